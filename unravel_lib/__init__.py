@@ -1,0 +1,11 @@
+"""UnRAVEl: speculative composition in the latent space of RAVE models.
+
+The rooms, from the ground up. `errors` names what can go wrong; `files` finds inputs and writes outputs whole;
+`sidecar` describes a written file in a small JSON beside it; `cli` holds what the four scripts share. `audio` reads,
+resamples and writes sound; `latents` reads and writes latents files; `archive` looks into a model file without
+running it; `model` runs it; `inspection` tells what is in it. `stats` measures latents, `distributions` draws new
+frames from the measure, `patterns` arranges them in time, `tempo` turns frames into BPM, `export` writes latent
+audio, `plots` draws. `pocket` builds `pocket.ts`, the bundled small model. Imports point downward only.
+"""
+
+__version__ = "1.0.0"

@@ -1,0 +1,255 @@
+"""What the four scripts share on the command line: flags, errors, exit codes, progress. No sound, no models."""
+
+import argparse
+import contextlib
+import csv
+import difflib
+import logging
+import math
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from unravel_lib import __version__
+from unravel_lib.errors import UnravelError
+from unravel_lib.files import shown, write_whole
+
+DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+FAILURES = "failures.csv"
+FAILURES_HEADER = ["input", "reason"]
+MAX_SEED = 2**63 - 1
+
+log = logging.getLogger("unravel_lib")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and name the nearest thing that exists."""
+
+    def __init__(self, description: str, example: str) -> None:
+        super().__init__(
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        self.general = self.add_argument_group("general")
+        self.general.add_argument("-h", "--help", action="help", help="show this text and leave")
+        self.general.add_argument("--version", action="version", version=f"UnRAVEl {__version__}")
+        self.general.add_argument("--debug", action="store_true", help="show a Python traceback when something fails")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
+        known, unknown = self.parse_known_args(argv)
+        if unknown:
+            flags = [s for action in self._actions for s in action.option_strings]
+            self.error(f"unknown argument {shown(unknown[0])}{nearest(unknown[0].split('=')[0], flags)}")
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)$", message, re.DOTALL)
+        if choice:
+            flag, given, names = choice.groups()
+            known = [name.strip(" '") for name in names.split(",")]
+            message = f"{flag} {shown(given)} is unknown: choose from {', '.join(known)}{nearest(given, known)}"
+        elif message.endswith(("expected one argument", "expected at least one argument")):
+            flag = message.split()[1].rstrip(":")
+            message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
+        message = " ".join(message.split())
+        self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
+
+
+def nearest(given: str, known: Sequence[str]) -> str:
+    """ "; did you mean X?" for the known name that is closest to what was given, or nothing."""
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """An argparse type: an integer from `low` to `high`, both included."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text:.40} is not a whole number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {low} to {high}")
+        return value
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """An argparse type: a finite number from `low` to `high`, both included."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text:.40} is not a number") from None
+        if not (math.isfinite(value) and low <= value <= high):
+            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def add_output(group: Any, default: str) -> None:
+    """`--output`, alike in every script."""
+    group.add_argument(
+        "--output", type=Path, default=Path(default), metavar="FOLDER", help=f"where results go (default {default})"
+    )
+
+
+def add_seed(group: Any, default: int = 42) -> None:
+    """`--seed`, alike in every script."""
+    group.add_argument(
+        "--seed", type=whole_number(0, MAX_SEED), default=default, metavar="N",
+        help=f"same seed, same bytes (default {default})",
+    )  # fmt: skip
+
+
+def add_model(group: Any) -> None:
+    """`--model --device --trust_model --compensate_delay`, alike in encoder and decoder."""
+    group.add_argument(
+        "--model", type=Path, metavar="MODEL.ts",
+        help="a RAVE export (TorchScript); left out: the bundled pocket model",
+    )  # fmt: skip
+    group.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
+        help="where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)",
+    )  # fmt: skip
+    group.add_argument(
+        "--trust_model", action="store_true", help="run a model although its code could touch files on this machine"
+    )
+    group.add_argument(
+        "--compensate_delay", action="store_true", help="remove the delay with which a streaming export answers"
+    )
+
+
+def add_sample_rate(group: Any, text: str) -> None:
+    """`--sample_rate` in Hz, alike in every script."""
+    group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)
+
+
+class Batch:
+    """Work through many inputs: a bad one is reported and skipped, the rest is done, the end tells which failed."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.done = 0
+        self.failures: list[tuple[Path, str]] = []
+
+    def wrote(self, path: Path) -> None:
+        """Tell stdout about a finished file: its path, one line, nothing else."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+        sys.stdout.buffer.flush()
+
+    @contextlib.contextmanager
+    def attempt(self, path: Path) -> Iterator[None]:
+        """Run the work on one input; an UnravelError is recorded against it and does not leave the block."""
+        try:
+            yield
+        except UnravelError as error:
+            log.debug("traceback of the failure below", exc_info=True)
+            log.error("%s", error)
+            self.failures.append((path, str(error)))
+        else:
+            self.done += 1
+
+    def finish(self) -> int:
+        """Print the summary, write or remove `failures.csv`, return the exit code."""
+        target = self.output / FAILURES
+        if not self.failures:
+            if _is_our_failures_file(target):
+                target.unlink(missing_ok=True)
+            return DONE
+        if self.done + len(self.failures) > 1:
+            log.error("%d of %d inputs failed:", len(self.failures), self.done + len(self.failures))
+            for path, reason in self.failures:
+                log.error("  %s: %s", shown(path), reason)
+        with write_whole(target) as part, open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as f:
+            rows = csv.writer(f)
+            rows.writerow(FAILURES_HEADER)
+            rows.writerows([os.path.abspath(path), reason] for path, reason in self.failures)
+        return SOME_FAILED if self.done else NOTHING_DONE
+
+
+def _is_our_failures_file(path: Path) -> bool:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return next(csv.reader(file)) == FAILURES_HEADER
+    except (OSError, UnicodeDecodeError, StopIteration, csv.Error):
+        return False
+
+
+def progress(total: float, unit: str) -> Any:
+    """A progress bar on stderr; silent where stderr is not a terminal."""
+    from tqdm import tqdm
+
+    form = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}]"
+    return tqdm(total=total, unit=unit, bar_format=form, disable=None, file=sys.stderr, dynamic_ncols=True)
+
+
+class _Lines(logging.Handler):
+    """The library's messages as plain lines on stderr, without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno != logging.INFO:
+            text = f"{record.levelname.lower()}: {text}"
+        if record.exc_info:
+            text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        bars = sys.modules.get("tqdm")
+        if bars is not None:
+            bars.tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoReturn:
+    """Run a script's `main(argv) -> exit code`; print what fails as one line and exit as documented.
+
+    0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in argv
+    log.handlers[:] = [_Lines()]
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    log.propagate = False
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = main(argv)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        log.error("interrupted: finished files are kept, no half file is left")
+        code = INTERRUPTED
+    except _Terminated:
+        log.error("terminated: finished files are kept, no half file is left")
+        code = TERMINATED
+    except BrokenPipeError:  # whoever read our stdout has gone: nothing to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = SOME_FAILED
+    except (UnravelError, MemoryError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        text = str(error) or type(error).__name__
+        log.error("%s", " ".join(text.split()) if not isinstance(error, MemoryError) else f"out of memory: {text}")
+        code = NOTHING_DONE
+    sys.exit(code)

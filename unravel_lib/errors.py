@@ -1,0 +1,21 @@
+"""What can go wrong, as exceptions whose text is one line that a musician can act on."""
+
+
+class UnravelError(Exception):
+    """Any failure that the person at the keyboard can mend. Its text says what, found, expected, remedy."""
+
+
+class UsageError(UnravelError):
+    """Flags that do not fit each other, the input or the machine."""
+
+
+class InputError(UnravelError):
+    """A sound file, a latents file or a folder that cannot be used as it is."""
+
+
+class ModelError(UnravelError):
+    """A model file that cannot be loaded, trusted or run."""
+
+
+class OutputError(UnravelError):
+    """A result that cannot be written where it was asked for."""

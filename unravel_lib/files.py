@@ -1,0 +1,182 @@
+"""Finding input files, hashing them, and writing output files so that nobody ever sees half of one."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from unravel_lib.errors import InputError, OutputError
+
+if sys.platform != "win32":  # there, leftovers of killed runs stay until removed by hand
+    import fcntl
+
+PART_SUFFIX = ".part"
+STALE_SECONDS = 60  # a part file younger than this may belong to a run that has not locked it yet
+NAME_BYTES = 255  # longest file name on all common file systems
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """The path as one printable line: newlines, control characters and undecodable bytes become escapes."""
+    text = os.fspath(path)
+    safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in safe)
+
+
+def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
+    """Extensions as the user typed them -> lower case, with a dot, without repeats ("WAV" -> ".wav")."""
+    return tuple(dict.fromkeys("." + e.strip().lower().lstrip(".") for e in extensions if e.strip(" .")))
+
+
+def find_files(root: Path, extensions: Sequence[str]) -> list[Path]:
+    """All files under `root` with one of the extensions, sorted by path; a file given by name is taken as it is.
+
+    Folders are searched recursively and through symbolic links, each real folder once. Hidden files and folders
+    are skipped.
+
+    Raises
+    ------
+    InputError
+        `root` does not exist, or a folder holds no matching file; the text tells which extensions it does hold.
+    """
+    if not os.path.lexists(root):
+        raise InputError(f"{shown(root)} does not exist: check the path given to --input")
+    if not root.is_dir():
+        if not root.is_file():
+            raise InputError(f"{shown(root)} is neither a file nor a folder: give --input a file or a folder of files")
+        return [root]
+    found: list[Path] = []
+    others: set[str] = set()
+    for path in _walk(root):
+        if path.suffix.lower() in extensions:
+            found.append(path)
+        elif path.suffix:
+            others.add(path.suffix.lower())
+    if not found:
+        there = f"it holds {' '.join(sorted(others))}" if others else "it is empty"
+        raise InputError(f"{shown(root)} holds no {' '.join(extensions)} file: {shown(there)}")
+    return sorted(found, key=os.fsencode)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen: set[tuple[int, int]] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable_folder):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in names:
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _unreadable_folder(error: OSError) -> None:
+    raise InputError(f"{shown(error.filename)} cannot be read: {error.strerror}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits; reads in blocks, so any size is fine."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
+
+
+def output_name(prefix: str, source: Path, suffix: str) -> str:
+    """`prefix--<stem>--<8 hex of the absolute source path><suffix>`, cut to fit a file name.
+
+    The same source always gets the same name; equal names in different folders get different ones.
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:8]
+    room = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
+    stem = os.fsencode(source.stem)[: max(room, 0)].decode("utf-8", "ignore")
+    stem = "".join(c if c.isprintable() else "_" for c in stem)
+    return f"{prefix}--{stem}--{digest}{suffix}"
+
+
+def make_output_folder(folder: Path) -> Path:
+    """Create the output folder where it is missing, check that it can be written to, sweep away stale part files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with write_whole(folder / ".write-test") as part:
+            part.touch()
+        (folder / ".write-test").unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{shown(folder)} is a file: give --output a folder") from error
+    except NotADirectoryError as error:
+        raise OutputError(f"{shown(folder)} leads through a file: give --output a folder") from error
+    except OSError as error:
+        raise OutputError(f"{shown(folder)} cannot be written to: {error.strerror}: choose another --output") from error
+    _sweep(folder)
+    return folder
+
+
+def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise OutputError if writing `output` would replace one of the inputs (also through links)."""
+    if not output.exists():
+        return
+    for path in inputs:
+        if path.exists() and os.path.samefile(output, path):
+            raise OutputError(f"{shown(output)} is an input of this run: choose another --output")
+
+
+@contextlib.contextmanager
+def write_whole(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in the target's folder; on success it replaces the target, otherwise it is removed.
+
+    A reader of `target` sees the old file or the new one, never a part. Errors of the file system become OutputError
+    with the target's name and the reason.
+    """
+    part = target.with_name(f".{_cut(target.name)}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    lock = None
+    try:
+        lock = os.open(part, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o666)
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"{shown(target)} cannot be written: {_reason(error)}") from error
+    finally:
+        if lock is not None:
+            os.close(lock)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _cut(name: str) -> str:
+    room = NAME_BYTES - len(PART_SUFFIX) - 10  # the two dots and eight hex digits around the name
+    return os.fsencode(name)[:room].decode("utf-8", "ignore")
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "no space left on the device: free some or choose another --output"
+    return error.strerror or str(error)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove part files that a killed run left behind: old enough, and not locked by a living one."""
+    if sys.platform == "win32":
+        return
+    for part in folder.glob(f".*{PART_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime < STALE_SECONDS:
+                continue
+            descriptor = os.open(part, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,103 @@
+"""Latents files: `.npy`, float32, C order, shape (1, dims, frames). Found, loaded, validated, saved here."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unravel_lib.errors import InputError
+from unravel_lib.files import shown, write_whole
+
+RealArray = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]
+
+BLOCK_VALUES = 1 << 22  # values looked at in one go: 16 MiB of float32
+MAX_DIMS = 4096  # no known model has more; more means that the axes are swapped or the file is something else
+
+
+def load_latents(path: Path) -> RealArray:
+    """Open a latents file as an array of shape (dims, frames), memory-mapped, in its own real dtype.
+
+    Takes (1, dims, frames) and (dims, frames), any real dtype and byte order, C or Fortran order. Values are checked
+    block by block, so that a file of any size is fine. Convert blocks to float32 or float64 as you use them.
+
+    Raises
+    ------
+    InputError
+        Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside.
+    """
+    array = _open(path)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{shown(path)} holds {array.dtype} values, expected real numbers (float32)")
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2:
+        raise InputError(f"{shown(path)} has shape {array.shape}, expected (1, dims, frames) or (dims, frames)")
+    if array.size == 0:
+        raise InputError(f"{shown(path)} is empty (shape {array.shape}), expected at least one frame")
+    if array.shape[0] > MAX_DIMS:
+        raise InputError(f"{shown(path)} has {array.shape[0]} dims, at most {MAX_DIMS} make sense: are axes swapped?")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf and is refused as such
+        for start, block in blocks(array):
+            finite = np.isfinite(block.astype(np.float32))
+            if not finite.all():
+                dim, frame = np.argwhere(~finite)[0]
+                bad = block[dim, frame]
+                raise InputError(
+                    f"{shown(path)} holds {bad} at dim {dim}, frame {start + frame}: expected finite values"
+                )
+    return array
+
+
+def _open(path: Path) -> Any:
+    try:
+        if os.stat(path).st_size == 0:
+            raise InputError(f"{shown(path)} is empty (0 bytes), expected a .npy file")
+        # mmap_mode reads the header only, and refuses a file shorter than its header promises
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror or 'not a .npy file'}") from error
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        objects = "allow_pickle" in str(error) or "Python object" in str(error)
+        why = "holds pickled Python objects, which are never loaded" if objects else "is damaged or not a .npy file"
+        raise InputError(f"{shown(path)} {why}: expected float32 latents as encoder.py writes them") from error
+    if not isinstance(array, np.ndarray):  # an .npz archive
+        raise InputError(f"{shown(path)} is not a plain .npy array: expected float32 latents as encoder.py writes them")
+    return array
+
+
+def blocks(array: RealArray) -> Iterator[tuple[int, RealArray]]:
+    """(first frame, block [dims, n]) pairs that cover a (dims, frames) array in order, about 16 MiB each."""
+    step = max(1, BLOCK_VALUES // array.shape[0])
+    for start in range(0, array.shape[1], step):
+        yield start, array[:, start : start + step]
+
+
+def content_key(array: RealArray) -> str:
+    """SHA-256 of the values as float32 and of the shape: equal latents have equal keys, whatever file they are in."""
+    digest = hashlib.sha256(repr(tuple(array.shape)).encode())
+    for _, block in blocks(array):
+        digest.update(np.ascontiguousarray(block, dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def save_latents(path: Path, latents: npt.ArrayLike) -> None:
+    """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        Not two-dimensional, or not finite: a bug of the caller, never written.
+    OutputError
+        The file system refused.
+    """
+    array = np.ascontiguousarray(latents, dtype=np.float32)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"latents must have shape (dims, frames), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("latents must be finite")
+    with write_whole(path) as part, open(part, "wb") as file:
+        np.save(file, array[np.newaxis])

@@ -1,0 +1,128 @@
+"""The sidecar: a small JSON beside every file we write, which tells what the file is and how it came to be."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unravel_lib import __version__
+from unravel_lib.errors import InputError
+from unravel_lib.files import sha256_of, shown, write_whole
+
+FORMAT = "unravel-sidecar"
+FORMAT_VERSION = 1
+MAX_BYTES = 1 << 20  # a sidecar is about 1 KB; anything over 1 MiB is not one
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is known about one file on disk. None where nobody said.
+
+    `sample_rate` in Hz and `compression` in samples per frame are those of the model that the latents belong to;
+    `dims` and `frames` are the latents' shape; `source` is only ever shown, never opened.
+    """
+
+    sample_rate: float | None = None
+    compression: int | None = None
+    dims: int | None = None
+    frames: int | None = None
+    model: str | None = None
+    model_sha256: str | None = None
+    source: str | None = None
+    source_sha256: str | None = None
+    seed: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sidecar_path(path: Path) -> Path:
+    """`x.npy` -> `x.json`."""
+    return path.with_suffix(".json")
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> Path:
+    """Write the sidecar of the finished file at `path`; it records that file's size and SHA-256."""
+    facts = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "unravel_version": __version__,
+        **asdict(sidecar),
+        "file": path.name,
+        "file_bytes": path.stat().st_size,
+        "file_sha256": sha256_of(path),
+    }
+    target = sidecar_path(path)
+    with write_whole(target) as part:
+        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return target
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """The sidecar of `path`, or None where there is none or the JSON beside it is not ours.
+
+    Raises
+    ------
+    InputError
+        The JSON says that it is our sidecar, but a field has a wrong type or an impossible value.
+    """
+    facts = _read_json(path)
+    if facts is None:
+        return None
+    where = shown(sidecar_path(path))
+    if facts.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{where} has format version {facts.get('format_version')!r:.40}, this UnRAVEl reads {FORMAT_VERSION}: "
+            "move it away and give its facts by flags"
+        )
+    values: dict[str, Any] = {name: facts.get(name) for name in Sidecar.__dataclass_fields__}
+    values["options"] = values["options"] if values["options"] is not None else {}
+    for name, value in values.items():
+        if not _valid(name, value):
+            raise InputError(f"{where} says {name} = {value!r:.60}: mend or remove this sidecar")
+    return Sidecar(**values)
+
+
+def is_complete(path: Path, expected: Sidecar) -> bool:
+    """True if `path` is finished and its sidecar, SHA-256 included, says what `expected` says.
+
+    `dims` and `frames` are compared only where `expected` states them.
+    """
+    try:
+        facts = _read_json(path)
+        found = read_sidecar(path)
+    except InputError:
+        return False
+    if facts is None or found is None or facts.get("unravel_version") != __version__ or not path.is_file():
+        return False
+    want, have = asdict(expected), asdict(found)
+    want = json.loads(json.dumps(want))  # tuples become lists, as on disk
+    same = all(have[name] == value for name, value in want.items() if value is not None or name == "seed")
+    return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object beside `path` if it claims to be a sidecar, else None."""
+    target = sidecar_path(path)
+    try:
+        if not target.is_file() or target.stat().st_size > MAX_BYTES:
+            return None
+        facts = json.loads(target.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) and facts.get("format") == FORMAT else None
+
+
+def _valid(name: str, value: Any) -> bool:
+    if name == "options":
+        return isinstance(value, dict)
+    if value is None:
+        return True
+    if name in ("compression", "dims", "frames"):
+        return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
+    if name == "seed":
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if name == "sample_rate":
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and math.isfinite(value) and 0 < value < 1e9
+    return isinstance(value, str)
