@@ -29,7 +29,7 @@ def load_latents(path: Path) -> RealArray:
     InputError
         Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside.
     """
-    array = _open(path)
+    array: RealArray = _open(path)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{shown(path)} holds {array.dtype} values, expected real numbers (float32)")
     if array.ndim == 3 and array.shape[0] == 1:
