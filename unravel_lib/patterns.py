@@ -1,0 +1,142 @@
+"""The catalogue of patterns: loops -> long arrays over time. Knows no models; opens only a user's own pattern file.
+
+`unravel_lib.arrangement` tells what a pattern is. One of your own is five lines in a file of yours:
+
+    import numpy as np
+    from unravel_lib.patterns import pattern
+
+    @pattern
+    def stutter(loop, n_loops, times: int = 2):
+        'AABBCC AABBCC: every frame several times.'
+        return np.tile(np.repeat(loop, times, axis=0), (n_loops, 1))
+
+and plays with `--pattern my_patterns.py:stutter --pattern_args times=3`.
+"""
+
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from unravel_lib.arrangement import PATTERNS, Pattern, failed_line, pattern
+from unravel_lib.cli import nearest
+from unravel_lib.errors import UnravelError, UsageError
+from unravel_lib.files import shown
+from unravel_lib.pieces import Array, repeat
+
+__all__ = ["PATTERNS", "find", "listing", "pattern", "repeat"]
+
+
+@pattern
+def loop(loop: Array, n_loops: int) -> Iterator[Array]:
+    """ABC ABC ABC ABC: the loop again and again."""
+    yield repeat(loop, n_loops)
+
+
+@pattern(steady=False)
+def fibo(loop: Array, n_loops: int) -> Iterator[Array]:
+    """A AB ABC ABCDE ABCDEFGH: ever longer beginnings of the loop, along the Fibonacci numbers."""
+    for _ in range(n_loops):
+        n, following = 1, 2
+        while n <= len(loop):
+            yield loop[:n]
+            n, following = following, n + following
+
+
+@pattern
+def orale(loop: Array, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2) -> Iterator[Array]:
+    """AAAa AAAa AAAa AAAa': three times and once changed; all of that three times and once changed; and so on.
+
+    A change is one offset per dim, drawn from U(-std, std) for each level, and holds for the whole fourth part.
+    """
+    if not 1 <= levels <= 12:
+        raise ValueError(f"levels={levels} is out of range, expected 1 to 12 (4 ** levels loops)")
+    offsets = rng.uniform(-std, std, (levels, len(std)))
+    places = 4 ** np.arange(levels)
+    for _ in range(n_loops):
+        for i in range(4**levels):
+            yield loop + offsets[i // places % 4 == 3].sum(axis=0)
+
+
+@pattern
+def blender(
+    loop: Array,
+    loop_b: Array,
+    n_loops: int,
+    direction: Literal["forward", "inverted", "mirrored", "mirror-inverted"] = "forward",
+) -> Iterator[Array]:
+    """AAAA, then value by value A turns into B, each state repeated; `direction` says where the change begins.
+
+    forward: first frame first, first dim first; inverted: last frame first; mirrored: last dim first; mirror-inverted:
+    both.
+    """
+    n_frames, dims = loop.shape
+    frames, columns = range(n_frames), range(dims)
+    state = loop.copy()
+    yield repeat(state.copy(), n_loops)
+    for frame in reversed(frames) if direction in ("inverted", "mirror-inverted") else frames:
+        for dim in reversed(columns) if direction in ("mirrored", "mirror-inverted") else columns:
+            state[frame, dim] = loop_b[frame, dim]
+            yield repeat(state.copy(), n_loops)
+
+
+@pattern
+def swapper(loop: Array, loop_b: Array, n_loops: int, rng: np.random.Generator) -> Iterator[Array]:
+    """A and B swap one random value, A is repeated, they swap another, and so on, once per frame of the loop."""
+    a, b = loop.copy(), loop_b.copy()
+    for _ in range(len(loop)):
+        point = rng.integers(len(a)), rng.integers(a.shape[1])
+        a[point], b[point] = b[point], a[point]
+        yield repeat(a.copy(), n_loops)
+
+
+def find(name: str) -> Pattern:
+    """The pattern of that name in the catalogue, or `FILE.py:name` from a user's file, whose code is run for that.
+
+    Raises
+    ------
+    UsageError
+        No such pattern, no such file, or its code fails; names the file, the line and the reason.
+    """
+    if ".py" not in name:
+        if name in PATTERNS:
+            return PATTERNS[name]
+        known = [n for n, entry in PATTERNS.items() if entry.source is None]
+        raise UsageError(
+            f"--pattern {shown(name)} is unknown: choose from {', '.join(known)}, or FILE.py:name for one of your own"
+            f"{nearest(name, known)}"
+        )
+    source, colon, _ = name.rpartition(":")
+    if not colon or not source.endswith(".py"):
+        raise UsageError(f"--pattern {shown(name)} names no pattern in that file: write it like my_patterns.py:stutter")
+    _load(source)
+    if name not in PATTERNS:
+        there = [entry.name for entry in PATTERNS.values() if entry.source == source]
+        has = f"it has {', '.join(there)}" if there else "put @pattern (from unravel_lib.patterns) before a function"
+        raise UsageError(f"--pattern {shown(name)}: no such pattern in that file: {has}")
+    return PATTERNS[name]
+
+
+def _load(source: str) -> None:
+    """Run a user's pattern file, so that it registers its patterns; nothing is written beside it."""
+    try:
+        code = Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--pattern {shown(source)} cannot be read: {error.strerror}: check the path") from error
+    module = types.ModuleType(f"pattern_file_{Path(source).stem}")
+    module.__file__ = source
+    try:
+        exec(compile(code, source, "exec"), module.__dict__)
+    except UnravelError:
+        raise
+    except Exception as error:
+        where = f"{shown(source)}, line {failed_line(error, source) or 1}"
+        text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        raise UsageError(f"{where}: {type(error).__name__}: {text}") from error
+
+
+def listing() -> list[tuple[str, str]]:
+    """(name, what it does, with its options and their defaults) of every pattern in the catalogue."""
+    return [(name, f"{e.summary}{e.usage}") for name, e in PATTERNS.items() if e.source is None]

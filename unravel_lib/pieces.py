@@ -1,0 +1,68 @@
+"""Pieces of a long array: repeated, counted, packed into blocks for writing. Knows no patterns, no files."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from unravel_lib.errors import UsageError
+
+Array = npt.NDArray[np.float64]
+BLOCK_VALUES = 1 << 20  # values that are written in one go: 8 MiB of float64
+
+
+def repeat(piece: Array, times: int) -> Array:
+    """The same piece [frames, dims] `times` times in a row, as [times, frames, dims], without using memory."""
+    return np.broadcast_to(piece, (times, *piece.shape))
+
+
+def count_frames(pieces: Iterable[Array], limit: float = math.inf) -> int:
+    """How many frames the pieces make together; stops counting once `limit` is passed."""
+    n_frames = 0
+    for piece in pieces:
+        n_frames += math.prod(piece.shape[:-1])
+        if n_frames > limit:
+            break
+    return n_frames
+
+
+def blocks(pieces: Iterable[Array], dims: int, block_values: int = BLOCK_VALUES) -> Iterator[Array]:
+    """The pieces as blocks float64 [n, dims] of about 8 MiB, whatever size they come in; a block is reused.
+
+    Raises
+    ------
+    UsageError
+        NaN or Inf inside.
+    """
+    size = max(1, block_values // dims)
+    buffer, filled = np.empty((size, dims)), 0
+    for piece in pieces:
+        for part in _parts(piece, size):
+            done = 0
+            while done < len(part):
+                n = min(len(part) - done, size - filled)
+                buffer[filled : filled + n] = part[done : done + n]
+                filled, done = filled + n, done + n
+                if filled == size:
+                    yield _finite(buffer)
+                    filled = 0
+    if filled:
+        yield _finite(buffer[:filled])
+
+
+def _parts(piece: Array, size: int) -> Iterator[Array]:
+    """A piece as [n, dims] arrays; of a repetition no more than about `size` frames exist at a time."""
+    if piece.ndim == 2:
+        yield piece
+        return
+    times, n_frames, dims = piece.shape
+    step = max(1, size // max(1, n_frames))
+    for start in range(0, times, step):
+        yield piece[start : start + step].reshape(-1, dims)
+
+
+def _finite(block: Array) -> Array:
+    if not np.isfinite(block).all():
+        raise UsageError("the pattern made values that are not finite (NaN or Inf): check its options and its code")
+    return block
