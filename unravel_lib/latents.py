@@ -29,6 +29,26 @@ def load_latents(path: Path) -> RealArray:
     InputError
         Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside.
     """
+    array = open_latents(path)
+    refuse_not_finite(path, array)
+    return array
+
+
+def refuse_not_finite(path: Path, array: RealArray) -> None:
+    """Raise InputError if a (dims, frames) array read from `path` holds NaN, Inf, or what is Inf as float32."""
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf and is refused as such
+        for start, block in blocks(array):
+            finite = np.isfinite(block.astype(np.float32))
+            if not finite.all():
+                dim, frame = np.argwhere(~finite)[0]
+                bad = block[dim, frame]
+                raise InputError(
+                    f"{shown(path)} holds {bad} at dim {dim}, frame {start + frame}: expected finite values"
+                )
+
+
+def open_latents(path: Path) -> RealArray:
+    """As `load_latents`, but the values are not looked at: for those who check them as they go."""
     array: RealArray = _open(path)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{shown(path)} holds {array.dtype} values, expected real numbers (float32)")
@@ -40,15 +60,6 @@ def load_latents(path: Path) -> RealArray:
         raise InputError(f"{shown(path)} is empty (shape {array.shape}), expected at least one frame")
     if array.shape[0] > MAX_DIMS:
         raise InputError(f"{shown(path)} has {array.shape[0]} dims, at most {MAX_DIMS} make sense: are axes swapped?")
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf and is refused as such
-        for start, block in blocks(array):
-            finite = np.isfinite(block.astype(np.float32))
-            if not finite.all():
-                dim, frame = np.argwhere(~finite)[0]
-                bad = block[dim, frame]
-                raise InputError(
-                    f"{shown(path)} holds {bad} at dim {dim}, frame {start + frame}: expected finite values"
-                )
     return array
 
 

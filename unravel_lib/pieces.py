@@ -27,7 +27,7 @@ def count_frames(pieces: Iterable[Array], limit: float = math.inf) -> int:
     return n_frames
 
 
-def blocks(pieces: Iterable[Array], dims: int, block_values: int = BLOCK_VALUES) -> Iterator[Array]:
+def packed(pieces: Iterable[Array], dims: int, block_values: int = BLOCK_VALUES) -> Iterator[Array]:
     """The pieces as blocks float64 [n, dims] of about 8 MiB, whatever size they come in; a block is reused.
 
     Raises
