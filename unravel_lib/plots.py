@@ -1,0 +1,225 @@
+"""Pictures of latents: how values are distributed, how dims belong together, how they move over time.
+
+The only matplotlib room. It draws on its own canvas, without pyplot, from a bounded number of frames, and leaves out
+of the PNG whatever changes from day to day: same values, same bytes.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from unravel_lib.files import shown, write_whole
+from unravel_lib.stats import Statistics
+
+Array = npt.NDArray[np.float64]
+
+DPI = 100
+MOST_LINES = 8  # dims that can be told apart as lines; more become a heat map
+MOST_FRAMES = 20_000  # frames that a distribution is drawn from
+COLUMNS = 1999  # frames that a picture over time is drawn from: a prime, so that it never falls in step with a loop
+BINS = 96  # of the histogram that a violin is smoothed from
+STRIP, GAP = 0.8, 0.14  # inches per line, and between two of them
+LONGEST_TITLE = 110
+BLUE, DARK, GREY, PALE, ORANGE = "#4c78a8", "#1b2a41", "#8a8f98", "#e5e5e5", "#d55e00"
+DIVERGING = "RdBu_r"  # can be told apart with every common kind of colour blindness
+
+
+class Sampler:
+    """Keeps an evenly spaced, bounded choice of the frames that pass by, for `draw_values`."""
+
+    def __init__(self, n_frames: int) -> None:
+        self.n_frames = n_frames
+        n = min(COLUMNS, n_frames)
+        self._wanted = np.arange(n) * n_frames // n
+        self._seen = 0
+        self._kept: list[Array] = []
+
+    def __call__(self, block: Array) -> None:
+        """Look at the next block, float64 [n, dims]."""
+        first, last = np.searchsorted(self._wanted, [self._seen, self._seen + len(block)])
+        self._kept.append(block[self._wanted[first:last] - self._seen])
+        self._seen += len(block)
+
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """Which frames were kept."""
+        return self._wanted
+
+    @property
+    def frames(self) -> Array:
+        """The kept frames, float64 [n, dims]."""
+        return np.concatenate(self._kept)
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float, title: str) -> Iterator[Figure]:
+    """A figure in our style, whatever the user's own matplotlib settings; saved to `path` at the end."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs that the font lacks become boxes, which the reader sees
+        matplotlib.rcdefaults()
+        matplotlib.rc("text", parse_math=False)
+        matplotlib.rc("font", size=9)
+        matplotlib.rc("axes.spines", top=False, right=False)
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        FigureCanvasAgg(figure)
+        text = shown(title)
+        text = text if len(text) <= LONGEST_TITLE else f"{text[: LONGEST_TITLE - 3]}..."
+        figure.text(0.5 / width, 1 - 0.3 / height, text, fontsize=11, ha="left", va="center")
+        yield figure
+        with write_whole(path) as part, open(part, "wb") as file:
+            figure.savefig(file, format="png", metadata={"Software": None})
+
+
+def _axes(figure: Figure, left: float, right: float, bottom: float = 0.6, top: float = 0.65) -> Axes:
+    """Axes whose margins to the figure's edges are given in inches; a negative `right` is the axes' width."""
+    width, height = figure.get_size_inches()
+    wide = -right if right < 0 else width - left - right
+    return figure.add_axes((left / width, bottom / height, wide / width, (height - bottom - top) / height))
+
+
+def draw_distribution(path: Path, statistics: Statistics) -> None:
+    """Draw where the values of each dim lie: a violin of their density with a box of their quartiles.
+
+    The whiskers reach to the last values within 1.5 IQR of the box. Without the latents themselves (statistics read
+    from a CSV) there are boxes only.
+    """
+    dims = statistics.dims
+    with _figure(path, _width(dims), 5, f"Values per dim, {statistics.frames:,} frames") as figure:
+        axes = _axes(figure, 0.8, 0.3)
+        if statistics.arrays:
+            sample = statistics.sample(MOST_FRAMES)
+            densities = [_density(column) for column in sample.T]
+            violins: dict[str, Any] = axes.violin(densities, np.arange(dims), widths=0.9, showextrema=False)
+            for body in violins["bodies"]:
+                body.set(facecolor=BLUE, edgecolor="none", alpha=0.45)
+        reach = np.maximum(statistics.lower, statistics.minimum), np.minimum(statistics.upper, statistics.maximum)
+        _boxes(axes, statistics.q1, statistics.median, statistics.q3, *reach)
+        _label_dims(axes, dims)
+        axes.set_ylabel("value")
+        axes.grid(axis="y", color=PALE)
+        axes.set_axisbelow(True)
+
+
+def draw_correlation(path: Path, statistics: Statistics) -> None:
+    """Draw how the dims belong together: their correlation matrix as a heat map from -1 to 1."""
+    dims = statistics.dims
+    kind = "robust (Spearman) correlation" if statistics.iqr else "correlation"
+    side = min(9.0, max(4.5, 3.5 + 0.25 * dims))
+    with _figure(path, side + 1.6, side + 1.25, f"{kind.capitalize()} between dims") as figure:
+        axes = _axes(figure, 0.7, -side)
+        image = axes.imshow(statistics.association, DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
+        ticks = _ticks(dims)
+        axes.set(xticks=ticks, yticks=ticks, xlabel="dim", ylabel="dim")
+        axes.spines[:].set_visible(False)
+        if dims <= MOST_LINES:
+            for (row, column), value in np.ndenumerate(statistics.association):
+                ink = "white" if abs(value) > 0.6 else "black"
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
+        bar = figure.colorbar(image, cax=_axes(figure, 0.7 + side + 0.2, -0.2), ticks=[-1, -0.5, 0, 0.5, 1])
+        bar.outline.set_visible(False)
+
+
+def draw_values(path: Path, title: str, sampler: Sampler) -> None:
+    """Draw a file's values over time, as lines up to 8 dims and as a heat map above, beside a box plot of each dim."""
+    frames, dims = sampler.frames, sampler.frames.shape[1]
+    boxes = min(8.0, 1.6 + 0.17 * dims)
+    height = 5 if dims > MOST_LINES else 1.25 + max(3.75, STRIP * dims)
+    with _figure(path, 9.6 + boxes + 1.0, height, title) as figure:
+        axes = _heat_map(figure, sampler) if dims > MOST_LINES else _lines(figure, sampler)
+        some = f", {len(frames):,} of {sampler.n_frames:,} drawn" if len(frames) < sampler.n_frames else ""
+        axes.set_xlabel(f"frame{some}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        beside = _axes(figure, 11.1, 0.3)
+        q1, median, q3 = np.quantile(frames, (0.25, 0.5, 0.75), axis=0)
+        reach = 1.5 * (q3 - q1)
+        low = np.min(frames, axis=0, where=frames >= q1 - reach, initial=np.inf)
+        high = np.max(frames, axis=0, where=frames <= q3 + reach, initial=-np.inf)
+        _boxes(beside, q1, median, q3, low, high)
+        _label_dims(beside, dims)
+        beside.set_ylabel("value")
+
+
+def _lines(figure: Figure, sampler: Sampler) -> Axes:
+    """One strip per dim, one under the other, all on the same scale; returns the lowest."""
+    frames, dims = sampler.frames, sampler.frames.shape[1]
+    edges = np.append(sampler.positions, sampler.n_frames)
+    low, high = frames.min(), frames.max()
+    margin = 0.1 * (high - low) or 0.5
+    strip = (figure.get_figheight() - 1.25) / dims
+    for dim, values in enumerate(frames.T):
+        axes = _axes(figure, 0.8, -9.4, 0.6 + (dims - 1 - dim) * strip, 0.65 + dim * strip + GAP)
+        axes.step(edges, np.append(values, values[-1]), where="post", color=BLUE, linewidth=0.8)
+        axes.set(xlim=(0, sampler.n_frames), ylim=(low - margin, high + margin), ylabel=f"dim {dim}")
+        axes.yaxis.set_major_locator(MaxNLocator(8 if dims == 1 else 3))
+        axes.grid(axis="y", color=PALE)
+        if dim < dims - 1:
+            axes.tick_params(bottom=False, labelbottom=False)
+            axes.spines["bottom"].set_visible(False)
+    return axes
+
+
+def _heat_map(figure: Figure, sampler: Sampler) -> Axes:
+    """Dims from top to bottom, frames from left to right, values as colours around white for 0."""
+    frames, dims = sampler.frames, sampler.frames.shape[1]
+    axes = _axes(figure, 0.8, -8.8)
+    limit = float(np.quantile(np.abs(frames), 0.995)) or 1.0
+    image = axes.imshow(
+        frames.T, DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest",
+        extent=(0, sampler.n_frames, dims - 0.5, -0.5),
+    )  # fmt: skip
+    axes.set(yticks=_ticks(dims), ylabel="dim")
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, cax=_axes(figure, 9.75, -0.15), extend="both")
+    bar.outline.set_visible(False)
+    return axes
+
+
+def _boxes(axes: Axes, q1: Array, median: Array, q3: Array, low: Array, high: Array) -> None:
+    """Box plots of all dims in four strokes; `Axes.bxp` makes five artists per dim, which is slow at 128 dims."""
+    x = np.arange(len(q1))
+    half = 0.18 if len(q1) <= 32 else 0.3
+    axes.vlines(x, low, high, color=GREY, linewidth=1)
+    axes.bar(x, q3 - q1, 2 * half, q1, color="white", edgecolor=DARK, linewidth=0.8, zorder=2.5)
+    axes.hlines(median, x - half, x + half, color=ORANGE, linewidth=1.8, zorder=3)
+
+
+def _density(values: Array) -> dict[str, Any]:
+    """A violin's outline: a histogram smoothed by a Gaussian of Scott's width ("Multivariate Density Estimation",
+    1992: standard deviation times n ** -1/5), as `Axes.violin` takes it.
+    """
+    low, high, spread = values.min(), values.max(), values.std()
+    middle = {"mean": values.mean(), "median": values.mean(), "min": low, "max": high}
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a dim that never moves: a hair line
+        return {"coords": np.array([low, high]), "vals": np.array([1.0, 1.0]), **middle}
+    width = spread * len(values) ** -0.2
+    edges = np.linspace(low - 2 * width, high + 2 * width, BINS + 1)
+    counts, _ = np.histogram(values, edges)
+    step = edges[1] - edges[0]
+    sigma = width / step
+    offsets = np.arange(-BINS // 2, BINS // 2 + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    smooth = np.convolve(counts, kernel / kernel.sum(), mode="same")[:BINS]
+    return {"coords": edges[:-1] + step / 2, "vals": smooth, **middle}
+
+
+def _width(dims: int) -> float:
+    return min(24.0, max(8.0, 2 + 0.5 * dims))
+
+
+def _ticks(dims: int) -> list[int]:
+    step = next(s for s in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if dims / s <= 24)
+    return list(range(0, dims, step))
+
+
+def _label_dims(axes: Axes, dims: int) -> None:
+    axes.set(xticks=_ticks(dims), xlim=(-0.7, dims - 0.3), xlabel="dim")
