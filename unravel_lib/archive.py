@@ -114,13 +114,19 @@ def code_members(path: Path) -> list[str]:
         return [i.filename for i in archive.infolist() if _is_code(i.filename)]
 
 
-def format_version(path: Path) -> str | None:
-    """The number of the file format in the archive's `version` member; PyTorch does not store its own version."""
+def member(path: Path, name: str) -> bytes | None:
+    """The bytes of one member, named without the archive's root; None where there is none of that name."""
     with _open(path) as archive:
         for info in archive.infolist():
-            if info.filename.split("/", 1)[-1] in ("version", ".data/version"):
-                return _text(path, archive, info).decode("ascii", "replace").strip()[:20]
+            if info.filename.split("/", 1)[-1] == name:
+                return _text(path, archive, info)
     return None
+
+
+def format_version(path: Path) -> str | None:
+    """The number of the file format in the archive's `version` member; PyTorch does not store its own version."""
+    found = member(path, "version")
+    return None if found is None else found.decode("ascii", "replace").strip()[:20]
 
 
 def _head(path: Path) -> bytes:

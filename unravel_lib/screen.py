@@ -32,7 +32,7 @@ def code(source: bytes) -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd escapes in strings
-            tree = ast.parse(source)
+            tree = ast.parse(source.decode("utf-8"))  # as text: bytes could name an encoding of their own
         visitor = _Visitor()
         visitor.visit(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

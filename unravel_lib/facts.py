@@ -1,0 +1,110 @@
+"""Facts about a model file, as data: what the inspector found, None where the file does not say."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MAX_DEPTH = 16  # of nested values
+MAX_VALUES = 64  # a tensor with more is named, not spelt out
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method that nn~ can call: `in_ratio` and `out_ratio` are samples per step at its inlet and outlet."""
+
+    name: str
+    in_channels: int | None = None
+    in_ratio: int | None = None
+    out_channels: int | None = None
+    out_ratio: int | None = None
+
+
+@dataclass
+class Facts:
+    """What is known about one model file. None where it does not say; never a guess.
+
+    Attributes
+    ----------
+    mark : by which mark family and version were told
+    dims, full_dims : usable latent dims, and those before the least important were cut off
+    compression : samples per frame
+    sample_rate : Hz
+    streaming : whether calls carry state; `delay_samples` is measured, 0 for an offline export
+    encode_context, decode_context : (before, after), frames that a frame depends on; measured
+    variance_shares : of a variational RAVE, the share of the variance per full dim, in PCA order, 0 to 1
+    parameters : trained values; of a checkpoint, which does not tell them apart, all values of its state_dict
+    torch_version : PyTorch does not write its own into a file; some trainers do
+    format_version : of the zip archive
+    details : what only this family has
+    """
+
+    name: str
+    path: str
+    bytes: int | None = None
+    sha256: str | None = None
+    kind: str | None = None
+    family: str | None = None
+    version: str | None = None
+    mark: str | None = None
+    encoder: str | None = None
+    decoder: str | None = None
+    dims: int | None = None
+    full_dims: int | None = None
+    compression: int | None = None
+    sample_rate: float | None = None
+    in_channels: int | None = None
+    out_channels: int | None = None
+    streaming: bool | None = None
+    delay_samples: int | None = None
+    encode_context: tuple[int, int] | None = None
+    decode_context: tuple[int, int] | None = None
+    methods: list[Method] | None = None
+    attributes: dict[str, Any] | None = None
+    variance_shares: list[float] | None = None
+    parameters: int | None = None
+    torch_version: str | None = None
+    format_version: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def latent_rate(self) -> float | None:
+        """Frames per second."""
+        return self.sample_rate / self.compression if self.sample_rate and self.compression else None
+
+    @property
+    def delay_ms(self) -> float | None:
+        """The delay in milliseconds."""
+        if self.delay_samples is None or not self.sample_rate:
+            return None
+        return 1000 * self.delay_samples / self.sample_rate
+
+    def as_json(self) -> dict[str, Any]:
+        """The facts as JSON knows them."""
+        found: dict[str, Any] = plain(asdict(self) | {"latent_rate": self.latent_rate, "delay_ms": self.delay_ms})
+        return found
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Any value as JSON can hold it: tensors become lists or are named, NaN and Inf become null."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return whole(value) if math.isfinite(value) else None
+    if depth > MAX_DEPTH:
+        return "..."
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, depth + 1) for item in value]
+    if hasattr(value, "numel") and hasattr(value, "tolist"):
+        if value.numel() <= MAX_VALUES:
+            return plain(value.tolist(), depth + 1)
+        return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+    return str(value)
+
+
+def whole(value: float) -> float | int:
+    """44100.0 -> 44100; 0.5 stays."""
+    return int(value) if value == int(value) and abs(value) < 2**53 else value

@@ -1,0 +1,183 @@
+"""Facts about any model file: what it is, what it takes and gives, what its tensors hold. Nothing is trusted."""
+
+import ast
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unravel_lib import archive, checkpoints, families, screen
+from unravel_lib.errors import InputError, ModelError, UnravelError
+from unravel_lib.facts import Facts
+from unravel_lib.files import sha256_of, shown
+from unravel_lib.weights import SafeTensors
+
+FALLBACK_RATE = 44100.0  # Hz; only to run a model that does not say its rate, never told as a fact
+
+
+@dataclass
+class Inspection:
+    """One model file, opened.
+
+    Attributes
+    ----------
+    facts : what it says
+    tensors : its state_dict; tensors are read as they are used
+    module : the loaded TorchScript module, None for checkpoints
+    entries : what a checkpoint holds at its top
+    failure : why it could not be opened, None if it was; then only the facts that its bytes tell are there
+    """
+
+    facts: Facts
+    tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    module: Any = None
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    failure: UnravelError | None = None
+
+
+def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection:
+    """Tell what is in a model file; a file that cannot be opened is told about as far as its bytes allow.
+
+    Parameters
+    ----------
+    trust : load TorchScript although its code could touch files (`--trust_model`)
+    measure : run the model to find its delay and receptive field, some seconds for a large one
+    """
+    facts = Facts(name=path.name, path=str(path))
+    found = Inspection(facts)
+    try:
+        if path.is_file():
+            facts.bytes, facts.sha256 = path.stat().st_size, sha256_of(path)
+        kind = archive.identify(path)
+        facts.kind = kind.value
+        if kind is not archive.Kind.SAFETENSORS and zipfile.is_zipfile(path):
+            facts.format_version = archive.format_version(path)
+        if kind is archive.Kind.TORCHSCRIPT:
+            _class_in_file(path, facts)
+            found.module = _load_script(path, trust)
+        else:
+            archive.check(path)
+            _open_checkpoint(path, kind, found)
+    except (ModelError, InputError) as error:
+        found.failure = error
+        facts.warnings.append(str(error).removeprefix(f"{shown(path)} "))
+        return found
+    if found.module is not None:
+        _read_script(path, found, measure)
+    return found
+
+
+def _open_checkpoint(path: Path, kind: archive.Kind, found: Inspection) -> None:
+    if kind is archive.Kind.SAFETENSORS:
+        import safetensors
+
+        try:
+            found.tensors = SafeTensors(path)
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ModelError(f"{shown(path)} is damaged ({reason}): {archive.AGAIN}") from error
+        found.entries = found.tensors.metadata
+    else:
+        found.entries = checkpoints.load(path)
+        found.tensors = checkpoints.state_dict_of(found.entries)
+    if not found.tensors:
+        found.facts.warnings.append("it holds no tensors")
+    checkpoints.read(path, found.entries, found.tensors, found.facts)
+
+
+def _class_in_file(path: Path, facts: Facts) -> None:
+    """The family by the class of the outermost object, which is the first name in data.pkl; nothing is loaded."""
+    names = _table_of_objects(path)
+    facts.details["code members"] = len(archive.code_members(path))
+    if names and names[0].startswith("__torch__."):
+        name = names[0].rpartition(".")[2]
+        facts.details["class"] = name
+        told = families.family_of_class(name)
+        if told is not None:
+            facts.family, facts.version = told
+            facts.mark = f"class {name}"
+
+
+def _table_of_objects(path: Path) -> list[str]:
+    try:
+        data = archive.member(path, "data.pkl")
+        return screen.pickle_globals(data) if data is not None else []
+    except (ModelError, ValueError, IndexError):
+        return []
+
+
+def _load_script(path: Path, trust: bool) -> Any:
+    archive.check(path, trust)
+    try:
+        return torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, OSError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = shown(lines[-1][:120]) if lines else type(error).__name__
+        raise ModelError(f"{shown(path)} is TorchScript, but this PyTorch cannot load it: {reason}") from error
+
+
+def _read_script(path: Path, found: Inspection, measure: bool) -> None:
+    facts, module = found.facts, found.module
+    facts.family = facts.version = facts.mark = None  # told anew, with all the marks
+    families.read(module, facts)
+    found.tensors = module.state_dict()
+    names = {method.name for method in facts.methods or []} | set(module._c._method_names())
+    if measure and {"encode", "decode"} <= names:
+        _measure(path, module, facts)
+    elif facts.streaming is False:
+        facts.delay_samples = 0
+
+
+def _measure(path: Path, module: Any, facts: Facts) -> None:
+    """Run the model to find its delay and its receptive field; a model that cannot be run gives a warning."""
+    from unravel_lib.model import Model
+
+    try:
+        model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
+        facts.streaming = model.streaming
+        encode, decode = model.encode_context, model.decode_context
+        facts.encode_context = None if encode is None else (encode.left, encode.right)
+        facts.decode_context = None if decode is None else (decode.left, decode.right)
+        delay = model.delay
+        facts.delay_samples = delay.encode_frames * model.compression + delay.decode_samples
+        facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
+        facts.in_channels = facts.in_channels or model.in_channels
+        facts.out_channels = facts.out_channels or model.out_channels
+    except (UnravelError, RuntimeError, ValueError, IndexError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = shown(lines[-1][:160]) if lines else type(error).__name__
+        facts.warnings.append(f"delay and receptive field could not be measured: {reason}")
+
+
+def config(found: Inspection, path: Path) -> dict[str, Any]:
+    """The training config of a checkpoint.
+
+    Raises
+    ------
+    ModelError
+        There is none, inside or beside it.
+    """
+    if found.failure is not None:
+        raise found.failure
+    if found.module is not None:
+        raise ModelError(f"{shown(path)} is a TorchScript export, which keeps no training config: give a checkpoint")
+    told = checkpoints.config_of(path, found.entries)
+    if told is None:
+        raise ModelError(f"{shown(path)} has no training config inside, and no JSON with one lies beside it")
+    return told[0]
+
+
+def declared(path: Path, qualified_name: str) -> list[str]:
+    """The attributes that a class declares in a TorchScript file's code, read as text, nothing is run."""
+    module, _, name = qualified_name.rpartition(".")
+    source = archive.member(path, f"code/{module.replace('.', '/')}.py")
+    try:
+        tree = ast.parse((source or b"").decode("utf-8"))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    lines = [line for node in classes for line in node.body if isinstance(line, ast.AnnAssign)]
+    return [line.target.id for line in lines if isinstance(line.target, ast.Name)]
