@@ -1,0 +1,129 @@
+"""Exact quantiles of latents, one dim at a time; a dim too long for memory is sorted slice by slice."""
+
+import bisect
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unravel_lib.encodings import Encoding, column_type, total_frames
+from unravel_lib.moments import Array
+
+SORT_BYTES = 1 << 27  # values sorted in one go: 33 million of float32
+READ_VALUES = 1 << 22  # values of a long dim that are looked at in one go
+PIVOTS = 1 << 10  # values kept of each sorted chunk, to choose the borders of slices from
+
+Column = npt.NDArray[np.floating[Any]]
+Fences = Callable[[Array], tuple[Array, Array]]
+
+
+def marginals(encodings: Sequence[Encoding], percents: Sequence[float], fences: Fences) -> tuple[Array, Array]:
+    """Quantiles [len(percents), dims] of all frames, and the share [dims] of frames beyond the fences of each dim.
+
+    Exact, linear between neighbouring values as `numpy.quantile` does. `fences` makes the lower and the upper bound
+    out of the quantiles of one dim.
+    """
+    dims, count = encodings[0].shape[0], total_frames(encodings)
+    result, beyond = np.empty((len(percents), dims)), np.empty(dims)
+    most = SORT_BYTES // column_type(encodings).itemsize
+    step = max(1, most // count)
+    for start in range(0, dims, step):
+        if count > most:
+            result[:, start], beyond[start] = _of_long_dim(encodings, start, percents, fences)
+            continue
+        rows = read_dims(encodings, slice(start, start + step))
+        rows.sort(axis=1)
+        for dim, row in enumerate(rows, start):
+            result[:, dim], beyond[dim] = _of_sorted(row, percents, fences)
+    return result, beyond
+
+
+def read_dims(encodings: Sequence[Encoding], dims: slice) -> Column:
+    """Some dims of all files, one file after the other: [dims, total frames], float32 where that loses nothing."""
+    width = len(range(*dims.indices(encodings[0].shape[0])))
+    result = np.empty((width, total_frames(encodings)), column_type(encodings))
+    start = 0
+    for encoding in encodings:
+        stop = start + encoding.shape[1]
+        result[:, start:stop] = encoding[dims]
+        start = stop
+    return result
+
+
+def _of_sorted(row: Column, percents: Sequence[float], fences: Fences) -> tuple[Array, float]:
+    values = _interpolated(percents, len(row), row.__getitem__)
+    lower, upper = fences(values)
+    below = bisect.bisect_left(row, lower)  # numpy's searchsorted would copy the row to compare it with a float64
+    above = len(row) - bisect.bisect_right(row, upper)
+    return values, (below + above) / len(row)
+
+
+def _of_long_dim(
+    encodings: Sequence[Encoding], dim: int, percents: Sequence[float], fences: Fences
+) -> tuple[Array, float]:
+    values = _interpolated(percents, total_frames(encodings), lambda ranks: _pick(encodings, dim, ranks))
+    lower, upper = fences(values)
+    outside = 0
+    for _, chunk in chunks(encodings, dim, READ_VALUES):
+        exact = chunk.astype(np.float64)
+        outside += int(np.count_nonzero((exact < lower) | (exact > upper)))
+    return values, outside / total_frames(encodings)
+
+
+def _interpolated(percents: Sequence[float], count: int, pick: Callable[[npt.NDArray[np.int64]], Column]) -> Array:
+    """Quantiles out of the values that `pick` finds at given places (0-based) of the sorted dim."""
+    places = np.array(percents) / 100 * (count - 1)
+    left = np.floor(places).astype(np.int64)
+    right = np.minimum(left + 1, count - 1)
+    low, high = pick(np.concatenate([left, right])).astype(np.float64).reshape(2, -1)
+    return np.minimum(low + (high - low) * (places - left), high)
+
+
+def chunks(encodings: Sequence[Encoding], dim: int, size: int) -> Iterator[tuple[int, Column]]:
+    """(place of the first value, at most `size` values) of one dim, one file after the other."""
+    place, kind = 0, column_type(encodings)
+    for encoding in encodings:
+        for start in range(0, encoding.shape[1], size):
+            values = encoding[dim, start : start + size].astype(kind, copy=False)
+            yield place, values
+            place += len(values)
+
+
+def borders(encodings: Sequence[Encoding], dim: int, size: int) -> list[float]:
+    """Values, ascending, between which lie at most about `size` others each, with -inf and +inf at the ends.
+
+    Regular sampling (Shi & Schaeffer, "Parallel sorting by regular sampling", 1992): of every sorted chunk each
+    m-th value is kept, so that between two kept ones lie fewer than m of that chunk. A value that occurs often is
+    itself a border, and between two borders lie only values that are neither.
+    """
+    kept, waiting = [], []
+    for place, chunk in chunks(encodings, dim, size):
+        waiting.append(chunk)
+        if place + len(chunk) == total_frames(encodings) or sum(map(len, waiting)) >= size:  # many files may be short
+            together = np.concatenate(waiting)
+            waiting.clear()
+            together.sort()
+            kept.append(together[:: max(1, size // PIVOTS)].copy())  # a view would keep all of it in memory
+    pool = np.sort(np.concatenate(kept))
+    chosen = np.unique(pool[PIVOTS // 2 :: PIVOTS // 2])
+    return [-np.inf, *chosen.tolist(), np.inf]
+
+
+def _pick(encodings: Sequence[Encoding], dim: int, ranks: npt.NDArray[np.int64]) -> Column:
+    """The values at the places `ranks` of a sorted dim that is never in memory as a whole."""
+    result = np.empty(len(ranks), column_type(encodings))
+    start = 0
+    for low, high in pairwise(borders(encodings, dim, SORT_BYTES // result.itemsize)):
+        inside, equal = [], 0
+        for _, chunk in chunks(encodings, dim, READ_VALUES):
+            inside.append(chunk[(chunk > low) & (chunk < high)])
+            equal += int(np.count_nonzero(chunk == high))
+        values = np.sort(np.concatenate(inside))
+        here = (ranks >= start) & (ranks < start + len(values))
+        result[here] = values[ranks[here] - start]
+        start += len(values)
+        result[(ranks >= start) & (ranks < start + equal)] = high
+        start += equal
+    return result
