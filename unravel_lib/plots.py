@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from unravel_lib.files import shown, write_whole
-from unravel_lib.stats import Statistics
+from unravel_lib.summary import Statistics
 
 Array = npt.NDArray[np.float64]
 

@@ -1,0 +1,188 @@
+"""One run of the generator: loops are drawn, a pattern arranges them, files are written. Prints and parses nothing."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unravel_lib import distributions, export
+from unravel_lib.arrangement import Material, Pattern
+from unravel_lib.errors import OutputError, UsageError
+from unravel_lib.files import NAME_BYTES, refuse_overwriting, sha256_of, shown
+from unravel_lib.pieces import Array, count_frames
+from unravel_lib.sidecar import Sidecar, write_sidecar
+from unravel_lib.summary import Statistics
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What the musician asked for, with all defaults settled; `facts` tell model, rates, dims and seed."""
+
+    statistics: Statistics
+    facts: Sidecar
+    distribution: str
+    pattern: Pattern
+    pattern_options: dict[str, Any]
+    num_latents: int
+    num_loops: int
+    seed: int
+    embeddings: bool = False
+    hold: bool = False
+    subtype: export.Subtype = "DOUBLE"
+
+    @property
+    def sample_rate(self) -> float:
+        """Of the model, in Hz."""
+        assert self.facts.sample_rate is not None
+        return self.facts.sample_rate
+
+    @property
+    def compression(self) -> int:
+        """Audio samples per frame."""
+        assert self.facts.compression is not None
+        return self.facts.compression
+
+    @property
+    def label(self) -> str:
+        """What the run is, for names of files and folders: `swapper_correlation-based_iqr_seed123`."""
+        view = "_iqr" if self.statistics.iqr else ""
+        return f"{self.pattern.name}_{self.distribution}{view}_seed{self.seed}"
+
+    def name(self, index: int) -> str:
+        """File name of the output number `index`; latents files and latent audio never share a sidecar's name."""
+        end = "_embeddings.npy" if self.embeddings else "_hold.wav" if self.hold else ".wav"
+        return f"{self.label}_{index:04d}{end}"
+
+    def material(self, index: int) -> Material:
+        """Draw the loops of the output number `index`.
+
+        Loop A, loop B and the pattern have a random generator each, spawned from the file's, which is spawned from
+        the seed: file 0 is the same however many are asked for, and loop A whatever the pattern.
+        """
+        for_a, for_b, for_pattern = np.random.SeedSequence(self.seed, spawn_key=(index,)).spawn(3)
+        loop = self._draw(for_a)
+        loop_b = self._draw(for_b) if "loop_b" in self.pattern.given else loop
+        return Material(loop, loop_b, self.num_loops, self.statistics.scale, for_pattern)
+
+    def _draw(self, seed: np.random.SeedSequence) -> Array:
+        return distributions.draw(self.distribution, self.statistics, np.random.default_rng(seed), self.num_latents)
+
+    def pieces(self, material: Material) -> Iterator[Array]:
+        """The long array of a file, piece by piece."""
+        return self.pattern.pieces(material, self.pattern_options)
+
+    def count(self, material: Material, room: int) -> int:
+        """How many frames a file has, by making its pieces once without writing them.
+
+        Raises
+        ------
+        UsageError
+            None at all; or larger than a WAV file can be, with the way out.
+        OutputError
+            More than the `room` in bytes that is left on the disk.
+        """
+        dims = self.statistics.dims
+        limit = self._bytes_to_frames(room)
+        wav_limit = self._bytes_to_frames(export.RIFF_BYTES - export.HEADER_BYTES + 8)
+        n_frames = count_frames(self.pieces(material), limit if self.embeddings else min(limit, wav_limit))
+        if n_frames == 0:
+            raise UsageError(f"pattern {self.pattern.name} makes no frames from this loop: check its options")
+        if not self.embeddings and n_frames > wav_limit:
+            ways = ["fewer --num_loops or --num_latents", "--embeddings"]
+            ways += ["--wav_subtype FLOAT"] if self.subtype == "DOUBLE" else []
+            ways += ["no --hold"] if self.hold else []
+            raise UsageError(
+                f"{self.name(0)} with more than {wav_limit:,} frames of {dims} dims would be larger than 4 GiB, where "
+                f"WAV ends: take {' or '.join(ways)}"
+            )
+        if n_frames > limit:
+            raise OutputError(
+                f"{self.name(0)} with more than {limit:,} frames of {dims} dims is larger than the space left on the "
+                "disk: take fewer --num_loops or --num_latents, or another --output"
+            )
+        return n_frames
+
+    def _bytes_to_frames(self, size: int) -> int:
+        return size // self.n_bytes(1, header=False)
+
+    def n_bytes(self, n_frames: int, header: bool = True) -> int:
+        """Size of a file of so many frames."""
+        held = self.compression if self.hold else 1
+        width = 4 if self.embeddings else export.VALUE_BYTES[self.subtype]
+        return n_frames * held * width * self.statistics.dims + (export.HEADER_BYTES if header else 0)
+
+    def write(self, path: Path, material: Material, n_frames: int, watch: export.Watcher | None = None) -> None:
+        """Write a file from its material, `n_frames` frames long as counted before; `watch` sees all its frames."""
+        pieces, dims = self.pieces(material), self.statistics.dims
+        if self.embeddings:
+            export.write_embeddings(path, pieces, dims, n_frames, watch)
+        elif self.hold:
+            rate = max(1, int(self.sample_rate))
+            export.write_latent_audio(path, pieces, dims, n_frames, rate, self.subtype, self.compression, watch)
+        else:
+            rate = export.frame_rate(self.sample_rate, self.compression)
+            export.write_latent_audio(path, pieces, dims, n_frames, rate, self.subtype, 1, watch)
+
+    def describe(self, path: Path, index: int, n_frames: int, source: Path) -> None:
+        """Write the sidecar of the finished output number `index`; `source` is the statistics file of the run."""
+        own = self.pattern.source
+        options = {
+            "script": "generator",
+            "distribution": self.distribution,
+            "iqr": self.statistics.iqr,
+            "pattern": self.pattern.name if own is None else f"{Path(own).name}:{self.pattern.name}",
+            "pattern_sha256": None if own is None else sha256_of(Path(own)),
+            "pattern_args": self.pattern_options,
+            "num_latents": self.num_latents,
+            "num_loops": self.num_loops,
+            "file_index": index,
+            "statistics_sha256": sha256_of(source),
+        }
+        if not self.embeddings:
+            options |= {"hold": self.hold, "wav_subtype": self.subtype}
+        write_sidecar(path, replace(self.facts, frames=n_frames, seed=self.seed, options=options))
+
+
+def run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> Path:
+    """Make the folder of this run inside `output`, by name, or by date, time and label.
+
+    Making it is what claims it: of two runs that want the same name at the same moment, one gets it, and the other
+    gets the next (`..._2`), or is refused where the name was given.
+
+    Raises
+    ------
+    UsageError
+        The name is no plain folder name.
+    OutputError
+        It exists already and `overwrite` is not given, or it cannot be made.
+    """
+    try:
+        if name is not None:
+            if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(name.encode()) > NAME_BYTES:
+                raise UsageError(f"--run {shown(name)} is no plain folder name: slashes belong to --output")
+            folder = output / name
+            folder.mkdir(exist_ok=overwrite)
+            return folder
+        stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+        for attempt in range(1, 10_000):
+            folder = output / (stem if attempt == 1 else f"{stem}_{attempt}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+        raise OutputError(f"{shown(output)} is full of runs of this second: take --run NAME")
+    except FileExistsError as error:
+        remedy = "choose another --run" if not folder.is_dir() else "choose another --run, or add --overwrite"
+        raise OutputError(f"{shown(folder)} exists already: {remedy}") from error
+    except OSError as error:
+        raise OutputError(f"{shown(folder)} cannot be made: {error.strerror}: choose another --output") from error
+
+
+def refuse_to_replace(folder: Path, names: list[str], inputs: list[Path]) -> None:
+    """Raise OutputError if writing one of the names in the folder would replace an input of this run."""
+    for name in names:
+        refuse_overwriting(folder / name, inputs)

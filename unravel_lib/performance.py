@@ -1,0 +1,187 @@
+"""What generator.py does once its flags are read: learn from the inputs, tell what will come, write it."""
+
+import argparse
+import contextlib
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from unravel_lib import cli, patterns, stats, tempo
+from unravel_lib.composition import Composition, refuse_to_replace, run_folder
+from unravel_lib.errors import UsageError
+from unravel_lib.export import PD_CHANNELS
+from unravel_lib.files import find_files, make_output_folder, shown
+from unravel_lib.pieces import Array
+from unravel_lib.sidecar import Sidecar, write_sidecar
+
+BIG_BYTES = 1 << 26  # from here on a progress bar is worth its while
+
+log = logging.getLogger("unravel_lib")
+
+
+def _inputs(args: argparse.Namespace) -> list[Path]:
+    """The files to learn from; results of earlier runs inside an input folder are not taken for encodings."""
+    if args.statistics:
+        return [args.statistics]
+    found = find_files(args.input, [".npy"])
+    output, root = args.output.resolve(), args.input.resolve()
+    if root.is_dir() and output != root and output.is_relative_to(root):
+        kept = [path for path in found if not path.resolve().is_relative_to(output)]
+        if len(kept) < len(found):
+            log.info("%d files in %s are left out: results, not encodings", len(found) - len(kept), shown(args.output))
+        if not kept:
+            raise UsageError(f"{shown(args.input)} holds no .npy but results of earlier runs: give --input encodings")
+        return kept
+    return found
+
+
+def _known_facts(args: argparse.Namespace, inputs: list[Path]) -> Sidecar:
+    """Model and rates: what flags say, else what the sidecars of the inputs agree on, else None."""
+    facts = Sidecar()
+    if inputs:
+        facts = stats.common_facts(inputs)
+    if args.sample_rate is not None:
+        facts = replace(facts, sample_rate=args.sample_rate)
+    if args.compression is not None:
+        facts = replace(facts, compression=args.compression)
+    return replace(facts, source=shown(args.statistics or args.input) if inputs else None)
+
+
+def rates_of(args: argparse.Namespace) -> tuple[float, int]:
+    """Sample rate in Hz and compression by flags, sidecars of the inputs, if any, or default."""
+    inputs = _inputs(args) if args.input or args.statistics else []
+    return _rates(_settled(_known_facts(args, inputs)))
+
+
+def _rates(facts: Sidecar) -> tuple[float, int]:
+    assert facts.sample_rate is not None and facts.compression is not None
+    return facts.sample_rate, facts.compression
+
+
+def _settled(facts: Sidecar) -> Sidecar:
+    """The same with defaults for unknown rates, which are said."""
+    if facts.sample_rate is None:
+        log.info("no sidecar tells the sample rate: taking %d Hz (--sample_rate)", tempo.DEFAULT_SAMPLE_RATE)
+        facts = replace(facts, sample_rate=tempo.DEFAULT_SAMPLE_RATE)
+    if facts.compression is None:
+        log.info("no sidecar tells the compression: taking %d (--compression)", tempo.DEFAULT_COMPRESSION)
+        facts = replace(facts, compression=tempo.DEFAULT_COMPRESSION)
+    return facts
+
+
+def perform(args: argparse.Namespace) -> int:
+    """Do what the flags of generator.py say; returns the exit code."""
+    inputs = _inputs(args)
+    known = _known_facts(args, inputs)
+    plan = _plan(args, inputs, known)
+    make_output_folder(args.output)
+    room = shutil.disk_usage(args.output).free
+    n_frames = plan.count(plan.material(0), room)
+    _report(plan, args, n_frames, room)
+    names = [plan.name(index) for index in range(args.num_files)]
+    if args.run is not None:
+        refuse_to_replace(args.output / args.run, [*names, stats.STATISTICS_CSV, stats.CORRELATION_CSV], inputs)
+    folder = run_folder(args.output, args.run, args.overwrite, plan.label)
+    batch = cli.Batch(folder)
+    for path in stats.write_csv(plan.statistics, folder):
+        batch.wrote(path)
+    source = folder / stats.STATISTICS_CSV
+    write_sidecar(source, replace(known, frames=None, seed=None, options={}))
+    if not args.no_plots:
+        _draw_statistics(plan, folder, batch)
+    for index, name in enumerate(names):
+        with batch.attempt(folder / name):
+            _make(plan, index, folder / name, source, room, batch, not args.no_plots)
+    return batch.finish()
+
+
+def _plan(args: argparse.Namespace, inputs: list[Path], known: Sidecar) -> Composition:
+    """Everything settled: statistics measured, pattern found and its options read, tempo turned into frames."""
+    pattern = patterns.find(args.pattern)
+    options = pattern.read_options(args.pattern_args)
+    statistics = stats.read_csv(args.statistics, args.iqr) if args.statistics else stats.measure(inputs, args.iqr)
+    log.info("%s", stats.report(statistics))
+    facts = replace(_settled(known), dims=statistics.dims)
+    rates = _rates(facts)
+    length = tempo.frames_for_bpm(args.bpm, *rates) if args.bpm else args.num_latents
+    return Composition(
+        statistics, facts, args.distribution, pattern, options, length, args.num_loops, args.seed,
+        args.embeddings, args.hold, args.wav_subtype or "DOUBLE",
+    )  # fmt: skip
+
+
+def _report(plan: Composition, args: argparse.Namespace, n_frames: int, room: int) -> None:
+    """Tell tempo, length and size before anything is written."""
+    rates = plan.sample_rate, plan.compression
+    beat = tempo.told(tempo.exact_bpm(plan.num_latents, *rates))
+    double = tempo.double_time(plan.num_latents, *rates)
+    wanted = f"nearest to {args.bpm:g} BPM: " if args.bpm else ""
+    log.info(
+        "%sa loop of %d frames at %g Hz / %d is %s BPM (double time %s)",
+        wanted, plan.num_latents, *rates, beat, double,
+    )  # fmt: skip
+    if not plan.pattern.steady:
+        log.info("pattern %s changes its length as it goes: these tempi do not apply to it", plan.pattern.name)
+    dims, size = plan.statistics.dims, plan.n_bytes(n_frames)
+    log.info(
+        "%d x %s: %s frames x %d dims, %s of sound, %s",
+        args.num_files, "latents file" if args.embeddings else "latent audio", f"{n_frames:,}", dims,
+        _duration(n_frames * plan.compression / plan.sample_rate), _size(size),
+    )  # fmt: skip
+    if size * args.num_files > room:
+        raise UsageError(
+            f"{args.num_files} such files need {_size(size * args.num_files)}, {_size(room)} are free: take fewer "
+            "--num_files or --num_loops, or another --output"
+        )
+    if not args.embeddings and dims > PD_CHANNELS:
+        log.warning("%d channels: Pure Data's soundfiler takes at most %d", dims, PD_CHANNELS)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{seconds:.1f} s" if seconds < 60 else f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024 or unit == "GiB":
+            break
+        n_bytes /= 1024
+    return f"{n_bytes:,.0f} {unit}" if unit == "bytes" else f"{n_bytes:,.1f} {unit}"
+
+
+def _draw_statistics(plan: Composition, folder: Path, batch: cli.Batch) -> None:
+    from unravel_lib import plots
+
+    for name, draw in (("distribution.png", plots.draw_distribution), ("correlation.png", plots.draw_correlation)):
+        draw(folder / name, plan.statistics)
+        batch.wrote(folder / name)
+
+
+def _make(plan: Composition, index: int, path: Path, source: Path, room: int, batch: cli.Batch, picture: bool) -> None:
+    """Write the output number `index`, its sidecar and its picture."""
+    material = plan.material(index)
+    n_frames = plan.count(material, room)
+    sampler = None
+    if picture:
+        from unravel_lib import plots
+
+        sampler = plots.Sampler(n_frames)
+    big = plan.n_bytes(n_frames) > BIG_BYTES
+    with cli.progress(n_frames, "frames") if big else contextlib.nullcontext() as bar:
+
+        def watch(block: Array) -> None:
+            if sampler is not None:
+                sampler(block)
+            if bar is not None:
+                bar.update(len(block))
+
+        plan.write(path, material, n_frames, watch)
+    plan.describe(path, index, n_frames, source)
+    batch.wrote(path)
+    if sampler is not None:
+        target = path.with_suffix(".png")
+        plots.draw_values(target, f"{path.name}: {n_frames:,} frames", sampler)
+        batch.wrote(target)
