@@ -1,0 +1,192 @@
+"""The contract of a model: rate, compression, dims, channels, streaming or not, read off the model itself."""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unravel_lib.errors import ModelError, UsageError
+from unravel_lib.files import shown
+from unravel_lib.state import State
+
+FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
+PROBE_SAMPLES = 1 << 17  # about 3 s: enough for a few frames at any compression in use
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model promises: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
+
+    `any_length` tells whether encode takes lengths that are no multiple of the compression as they are; others get
+    silence up to the next multiple.
+    """
+
+    sample_rate: float
+    compression: int
+    dims: int
+    in_channels: int
+    out_channels: int
+    streaming: bool
+    any_length: bool
+
+
+def methods_of(module: Any) -> list[str]:
+    """The names of a TorchScript module's methods: what it says itself, else what it defines."""
+    if hasattr(module, "get_methods"):
+        named = module.get_methods()
+        if isinstance(named, (list, tuple)) and named:
+            return [str(name) for name in named]
+    return [name for name in module._c._method_names() if not name.startswith("_")]
+
+
+def call_method(module: Any, method: str, x: torch.Tensor) -> Any:
+    """Call a method of a TorchScript module by the plain interpreter.
+
+    The profiling one recompiles for new shapes and fuses after a few calls: slower on short files, and the bytes of a
+    file would depend on how many came before it.
+    """
+    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+        return getattr(module, method)(x)
+
+
+def method_params(module: Any, method: str) -> tuple[int, int, int, int] | None:
+    """`<method>_params`: (in_channels, in_ratio, out_channels, out_ratio), or None.
+
+    nn~ attributes have a buffer of that name too: those are float32 of one value.
+    """
+    params = getattr(module, f"{method}_params", None)
+    if not isinstance(params, torch.Tensor) or params.numel() != 4 or params.is_floating_point():
+        return None
+    a, b, c, d = (int(value) for value in params.flatten().tolist())
+    return (a, b, c, d) if min(a, b, c, d) > 0 else None
+
+
+def stated_sample_rate(module: Any) -> float | None:
+    """The sample rate in Hz that the model states, or None.
+
+    RAVE 2 has `sr`, RAVE 1 and forks `sampling_rate` (also inside `_rave`), nn_tilde from 1.6 `get_sample_rate()`.
+    """
+    inner = getattr(module, "_rave", None)
+    places = [(module, "sr"), (module, "sampling_rate"), (inner, "sampling_rate"), (inner, "sr")]
+    candidates = [getattr(owner, name, None) for owner, name in places if owner is not None]
+    if "get_sample_rate" in module._c._method_names():
+        candidates.append(module.get_sample_rate())
+    for value in candidates:
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
+            value = value.item()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+            return float(value)
+    return None
+
+
+def read_contract(module: Any, state: State, path: Path, device: torch.device, sample_rate: float | None) -> Contract:
+    """Read the contract off a loaded module; probes with silence only for what its buffers do not say.
+
+    Raises
+    ------
+    ModelError
+        encode or decode is missing or does not answer as promised.
+    UsageError
+        `sample_rate` contradicts what the model says.
+    """
+    where = shown(path.name)
+    names = set(methods_of(module)) | set(module._c._method_names())
+    for needed in ("encode", "decode"):
+        if needed not in names:
+            raise ModelError(f"{where} has no {needed}: its methods are {', '.join(methods_of(module))}")
+    probe = _Probe(module, state, where, device)
+    encode, decode = method_params(module, "encode"), method_params(module, "decode")
+    in_channels = encode[0] if encode else probe.in_channels()
+    if encode and encode[1] == 1:
+        dims, compression = encode[2], encode[3]
+    else:
+        dims, compression = probe.dims_and_compression(in_channels)
+    out_channels = decode[2] if decode else probe.out_channels(dims)
+    if decode and decode[0] != dims:
+        raise ModelError(f"{where} encodes {dims} dims but decodes {decode[0]}: it cannot be used for the way back")
+    any_length = probe.takes_any_length(in_channels, dims, compression)
+    return Contract(
+        sample_rate=_sample_rate(stated_sample_rate(module), sample_rate, where),
+        compression=compression,
+        dims=dims,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        streaming=probe.carries_state(in_channels, dims, compression),
+        any_length=any_length,
+    )
+
+
+def _sample_rate(stated: float | None, given: float | None, where: str) -> float:
+    if stated is not None and given is not None and stated != given:
+        raise UsageError(f"{where} says that it runs at {stated:g} Hz, not {given:g}: leave --sample_rate out")
+    if stated is None and given is None:
+        log.warning("%s does not say its sample rate: taking 44100 Hz (--sample_rate changes that)", where)
+    return stated or given or FALLBACK_RATE
+
+
+class _Probe:
+    """Asks a module questions by calling it on silence and noise; the load-time state comes back after each."""
+
+    def __init__(self, module: Any, state: State, where: str, device: torch.device) -> None:
+        self.module, self.state, self.where, self.device = module, state, where, device
+
+    def _call(self, method: str, *shape: int, loud: bool = False) -> torch.Tensor | None:
+        """The answer, or None where the model refuses this shape."""
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand(shape, generator=generator) - 0.5 if loud else torch.zeros(shape)
+        try:
+            answer = call_method(self.module, method, x.to(self.device))
+        except (RuntimeError, IndexError, ValueError, NotImplementedError) as error:
+            if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
+                raise
+            return None
+        return answer if isinstance(answer, torch.Tensor) and answer.dim() == 3 else None
+
+    def _quiet(self, method: str, *shape: int) -> torch.Tensor | None:
+        answer = self._call(method, *shape)
+        self.state.restore()
+        return answer
+
+    def in_channels(self) -> int:
+        for channels in (1, 2):
+            if self._quiet("encode", 1, channels, PROBE_SAMPLES) is not None:
+                return channels
+        raise ModelError(f"{self.where}: encode takes neither 1 nor 2 channels of audio: is it an audio codec?")
+
+    def dims_and_compression(self, in_channels: int) -> tuple[int, int]:
+        latents = self._quiet("encode", 1, in_channels, PROBE_SAMPLES)
+        if latents is None:
+            raise ModelError(f"{self.where}: encode fails on {in_channels} channels of audio: is it an audio codec?")
+        frames = latents.shape[2]
+        sound = self._quiet("decode", 1, latents.shape[1], frames)
+        if sound is None or sound.shape[2] % frames:
+            raise ModelError(f"{self.where}: decode does not take what encode gives: it cannot be used here")
+        return latents.shape[1], sound.shape[2] // frames
+
+    def out_channels(self, dims: int) -> int:
+        sound = self._quiet("decode", 1, dims, 8)
+        if sound is None:
+            raise ModelError(f"{self.where}: decode fails on {dims} dims: it cannot be used here")
+        return sound.shape[1]
+
+    def takes_any_length(self, in_channels: int, dims: int, compression: int) -> bool:
+        for samples, frames in ((compression + 1, 2), (1, 1)):
+            answer = self._quiet("encode", 1, in_channels, samples)
+            if answer is None or tuple(answer.shape) != (1, dims, frames):
+                return False
+        return True
+
+    def carries_state(self, in_channels: int, dims: int, compression: int) -> bool:
+        """True if a call changes what the next one starts from."""
+        if any(name.endswith(".cache.pad") for name, _ in self.module.named_buffers()):
+            return True
+        self._call("encode", 1, in_channels, 8 * compression, loud=True)
+        self._call("decode", 1, dims, 8, loud=True)
+        changed = self.state.changed()
+        self.state.restore()
+        return bool(changed)

@@ -1,0 +1,151 @@
+"""How late a streaming export answers, compared with an offline export of the same weights.
+
+A streaming convolution cannot hear the future: where an offline one looks r samples ahead, it answers r samples late,
+and a strided one also waits until its delay is a whole number of its steps. These delays add up along the way through
+the network. Exports made with cached_conv (all of RAVE) carry the terms of this sum in their modules; for others the
+delay is measured, as the centre of the energy with which the model answers to one changed frame.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from unravel_lib import reach
+from unravel_lib.contract import Contract
+
+RESPONSE_FRAMES = 160  # length of the signal in which the answer to one changed frame is looked for
+BESIDE = ("noise_module",)  # runs beside the path that carries the signal
+
+
+@dataclass(frozen=True)
+class Delay:
+    """How late encode and decode answer, each in samples."""
+
+    encode_samples: int
+    decode_samples: int
+
+
+def delay_of(
+    module: Any, encode: reach.Call, decode: reach.Call, reset: Callable[[], None], contract: Contract
+) -> Delay:
+    """Delay of a streaming export: as its modules state it, where that adds up to its compression, else as measured."""
+    stated = _stated_delay(module, contract.compression)
+    if stated is not None:
+        return stated
+    compression = contract.compression
+    return Delay(
+        _measured(encode, reset, contract.in_channels, compression, 1, compression),
+        _measured(decode, reset, contract.dims, 1, compression, compression),
+    )
+
+
+def _measured(
+    call: reach.Call, reset: Callable[[], None], channels: int, step_in: int, step_out: int, compression: int
+) -> int:
+    """Centre of energy of the answer after the middle of the changed frame, in samples, at least 0."""
+    energy, _ = reach.response(call, reset, channels, step_in, step_out, RESPONSE_FRAMES)
+    if not energy.any():
+        return 0
+    centre = float(np.average(np.arange(RESPONSE_FRAMES), weights=energy)) - RESPONSE_FRAMES // 2
+    return max(0, round(centre * compression))
+
+
+@dataclass
+class _Way:
+    """A place on the way through the network: samples per step here, delay so far, and what was handed on of it."""
+
+    ratio: Fraction
+    samples: Fraction = Fraction(0)
+    handed_on: int = 0
+
+
+class _NotStatedError(Exception):
+    """A module on the way does not state its delay."""
+
+
+def _stated_delay(module: Any, compression: int) -> Delay | None:
+    inner = getattr(module, "_rave", None) or module
+    children = dict(inner.named_children())
+    if not {"encoder", "decoder"} <= children.keys():
+        return None
+    pqmf, resampler = children.get("pqmf"), children.get("resampler")
+    bands = Fraction(1)
+    there, back = _Way(Fraction(1)), _Way(Fraction(compression))
+    try:
+        if resampler is not None:
+            _walk(resampler.downsample, there)
+        if pqmf is not None and getattr(inner, "input_mode", "pqmf") == "pqmf":
+            before = there.ratio
+            _walk(pqmf.forward_conv, there)
+            bands = there.ratio / before
+        _walk(children["encoder"], there)
+        _walk(children["decoder"], back)
+        if pqmf is not None:
+            _walk(pqmf.inverse_conv, back)
+            back.ratio /= bands
+        if resampler is not None:
+            _walk(resampler.upsample, back)
+            back.ratio = Fraction(1)
+    except (_NotStatedError, AttributeError):
+        return None
+    if there.ratio != compression or back.ratio != 1:
+        return None
+    return Delay(round(there.samples), round(back.samples))
+
+
+def _walk(module: Any, way: _Way) -> None:
+    """Move `way` from the module's input to its output."""
+    kind = module.original_name
+    if kind == "CachedConv1d":
+        stride, own = module.stride[0], _own_delay(module, way.handed_on)
+        way.samples += own * way.ratio
+        way.ratio *= stride
+        way.handed_on = module.cumulative_delay
+    elif kind == "CachedConvTranspose1d":
+        way.ratio /= module.stride[0]
+        way.samples += module.padding[0] * way.ratio
+        way.handed_on = module.cumulative_delay
+    elif kind == "AlignBranches":
+        _walk_branches(module, way)
+    else:
+        for child in _in_order(module):
+            _walk(child, way)
+
+
+def _walk_branches(module: Any, way: _Way) -> None:
+    """Branches run side by side and wait for the slowest."""
+    ends = []
+    for branch in module.branches.children():
+        end = _Way(way.ratio, way.samples, way.handed_on)
+        _walk(branch, end)
+        ends.append(end)
+    slowest = max(ends, key=lambda end: end.samples)
+    way.ratio, way.samples, way.handed_on = slowest.ratio, slowest.samples, module.cumulative_delay
+
+
+def _in_order(module: Any) -> Iterator[Any]:
+    """Children in the order in which the signal passes them; a generator's `net` comes before what follows it."""
+    children = dict(module.named_children())
+    if "net" in children:
+        yield children.pop("net")
+    for name, child in children.items():
+        if name not in BESIDE:
+            yield child
+
+
+def _own_delay(conv: Any, handed_on: int) -> int:
+    """Delay that one cached convolution adds, in steps of its input.
+
+    cached_conv states (look-ahead + wait + handed-on) / stride, where only some networks hand the delay on. The
+    look-ahead of a kernel that sees `total` past steps is 0 (causal), half of it (centred) or all of it.
+    """
+    total, wait = conv.cache.padding, conv.downsampling_delay.padding
+    stated = conv.cumulative_delay * conv.stride[0]
+    for given in (0, handed_on):
+        ahead = stated - wait - given
+        if ahead in (0, total // 2, (total + 1) // 2, total):
+            return int(ahead + wait)
+    raise _NotStatedError

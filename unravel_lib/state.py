@@ -1,0 +1,50 @@
+"""The state inside a model: its buffers as they were at load time, and the way back to them."""
+
+from typing import Any
+
+import torch
+
+
+class State:
+    """Remembers every buffer of a module as it was loaded, and restores those that calls have changed.
+
+    Streaming exports keep the past in buffers (`pad`, `cache`); adaptive normalisation keeps statistics in others.
+    Restored before every file, no file hears the one before it.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._saved = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
+        self._marks = self._current_marks()
+
+    def _current_marks(self) -> dict[str, tuple[int, int]]:
+        # every write through PyTorch raises a tensor's version; a tensor put in its place has another address
+        return {name: (b.data_ptr(), b._version) for name, b in self._module.named_buffers()}
+
+    def changed(self) -> list[str]:
+        """Names of the buffers whose values are no longer those of load time."""
+        return [
+            name
+            for name, buffer in self._module.named_buffers()
+            if name in self._saved
+            and not (buffer.shape == self._saved[name].shape and torch.equal(buffer, self._saved[name]))
+        ]
+
+    def restore(self) -> None:
+        """Put every touched buffer back to its load-time values."""
+        marks = self._current_marks()
+        with torch.no_grad():
+            for name, buffer in self._module.named_buffers():
+                if name in self._saved and marks[name] != self._marks[name]:
+                    buffer.resize_(self._saved[name].shape).copy_(self._saved[name])
+        self._marks = self._current_marks()
+
+    def keep(self) -> dict[str, torch.Tensor]:
+        """A copy of the buffers now, for `put_back`."""
+        return {name: buffer.detach().clone() for name, buffer in self._module.named_buffers()}
+
+    def put_back(self, kept: dict[str, torch.Tensor]) -> None:
+        """Return to what `keep` copied."""
+        with torch.no_grad():
+            for name, buffer in self._module.named_buffers():
+                buffer.resize_(kept[name].shape).copy_(kept[name])
