@@ -99,6 +99,8 @@ def main(argv: list[str]) -> int:
         raise UsageError("--embeddings writes .npy: leave out --hold and --wav_subtype, which shape latent audio")
     if args.input and args.statistics:
         raise UsageError("--input and --statistics exclude each other: give one of them")
+    if args.overwrite and args.run is None:
+        raise UsageError("--overwrite is about the folder that --run names: give --run NAME")
     if args.list_distributions or args.list_patterns or args.tempo_table:
         _show_lists(args)
         return cli.DONE

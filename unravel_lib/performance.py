@@ -15,6 +15,7 @@ from unravel_lib.files import find_files, make_output_folder, shown
 from unravel_lib.pieces import Array
 from unravel_lib.sidecar import Sidecar, write_sidecar
 
+MAX_LATENTS = 1_000_000  # frames in a loop
 BIG_BYTES = 1 << 26  # from here on a progress bar is worth its while
 
 log = logging.getLogger("unravel_lib")
@@ -105,6 +106,10 @@ def _plan(args: argparse.Namespace, inputs: list[Path], known: Sidecar) -> Compo
     facts = replace(_settled(known), dims=statistics.dims)
     rates = _rates(facts)
     length = tempo.frames_for_bpm(args.bpm, *rates) if args.bpm else args.num_latents
+    if length > MAX_LATENTS:
+        raise UsageError(
+            f"--bpm {args.bpm:g} needs a loop of {length:,} frames, at most {MAX_LATENTS:,}: take more BPM"
+        )
     return Composition(
         statistics, facts, args.distribution, pattern, options, length, args.num_loops, args.seed,
         args.embeddings, args.hold, args.wav_subtype or "DOUBLE",
@@ -116,10 +121,11 @@ def _report(plan: Composition, args: argparse.Namespace, n_frames: int, room: in
     rates = plan.sample_rate, plan.compression
     beat = tempo.told(tempo.exact_bpm(plan.num_latents, *rates))
     double = tempo.double_time(plan.num_latents, *rates)
+    felt = f" (double time {double})" if double != "-" else ""
     wanted = f"nearest to {args.bpm:g} BPM: " if args.bpm else ""
     log.info(
-        "%sa loop of %d frames at %g Hz / %d is %s BPM (double time %s)",
-        wanted, plan.num_latents, *rates, beat, double,
+        "%sa loop of %d frames at %g Hz / %d is %s BPM%s",
+        wanted, plan.num_latents, *rates, beat, felt,
     )  # fmt: skip
     if not plan.pattern.steady:
         log.info("pattern %s changes its length as it goes: these tempi do not apply to it", plan.pattern.name)
