@@ -141,8 +141,8 @@ def add_sample_rate(group: Any, text: str) -> None:
 class Batch:
     """Work through many inputs: a bad one is reported and skipped, the rest is done, the end tells which failed."""
 
-    def __init__(self, output: Path) -> None:
-        self.output = output
+    def __init__(self, output: Path | None) -> None:
+        self.output = output  # None: a run that writes no files, so no failures.csv either
         self.done = 0
         self.failures: list[tuple[Path, str]] = []
 
@@ -166,20 +166,24 @@ class Batch:
 
     def finish(self) -> int:
         """Print the summary, write or remove `failures.csv`, return the exit code."""
-        target = self.output / FAILURES
+        target = None if self.output is None else self.output / FAILURES
         if not self.failures:
-            if _is_our_failures_file(target):
+            if target is not None and _is_our_failures_file(target):
                 target.unlink(missing_ok=True)
             return DONE
         if self.done + len(self.failures) > 1:
             log.error("%d of %d inputs failed:", len(self.failures), self.done + len(self.failures))
             for path, reason in self.failures:
                 log.error("  %s: %s", shown(path), reason)
+        if target is not None:
+            self._write_failures(target)
+        return SOME_FAILED if self.done else NOTHING_DONE
+
+    def _write_failures(self, target: Path) -> None:
         with write_whole(target) as part, open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as f:
             rows = csv.writer(f)
             rows.writerow(FAILURES_HEADER)
             rows.writerows([os.path.abspath(path), reason] for path, reason in self.failures)
-        return SOME_FAILED if self.done else NOTHING_DONE
 
 
 def _is_our_failures_file(path: Path) -> bool:

@@ -30,7 +30,8 @@ class Facts:
     dims, full_dims : usable latent dims, and those before the least important were cut off
     compression : samples per frame
     sample_rate : Hz
-    streaming : whether calls carry state; `delay_samples` is measured, 0 for an offline export
+    streaming : whether calls carry state; `delay_samples` is the sum of `encode_delay` and
+        `decode_delay`, all in samples; 0 for an offline export
     encode_context, decode_context : (before, after), frames that a frame depends on; measured
     variance_shares : of a variational RAVE, the share of the variance per full dim, in PCA order, 0 to 1
     parameters : trained values; of a checkpoint, which does not tell them apart, all values of its state_dict
@@ -57,6 +58,8 @@ class Facts:
     out_channels: int | None = None
     streaming: bool | None = None
     delay_samples: int | None = None
+    encode_delay: int | None = None
+    decode_delay: int | None = None
     encode_context: tuple[int, int] | None = None
     decode_context: tuple[int, int] | None = None
     methods: list[Method] | None = None

@@ -114,15 +114,18 @@ def _load_script(path: Path, trust: bool) -> Any:
     try:
         return torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = shown(lines[-1][:120]) if lines else type(error).__name__
-        raise ModelError(f"{shown(path)} is TorchScript, but this PyTorch cannot load it: {reason}") from error
+        raise ModelError(
+            f"{shown(path)} is TorchScript, but this PyTorch cannot load it: {telling_line(error)}"
+        ) from error
 
 
 def _read_script(path: Path, found: Inspection, measure: bool) -> None:
     facts, module = found.facts, found.module
     facts.family = facts.version = facts.mark = None  # told anew, with all the marks
-    families.read(module, facts)
+    try:
+        families.read(module, facts)
+    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
+        facts.warnings.append(f"its attributes cannot be read: {telling_line(error)}")
     found.tensors = module.state_dict()
     names = {method.name for method in facts.methods or []} | set(module._c._method_names())
     if measure and {"encode", "decode"} <= names:
@@ -141,15 +144,19 @@ def _measure(path: Path, module: Any, facts: Facts) -> None:
         encode, decode = model.encode_context, model.decode_context
         facts.encode_context = None if encode is None else (encode.left, encode.right)
         facts.decode_context = None if decode is None else (decode.left, decode.right)
-        delay = model.delay
-        facts.delay_samples = delay.encode_frames * model.compression + delay.decode_samples
+        facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
+        facts.delay_samples = facts.encode_delay + facts.decode_delay
         facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
         facts.in_channels = facts.in_channels or model.in_channels
         facts.out_channels = facts.out_channels or model.out_channels
     except (UnravelError, RuntimeError, ValueError, IndexError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = shown(lines[-1][:160]) if lines else type(error).__name__
-        facts.warnings.append(f"delay and receptive field could not be measured: {reason}")
+        facts.warnings.append(f"delay and receptive field could not be measured: {telling_line(error)}")
+
+
+def telling_line(error: BaseException) -> str:
+    """The last line of a PyTorch error, which is the one that tells; printable, not longer than a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return shown(lines[-1][:160]) if lines else type(error).__name__
 
 
 def config(found: Inspection, path: Path) -> dict[str, Any]:

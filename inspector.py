@@ -1,0 +1,149 @@
+"""Tell what is in a model file: RAVE of every version, and what can be told of its relatives."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unravel_lib import cli
+from unravel_lib.files import find_files, make_output_folder, normalised_extensions, output_name, refuse_overwriting
+
+if TYPE_CHECKING:
+    from unravel_lib.inspection import Inspection
+
+EXTENSIONS = (".ts", ".ckpt", ".safetensors")
+DESCRIPTION = """Tell what is in a model file: what it is, what it takes and gives, how late it answers.
+
+The facts go to stderr; stdout has the paths of the files that --save writes. With --json, --config, --dict and --attr
+stdout has the JSON or the answers instead. --dict and --attr read names or patterns like encoder.* from the terminal
+or from a pipe, one per line; exit or Ctrl-D leaves."""
+
+log = logging.getLogger("unravel_lib")
+
+
+def _parser() -> cli.Parser:
+    parser = cli.Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
+    group = parser.add_argument_group("inspector")
+    group.add_argument(
+        "--input", type=Path, metavar="FILE_OR_FOLDER",
+        help="a model file, or a folder of them; left out: the bundled pocket model",
+    )  # fmt: skip
+    group.add_argument(
+        "--extensions", nargs="+", default=list(EXTENSIONS), metavar="EXT",
+        help=f"which files of a folder are models (default {' '.join(EXTENSIONS)})",
+    )  # fmt: skip
+    group.add_argument(
+        "--save", action="store_true", help="write the facts and the state_dict as CSV, the variance per dim as PNG"
+    )
+    cli.add_output(group, "./_inspector-output")
+    group.add_argument(
+        "--json", action="store_true", help="the facts as JSON on stdout: an object, a list for a folder"
+    )
+    group.add_argument("--config", action="store_true", help="the training config of a checkpoint as JSON on stdout")
+    group.add_argument(
+        "--dict", action="store_true", help="list the state_dict, then answer questions about its tensors"
+    )
+    group.add_argument("--attr", action="store_true", help="list the attributes, then answer questions about them")
+    group.add_argument("--yes", action="store_true", help="with --attr: call the methods asked for without asking back")
+    group.add_argument(
+        "--trust_model", action="store_true", help="load a model although its code could touch files on this machine"
+    )
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Inspect what the flags name; returns the exit code."""
+    parser = _parser()
+    args = parser.parse(argv)
+    if args.json and (args.config or args.dict or args.attr):
+        parser.error("--json goes without --config, --dict and --attr: stdout is one document")
+    paths = _paths(args)
+    if args.save:
+        make_output_folder(args.output)
+    from unravel_lib import inspection, report
+
+    folder = args.input is not None and args.input.is_dir()
+    quick = args.config or args.dict or args.attr
+    batch = cli.Batch(args.output if args.save else None)
+    all_facts, documents = [], {}
+    for path in paths:
+        with batch.attempt(path):
+            found = inspection.inspect(path, args.trust_model, measure=not quick)
+            all_facts.append(found.facts)
+            if found.facts.kind is not None and not (args.json or args.config):
+                log.info("%s\n", report.text(found.facts))
+            if found.failure is not None:
+                raise found.failure
+            if args.save:
+                _save(found, path, args, batch)
+            if args.config:
+                documents[str(path)] = inspection.config(found, path)
+            _converse(found, path, args)
+    if args.json:
+        documents_of_all = [facts.as_json() for facts in all_facts]
+        _print_json(documents_of_all if folder else documents_of_all[0])
+    elif documents:
+        _print_json(documents if folder else next(iter(documents.values())))
+    if folder and not args.json:
+        log.info("%s", report.table(all_facts))
+    return batch.finish()
+
+
+def _paths(args: argparse.Namespace) -> list[Path]:
+    if args.input is not None:
+        return find_files(args.input, normalised_extensions(args.extensions))
+    from unravel_lib.model import POCKET
+
+    log.info("no --input: this is the bundled pocket model")
+    return [POCKET]
+
+
+def _print_json(document: Any) -> None:
+    from unravel_lib.facts import plain
+
+    print(json.dumps(plain(document), indent=1, allow_nan=False), flush=True)
+
+
+def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: cli.Batch) -> None:
+    from unravel_lib import report
+
+    targets = [args.output / output_name(kind, path, ".csv") for kind in ("facts", "state_dict")]
+    for target in targets:
+        refuse_overwriting(target, [path])
+    report.write_facts(targets[0], found.facts)
+    report.write_tensors(targets[1], found.tensors)
+    if found.facts.variance_shares:
+        from unravel_lib import shares
+
+        targets.append(args.output / output_name("variance", path, ".png"))
+        shares.draw(targets[-1], found.facts)
+    for target in targets:
+        if args.json or args.config or args.dict or args.attr:
+            log.info("wrote %s", target)
+        else:
+            batch.wrote(target)
+
+
+def _converse(found: "Inspection", path: Path, args: argparse.Namespace) -> None:
+    """The prompts of --dict and --attr; what they list and answer is on stdout."""
+    if not (args.dict or args.attr):
+        return
+    from unravel_lib import prompt, report
+
+    if args.dict:
+        keys = list(found.tensors)
+        print(report.columns((key, _shape(found.tensors[key])) for key in keys), flush=True)
+        prompt.converse(keys, prompt.tensor_answer(found))
+    if args.attr:
+        kinds = prompt.attribute_names(found, path)
+        print(report.columns((name, prompt.listed(found, name, kind)) for name, kind in kinds.items()), flush=True)
+        prompt.converse(list(kinds), prompt.attribute_answer(found, kinds, args.yes))
+
+
+def _shape(tensor: Any) -> str:
+    return f"{'x'.join(map(str, tensor.shape)) or 'single'} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+if __name__ == "__main__":
+    cli.run(main)
