@@ -202,6 +202,18 @@ def load_latent_audio(path: Path, compression: int | None = None) -> RealArray:
     return array
 
 
+def is_latent_audio(path: Path) -> bool:
+    """True for a WAV that runs at a rate of latents, or whose sidecar tells for how long its frames are held."""
+    import soundfile
+
+    try:
+        facts = read_sidecar(path)
+        rate = soundfile.info(os.fsencode(path)).samplerate
+    except (InputError, soundfile.SoundFileError, OSError):
+        return False
+    return rate < SOUND_RATE or bool(facts is not None and facts.options.get("hold"))
+
+
 def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | None) -> int:
     said = facts.options.get("hold") if facts is not None else None
     if said is False or (said is None and rate < SOUND_RATE):
