@@ -11,13 +11,14 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from unravel_lib import __version__
 from unravel_lib.errors import UnravelError
 from unravel_lib.files import shown, write_whole
+from unravel_lib.sidecar import Sidecar
 
 DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 FAILURES = "failures.csv"
@@ -133,6 +134,38 @@ def add_model(group: Any) -> None:
     )
 
 
+def load_model(args: argparse.Namespace) -> Any:
+    """The `unravel_lib.model.Model` that `add_model`'s flags name; says so where it is the bundled one."""
+    from unravel_lib import model
+
+    loaded = model.load(args.model, args.device, args.trust_model, args.sample_rate)
+    if args.model is None:
+        log.info("no --model given: using the bundled pocket model (%d dims)", loaded.dims)
+    return loaded
+
+
+def model_facts(model: Any, args: argparse.Namespace, source: Path, key: str, **options: Any) -> Sidecar:
+    """The sidecar of what a model makes of `source`, whose content key is `key`; dims and frames are left open."""
+    return Sidecar(
+        sample_rate=model.sample_rate,
+        compression=model.compression,
+        model=model.name,
+        model_sha256=model.sha256,
+        source=os.fspath(source),
+        source_sha256=key,
+        seed=args.seed,
+        options={"compensate_delay": args.compensate_delay, "device": model.device.type, **options},
+    )
+
+
+def add_skip_existing(group: Any) -> None:
+    """`--skip_existing`, alike in encoder and decoder."""
+    group.add_argument(
+        "--skip_existing", action="store_true",
+        help="leave files alone that an earlier run finished with the same model, seed and flags",
+    )  # fmt: skip
+
+
 def add_sample_rate(group: Any, text: str) -> None:
     """`--sample_rate` in Hz, alike in every script."""
     group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)
@@ -153,16 +186,22 @@ class Batch:
         sys.stdout.buffer.flush()
 
     @contextlib.contextmanager
-    def attempt(self, path: Path) -> Iterator[None]:
-        """Run the work on one input; an UnravelError is recorded against it and does not leave the block."""
+    def check(self, path: Path) -> Iterator[None]:
+        """Look at one input; an UnravelError is recorded against it and does not leave the block."""
         try:
             yield
         except UnravelError as error:
             log.debug("traceback of the failure below", exc_info=True)
             log.error("%s", error)
             self.failures.append((path, str(error)))
-        else:
-            self.done += 1
+
+    @contextlib.contextmanager
+    def attempt(self, path: Path) -> Iterator[None]:
+        """Run the work on one input; like `check`, but success counts as done."""
+        before = len(self.failures)
+        with self.check(path):
+            yield
+        self.done += len(self.failures) == before
 
     def finish(self) -> int:
         """Print the summary, write or remove `failures.csv`, return the exit code."""
@@ -173,8 +212,8 @@ class Batch:
             return DONE
         if self.done + len(self.failures) > 1:
             log.error("%d of %d inputs failed:", len(self.failures), self.done + len(self.failures))
-            for path, reason in self.failures:
-                log.error("  %s: %s", shown(path), reason)
+            for _, reason in self.failures:
+                log.error("  %s", reason)
         if target is not None:
             self._write_failures(target)
         return SOME_FAILED if self.done else NOTHING_DONE
@@ -194,10 +233,11 @@ def _is_our_failures_file(path: Path) -> bool:
         return False
 
 
-def progress(total: float, unit: str) -> Any:
-    """A progress bar on stderr; silent where stderr is not a terminal."""
+def progress(inputs: Iterable[Path], size: Callable[[Path], float], unit: str) -> Any:
+    """A progress bar on stderr over the summed `size` of the inputs; silent where stderr is not a terminal."""
     from tqdm import tqdm
 
+    total = sum(map(size, inputs)) if sys.stderr.isatty() else 0
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}]"
     return tqdm(total=total, unit=unit, bar_format=form, disable=None, file=sys.stderr, dynamic_ncols=True)
 

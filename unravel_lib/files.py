@@ -32,11 +32,11 @@ def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys("." + e.strip().lower().lstrip(".") for e in extensions if e.strip(" .")))
 
 
-def find_files(root: Path, extensions: Sequence[str]) -> list[Path]:
+def find_files(root: Path, extensions: Sequence[str], output: Path | None = None) -> list[Path]:
     """All files under `root` with one of the extensions, sorted by path; a file given by name is taken as it is.
 
     Folders are searched recursively and through symbolic links, each real folder once. Hidden files and folders
-    are skipped.
+    are skipped, and so is everything in `output`: a folder of results inside the input is not an input.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def find_files(root: Path, extensions: Sequence[str]) -> list[Path]:
         return [root]
     found: list[Path] = []
     others: set[str] = set()
-    for path in _walk(root):
+    for path in _walk(root, output):
         if path.suffix.lower() in extensions:
             found.append(path)
         elif path.suffix:
@@ -62,19 +62,25 @@ def find_files(root: Path, extensions: Sequence[str]) -> list[Path]:
     return sorted(found, key=os.fsencode)
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _walk(root: Path, output: Path | None) -> Iterator[Path]:
     seen: set[tuple[int, int]] = set()
+    if output is not None and output.is_dir() and not output.samefile(root):
+        seen.add(_identity(output))
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable_folder):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        if _identity(folder) in seen:
             subfolders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(_identity(folder))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in names:
             path = Path(folder, name)
             if not name.startswith(".") and path.is_file():
                 yield path
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _unreadable_folder(error: OSError) -> None:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 
 from unravel_lib import archive, reach
-from unravel_lib.audio import to_channels
 from unravel_lib.contract import call_method, read_contract
 from unravel_lib.delay import Delay, delay_of
 from unravel_lib.errors import ModelError
@@ -123,7 +122,7 @@ class Model:
 
         Parameters
         ----------
-        blocks : float32 [channels, n] at the model's rate; mixed or doubled to the model's channels
+        blocks : float32 [in_channels, n] at the model's rate
         seed, key : the run's seed and the content key of the file
         compensate_delay : remove a streaming export's delay: silence is fed after the end, the start is dropped
 
@@ -131,13 +130,12 @@ class Model:
         ------
         float32 [dims, n], ceil(samples / compression) frames in all
         """
-        signal: Iterable[Block] = to_channels(blocks, self.in_channels)
         delay = self.delay.encode_samples if compensate_delay else 0
         frames = math.ceil(delay / self.compression)
         if delay:  # silence in front makes the delay a whole number of frames
             silence = np.zeros((self.in_channels, frames * self.compression - delay), np.float32)
-            signal = itertools.chain([silence], extended(signal, self.compression, delay))
-        answer = self._run(signal, "encode", self.compression, 1, seed_for(seed, key))
+            blocks = itertools.chain([silence], extended(blocks, self.compression, delay))
+        answer = self._run(blocks, "encode", self.compression, 1, seed_for(seed, key))
         return trimmed(answer, frames, 0)
 
     def decode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:

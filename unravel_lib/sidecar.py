@@ -86,7 +86,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
 def is_complete(path: Path, expected: Sidecar) -> bool:
     """True if `path` is finished and its sidecar, SHA-256 included, says what `expected` says.
 
-    `dims` and `frames` are compared only where `expected` states them.
+    Facts that `expected` leaves open are not compared, and `source` is not: a file may be named in many ways.
     """
     try:
         facts = _read_json(path)
@@ -97,7 +97,7 @@ def is_complete(path: Path, expected: Sidecar) -> bool:
         return False
     want, have = asdict(expected), asdict(found)
     want = json.loads(json.dumps(want))  # tuples become lists, as on disk
-    same = all(have[name] == value for name, value in want.items() if value is not None or name == "seed")
+    same = all(have[name] == value for name, value in want.items() if value is not None and name != "source")
     return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
 
 

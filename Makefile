@@ -1,0 +1,64 @@
+# The two commands that most people need: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RAVE_VENV := .venv-rave
+ZOO := .zoo
+
+.PHONY: help demo test lint test-rave bench stress fuzz figures clean
+
+help:
+	@echo "make demo       encode the bundled recordings, generate from them, decode; says where to listen"
+	@echo "make test       every test that needs no RAVE"
+	@echo "make lint       ruff and mypy"
+	@echo "make test-rave  build real RAVE exports and run the model contract over them (Python 3.11)"
+	@echo "make bench      measure against the plain way; needs the exports of make test-rave"
+	@echo "make stress     kill runs at random moments and see that nothing is lost"
+	@echo "make fuzz       feed broken files and flags to every reader"
+	@echo "make figures    draw the pictures of the README again"
+
+$(VENV)/python-is-new-enough:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/has-requirements: requirements.txt $(VENV)/python-is-new-enough
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/has-dev-requirements: requirements-dev.txt $(VENV)/has-requirements
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/has-requirements
+	@PYTHON=$(BIN)/python sh examples/demo.sh
+
+test: $(VENV)/has-dev-requirements
+	$(BIN)/python -m pytest -m "not rave"
+
+lint: $(VENV)/has-dev-requirements
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# RAVE pins an old NumPy, so it lives in an environment of its own, which only builds the exports.
+PYTHON311 ?= $(shell command -v python3.11 || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $(PYTHON); })
+
+$(RAVE_VENV)/has-rave:
+	$(PYTHON311) -m venv $(RAVE_VENV)
+	$(RAVE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==2.11.0 torchaudio==2.11.0 acids-rave==2.3.1
+	@touch $@
+
+ifeq ($(strip $(PYTHON311)),)
+test-rave:
+	@echo "SKIPPED: make test-rave needs Python 3.11, which RAVE is pinned to, and found none: NO REAL EXPORT WAS TESTED"
+else
+test-rave: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
+	$(RAVE_VENV)/bin/python tests/rave/zoo.py $(ZOO)
+	$(BIN)/python -m pytest -m rave -s tests/rave
+endif
+
+clean:
+	rm -rf $(VENV) $(RAVE_VENV) $(ZOO) demo-output .bench

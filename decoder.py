@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Decode latents to sound with a RAVE model."""
+
+import argparse
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unravel_lib import audio, cli, export, files, latents
+from unravel_lib.errors import InputError
+from unravel_lib.sidecar import is_complete, read_sidecar, write_sidecar
+
+if TYPE_CHECKING:
+    from unravel_lib.model import Model
+
+EXTENSIONS = (".npy", ".wav")
+
+
+def build_parser() -> cli.Parser:
+    """The decoder's flags."""
+    parser = cli.Parser(
+        "Decode latents to sound: one .wav for each .npy or latent audio file.",
+        "python decoder.py --input latents/ --model voice.ts --output sound/",
+    )
+    source = parser.add_argument_group("latents")
+    source.add_argument(
+        "--input", type=Path, required=True, metavar="PATH",
+        help="a .npy, a latent audio .wav, or a folder of them searched to its bottom",
+    )  # fmt: skip
+    model = parser.add_argument_group("model")
+    cli.add_model(model)
+    cli.add_sample_rate(model, "the model's rate, for models that do not say it")
+    cli.add_seed(model)
+    result = parser.add_argument_group("result")
+    cli.add_output(result, "_decoder-output")
+    result.add_argument(
+        "--subtype", choices=audio.SUBTYPES, default="PCM_24",
+        help="how samples are stored; FLOAT keeps peaks beyond full scale (default PCM_24)",
+    )  # fmt: skip
+    cli.add_skip_existing(result)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Decode every latents file that `--input` names; returns the exit code."""
+    args = build_parser().parse(argv)
+    sources = find_latents(args.input, args.output)
+    output = files.make_output_folder(args.output)
+    model = cli.load_model(args)
+    batch = cli.Batch(output)
+    fitting = []
+    for source in sources:  # all are looked at before the model runs on anything
+        with batch.check(source):
+            check_fit(model, source)
+            fitting.append(source)
+    with cli.progress(fitting, lambda source: _seconds(model, source), "s of sound") as bar:
+        for source in fitting:
+            with batch.attempt(source):
+                target = output / files.output_name("decoded", source, ".wav")
+                if decode_file(model, source, target, args, bar.update):
+                    batch.wrote(target)
+    return batch.finish()
+
+
+def find_latents(root: Path, output: Path) -> list[Path]:
+    """Latents files under `root`; in a folder, a .wav counts only if it is latent audio."""
+    found = files.find_files(root, EXTENSIONS, output)
+    if not root.is_dir():
+        return found
+    latents_only = [path for path in found if path.suffix.lower() == ".npy" or export.is_latent_audio(path)]
+    if not latents_only:
+        raise InputError(f"{files.shown(root)} holds .wav files, but no latents: make some with encoder.py")
+    return latents_only
+
+
+def check_fit(model: "Model", source: Path) -> None:
+    """Raise InputError where the latents cannot belong to the model; warn where they come from another one."""
+    dims = open_latents(model, source).shape[0]
+    if dims != model.dims:
+        raise InputError(
+            f"{files.shown(source)} has {dims} dims, {files.shown(model.name)} decodes {model.dims}: "
+            "decode with the model it was encoded with"
+        )
+    facts = read_sidecar(source)
+    if facts and facts.model_sha256 not in (None, model.sha256):
+        cli.log.warning(
+            "%s was made with %s, not with %s", files.shown(source), files.shown(facts.model or "another model"),
+            files.shown(model.name),
+        )  # fmt: skip
+
+
+def open_latents(model: "Model", source: Path) -> latents.RealArray:
+    """The latents of a file as an array (dims, frames)."""
+    if source.suffix.lower() == ".wav":
+        return export.load_latent_audio(source, model.compression)
+    return latents.load_latents(source)
+
+
+def decode_file(model: "Model", source: Path, target: Path, args: argparse.Namespace, watch: Any) -> bool:
+    """Decode one file with its sidecar; False if `--skip_existing` found it done."""
+    files.refuse_overwriting(target, [source])
+    array = open_latents(model, source)
+    key = latents.content_key(array)
+    facts = cli.model_facts(model, args, source, key, subtype=args.subtype)
+    facts = replace(facts, dims=array.shape[0], frames=array.shape[1])
+    if args.skip_existing and is_complete(target, facts):
+        return False
+    blocks = (np.ascontiguousarray(block, dtype=np.float32) for _, block in latents.blocks(array))
+    sound = _watched(model.decode(blocks, args.seed, key, args.compensate_delay), model.sample_rate, watch)
+    samples = array.shape[1] * model.compression
+    peak = audio.write_audio(target, sound, model.sample_rate, model.out_channels, args.subtype, samples)
+    write_sidecar(target, facts)
+    if peak > 1 and args.subtype != "FLOAT":
+        cli.log.warning(
+            "%s was clipped: it peaks at %.3f, %.1f dB beyond full scale (--subtype FLOAT keeps it)",
+            files.shown(target), peak, 20 * math.log10(peak),
+        )  # fmt: skip
+    return True
+
+
+def _watched(blocks: Iterable[audio.Block], sample_rate: float, watch: Any) -> Iterator[audio.Block]:
+    for block in blocks:
+        yield block
+        watch(block.shape[1] / sample_rate)
+
+
+def _seconds(model: "Model", source: Path) -> float:
+    frames: int = open_latents(model, source).shape[1]
+    return frames * model.compression / model.sample_rate
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Encode recordings to latents with a RAVE model."""
+
+import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unravel_lib import audio, cli, files
+from unravel_lib.errors import InputError
+from unravel_lib.latents import save_latents
+from unravel_lib.sidecar import is_complete, write_sidecar
+
+if TYPE_CHECKING:
+    from unravel_lib.model import Model
+
+
+def build_parser() -> cli.Parser:
+    """The encoder's flags."""
+    parser = cli.Parser(
+        "Encode recordings to latents: one .npy of shape (1, dims, frames) for each sound file.",
+        "python encoder.py --input recordings/ --model voice.ts --output latents/",
+    )
+    sound = parser.add_argument_group("sound")
+    sound.add_argument(
+        "--input", type=Path, required=True, metavar="PATH", help="a sound file, or a folder searched to its bottom"
+    )
+    sound.add_argument(
+        "--extensions", nargs="+", default=audio.EXTENSIONS, metavar="EXT",
+        help=f"which files to take from a folder (default {' '.join(audio.EXTENSIONS)})",
+    )  # fmt: skip
+    model = parser.add_argument_group("model")
+    cli.add_model(model)
+    cli.add_sample_rate(model, "the model's rate, for models that do not say it")
+    cli.add_seed(model)
+    result = parser.add_argument_group("result")
+    cli.add_output(result, "_encoder-output")
+    cli.add_skip_existing(result)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Encode every sound file that `--input` names; returns the exit code."""
+    args = build_parser().parse(argv)
+    sources = files.find_files(args.input, files.normalised_extensions(args.extensions), args.output)
+    output = files.make_output_folder(args.output)
+    model = cli.load_model(args)
+    batch = cli.Batch(output)
+    with cli.progress(sources, _seconds, "s of sound") as bar:
+        for source in sources:
+            with batch.attempt(source):
+                target = output / files.output_name("encoded", source, ".npy")
+                if encode_file(model, source, target, args, bar.update):
+                    batch.wrote(target)
+    return batch.finish()
+
+
+def encode_file(model: "Model", source: Path, target: Path, args: argparse.Namespace, watch: Any) -> bool:
+    """Encode one file with its sidecar; False if `--skip_existing` found it done."""
+    files.refuse_overwriting(target, [source])
+    key = files.sha256_of(source)
+    facts = cli.model_facts(model, args, source, key)
+    if args.skip_existing and is_complete(target, facts):
+        return False
+    with audio.open_audio(source) as sound:
+        blocks = audio.to_channels(_watched(sound.blocks(), sound.sample_rate, watch), model.in_channels)
+        signal = audio.resampled(blocks, sound.sample_rate, model.sample_rate)
+        latents = np.concatenate(list(model.encode(signal, args.seed, key, args.compensate_delay)), axis=1)
+    save_latents(target, latents)
+    write_sidecar(target, replace(facts, dims=latents.shape[0], frames=latents.shape[1]))
+    return True
+
+
+def _watched(blocks: Iterable[audio.Block], sample_rate: int, watch: Any) -> Iterator[audio.Block]:
+    for block in blocks:
+        yield block
+        watch(block.shape[1] / sample_rate)
+
+
+def _seconds(source: Path) -> float:
+    try:
+        with audio.open_audio(source) as sound:
+            return sound.seconds
+    except InputError:  # told when its turn comes
+        return 0.0
+
+
+if __name__ == "__main__":
+    cli.run(main)
