@@ -1,19 +1,25 @@
 """Latents files as things to read piece by piece: any number of files of any size, in bounded memory."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError
 from unravel_lib.files import shown
-from unravel_lib.latents import RealArray, load_latents, open_latents
+from unravel_lib.latents import RealArray, open_latents
 
 BLOCK_VALUES = 1 << 20  # values looked at in one go: 8 MiB of float64
-FLOAT32_MAX = float(np.finfo(np.float32).max)
+MOST_THREADS = 4  # more would mean more memory, and wait for the disk
+
+Floats = npt.NDArray[np.floating[Any]]
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -27,32 +33,59 @@ class Encoding:
     path: Path
     shape: tuple[int, int]
     dtype: np.dtype[Any]
+    offset: int | None  # where the values begin in the file, if they lie dim after dim
 
     @classmethod
     def of(cls, path: Path) -> "Encoding":
         """Look at the header of a latents file. Raises InputError as `open_latents` does."""
         array = open_latents(path)
-        return cls(path, (array.shape[0], array.shape[1]), array.dtype)
+        offset = array.offset if isinstance(array, np.memmap) and array.flags.c_contiguous else None
+        return cls(path, (array.shape[0], array.shape[1]), array.dtype, offset)
 
     def __getitem__(self, key: Any) -> RealArray:
         array = open_latents(self.path)
         if array.shape != self.shape or array.dtype != self.dtype:
-            raise InputError(f"{shown(self.path)} was changed by another program while it was read: run this again")
+            raise self._changed()
         return np.array(array[key])
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> RealArray:
         return self[:, :].astype(self.dtype if dtype is None else dtype, copy=False)
 
+    def piece(self, dims: slice, frames: slice) -> RealArray:
+        """The same as `encoding[dims, frames]`, read instead of mapped, which is faster; no negative steps.
 
-def checked_blocks(encoding: Encoding) -> Iterator[npt.NDArray[np.float64]]:
-    """Cover an encoding by float64 blocks [dims, n] in order; NaN, Inf and values beyond float32 raise InputError."""
+        (A mapping may bring in 2 MiB per dim, whatever it is asked for.)
+        """
+        if self.offset is None:
+            return self[dims, frames]
+        rows = range(*dims.indices(self.shape[0]))
+        start, stop, _ = frames.indices(self.shape[1])
+        result: RealArray = np.empty((len(rows), max(stop - start, 0)), self.dtype)
+        try:
+            with open(self.path, "rb") as file:
+                for row, values in zip(rows, result, strict=True):
+                    file.seek(self.offset + (row * self.shape[1] + start) * self.dtype.itemsize)
+                    if file.readinto(values.data.cast("B")) != values.nbytes:
+                        raise self._changed()
+        except OSError as error:
+            raise InputError(f"{shown(self.path)} cannot be read: {error.strerror}") from error
+        return result
+
+    def _changed(self) -> InputError:
+        return InputError(f"{shown(self.path)} was changed by another program while it was read: run this again")
+
+
+def block_borders(encoding: Encoding) -> list[tuple[int, int]]:
+    """(first frame, end) pairs that cover an encoding in order, about BLOCK_VALUES values each."""
     dims, frames = encoding.shape
     step = max(1, BLOCK_VALUES // dims)
-    for start in range(0, frames, step):
-        block = encoding[:, start : start + step].astype(np.float64)
-        if not max(abs(block.min()), abs(block.max())) <= FLOAT32_MAX:  # also true for NaN
-            load_latents(encoding.path)  # knows where it is and says it
-        yield block
+    return [(start, min(start + step, frames)) for start in range(0, frames, step)]
+
+
+def in_threads(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    """The results of `work` on each task, in order; a few are worked on at a time."""
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+        yield from pool.map(work, tasks)
 
 
 def frames_at(encodings: Sequence[Encoding], index: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -77,3 +110,25 @@ def column_type(encodings: Sequence[Encoding]) -> np.dtype[np.floating[Any]]:
     """float32 where that holds the values of every file exactly, else float64."""
     exact = all(np.can_cast(encoding.dtype, np.float32) for encoding in encodings)
     return np.dtype(np.float32 if exact else np.float64)
+
+
+def read_dims(encodings: Sequence[Encoding], dims: slice) -> Floats:
+    """Some dims of all files, one file after the other: [dims, total frames], in the `column_type`."""
+    width = len(range(*dims.indices(encodings[0].shape[0])))
+    result = np.empty((width, total_frames(encodings)), column_type(encodings))
+    start = 0
+    for encoding in encodings:
+        stop = start + encoding.shape[1]
+        result[:, start:stop] = encoding.piece(dims, slice(None))
+        start = stop
+    return result
+
+
+def chunks(encodings: Sequence[Encoding], dim: int, size: int) -> Iterator[tuple[int, Floats]]:
+    """(place of the first value, at most `size` values) of one dim, one file after the other."""
+    place, kind = 0, column_type(encodings)
+    for encoding in encodings:
+        for start in range(0, encoding.shape[1], size):
+            values = encoding.piece(slice(dim, dim + 1), slice(start, start + size))[0].astype(kind, copy=False)
+            yield place, values
+            place += len(values)

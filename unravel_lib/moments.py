@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.encodings import Encoding, checked_blocks
+from unravel_lib.encodings import Encoding, block_borders, in_threads
+from unravel_lib.latents import load_latents
 
 Array = npt.NDArray[np.float64]
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 NO_SPREAD = 1e-12  # a spread below this part of the whole is what rounding leaves of none
 
 
@@ -28,9 +30,9 @@ class Scatter:
 
     def add(self, count: int, mean: Array, total: Array) -> None:
         """Merge a block of `count` values with its own mean and its own sum of squared deviations from that."""
-        both = self.count + count
         if count == 0:
             return
+        both = self.count + count
         delta = mean - self.mean
         self.sum = self.sum + total + self.squares(delta) * (self.count * count / both)
         self.mean = self.mean + delta * (count / both)
@@ -48,13 +50,28 @@ class Moments:
     autocorrelation: Array
 
 
+@dataclass(frozen=True)
+class _Block:
+    """What is to know about a run of neighbouring frames of one file. Arrays are [dims]."""
+
+    begins_file: bool
+    count: int
+    mean: Array
+    low: Array
+    high: Array
+    first: Array
+    last: Array
+    products: Array  # [dims, dims], sums of products of deviations from the mean
+    ahead: Array  # sums of products of each deviation and the next
+
+
 def moments(encodings: Sequence[Encoding]) -> Moments:
     """Measure all frames of all files.
 
     The standard deviation has n - 1 below the line and is 0 for a single frame. A dim that never moves has
-    correlation 0 with every other, and 1 with itself. The autocorrelation is Pearson's
-    correlation of all neighbouring frames (x[t], x[t + 1]) within a file: each pair weighs the same, none spans two
-    files; 0 where there are no two pairs or no movement.
+    correlation 0 with every other, and 1 with itself. The autocorrelation is Pearson's correlation of all
+    neighbouring frames (x[t], x[t + 1]) within a file: each pair weighs the same, none spans two files; 0 where
+    there are no two pairs or no movement.
 
     Raises
     ------
@@ -63,23 +80,22 @@ def moments(encodings: Sequence[Encoding]) -> Moments:
     """
     spread = Scatter(lambda delta: np.outer(delta, delta))
     pairs = Scatter(lambda delta: np.stack([delta[0] ** 2, delta[1] ** 2, delta[0] * delta[1]]))
-    low = np.full(encodings[0].shape[0], np.inf)
-    high = -low
-    for encoding in encodings:
-        last: Array | None = None
-        for block in checked_blocks(encoding):
-            low = np.minimum(low, block.min(axis=1))
-            high = np.maximum(high, block.max(axis=1))
-            if last is not None:  # the pair that spans two blocks of the same file
-                pairs.add(1, np.stack([last, block[:, 0]]), np.zeros((3, len(low))))
-            last = block[:, -1].copy()
-            _add_block(spread, pairs, block)
+    low = high = encodings[0][:, 0].astype(np.float64)
+    before = low
+    places = [(encoding, *borders) for encoding in encodings for borders in block_borders(encoding)]
+    for block in in_threads(lambda place: _look_at(*place), places):
+        low, high = np.minimum(low, block.low), np.maximum(high, block.high)
+        spread.add(block.count, block.mean, block.products)
+        if not block.begins_file:  # the pair that spans two blocks of the same file
+            pairs.add(1, np.stack([before, block.first]), np.zeros((3, len(low))))
+        _add_pairs(pairs, block)
+        before = block.last
     # a dim that never moves gets an exact 0; rounding would leave it a deviation of 1e-17
     still = (low == high) | (np.diagonal(spread.sum) == 0)
     std = np.where(still, 0.0, np.sqrt(np.diagonal(spread.sum) / max(spread.count - 1, 1)))
     return Moments(
         frames=spread.count,
-        mean=np.where(still, low, spread.mean),
+        mean=np.where(low == high, low, spread.mean),
         std=std,
         correlation=correlation_of(spread.sum, still),
         autocorrelation=_autocorrelation(pairs, still),
@@ -95,21 +111,28 @@ def correlation_of(sums: Array, still: npt.NDArray[np.bool_]) -> Array:
     return result
 
 
-def _add_block(spread: Scatter, pairs: Scatter, block: Array) -> None:
-    """Add a block [dims, n] to both sums. Overwrites the block."""
-    n = block.shape[1]
-    mean = block.mean(axis=1)
-    block -= mean[:, np.newaxis]
-    total = block @ block.T
-    spread.add(n, mean, total)
-    if n == 1:
+def _look_at(encoding: Encoding, start: int, stop: int) -> _Block:
+    values = encoding.piece(slice(None), slice(start, stop)).astype(np.float64)
+    low, high = values.min(axis=1), values.max(axis=1)
+    if not max(abs(low.min()), abs(high.max())) <= FLOAT32_MAX:  # also true for NaN
+        load_latents(encoding.path)  # knows where it is and says it
+    first, last = values[:, 0].copy(), values[:, -1].copy()
+    mean = values.mean(axis=1)
+    values -= mean[:, np.newaxis]
+    ahead = np.einsum("ij,ij->i", values[:, :-1], values[:, 1:])
+    return _Block(start == 0, stop - start, mean, low, high, first, last, values @ values.T, ahead)
+
+
+def _add_pairs(pairs: Scatter, block: _Block) -> None:
+    """Add the neighbours within a block."""
+    count = block.count - 1
+    if count == 0:
         return
-    first, last, squares = block[:, 0], block[:, -1], np.diagonal(total)
-    ahead = np.einsum("ij,ij->i", block[:, :-1], block[:, 1:])
-    # the block sums to 0, so all but the last frame sum to -last, and all but the first to -first
-    means = np.stack([-last, -first]) / (n - 1)
-    sums = np.stack([squares - last**2, squares - first**2, ahead])
-    pairs.add(n - 1, mean + means, sums - (n - 1) * pairs.squares(means))
+    first, last, squares = block.first - block.mean, block.last - block.mean, np.diagonal(block.products)
+    # the deviations sum to 0, so all but the last frame sum to -last, and all but the first to -first
+    means = np.stack([-last, -first]) / count
+    sums = np.stack([squares - last**2, squares - first**2, block.ahead])
+    pairs.add(count, block.mean + means, sums - count * pairs.squares(means))
 
 
 def _autocorrelation(pairs: Scatter, still: npt.NDArray[np.bool_]) -> Array:
@@ -117,7 +140,6 @@ def _autocorrelation(pairs: Scatter, still: npt.NDArray[np.bool_]) -> Array:
     if pairs.count < 2:
         return result
     before, after, both = pairs.sum
-    most = np.maximum(before, after)
-    moving = ~still & (np.minimum(before, after) > NO_SPREAD * most)
+    moving = ~still & (np.minimum(before, after) > NO_SPREAD * np.maximum(before, after))
     result[moving] = both[moving] / np.sqrt(before[moving]) / np.sqrt(after[moving])
     return np.clip(result, -1.0, 1.0)

@@ -1,21 +1,19 @@
 """Exact quantiles of latents, one dim at a time; a dim too long for memory is sorted slice by slice."""
 
 import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.encodings import Encoding, column_type, total_frames
+from unravel_lib.encodings import Encoding, Floats, chunks, column_type, in_threads, read_dims, total_frames
 from unravel_lib.moments import Array
 
 SORT_BYTES = 1 << 27  # values sorted in one go: 33 million of float32
 READ_VALUES = 1 << 22  # values of a long dim that are looked at in one go
 PIVOTS = 1 << 10  # values kept of each sorted chunk, to choose the borders of slices from
 
-Column = npt.NDArray[np.floating[Any]]
 Fences = Callable[[Array], tuple[Array, Array]]
 
 
@@ -34,25 +32,13 @@ def marginals(encodings: Sequence[Encoding], percents: Sequence[float], fences: 
             result[:, start], beyond[start] = _of_long_dim(encodings, start, percents, fences)
             continue
         rows = read_dims(encodings, slice(start, start + step))
-        rows.sort(axis=1)
-        for dim, row in enumerate(rows, start):
-            result[:, dim], beyond[dim] = _of_sorted(row, percents, fences)
+        for dim, found in enumerate(in_threads(lambda row: _of_dim(row, percents, fences), rows), start):
+            result[:, dim], beyond[dim] = found
     return result, beyond
 
 
-def read_dims(encodings: Sequence[Encoding], dims: slice) -> Column:
-    """Some dims of all files, one file after the other: [dims, total frames], float32 where that loses nothing."""
-    width = len(range(*dims.indices(encodings[0].shape[0])))
-    result = np.empty((width, total_frames(encodings)), column_type(encodings))
-    start = 0
-    for encoding in encodings:
-        stop = start + encoding.shape[1]
-        result[:, start:stop] = encoding[dims]
-        start = stop
-    return result
-
-
-def _of_sorted(row: Column, percents: Sequence[float], fences: Fences) -> tuple[Array, float]:
+def _of_dim(row: Floats, percents: Sequence[float], fences: Fences) -> tuple[Array, float]:
+    row.sort()
     values = _interpolated(percents, len(row), row.__getitem__)
     lower, upper = fences(values)
     below = bisect.bisect_left(row, lower)  # numpy's searchsorted would copy the row to compare it with a float64
@@ -72,23 +58,13 @@ def _of_long_dim(
     return values, outside / total_frames(encodings)
 
 
-def _interpolated(percents: Sequence[float], count: int, pick: Callable[[npt.NDArray[np.int64]], Column]) -> Array:
+def _interpolated(percents: Sequence[float], count: int, pick: Callable[[npt.NDArray[np.int64]], Floats]) -> Array:
     """Quantiles out of the values that `pick` finds at given places (0-based) of the sorted dim."""
     places = np.array(percents) / 100 * (count - 1)
     left = np.floor(places).astype(np.int64)
     right = np.minimum(left + 1, count - 1)
     low, high = pick(np.concatenate([left, right])).astype(np.float64).reshape(2, -1)
     return np.minimum(low + (high - low) * (places - left), high)
-
-
-def chunks(encodings: Sequence[Encoding], dim: int, size: int) -> Iterator[tuple[int, Column]]:
-    """(place of the first value, at most `size` values) of one dim, one file after the other."""
-    place, kind = 0, column_type(encodings)
-    for encoding in encodings:
-        for start in range(0, encoding.shape[1], size):
-            values = encoding[dim, start : start + size].astype(kind, copy=False)
-            yield place, values
-            place += len(values)
 
 
 def borders(encodings: Sequence[Encoding], dim: int, size: int) -> list[float]:
@@ -111,7 +87,7 @@ def borders(encodings: Sequence[Encoding], dim: int, size: int) -> list[float]:
     return [-np.inf, *chosen.tolist(), np.inf]
 
 
-def _pick(encodings: Sequence[Encoding], dim: int, ranks: npt.NDArray[np.int64]) -> Column:
+def _pick(encodings: Sequence[Encoding], dim: int, ranks: npt.NDArray[np.int64]) -> Floats:
     """The values at the places `ranks` of a sorted dim that is never in memory as a whole."""
     result = np.empty(len(ranks), column_type(encodings))
     start = 0

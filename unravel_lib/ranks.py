@@ -9,10 +9,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.encodings import BLOCK_VALUES, Encoding, total_frames
+from unravel_lib.encodings import BLOCK_VALUES, Encoding, Floats, chunks, in_threads, read_dims, total_frames
 from unravel_lib.errors import OutputError
 from unravel_lib.moments import Array, correlation_of
-from unravel_lib.quantiles import Column, borders, chunks, read_dims
+from unravel_lib.quantiles import borders
 
 RANK_VALUES = 1 << 23  # values ranked in one go, about 40 bytes each
 RANKS_IN_MEMORY = 1 << 25  # more ranks than these go to a temporary file
@@ -53,7 +53,8 @@ def spearman(encodings: Sequence[Encoding]) -> Array:
             step = max(1, RANK_VALUES // count)
             for start in range(0, dims, step):
                 rows = read_dims(encodings, slice(start, start + step))
-                table()[start : start + len(rows)] = [mean_ranks(row) for row in rows]
+                for dim, ranks in enumerate(in_threads(mean_ranks, rows), start):
+                    table()[dim] = ranks
         return _correlation(table, dims, count)
 
 
@@ -78,15 +79,28 @@ def _rank_table(dims: int, count: int) -> tuple[Callable[[], Ranks], IO[bytes]]:
     return lambda: np.memmap(file, kind, "r+", shape=(dims, count)), file
 
 
-def mean_ranks(values: Column) -> npt.NDArray[np.int64]:
+def mean_ranks(values: Floats) -> npt.NDArray[np.int64]:
     """Doubled ranks (first + last place of equal values, from 0) of values that fit in memory."""
-    order = np.argsort(values)
-    ordered = values[order]
+    ordered, order = _sorted_with_places(values)
     first = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
     equal = np.diff(first, append=len(values))
     ranks = np.empty(len(values), np.int64)
     ranks[order] = np.repeat(2 * first + equal - 1, equal)
     return ranks
+
+
+def _sorted_with_places(values: Floats) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Sorted values (or whole numbers in the same order) and the places that they came from."""
+    if values.dtype != np.float32:
+        order = np.argsort(values)
+        return values[order], order
+    # The bits of a float32, read as a whole number, are in its order but for the sign. With the place below them in
+    # one number a plain sort replaces argsort, several times faster.
+    bits = (values + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32
+    keys |= np.arange(len(values))
+    keys.sort()
+    return keys >> 32, keys & 0xFFFFFFFF
 
 
 def _rank_long_dim(encodings: Sequence[Encoding], dim: int, table: Callable[[], Ranks]) -> None:
