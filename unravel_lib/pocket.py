@@ -41,11 +41,12 @@ REGIONS = 3  # of REGION_BANDS bands each, from band FIRST_NOISY up: each has on
 REGION_BANDS = 4
 FIRST_NOISY = BANDS - REGIONS * REGION_BANDS  # bands below (300 Hz) are always tonal: noise grains are too short
 TONAL_WEIGHT = 10.0  # dB that one unit of log flatness weighs in the fit
-PITCH_WEIGHT = 40.0  # dB that a clear pitch class weighs in the fit
+PITCH_WEIGHT = 30.0  # dB that a clear pitch class weighs in the fit
+LOUDNESS_WEIGHT = 2.0  # how much more than one band the level of the whole weighs in the fit
 PITCH_HZ = (150.0, 6000.0)  # where the pitch class is looked for
 SHARPNESS = 8.0  # how narrowly a clear pitch class gathers the partials around it
 LOUDEST = 0.35  # root mean square that no frame exceeds
-PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2))  # resampling ratios that the recordings are fitted at
+PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling ratios to fit the recordings at
 KNEE = 0.8  # where the soft clipper begins to bend
 
 HERE = Path(__file__).resolve().parent
@@ -53,8 +54,10 @@ POCKET = HERE / "pocket.ts"
 RECORDINGS = HERE.parent / "examples" / "audio"
 KEPT_OUT = ("guit_harmonics", "tabla_tun3")  # never fitted, so that the model can be judged on them
 
-CONSTANTS = ("SAMPLE_RATE", "COMPRESSION", "WINDOW", "GRAIN", "STEPS", "BANDS", "FLOOR", "REGIONS", "REGION_BANDS",
-             "FIRST_NOISY", "TONAL_WEIGHT", "PITCH_WEIGHT", "SHARPNESS", "LOUDEST", "KNEE")  # fmt: skip
+CONSTANTS = (
+    "SAMPLE_RATE", "COMPRESSION", "WINDOW", "GRAIN", "STEPS", "BANDS", "FLOOR", "REGIONS", "REGION_BANDS",
+    "FIRST_NOISY", "LOUDNESS_WEIGHT", "TONAL_WEIGHT", "PITCH_WEIGHT", "SHARPNESS", "LOUDEST", "KNEE",
+)  # fmt: skip
 
 Features = npt.NDArray[np.float64]
 
@@ -77,16 +80,18 @@ def band_edges() -> npt.NDArray[np.float64]:
 def lines_and_edges() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The partials as multiples of sample_rate / 2048, and the edges in Hz between them, one more than partials.
 
-    A partial is the multiple nearest to each semitone (A = 440 Hz) from 43 Hz to 16.8 kHz; below 370 Hz, where
-    semitones lie closer than the multiples do, every multiple.
+    The multiples nearest to semitones (A = 440 Hz) up to 16.8 kHz, thinned out below 600 Hz: from 86 Hz on, no two
+    neighbours are closer than 43 Hz, because at 21.5 Hz they would flutter.
     """
     grid = SAMPLE_RATE / COMPRESSION
-    semitones = 440.0 * 2.0 ** (np.arange(-60, 70) / 12)
-    lines = np.unique(np.round(semitones / grid).astype(np.int64))
-    lines = lines[(lines >= 2) & (lines * grid < 17000)]
-    inner = np.sqrt(lines[1:] * lines[:-1])
+    lines = [2, 3, 4, 6, 8, 10]
+    for semitone in range(-12, 64):
+        line = round(440.0 * 2.0 ** (semitone / 12) / grid)
+        if line >= lines[-1] + 2:
+            lines.append(line)
+    inner = np.sqrt(np.multiply(lines[1:], lines[:-1]))
     edges = np.concatenate([[1.5], inner, [lines[-1] ** 2 / inner[-1]]]) * grid
-    return lines, edges
+    return np.array(lines, dtype=np.int64), edges
 
 
 def hat_weights(at: npt.NDArray[np.float64], knots: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -110,6 +115,7 @@ class Pocket(nn.Module):
     first_noisy: int
     region_bands: int
     regions: int
+    loudness_weight: float
     tonal_weight: float
     pitch_weight: float
     sharpness: float
@@ -139,7 +145,7 @@ class Pocket(nn.Module):
         edges = band_edges()
         hertz = lines * SAMPLE_RATE / COMPRESSION
         centres = np.sqrt(edges[1:] * edges[:-1])
-        n_features = BANDS + REGIONS + 2
+        n_features = BANDS + 1 + REGIONS + 2
         rng = np.random.default_rng(0)
         tables = {
             "line_edges": line_edges,
@@ -204,7 +210,10 @@ class Pocket(nn.Module):
         circle = torch.stack([heard * torch.cos(angle), heard * torch.sin(angle)], 1)
         pitch = (power @ circle) / ((power @ heard[:, None]) + 10.0 * self.floor)
         levels = 10.0 * torch.log10(energy + self.floor)
-        return torch.cat([levels, self.tonal_weight * flatness, self.pitch_weight * pitch], -1).transpose(1, 2)
+        loudness = 10.0 * torch.log10(energy.sum(-1, keepdim=True) + self.floor)
+        return torch.cat(
+            [levels, self.loudness_weight * loudness, self.tonal_weight * flatness, self.pitch_weight * pitch], -1
+        ).transpose(1, 2)
 
     @torch.jit.export
     def encode(self, x: Tensor) -> Tensor:
@@ -220,12 +229,18 @@ class Pocket(nn.Module):
         steps = self.between_frames(features)
         levels = steps[:, : self.bands].clamp(-80.0, 0.0)
         energy = (torch.pow(10.0, levels / 10.0) - self.floor).clamp(min=0.0)
-        loudness = energy.sum(1, keepdim=True).sqrt()
-        energy = energy * (self.loudest / torch.maximum(loudness, torch.full_like(loudness, self.loudest))).square()
-        flatness = steps[:, self.bands : self.bands + self.regions] / self.tonal_weight
+        loudness = torch.pow(
+            10.0, (steps[:, self.bands : self.bands + 1] / self.loudness_weight).clamp(-80.0, 0.0) / 10.0
+        )
+        total = energy.sum(1, keepdim=True) + self.floor
+        wanted = torch.minimum(loudness, torch.sqrt(loudness * total)).clamp(max=self.loudest**2)
+        squares = energy.square()
+        energy = energy + (wanted - total).clamp(min=0.0) * squares / (squares.sum(1, keepdim=True) + self.floor**2)
+        energy = energy * (wanted / total).clamp(max=1.0)
+        flatness = steps[:, self.bands + 1 : self.bands + 1 + self.regions] / self.tonal_weight
         tonal = torch.sigmoid(-3.0 * (flatness + 1.3)).repeat_interleave(self.region_bands, 1)
         tonal = torch.cat([torch.ones_like(tonal[:, :1]).repeat(1, self.first_noisy, 1), tonal], 1)
-        pitch = steps[:, self.bands + self.regions :] / self.pitch_weight
+        pitch = steps[:, self.bands + 1 + self.regions :] / self.pitch_weight
         level = self.smooth @ levels * (0.1 * torch.log(torch.tensor(10.0)))
         gathered = pitch[:, :1] * torch.cos(self.pitch)[:, None] + pitch[:, 1:] * torch.sin(self.pitch)[:, None]
         y = self.partials(self.spread(energy * tonal, level + self.sharpness * gathered))
