@@ -52,24 +52,28 @@ class Encoding:
         return self[:, :].astype(self.dtype if dtype is None else dtype, copy=False)
 
     def piece(self, dims: slice, frames: slice) -> RealArray:
-        """The same as `encoding[dims, frames]`, read instead of mapped, which is faster; no negative steps.
+        """The same as `encoding[dims, frames]`, read instead of mapped, which is faster; steps of 1 only.
 
         (A mapping may bring in 2 MiB per dim, whatever it is asked for.)
         """
-        if self.offset is None:
-            return self[dims, frames]
-        rows = range(*dims.indices(self.shape[0]))
-        start, stop, _ = frames.indices(self.shape[1])
-        result: RealArray = np.empty((len(rows), max(stop - start, 0)), self.dtype)
+        rows, places = (range(*key.indices(size)) for key, size in zip((dims, frames), self.shape, strict=True))
+        result: RealArray = np.empty((len(rows), len(places)), self.dtype)
+        self.read_into(result, rows.start, places.start)
+        return result
+
+    def read_into(self, target: RealArray, dim: int, frame: int) -> None:
+        """Fill `target` [dims, frames] from here, beginning at `dim` and `frame`, without a copy in between."""
+        if self.offset is None or target.dtype != self.dtype:
+            target[:] = self[dim : dim + target.shape[0], frame : frame + target.shape[1]]
+            return
         try:
             with open(self.path, "rb") as file:
-                for row, values in zip(rows, result, strict=True):
-                    file.seek(self.offset + (row * self.shape[1] + start) * self.dtype.itemsize)
+                for row, values in enumerate(target, dim):
+                    file.seek(self.offset + (row * self.shape[1] + frame) * self.dtype.itemsize)
                     if file.readinto(values.data.cast("B")) != values.nbytes:
                         raise self._changed()
         except OSError as error:
             raise InputError(f"{shown(self.path)} cannot be read: {error.strerror}") from error
-        return result
 
     def _changed(self) -> InputError:
         return InputError(f"{shown(self.path)} was changed by another program while it was read: run this again")
@@ -112,14 +116,13 @@ def column_type(encodings: Sequence[Encoding]) -> np.dtype[np.floating[Any]]:
     return np.dtype(np.float32 if exact else np.float64)
 
 
-def read_dims(encodings: Sequence[Encoding], dims: slice) -> Floats:
+def read_dims(encodings: Sequence[Encoding], dims: range) -> Floats:
     """Some dims of all files, one file after the other: [dims, total frames], in the `column_type`."""
-    width = len(range(*dims.indices(encodings[0].shape[0])))
-    result = np.empty((width, total_frames(encodings)), column_type(encodings))
+    result = np.empty((len(dims), total_frames(encodings)), column_type(encodings))
     start = 0
     for encoding in encodings:
         stop = start + encoding.shape[1]
-        result[:, start:stop] = encoding.piece(dims, slice(None))
+        encoding.read_into(result[:, start:stop], dims.start, 0)
         start = stop
     return result
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from unravel_lib.encodings import Encoding, Floats, chunks, column_type, in_threads, read_dims, total_frames
 from unravel_lib.moments import Array
 
-SORT_BYTES = 1 << 27  # values sorted in one go: 33 million of float32
+SORT_BYTES = 1 << 29  # a dim up to this size is sorted in one go: 134 million values of float32
+GROUP_BYTES = 1 << 27  # dims read together, if several fit; also a slice of a dim that is sorted in slices
 READ_VALUES = 1 << 22  # values of a long dim that are looked at in one go
 PIVOTS = 1 << 10  # values kept of each sorted chunk, to choose the borders of slices from
 
@@ -25,15 +26,17 @@ def marginals(encodings: Sequence[Encoding], percents: Sequence[float], fences: 
     """
     dims, count = encodings[0].shape[0], total_frames(encodings)
     result, beyond = np.empty((len(percents), dims)), np.empty(dims)
-    most = SORT_BYTES // column_type(encodings).itemsize
-    step = max(1, most // count)
+    dim_bytes = count * column_type(encodings).itemsize
+    if dim_bytes > SORT_BYTES:
+        for dim in range(dims):
+            result[:, dim], beyond[dim] = _of_long_dim(encodings, dim, percents, fences)
+        return result, beyond
+    step = max(1, GROUP_BYTES // dim_bytes)
     for start in range(0, dims, step):
-        if count > most:
-            result[:, start], beyond[start] = _of_long_dim(encodings, start, percents, fences)
-            continue
-        rows = read_dims(encodings, slice(start, start + step))
+        rows = read_dims(encodings, range(start, min(start + step, dims)))
         for dim, found in enumerate(in_threads(lambda row: _of_dim(row, percents, fences), rows), start):
             result[:, dim], beyond[dim] = found
+        del rows  # before the next are read
     return result, beyond
 
 
@@ -91,7 +94,7 @@ def _pick(encodings: Sequence[Encoding], dim: int, ranks: npt.NDArray[np.int64])
     """The values at the places `ranks` of a sorted dim that is never in memory as a whole."""
     result = np.empty(len(ranks), column_type(encodings))
     start = 0
-    for low, high in pairwise(borders(encodings, dim, SORT_BYTES // result.itemsize)):
+    for low, high in pairwise(borders(encodings, dim, GROUP_BYTES // result.itemsize)):
         inside, equal = [], 0
         for _, chunk in chunks(encodings, dim, READ_VALUES):
             inside.append(chunk[(chunk > low) & (chunk < high)])

@@ -1,5 +1,6 @@
 """Spearman's rank correlation of latents of any size, exact; ranks that do not fit in memory go to a temporary file."""
 
+import io
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def spearman(encodings: Sequence[Encoding]) -> Array:
         else:
             step = max(1, RANK_VALUES // count)
             for start in range(0, dims, step):
-                rows = read_dims(encodings, slice(start, start + step))
+                rows = read_dims(encodings, range(start, min(start + step, dims)))
                 for dim, ranks in enumerate(in_threads(mean_ranks, rows), start):
                     table()[dim] = ranks
         return _correlation(table, dims, count)
@@ -66,7 +67,7 @@ def _rank_table(dims: int, count: int) -> tuple[Callable[[], Ranks], IO[bytes]]:
     kind = np.dtype(np.uint32 if count < 2**31 else np.uint64)
     if dims * count <= RANKS_IN_MEMORY:
         ranks: Ranks = np.empty((dims, count), kind)
-        return lambda: ranks, tempfile.TemporaryFile()
+        return lambda: ranks, io.BytesIO()
     need, folder = dims * count * kind.itemsize, tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < need:
