@@ -64,30 +64,30 @@ def main(argv: list[str]) -> int:
     from unravel_lib import inspection, report
 
     folder = args.input is not None and args.input.is_dir()
-    quick = args.config or args.dict or args.attr
+    asked = args.config or args.dict or args.attr
     batch = cli.Batch(args.output if args.save else None)
-    all_facts, documents = [], {}
+    all_facts, configs, unanswered = [], {}, 0
     for path in paths:
         with batch.attempt(path):
-            found = inspection.inspect(path, args.trust_model, measure=not quick)
+            found = inspection.inspect(path, args.trust_model, measure=args.save or not asked)
             all_facts.append(found.facts)
-            if found.facts.kind is not None and not (args.json or args.config):
+            if found.facts.kind is not None and not (args.json or asked):
                 log.info("%s\n", report.text(found.facts))
             if found.failure is not None:
                 raise found.failure
             if args.save:
                 _save(found, path, args, batch)
             if args.config:
-                documents[str(path)] = inspection.config(found, path)
-            _converse(found, path, args)
+                configs[str(path)] = inspection.config(found, path)
+            unanswered += _converse(found, path, args)
     if args.json:
-        documents_of_all = [facts.as_json() for facts in all_facts]
-        _print_json(documents_of_all if folder else documents_of_all[0])
-    elif documents:
-        _print_json(documents if folder else next(iter(documents.values())))
-    if folder and not args.json:
+        documents = [facts.as_json() for facts in all_facts]
+        _print_json(documents if folder else documents[0])
+    elif configs:
+        _print_json(configs if folder else next(iter(configs.values())))
+    if folder and not (args.json or asked):
         log.info("%s", report.table(all_facts))
-    return batch.finish()
+    return batch.finish() or (cli.SOME_FAILED if unanswered else cli.DONE)
 
 
 def _paths(args: argparse.Namespace) -> list[Path]:
@@ -125,20 +125,22 @@ def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: cli.
             batch.wrote(target)
 
 
-def _converse(found: "Inspection", path: Path, args: argparse.Namespace) -> None:
-    """The prompts of --dict and --attr; what they list and answer is on stdout."""
+def _converse(found: "Inspection", path: Path, args: argparse.Namespace) -> int:
+    """The prompts of --dict and --attr, on stdout; returns how many questions had no answer."""
     if not (args.dict or args.attr):
-        return
+        return 0
     from unravel_lib import prompt, report
 
+    unanswered = 0
     if args.dict:
         keys = list(found.tensors)
         print(report.columns((key, _shape(found.tensors[key])) for key in keys), flush=True)
-        prompt.converse(keys, prompt.tensor_answer(found))
+        unanswered += prompt.converse(keys, prompt.tensor_answer(found))
     if args.attr:
         kinds = prompt.attribute_names(found, path)
         print(report.columns((name, prompt.listed(found, name, kind)) for name, kind in kinds.items()), flush=True)
-        prompt.converse(list(kinds), prompt.attribute_answer(found, kinds, args.yes))
+        unanswered += prompt.converse(list(kinds), prompt.attribute_answer(found, kinds, args.yes))
+    return unanswered
 
 
 def _shape(tensor: Any) -> str:

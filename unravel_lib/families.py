@@ -17,6 +17,8 @@ EXPORT_CLASS = (
     "ScriptedRAVE"  # ends the class names of RAVE 2: Variational..., Discrete..., Wasserstein..., Spherical...
 )
 INNER = ("_rave", "rave_model")  # where combined files keep the RAVE
+CONDITIONS = "conditions of decode"
+CONFIRMED_BY = {"Combined": ("_rave",), "CombinedModule": ("rave_model",), "Pocket": ("encode_params",)}  # common words
 OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 
 
@@ -96,7 +98,7 @@ def _class(module: Any) -> str:
 def _family(module: Any, inner: Any, facts: Facts) -> None:
     name = _class(module)
     told = family_of_class(name)
-    if told is not None:
+    if told is not None and _has(module, *CONFIRMED_BY.get(name, ())):
         facts.family, facts.version = told
         facts.mark = f"class {name}"
     elif _has(module, "cropped_latent_size"):
@@ -202,9 +204,7 @@ def _vschaos(module: Any, inner: Any, facts: Facts) -> None:
     labels = _value(module, "decode_input_labels")
     decode = method_params(module, "decode")
     if decode and facts.dims and decode[0] > facts.dims:
-        facts.details["conditions of decode"] = (
-            list(labels[facts.dims :]) if isinstance(labels, list) else decode[0] - facts.dims
-        )
+        facts.details[CONDITIONS] = list(labels[facts.dims :]) if isinstance(labels, list) else decode[0] - facts.dims
     hints = sorted({rate for rate in (_count(part, "sr") for part in module.modules()) if rate})
     if hints and facts.sample_rate is None:
         facts.details["sample rates named inside"] = hints
@@ -220,12 +220,21 @@ def _after(module: Any, inner: Any, facts: Facts) -> None:
             facts.details[name] = value
 
 
+def round_trip(facts: Facts) -> bool:
+    """True if decode takes what encode gives, as far as the file says."""
+    params = {method.name: method for method in facts.methods or []}
+    encode, decode = params.get("encode"), params.get("decode")
+    if encode is None or decode is None or None in (encode.out_channels, decode.in_channels):
+        return True
+    return (encode.out_channels, encode.out_ratio) == (decode.in_channels, decode.in_ratio)
+
+
 def _mismatch(facts: Facts) -> None:
     params = {method.name: method for method in facts.methods or []}
     encode, decode = params.get("encode"), params.get("decode")
     if encode is None or decode is None or None in (encode.out_channels, decode.in_channels):
         return
-    if encode.out_channels != decode.in_channels and "conditions of decode" not in facts.details:
+    if encode.out_channels != decode.in_channels and CONDITIONS not in facts.details:
         facts.warnings.append(f"encode gives {encode.out_channels} dims, decode takes {decode.in_channels}")
     if encode.out_ratio != decode.in_ratio:
         facts.warnings.append(f"encode compresses by {encode.out_ratio}, decode expands by {decode.in_ratio}")

@@ -128,7 +128,10 @@ def _read_script(path: Path, found: Inspection, measure: bool) -> None:
         facts.warnings.append(f"its attributes cannot be read: {telling_line(error)}")
     found.tensors = module.state_dict()
     names = {method.name for method in facts.methods or []} | set(module._c._method_names())
-    if measure and {"encode", "decode"} <= names:
+    codec = {"encode", "decode"} <= names
+    if codec and facts.sample_rate is None:
+        facts.warnings.append("does not say its sample rate: give --sample_rate to the other scripts")
+    if codec and measure and families.round_trip(facts):
         _measure(path, module, facts)
     elif facts.streaming is False:
         facts.delay_samples = 0

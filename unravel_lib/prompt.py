@@ -9,7 +9,7 @@ from typing import Any
 
 from unravel_lib import families, inspection
 from unravel_lib.cli import nearest
-from unravel_lib.errors import InputError, ModelError, UnravelError
+from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.facts import plain
 from unravel_lib.files import shown
 from unravel_lib.inspection import Inspection
@@ -37,31 +37,27 @@ def read_line(prompt: str) -> str | None:
         return None
 
 
-def converse(names: Sequence[str], answer: Answer, ask: Ask = read_line) -> None:
+def converse(names: Sequence[str], answer: Answer, ask: Ask = read_line) -> int:
     """Answer names and glob patterns on stdout until `exit` or the end of the input.
 
-    Raises
-    ------
-    InputError
-        At the end, if there was no answer to something asked through a pipe, so that scripts notice.
+    Returns how many questions that came through a pipe had no answer, so that scripts can notice.
     """
-    unanswered: list[str] = []
+    unanswered = 0
     with _completion(names):
         while (line := ask(PROMPT)) is not None and line != LEAVE:
             if not line:
                 continue
             found = matches(line, names)
             if not found:
-                unanswered.append(line)
+                unanswered += 1
                 print(f"{shown(line)} is not here{nearest(line, names)}", file=sys.stderr, flush=True)
             for name in found:
                 try:
                     print(answer(name), flush=True)
                 except UnravelError as error:
-                    unanswered.append(name)
+                    unanswered += 1
                     print(error, file=sys.stderr, flush=True)
-    if unanswered and not (sys.stdin is not None and sys.stdin.isatty()):
-        raise InputError(f"no answer to {', '.join(map(shown, unanswered[:5]))}: `*` on a line lists what is there")
+    return 0 if sys.stdin is not None and sys.stdin.isatty() else unanswered
 
 
 def matches(line: str, names: Sequence[str]) -> list[str]:

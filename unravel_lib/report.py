@@ -13,7 +13,7 @@ from unravel_lib.weights import describe
 UNKNOWN = "unknown"
 BAR_WIDTH = 40  # characters for a share of 100 %
 MOST_BARS = 32  # dims with a bar of their own
-LABEL_WIDTH = 18
+LABEL_WIDTH = 26
 FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would compute such a cell
 TABLE = ("name", "family", "dims", "compression", "sample rate", "in", "out", "streaming", "delay", "warnings")
 
@@ -84,8 +84,8 @@ def _streaming(facts: Facts) -> str:
 
 def _receptive_field(facts: Facts) -> str:
     contexts = (("encode", facts.encode_context), ("decode", facts.decode_context))
-    parts = [f"{name} {c[0]} frames before and {c[1]} after" for name, c in contexts if c is not None]
-    return ", ".join(parts) or UNKNOWN
+    parts = [f"{name} at most {c[0]} before, {c[1]} after" for name, c in contexts if c is not None]
+    return f"in frames: {'; '.join(parts)}" if parts else UNKNOWN
 
 
 def _method(method: Method) -> str:

@@ -7,21 +7,28 @@ import numpy as np
 from unravel_lib import plots
 from unravel_lib.facts import Facts
 
-MOST_DIMS = 64  # dims drawn one by one; the rest is named in the title
+MOST_DIMS = 64  # dims drawn one by one
+BESIDE = 8  # dims that were cut off, drawn beside the kept ones
+WIDTH = 9.0  # inches
+LONGEST_NAME = 80
 
 
 def draw(path: Path, facts: Facts) -> None:
-    """Draw the share of variance per dim as bars, those that the export kept in colour, the others pale."""
-    shares = facts.variance_shares or []
-    kept = min(facts.dims or len(shares), len(shares))
-    drawn = min(len(shares), max(kept + 4, 16), MOST_DIMS)
-    width = max(6.0, 1.5 + 0.22 * drawn)
-    title = (
-        f"{facts.name}: share of variance per dim, {kept} of {len(shares)} dims kept ({100 * sum(shares[:kept]):.1f} %)"
-    )
-    with plots._figure(path, width, 4, title) as figure:
+    """Draw the share of variance per dim as bars, those that the export kept in colour, the first cut-off ones grey."""
+    heights = 100 * np.array(facts.variance_shares or [])
+    kept = min(facts.dims or len(heights), len(heights))
+    drawn = min(len(heights), kept + BESIDE, MOST_DIMS)
+    name = facts.name if len(facts.name) <= LONGEST_NAME else f"{facts.name[: LONGEST_NAME - 3]}..."
+    with plots._figure(path, WIDTH, 4, name) as figure:
         axes = plots._axes(figure, 0.8, 0.3)
-        heights = 100 * np.array(shares[:drawn])
-        axes.bar(np.arange(drawn), heights, color=[plots.BLUE if dim < kept else plots.GREY for dim in range(drawn)])
-        axes.set_xlim(-0.7, drawn - 0.3)
-        axes.set(xlabel="dim", ylabel="share of variance in %")
+        for dims, colour, what in (
+            (slice(0, kept), plots.BLUE, "kept"),
+            (slice(kept, len(heights)), plots.GREY, "cut off"),
+        ):
+            label = f"{len(heights[dims])} dims {what}: {heights[dims].sum():.1f} % of the variance"
+            shown = np.arange(len(heights))[dims]
+            shown = shown[shown < drawn]
+            if len(heights[dims]):
+                axes.bar(shown, heights[shown], color=colour, label=label)
+        axes.legend(frameon=False)
+        axes.set(xlabel="dim", ylabel="share of variance in %", xlim=(-0.7, drawn - 0.3), xticks=plots._ticks(drawn))
