@@ -1,4 +1,4 @@
-"""What all tests share: the repository's folders, the bundled recordings and model, and scripts run as users run them."""
+"""What all tests share: the repository, the bundled recordings and model, and scripts run as users run them."""
 
 import subprocess
 import sys

@@ -1,0 +1,178 @@
+"""Small TorchScript codecs of our own with the habits of real exports: what each one does is in its docstring."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+RATE = 8000
+COMPRESSION = 64  # stands as a plain 64 inside scripted methods, which see no globals
+DIMS = 4
+
+
+def _params(*values: int) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+class Offline(nn.Module):
+    """Convolutions padded with zeros; deterministic; says everything in buffers."""
+
+    def __init__(self, in_channels: int = 1, out_channels: int = 1) -> None:
+        super().__init__()
+        self.sr = RATE
+        self.register_buffer("encode_params", _params(in_channels, 1, DIMS, COMPRESSION))
+        self.register_buffer("decode_params", _params(DIMS, COMPRESSION, out_channels, 1))
+        torch.manual_seed(1)
+        self.down = nn.ModuleList(
+            [nn.Conv1d(in_channels, 8, 17, 8, 8), nn.Conv1d(8, 8, 17, 8, 8), nn.Conv1d(8, DIMS, 5, 1, 2)]
+        )
+        self.up = nn.ModuleList(
+            [
+                nn.Conv1d(DIMS, 8, 5, 1, 2),
+                nn.ConvTranspose1d(8, 8, 16, 8, 4),
+                nn.ConvTranspose1d(8, out_channels, 16, 8, 4),
+            ]
+        )
+
+    @torch.jit.export
+    def get_methods(self) -> list[str]:
+        return ["encode", "decode"]
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        for layer in self.up:
+            z = torch.tanh(2 * layer(z))
+        return z
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(x))
+
+
+class Variational(Offline):
+    """Draws from a posterior on the way in, adds noise on the way out."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x + 0.1 * torch.randn_like(x)
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        z = z + 0.1 * torch.randn_like(z)
+        for layer in self.up:
+            z = torch.tanh(2 * layer(z))
+        return z
+
+
+class Global(Offline):
+    """Normalises by the mean of the whole file: one frame reaches everywhere."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x - x.mean(-1, keepdim=True)
+
+
+class Coded(Offline):
+    """Emits integer codes."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return torch.round(x * 8)
+
+
+class Cache(nn.Module):
+    """The past of a signal."""
+
+    def __init__(self, channels: int, length: int) -> None:
+        super().__init__()
+        self.register_buffer("pad", torch.zeros(64, channels, length))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.cat([self.pad[: x.shape[0]], x], -1)
+        self.pad[: x.shape[0]].copy_(x[..., x.shape[-1] - self.pad.shape[-1] :])
+        return x
+
+
+class Streaming(nn.Module):
+    """Causal convolutions that continue where the last call ended, as streaming exports do; saved with a past."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sr = RATE
+        self.register_buffer("encode_params", _params(1, 1, DIMS, COMPRESSION))
+        self.register_buffer("decode_params", _params(DIMS, COMPRESSION, 1, 1))
+        torch.manual_seed(2)
+        self.down = nn.Conv1d(1, DIMS, 3 * COMPRESSION, COMPRESSION)
+        self.up = nn.Conv1d(DIMS, COMPRESSION, 3)
+        self.cache = Cache(1, 2 * COMPRESSION)
+        self.cache_up = Cache(DIMS, 2)
+        self.cache.pad.normal_()
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.pad(x, (0, (64 - x.shape[-1] % 64) % 64))
+        return self.down(self.cache(x))
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        y = self.up(self.cache_up(z))
+        return torch.tanh(y.transpose(1, 2).reshape(y.shape[0], 1, -1))
+
+
+class Minimal(nn.Module):
+    """Nothing but encode and decode, and encode wants whole frames."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(x.shape[0], -1, 64).mean(-1, keepdim=True).transpose(1, 2).repeat(1, 2, 1)
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return z.mean(1, keepdim=True).repeat_interleave(64, -1)
+
+
+class PseudoStereo(Offline):
+    """RAVE 1 and early 2 in stereo: `sampling_rate` is a tensor, encode takes 1 channel, decode gives 2."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2)
+        self.sr = None
+        self.stereo = True
+        self.register_buffer("sampling_rate", torch.tensor(48000))
+
+
+class OneWay(nn.Module):
+    """A prior: no encode."""
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return z
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Uneven(Offline):
+    """Encodes 4 dims, decodes 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("decode_params", _params(DIMS + 1, COMPRESSION, 1, 1))
+
+
+def save(module: nn.Module, path: Path) -> Path:
+    """Script and save; in training mode, as some real files are."""
+    torch.jit.script(module).save(str(path))
+    return path
