@@ -7,7 +7,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import List, Optional  # noqa: UP035
+from typing import List, Optional, Tuple  # noqa: UP035
 
 import torch
 from safetensors.torch import save_file
@@ -270,6 +270,22 @@ class Streamer(nn.Module):
 class Plain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + 12345.0
+
+
+class Trap(nn.Module):
+    """Writes a file named `trapped` into the working folder as soon as it is loaded."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    @torch.jit.export
+    def __getstate__(self) -> Tuple[Tensor, bool]:  # noqa: UP006
+        return (torch.zeros(1), self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: Tuple[Tensor, bool]) -> None:  # noqa: UP006
+        torch.save(state[0], "trapped")
+        self.training = state[1]
 
 
 class Mismatched(Codec):

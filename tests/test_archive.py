@@ -1,0 +1,269 @@
+"""What a model file is, whether it is whole and whether its code is harmless: told without running it."""
+
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fixtures_models as models
+import numpy as np
+import pytest
+import torch
+
+from unravel_lib import archive, screen
+from unravel_lib.archive import Kind
+from unravel_lib.errors import ModelError
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.script(tmp_path_factory.mktemp("plain"), "plain")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return models.checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+def zipped(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in members.items():
+            file.writestr(name.replace("__", "/").replace("_dot_", "."), data)
+    return buffer.getvalue()
+
+
+def test_kinds(plain: Path, checkpoints: dict[str, Path]) -> None:
+    assert archive.identify(plain) is archive.check(plain) is Kind.TORCHSCRIPT
+    assert archive.check(checkpoints["sat_bare"]) is Kind.CHECKPOINT
+    assert archive.check(checkpoints["legacy"]) is Kind.CHECKPOINT
+    assert archive.check(checkpoints["sat_safetensors"]) is Kind.SAFETENSORS
+
+
+NO_MODELS = {
+    "empty": (b"", "is empty"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git-lfs pointer"),
+    "page": (b"\xef\xbb\xbf\n <!DOCTYPE html><html></html>", "web page"),
+    "text": (b"hello, this is no model", "text file.*'hello,'"),
+    "long text": ("wörter ".encode() * 200, "text file"),
+    "zeros": (b"\0" * 4000, "only zeros"),
+    "noise": (bytes(range(256)) * 8, "not a model file"),
+    "pickle": (pickle.dumps({"a": 1}), "bare Python pickle"),
+    "other zip": (zipped(a_dot_txt=b"x"), "neither constants.pkl nor data.pkl"),
+    "zip at its root": (zipped(constants_dot_pkl=b"x"), "neither constants.pkl nor data.pkl"),
+    "zipped model": (zipped(voice_dot_ts=b"x"), "holds voice.ts: unpack it"),
+    "empty zip": (zipped(), "empty zip"),
+    "sound": (b"RIFF\x24\0\0\0WAVEfmt ", "sound file"),
+    "cut safetensors": (struct.pack("<Q", 900) + b'{"a": 1}', "truncated"),
+}
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+def test_no_model_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+    data, expected = NO_MODELS[name]
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(data)
+    for look in (archive.identify, archive.check):
+        with pytest.raises(ModelError, match=expected) as caught:
+            look(path)
+        assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_latents_are_no_model(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 8, 3), np.float32))
+    with pytest.raises(ModelError, match="NumPy array"):
+        archive.identify(tmp_path / "x.npy")
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "link.ts").symlink_to(tmp_path / "gone.ts")
+    os.mkfifo(tmp_path / "pipe.ts")
+    for name, expected in (
+        ("no.ts", "does not exist"),
+        ("", "is a folder"),
+        ("link.ts", "link"),
+        ("pipe.ts", "regular"),
+    ):
+        with pytest.raises(ModelError, match=expected):
+            archive.identify(tmp_path / name)
+
+
+def test_truncated(plain: Path, tmp_path: Path) -> None:
+    data = plain.read_bytes()
+    for length in (30, len(data) // 2, len(data) - 1):
+        (tmp_path / "cut.ts").write_bytes(data[:length])
+        with pytest.raises(ModelError, match="truncated"):
+            archive.check(tmp_path / "cut.ts")
+
+
+def test_one_wrong_bit_is_found(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    data = bytearray(checkpoints["sat_bare"].read_bytes())
+    with zipfile.ZipFile(checkpoints["sat_bare"]) as file:
+        info = next(i for i in file.infolist() if i.filename.endswith("data/0"))
+    start = data.index(torch.arange(56.0).numpy().tobytes(), info.header_offset)
+    data[start + 100] ^= 1
+    (tmp_path / "bad.ckpt").write_bytes(data)
+    assert archive.identify(tmp_path / "bad.ckpt") is Kind.CHECKPOINT
+    with pytest.raises(ModelError, match=r"damaged inside: checksum of sat_bare/data/0 is wrong"):
+        archive.check(tmp_path / "bad.ckpt", trust=True)
+
+
+def test_every_family_passes_the_screen(tmp_path: Path) -> None:
+    for name in models.SCRIPTS:
+        path = models.script(tmp_path, name)
+        assert archive.check(path) is Kind.TORCHSCRIPT
+        assert archive.suspicions_in(path) == []
+
+
+HOSTILE = {
+    'torch.save(x, "f")': "torch.save",
+    'x.save("f")': "torch.save",
+    'torch . save ( x, "f")': "torch.save",
+    '(torch. # hello\n    save(x, "f"))': "torch.save",
+    'ops.aten.save(x, "f")': "torch.save",
+    't = torch\n    t.save(x, "f")': "torch.save",
+    'o = ops\n    p = o.aten\n    p.add(x, x)': "torch.ops",
+    'getattr(torch, "save")(x, "f")': "save",
+    'getattr(torch, "sa" "ve")(x, "f")': "save",
+    'getattr(torch, "s\\x61ve")(x, "f")': "save",
+    'getattr(torch, name)(x, "f")': "a computed getattr",
+    'y = torch.from_file("f", True, 3)': "torch.from_file",
+    'rpc_sync("w", f)': "rpc_sync",
+    "ops.c10d.send(x)": "torch.ops.c10d.send",
+    "ops.torchaudio.sox_io_save_audio_file(x)": "torch.ops.torchaudio.sox_io_save_audio_file",
+    "y = __torch__.torch.classes.dist_rpc.Agent(x)": "__torch__.torch.classes.dist_rpc.Agent",
+    "y = [z.save(x) for z in [x]]": "torch.save",
+    'lambda lambda x.save("f")': "unreadable code with save",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", HOSTILE)
+def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain: Path, tmp_path: Path) -> None:
+    path = models.with_code(plain, tmp_path / "x.ts", statement)
+    with pytest.raises(ModelError, match="--trust_model") as caught:
+        archive.check(path)
+    assert f"{HOSTILE[statement]} in code/__torch__/fixtures_models.py" in str(caught.value)
+    assert archive.check(path, trust=True) is Kind.TORCHSCRIPT
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"def f(self, saved):\n  return torch.add(self.saved_mean, ops.prim.dtype(saved))\n",
+        b'def f(x):\n  return torch.format("save {} to ops.c10d", getattr(self.net, "0"))\n',
+        b"a : __torch__.torch.classes.quantized.Conv2dPackedParamsBase\n",
+        b"",
+    ],
+)
+def test_harmless_code_passes(source: bytes) -> None:
+    assert list(screen.code(source)) == []
+
+
+def test_an_encoding_of_its_own_hides_nothing() -> None:
+    # read as UTF-7, the rest of the line would be a comment
+    assert list(screen.code(b'# coding: utf-7\ny = x +ACM-z; torch.save(x, "f")\n'))
+
+
+def test_deep_nesting_and_null_bytes_are_searched_word_by_word() -> None:
+    assert list(screen.code(b"(" * 5000 + b"x.save" + b")" * 5000)) == ["unreadable code with save"]
+    assert list(screen.code(b"x = 1\0\ntorch.save(x)")) == ["unreadable code with save"]
+    assert list(screen.code(b"x = 1\0\ntorch.add(x)")) == []
+
+
+def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "trap.ts"
+    torch.jit.script(models.Trap()).save(str(path))
+    with pytest.raises(ModelError, match="__setstate__ in code/"):
+        archive.check(path)
+    assert "torch.save in code/__torch__/fixtures_models.py" in archive.suspicions_in(path)
+    assert not Path("trapped").exists()
+    torch.jit.load(str(path))
+    assert Path("trapped").exists(), "this trap is not the threat that it should be"
+
+
+def rename(old: str, new: str) -> Callable[[str, bytes], tuple[str, bytes]]:
+    return lambda name, data: (name.replace(old, new), data)
+
+
+def test_torch_ignores_case_and_so_does_the_screen(plain: Path, tmp_path: Path) -> None:
+    hostile = models.with_code(plain, tmp_path / "a.ts", 'torch.save(x, "f")')
+    shouting = models.rewrite(hostile, tmp_path / "b.ts", rename("code/__torch__/fixtures_models.py", "CODE/__TORCH__/FIXTURES_MODELS.PY"))  # fmt: skip # noqa: E501
+    torch.jit.load(str(shouting))
+    with pytest.raises(ModelError, match=r"torch\.save in CODE/"):
+        archive.check(shouting)
+
+
+def add(path: Path, name: str, data: bytes = b"x", **how: Any) -> None:
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as file:
+        warnings.simplefilter("ignore")  # about the second of a name
+        file.writestr(name, data, **how)
+
+
+STRANGE = {
+    "two members named": lambda p: add(p, "plain/DATA.pkl"),
+    "is outside of plain/": lambda p: add(p, "elsewhere/code/x.py"),
+    "outside": lambda p: add(p, "plain/../x.py"),
+    "model.json": lambda p: add(p, "plain/model.json"),
+    "in front of it": lambda p: p.write_bytes(zipfile.ZIP_STORED.to_bytes(8, "little") + p.read_bytes()),
+    "behind it": lambda p: zipfile.ZipFile(p, "a").__setattr__("comment", b"hello"),
+    "unpack to": lambda p: add(p, "plain/data/9", bytes(80 << 20), compress_type=zipfile.ZIP_DEFLATED),
+    "unknown way": lambda p: add(p, "plain/data/9", compress_type=zipfile.ZIP_LZMA),
+}
+
+
+@pytest.mark.parametrize("expected", STRANGE)
+def test_archives_that_pytorch_would_not_write(expected: str, plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.ts"
+    path.write_bytes(plain.read_bytes())
+    STRANGE[expected](path)
+    if expected == "in front of it":  # must still look like a zip from its first byte on
+        path.write_bytes(b"PK\x03\x04" + path.read_bytes()[4:])
+    with pytest.raises(ModelError, match=expected):
+        archive.check(path, trust=True)
+
+
+def test_flatbuffer_in_front_of_a_zip_is_no_model(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.ts").write_bytes(b"\x20\0\0\0PTMF" + bytes(56) + plain.read_bytes())
+    with pytest.raises(ModelError, match="not a model file"):
+        archive.identify(tmp_path / "x.ts")
+
+
+def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
+    for table in (
+        b"\x80\x02cos\nsystem\n.",
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        b"\x80\x02(S'x'\nios\nsystem\n.",
+    ):
+
+        def change(name: str, data: bytes, table: bytes = table) -> tuple[str, bytes]:
+            return name, table if name.endswith("/constants.pkl") else data
+
+        path = models.rewrite(plain, tmp_path / "x.ts", change)
+        with pytest.raises(ModelError, match=r"an import of .* in constants\.pkl"):
+            archive.check(path)
+
+
+def test_a_broken_object_table_is_suspicious() -> None:
+    assert "unreadable" in next(screen.pickle(b"\x80\x02cos\nsyst"))
+    assert next(screen.pickle(b"\x80\x02c__torch__.torch.classes.dist_rpc\nAgent\n."), "").endswith("dist_rpc.Agent")
+
+
+def test_huge_code_is_not_read(plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.ts"
+    path.write_bytes(plain.read_bytes())
+    add(path, "plain/code/big.py", bytes(archive.TEXT_BYTES + 1), compress_type=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match="at most 16 are read"):
+        archive.check(path)
+
+
+def test_looking_needs_no_torch() -> None:
+    code = "import sys, unravel_lib.archive; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
