@@ -130,6 +130,13 @@ def test_lengths_are_those_of_the_formulas(k: int, dims: int, r: int) -> None:
         assert count_frames(entry.pieces(of, entry.read_options([]))) == length, name
 
 
+@pytest.mark.parametrize("enough", [1, 4, 17, 10_000])
+def test_orale_is_the_same_in_pieces_of_any_size(enough: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "ENOUGH_FRAMES", enough)
+    of = material(2, 3, 2)
+    np.testing.assert_allclose(whole("orale", of, "levels=4"), reference("orale", of, levels=4), atol=1e-12)
+
+
 def test_fibo_golden() -> None:
     assert whole("fibo", material(4, 1, 1))[:, 0].tolist() == [0, 0, 1, 0, 1, 2]
 

@@ -26,6 +26,8 @@ from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.files import shown
 from unravel_lib.pieces import Array, repeat
 
+ENOUGH_FRAMES = 4096  # pieces of so many frames are as fast as longer ones
+
 __all__ = ["PATTERNS", "find", "listing", "pattern", "repeat"]
 
 
@@ -53,11 +55,15 @@ def orale(loop: Array, n_loops: int, std: Array, rng: np.random.Generator, level
     """
     if not 1 <= levels <= 12:
         raise ValueError(f"levels={levels} is out of range, expected 1 to 12 (4 ** levels loops)")
-    offsets = rng.uniform(-std, std, (levels, len(std)))
-    places = 4 ** np.arange(levels)
+    offsets = list(rng.uniform(-std, std, (levels, len(std))))
+    part = loop
+    while offsets and len(part) < ENOUGH_FRAMES:
+        part = np.concatenate([part, part, part, part + offsets.pop(0)])
+    above = np.array(offsets).reshape(-1, len(std))  # of the levels above `part`
+    places = 4 ** np.arange(len(above))  # of the digits of i to the base 4, where 3 is "changed" on that level
     for _ in range(n_loops):
-        for i in range(4**levels):
-            yield loop + offsets[i // places % 4 == 3].sum(axis=0)
+        for i in range(4 ** len(above)):
+            yield part + above[i // places % 4 == 3].sum(axis=0)
 
 
 @pattern

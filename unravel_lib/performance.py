@@ -23,18 +23,7 @@ log = logging.getLogger("unravel_lib")
 
 def _inputs(args: argparse.Namespace) -> list[Path]:
     """The files to learn from; results of earlier runs inside an input folder are not taken for encodings."""
-    if args.statistics:
-        return [args.statistics]
-    found = find_files(args.input, [".npy"])
-    output, root = args.output.resolve(), args.input.resolve()
-    if root.is_dir() and output != root and output.is_relative_to(root):
-        kept = [path for path in found if not path.resolve().is_relative_to(output)]
-        if len(kept) < len(found):
-            log.info("%d files in %s are left out: results, not encodings", len(found) - len(kept), shown(args.output))
-        if not kept:
-            raise UsageError(f"{shown(args.input)} holds no .npy but results of earlier runs: give --input encodings")
-        return kept
-    return found
+    return [args.statistics] if args.statistics else find_files(args.input, [".npy"], args.output)
 
 
 def _known_facts(args: argparse.Namespace, inputs: list[Path]) -> Sidecar:
@@ -176,7 +165,7 @@ def _make(plan: Composition, index: int, path: Path, source: Path, room: int, ba
 
         sampler = plots.Sampler(n_frames)
     big = plan.n_bytes(n_frames) > BIG_BYTES
-    with cli.progress(n_frames, "frames") if big else contextlib.nullcontext() as bar:
+    with cli.progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
 
         def watch(block: Array) -> None:
             if sampler is not None:

@@ -1,0 +1,150 @@
+"""Pictures: drawn for every size, bounded, the same bytes each time, and indifferent to names and settings."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import image
+
+from unravel_lib import plots, stats
+from unravel_lib.latents import save_latents
+from unravel_lib.summary import Statistics
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def measured(folder: Path, dims: int, frames: int, iqr: bool = False) -> Statistics:
+    """Statistics of random latents in which dim 0 never moves."""
+    values = np.random.default_rng(dims).normal(1, 2, (dims, frames))
+    values[0] = 0.7
+    save_latents(folder / "x.npy", values)
+    return stats.measure([folder / "x.npy"], iqr)
+
+
+def sampled(values: np.ndarray, cut: int) -> plots.Sampler:
+    sampler = plots.Sampler(len(values))
+    sampler(values[:cut])
+    sampler(values[cut:])
+    return sampler
+
+
+def pixels(path: Path) -> np.ndarray:
+    assert path.read_bytes()[:8] == SIGNATURE
+    return image.imread(path)
+
+
+@pytest.mark.parametrize(("dims", "frames"), [(1, 1), (1, 2500), (8, 1), (8, 300), (16, 300), (128, 2)])
+def test_every_picture_at_every_size(tmp_path: Path, dims: int, frames: int) -> None:
+    statistics = measured(tmp_path, dims, frames, iqr=dims == 8)
+    plots.draw_distribution(tmp_path / "d.png", statistics)
+    plots.draw_correlation(tmp_path / "c.png", statistics)
+    plots.draw_values(tmp_path / "v.png", "title", sampled(np.full((frames, dims), 3.0), frames // 2))
+    for name in "dcv":
+        picture = pixels(tmp_path / f"{name}.png")
+        assert 400 <= picture.shape[0] <= 1100 and 500 <= picture.shape[1] <= 2400
+        edges = [picture[0], picture[-1], picture[:, 0], picture[:, -1]]
+        assert all((edge == 1).all() for edge in edges), "something is cut off at the edge"
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npy", ".png", ".png", ".png"]
+
+
+def test_same_values_same_bytes_without_date_or_version(tmp_path: Path) -> None:
+    statistics = measured(tmp_path, 3, 50)
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    for name in "ab":
+        plots.draw_distribution(tmp_path / f"{name}d.png", statistics)
+        plots.draw_correlation(tmp_path / f"{name}c.png", statistics)
+        plots.draw_values(tmp_path / f"{name}v.png", "title", sampled(values, 20))
+    for kind in "dcv":
+        data = (tmp_path / f"a{kind}.png").read_bytes()
+        assert data == (tmp_path / f"b{kind}.png").read_bytes()
+        assert b"Software" not in data and b"atplotlib" not in data and b"tIME" not in data
+
+
+def test_the_users_matplotlib_settings_change_nothing(tmp_path: Path) -> None:
+    sampler = sampled(np.random.default_rng(0).normal(size=(9, 2)), 4)
+    plots.draw_values(tmp_path / "a.png", "title", sampler)
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "text.usetex": True}):
+        plots.draw_values(tmp_path / "b.png", "title", sampler)
+        assert matplotlib.rcParams["font.size"] == 20
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "title", [r"$\frac{", "a$b$c_d^e", "\x1b[31mred\nline", "日本語 🥁", "x" * 5000, r"\n", "\udcff"]
+)
+def test_any_name_can_be_a_title(tmp_path: Path, title: str, recwarn: pytest.WarningsRecorder) -> None:
+    plots.draw_values(tmp_path / "t.png", title, sampled(np.zeros((4, 2)), 2))
+    picture = pixels(tmp_path / "t.png")
+    assert (picture[:, -3:] == 1).all(), "the title runs over the edge"
+    assert not recwarn.list
+
+
+def test_sampler_keeps_evenly_spaced_frames_in_order() -> None:
+    """Whatever blocks they come in; first frame included; never more than the picture needs."""
+    for n in (1, 7, plots.COLUMNS, plots.COLUMNS + 1, 10_000):
+        values = np.arange(float(n))[:, np.newaxis]
+        sampler = plots.Sampler(n)
+        for start in range(0, n, 611):
+            sampler(values[start : start + 611])
+        assert np.array_equal(sampler.frames[:, 0], sampler.positions)
+        assert len(sampler.frames) == min(n, plots.COLUMNS) and sampler.positions[0] == 0
+        steps = np.diff(sampler.positions)
+        assert n == 1 or (steps.min() >= 1 and steps.max() - steps.min() <= 1)
+
+
+def test_sampler_keeps_copies() -> None:
+    """Blocks are reused by whoever makes them."""
+    block = np.ones((3, 1))
+    sampler = plots.Sampler(6)
+    sampler(block)
+    block[:] = 2
+    sampler(block)
+    assert sampler.frames.ravel().tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_sampler_does_not_fall_in_step_with_a_loop() -> None:
+    """64-frame loops over 524,800 frames: all 64 frames of the loop show up."""
+    positions = plots.Sampler(524_800).positions
+    assert len(set((positions % 64).tolist())) == 64
+
+
+def test_correlation_colours_are_symmetric(tmp_path: Path) -> None:
+    """1 is the deepest red, -1 the deepest blue, 0 nearly white, whatever the data's own extremes are."""
+    values = np.random.default_rng(0).normal(size=(2, 400))
+    values[1] = -values[0]
+    save_latents(tmp_path / "x.npy", values)
+    plots.draw_correlation(tmp_path / "c.png", stats.measure([tmp_path / "x.npy"]))
+    picture = pixels(tmp_path / "c.png")[..., :3]
+    height = picture.shape[0]
+    top, bottom = int(0.65 * 100), height - int(0.6 * 100)
+    left, side = 70, bottom - top
+    red, blue = picture[top + side // 8, left + side // 8], picture[top + side // 8, left + side * 7 // 8]
+    assert red[0] > 2 * red[2] and blue[2] > 2 * blue[0]
+    ratio = np.sort(matplotlib.colormaps[plots.DIVERGING]([0.0, 1.0])[:, :3].ravel())
+    np.testing.assert_allclose(np.sort(np.concatenate([red, blue])), ratio, atol=0.01)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (5, 5 + 1e-12), (-1e30, 1e30)])
+def test_density_is_where_the_values_are(low: float, high: float) -> None:
+    values = np.random.default_rng(0).uniform(low, high, 5000)
+    outline = plots._density(values)
+    assert np.isfinite(outline["vals"]).all() and np.isfinite(outline["coords"]).all()
+    centre = np.average(outline["coords"], weights=outline["vals"])
+    assert abs(centre - values.mean()) <= 0.02 * (high - low) + 1e-12
+
+
+def test_density_follows_two_peaks() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(-5, 0.5, 3000), rng.normal(5, 0.5, 1000)])
+    outline = plots._density(values)
+    at = np.interp([-5, 0, 5], outline["coords"], outline["vals"])
+    assert at[0] > 2 * at[2] > 20 * at[1]
+
+
+def test_pyplot_is_never_imported(tmp_path: Path) -> None:
+    """It would look for a screen, and takes its time."""
+    code = "import sys; from unravel_lib import plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
