@@ -36,7 +36,7 @@ def build_parser() -> cli.Parser:
     cli.add_sample_rate(model, "the model's rate, for models that do not say it")
     cli.add_seed(model)
     result = parser.add_argument_group("result")
-    cli.add_output(result, "_decoder-output")
+    cli.add_output(result, "./_decoder-output")
     result.add_argument(
         "--subtype", choices=audio.SUBTYPES, default="PCM_24",
         help="how samples are stored; FLOAT keeps peaks beyond full scale (default PCM_24)",

@@ -37,7 +37,7 @@ def build_parser() -> cli.Parser:
     cli.add_sample_rate(model, "the model's rate, for models that do not say it")
     cli.add_seed(model)
     result = parser.add_argument_group("result")
-    cli.add_output(result, "_encoder-output")
+    cli.add_output(result, "./_encoder-output")
     cli.add_skip_existing(result)
     return parser
 

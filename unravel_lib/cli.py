@@ -44,6 +44,11 @@ class Parser(argparse.ArgumentParser):
         self.general.add_argument("--version", action="version", version=f"UnRAVEl {__version__}")
         self.general.add_argument("--debug", action="store_true", help="show a Python traceback when something fails")
 
+    def format_help(self) -> str:
+        """The help text, with what every script has at its end."""
+        self._action_groups.sort(key=lambda group: group is self.general)
+        return super().format_help()
+
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
         known, unknown = self.parse_known_args(argv)
