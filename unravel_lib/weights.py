@@ -34,7 +34,7 @@ class SafeTensors(Mapping[str, torch.Tensor]):
 
         opened: Any = safe_open
         self._file = opened(path, framework="pt")
-        self._keys = list(self._file.keys())
+        self._keys = dict.fromkeys(self._file.keys())
         self.metadata: dict[str, str] = dict(self._file.metadata() or {})
 
     def shape(self, key: str) -> tuple[int, ...]:
@@ -42,6 +42,8 @@ class SafeTensors(Mapping[str, torch.Tensor]):
         return tuple(self._file.get_slice(key).get_shape())
 
     def __getitem__(self, key: str) -> torch.Tensor:
+        if key not in self._keys:
+            raise KeyError(key)
         tensor: torch.Tensor = self._file.get_tensor(key)
         return tensor
 
@@ -62,13 +64,13 @@ def describe(key: str, tensor: torch.Tensor) -> Weights:
     count, mean, squares, low, high = 0, 0.0, 0.0, math.inf, -math.inf
     with suppress(RuntimeError, NotImplementedError, TypeError):  # a layout without values, such as a sparse one
         for chunk in _chunks(tensor.detach()):
-            n = chunk.numel()
-            chunk_mean = float(chunk.mean())
+            n, total = chunk.numel(), count + chunk.numel()
+            variance, chunk_mean = (float(value) for value in torch.var_mean(chunk, correction=0))
             difference = chunk_mean - mean
-            total = count + n
             mean += difference * n / total
-            squares += float(((chunk - chunk_mean) ** 2).sum()) + difference**2 * count * n / total
-            low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+            squares += variance * n + difference**2 * count * n / total
+            lowest, highest = torch.aminmax(chunk)
+            low, high = min(low, float(lowest)), max(high, float(highest))
             count = total
     if count == 0:
         return Weights(key, shape, dtype)
@@ -86,6 +88,7 @@ def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         if flat.numel():
             yield (flat.abs() if flat.is_complex() else flat).to(torch.float64)
         return
+    tensor = tensor.permute(sorted(range(tensor.dim()), key=tensor.stride, reverse=True))  # the order in the file
     if tensor.is_contiguous():
         for chunk in torch.split(tensor.view(-1), CHUNK_VALUES):
             yield (chunk.abs() if chunk.is_complex() else chunk).to(torch.float64)
