@@ -60,5 +60,9 @@ test-rave: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(BIN)/python -m pytest -m rave -s tests/rave
 endif
 
+bench: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
+	$(RAVE_VENV)/bin/python tests/rave/zoo.py $(ZOO) --full
+	$(BIN)/python benchmarks/bench.py
+
 clean:
 	rm -rf $(VENV) $(RAVE_VENV) $(ZOO) demo-output .bench

@@ -1,0 +1,251 @@
+"""Measure UnRAVEl against the plain way and against the ceiling, side by side, in one run. `make bench` runs it.
+
+Each row is the ratio of two medians, measured in turn on the same machine in the same run. Nothing else may run beside
+it: other processes distort torch's timings several-fold.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE, COMPRESSION = 44100, 2048
+SHORT_FILES, SHORT_SECONDS = 165, 324  # many short recordings, as a folder of samples is
+
+
+@dataclass
+class Cost:
+    """What a process took: wall-clock seconds and peak memory in MiB."""
+
+    seconds: float
+    memory: float
+
+
+def run(*command: object) -> Cost:
+    """Run one process to its end and measure it."""
+    with tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        _, status, usage = os.wait4(process.pid, 0)  # tells the peak memory of this one process
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            raise SystemExit(f"{' '.join(map(str, command[:3]))} failed: {errors.read().decode()[-500:]}")
+    return Cost(seconds, usage.ru_maxrss / 1024)
+
+
+def median(times: int, *commands: tuple[object, ...]) -> list[Cost]:
+    """Median cost of each command, run in turn."""
+    costs: list[list[Cost]] = [[] for _ in commands]
+    for _ in range(times):
+        for slot, command in zip(costs, commands, strict=True):
+            slot.append(run(*command))
+    return [
+        Cost(statistics.median(c.seconds for c in slot), statistics.median(c.memory for c in slot)) for slot in costs
+    ]
+
+
+class Bench:
+    """The rows, and the inputs that they share."""
+
+    def __init__(self, zoo: Path, work: Path, times: int) -> None:
+        self.offline, self.streaming = zoo / "v2_full.ts", zoo / "v2_full_streaming.ts"
+        self.work, self.times = work, times
+        self.rows: list[tuple[str, str, str, str, str]] = []
+
+    def row(self, work: str, plain: str, ours: str, ratio: str, goal: str) -> None:
+        self.rows.append((work, plain, ours, ratio, goal))
+        print(f"| {' | '.join(self.rows[-1])} |", flush=True)
+
+    def compare(
+        self, work: str, goal: str, plain: tuple[object, ...], ours: tuple[object, ...], times: int = 0
+    ) -> None:
+        base, mine = median(times or self.times, plain, ours)
+        self.row(
+            work, f"{base.seconds:.1f} s, {base.memory:.0f} MiB", f"{mine.seconds:.2f} s, {mine.memory:.0f} MiB",
+            f"{base.seconds / mine.seconds:.1f} x", goal,
+        )  # fmt: skip
+
+    def short_files(self) -> None:
+        folder = short_recordings(self.work / "short")
+        files = sorted(folder.iterdir())
+        for name, model, goal in (("offline", self.offline, "4 x"), ("streaming", self.streaming, "6 x")):
+            (self.work / "plain").mkdir(exist_ok=True)
+            self.compare(
+                f"encode {SHORT_FILES} short recordings ({SHORT_SECONDS} s), {name} export", goal,
+                ("benchmarks/plain.py", "encode", model, self.work / "plain", *files),
+                ("encoder.py", "--input", folder, "--model", model, "--output", self.work / f"ours-{name}"),
+            )  # fmt: skip
+
+    def long_file(self) -> None:
+        (self.work / "plain").mkdir(exist_ok=True)
+        nine = long_recording(self.work / "nine.flac", 9)
+        latents = self.work / "plain" / "nine.npy"
+        self.compare(
+            "encode one 9-minute stereo file", "2.5 x, < 1200 MiB",
+            ("benchmarks/plain.py", "encode", self.offline, self.work / "plain", nine),
+            ("encoder.py", "--input", nine, "--model", self.offline, "--output", self.work / "ours"),
+        )  # fmt: skip
+        self.compare(
+            "decode its latents", "2 x, < 1200 MiB",
+            ("benchmarks/plain.py", "decode", self.offline, self.work / "plain", latents),
+            ("decoder.py", "--input", latents, "--model", self.offline, "--output", self.work / "ours"),
+        )  # fmt: skip
+        sixty = long_recording(self.work / "sixty.flac", 60)
+        short, long = (
+            run("encoder.py", "--input", path, "--model", self.offline, "--output", self.work / "ours")
+            for path in (nine, sixty)
+        )
+        self.row(
+            "peak memory of 60 minutes against 9", f"{short.memory:.0f} MiB", f"{long.memory:.0f} MiB",
+            f"{long.memory / short.memory:.2f}", "0.90 to 1.10",
+        )  # fmt: skip
+        self.ceiling(nine, latents)
+
+    def ceiling(self, nine: Path, latents: Path) -> None:
+        """Speed of the model inside our scripts against the best that a search finds; start-up taken off both."""
+        for method, script, source in (("encode", "encoder.py", nine), ("decode", "decoder.py", latents)):
+            command = (script, "--input", source, "--model", self.offline, "--output", self.work / "ours")
+            tiny = self.tiny(method)
+            start = (script, "--input", tiny, "--model", self.offline, "--output", self.work / "ours")
+            speeds, ours = [], []
+            for _ in range(self.times):
+                done = subprocess.run(
+                    [sys.executable, "benchmarks/ceiling.py", self.offline, method],
+                    cwd=ROOT, capture_output=True, text=True, check=True,
+                )  # fmt: skip
+                speeds.append(float(done.stdout))
+                ours.append(9 * 60 / (run(*command).seconds - run(*start).seconds))
+            best, mine = statistics.median(speeds), statistics.median(ours)
+            self.row(f"{method}: share of the ceiling", f"{best:.0f} x realtime", f"{mine:.0f} x realtime",
+                     f"{100 * mine / best:.0f} %", "85 %")  # fmt: skip
+
+    def tiny(self, method: str) -> Path:
+        if method == "encode":
+            path = self.work / "tiny.flac"
+            soundfile.write(path, np.zeros(COMPRESSION), RATE)
+        else:
+            path = self.work / "tiny.npy"
+            np.save(path, np.zeros((1, 16, 1), np.float32))
+        return path
+
+    def generator(self) -> None:
+        source = self.work / "latents.npy"
+        np.save(source, np.random.default_rng(0).standard_normal((1, 16, 5000)).astype(np.float32))
+        out = self.work / "generated"
+        out.mkdir()
+        cases = [("blender", 64, 8, "8 x"), ("swapper", 256, 8, "12 x"), ("loop", 10, 4, "2.5 x")]
+        for pattern, k, r, goal in cases:
+            plain = ("benchmarks/plain.py", "generate", pattern, k, r, out, source)
+            flags = ("generator.py", "--input", source, "--output", out, "--run", pattern, "--overwrite")
+            ours = (*flags, "--pattern", pattern, "--num_latents", k, "--num_loops", r)
+            self.compare(f"generator: {pattern}, k={k}, D=16, r={r}, with pictures", goal, plain, ours)
+            if pattern == "loop":
+                self.compare("the same without pictures", "8 x", plain, (*ours, "--no_plots"))
+
+    def help(self) -> None:
+        for name in ("encoder", "generator", "decoder", "inspector"):
+            base, mine = median(3 * self.times, ("benchmarks/plain.py", "help"), (f"{name}.py", "--help"))
+            self.row(f"{name}.py --help", f"{base.seconds:.1f} s", f"{mine.seconds:.2f} s",
+                     f"{base.seconds / mine.seconds:.0f} x", "< 0.2 s")  # fmt: skip
+
+    def large_statistics(self, gigabytes: float) -> None:
+        folder = large_latents(self.work / "large", gigabytes)
+        files = sorted(folder.iterdir())
+        read = "import sys\nfor p in sys.argv[1:]:\n f = open(p, 'rb')\n while f.read(1 << 20): pass"
+        flags = ("--distribution", "normal", "--no_plots", "--run", "large", "--overwrite")
+        reading, ours = median(
+            self.times, ("-c", read, *files), ("generator.py", "--input", folder, "--output", self.work, *flags)
+        )
+        self.row(f"statistics of {gigabytes:g} GB of latents, against reading the files", f"{reading.seconds:.1f} s",
+                 f"{ours.seconds:.1f} s, {ours.memory:.0f} MiB", f"{reading.seconds / ours.seconds:.2f} of its speed",
+                 "0.5, < 1000 MiB")  # fmt: skip
+        for path in files:
+            path.unlink()
+
+
+def bundled() -> np.ndarray:
+    """All bundled recordings in a row, stereo [samples, 2] at 44.1 kHz."""
+    sounds = []
+    for path in sorted((ROOT / "examples" / "audio").glob("*.flac")):
+        x, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if rate == RATE:
+            sounds.append(np.repeat(x, 2, axis=1)[:, :2])
+    return np.concatenate(sounds)
+
+
+def short_recordings(folder: Path) -> Path:
+    """Recordings of many lengths, from about 0.1 to 15 s, cut out of the bundled ones."""
+    folder.mkdir()
+    sound, rng = bundled(), np.random.default_rng(0)
+    lengths = rng.lognormal(0, 1, SHORT_FILES)
+    for i, seconds in enumerate(lengths * SHORT_SECONDS / lengths.sum()):
+        n = int(seconds * RATE)
+        start = int(rng.integers(0, max(1, len(sound) - n)))
+        soundfile.write(folder / f"{i:03}.flac", sound[start : start + n], RATE)
+    return folder
+
+
+def long_recording(path: Path, minutes: int) -> Path:
+    """The bundled recordings again and again, stereo."""
+    sound, left = bundled(), minutes * 60 * RATE
+    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
+        while left:
+            file.write(sound[:left])
+            left -= min(left, len(sound))
+    return path
+
+
+def large_latents(folder: Path, gigabytes: float) -> Path:
+    """Ten latents files of 16 dims."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    frames = int(gigabytes * 1e9 / 10 / 4 / 16)
+    for i in range(10):
+        array = np.lib.format.open_memmap(folder / f"{i}.npy", "w+", np.float32, (1, 16, frames))
+        for dim in range(16):
+            array[0, dim] = rng.standard_normal(frames, np.float32)
+        del array
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--zoo", type=Path, default=ROOT / ".zoo", help="folder with v2_full.ts, v2_full_streaming.ts")
+    parser.add_argument("--times", type=int, default=3, help="how often each side is measured (default 3)")
+    parser.add_argument("--gigabytes", type=float, default=5.0, help="size of the large latents (default 5)")
+    parser.add_argument("--only", nargs="+", help="names of the rows to measure")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="unravel-bench-") as folder:
+        bench = Bench(args.zoo, Path(folder), args.times)
+        rows: dict[str, Callable[[], None]] = {
+            "short_files": bench.short_files,
+            "long_file": bench.long_file,
+            "generator": bench.generator,
+            "help": bench.help,
+            "large_statistics": lambda: bench.large_statistics(args.gigabytes),
+        }
+        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+              f"load {os.getloadavg()[0]:.1f}, medians of {args.times}\n")  # fmt: skip
+        print("| work | the plain way | UnRAVEl | ratio | goal |\n|---|---|---|---|---|")
+        for name, measure in rows.items():
+            if not args.only or name in args.only:
+                measure()
+
+
+if __name__ == "__main__":
+    main()
