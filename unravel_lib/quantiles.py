@@ -10,8 +10,8 @@ import numpy.typing as npt
 from unravel_lib.encodings import Encoding, Floats, chunks, column_type, in_threads, read_dims, total_frames
 from unravel_lib.moments import Array
 
-SORT_BYTES = 1 << 29  # a dim up to this size is sorted in one go: 134 million values of float32
-GROUP_BYTES = 1 << 27  # dims read together, if several fit; also a slice of a dim that is sorted in slices
+SORT_BYTES = 320 << 20  # a dim up to this size is sorted in one go, 84 million values of float32; two at a time
+GROUP_BYTES = 128 << 20  # small dims are read together up to this size; larger ones are sorted in slices of it
 READ_VALUES = 1 << 22  # values of a long dim that are looked at in one go
 PIVOTS = 1 << 10  # values kept of each sorted chunk, to choose the borders of slices from
 
@@ -31,7 +31,7 @@ def marginals(encodings: Sequence[Encoding], percents: Sequence[float], fences: 
         for dim in range(dims):
             result[:, dim], beyond[dim] = _of_long_dim(encodings, dim, percents, fences)
         return result, beyond
-    step = max(1, GROUP_BYTES // dim_bytes)
+    step = max(2, GROUP_BYTES // dim_bytes)
     for start in range(0, dims, step):
         rows = read_dims(encodings, range(start, min(start + step, dims)))
         for dim, found in enumerate(in_threads(lambda row: _of_dim(row, percents, fences), rows), start):
