@@ -40,6 +40,7 @@ FLOOR = 1e-8  # mean square below which a band counts as silent (-80 dB)
 REGIONS = 3  # of REGION_BANDS bands each, from band FIRST_NOISY up: each has one measure of how tonal it is
 REGION_BANDS = 4
 FIRST_NOISY = BANDS - REGIONS * REGION_BANDS  # bands below (300 Hz) are always tonal: noise grains are too short
+HALF_TONAL = -1.6  # log flatness at which a region is half tonal, half noise; white noise has -0.6, a tone -3 to -6
 TONAL_WEIGHT = 10.0  # dB that one unit of log flatness weighs in the fit
 PITCH_WEIGHT = 30.0  # dB that a clear pitch class weighs in the fit
 LOUDNESS_WEIGHT = 2.0  # how much more than one band the level of the whole weighs in the fit
@@ -56,7 +57,7 @@ KEPT_OUT = ("guit_harmonics", "tabla_tun3")  # never fitted, so that the model c
 
 CONSTANTS = (
     "SAMPLE_RATE", "COMPRESSION", "WINDOW", "GRAIN", "STEPS", "BANDS", "FLOOR", "REGIONS", "REGION_BANDS",
-    "FIRST_NOISY", "LOUDNESS_WEIGHT", "TONAL_WEIGHT", "PITCH_WEIGHT", "SHARPNESS", "LOUDEST", "KNEE",
+    "FIRST_NOISY", "LOUDNESS_WEIGHT", "HALF_TONAL", "TONAL_WEIGHT", "PITCH_WEIGHT", "SHARPNESS", "LOUDEST", "KNEE",
 )  # fmt: skip
 
 Features = npt.NDArray[np.float64]
@@ -104,8 +105,8 @@ class Pocket(nn.Module):
 
     Buffers, beside the three `_params` that RAVE exports have: `lines` [lines], `line_edges` [lines + 1] in Hz,
     `band_edges` [bands + 1] in Hz, `band_of_line` [lines], `smooth` [lines, bands] (interpolates band levels),
-    `phases` [lines], `pitch` [lines] and `grain_phases` [grain bins] in radians; `mean` [features], `correction`
-    [features], `analysis` [dims, features], `synthesis` [features, dims].
+    `phases` [lines], `pitch` [lines] and `grain_phases` [grain bins] in radians; `mean` [features],
+    `analysis` [dims, features], `synthesis` [features, dims].
     """
 
     compression: int
@@ -116,6 +117,7 @@ class Pocket(nn.Module):
     region_bands: int
     regions: int
     loudness_weight: float
+    half_tonal: float
     tonal_weight: float
     pitch_weight: float
     sharpness: float
@@ -135,7 +137,6 @@ class Pocket(nn.Module):
     phases: Tensor
     grain_phases: Tensor
     mean: Tensor
-    correction: Tensor
     analysis: Tensor
     synthesis: Tensor
 
@@ -155,7 +156,6 @@ class Pocket(nn.Module):
             "phases": rng.uniform(0, 2 * np.pi, len(lines)),
             "grain_phases": rng.uniform(0, 2 * np.pi, GRAIN // 2 + 1),
             "mean": np.zeros(n_features),
-            "correction": np.zeros(n_features),
             "analysis": np.zeros((DIMS, n_features)),
             "synthesis": np.zeros((n_features, DIMS)),
         }
@@ -225,7 +225,7 @@ class Pocket(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Latents [B, 8, frames] -> audio [B, 1, frames * 2048], within +-1 for any latents; noise from torch's RNG."""
         z = torch.nan_to_num(z).clamp(-20.0, 20.0)
-        features = self.synthesis @ z + (self.mean + self.correction)[:, None]
+        features = self.synthesis @ z + self.mean[:, None]
         steps = self.between_frames(features)
         levels = steps[:, : self.bands].clamp(-80.0, 0.0)
         energy = (torch.pow(10.0, levels / 10.0) - self.floor).clamp(min=0.0)
@@ -238,7 +238,7 @@ class Pocket(nn.Module):
         energy = energy + (wanted - total).clamp(min=0.0) * squares / (squares.sum(1, keepdim=True) + self.floor**2)
         energy = energy * (wanted / total).clamp(max=1.0)
         flatness = steps[:, self.bands + 1 : self.bands + 1 + self.regions] / self.tonal_weight
-        tonal = torch.sigmoid(-3.0 * (flatness + 1.3)).repeat_interleave(self.region_bands, 1)
+        tonal = torch.sigmoid(4.0 * (self.half_tonal - flatness)).repeat_interleave(self.region_bands, 1)
         tonal = torch.cat([torch.ones_like(tonal[:, :1]).repeat(1, self.first_noisy, 1), tonal], 1)
         pitch = steps[:, self.bands + 1 + self.regions :] / self.pitch_weight
         level = self.smooth @ levels * (0.1 * torch.log(torch.tensor(10.0)))
