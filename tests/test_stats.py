@@ -33,6 +33,7 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     """Once with the sizes of every day, once so small that even these small latents go the long way."""
     if request.param == "in pieces":
         monkeypatch.setattr(encodings, "BLOCK_VALUES", 16)
+        monkeypatch.setattr(encodings, "SMALL_BYTES", 0)
         monkeypatch.setattr(ranks, "BLOCK_VALUES", 16)
         monkeypatch.setattr(quantiles, "SORT_BYTES", 64)
         monkeypatch.setattr(quantiles, "GROUP_BYTES", 64)
@@ -129,8 +130,8 @@ def test_mixed_kinds_of_files(tmp_path: Path, sizes: str) -> None:
 
 def test_a_mean_that_is_large_beside_the_deviation(tmp_path: Path, sizes: str) -> None:
     """Catches: sums of squares instead of squares of deviations, which leave no digit of these."""
-    deviations = np.random.default_rng(1).normal(0, 1e-3, (3, 500))
-    files = list(np.split(1e6 + deviations, [100, 250], axis=1))
+    deviations = np.random.default_rng(1).normal(0, 1e-3, (3, 200))
+    files = list(np.split(1e6 + deviations, [50, 110], axis=1))
     found = stats.measure(saved(tmp_path, *files))
     exact = np.concatenate(files, axis=1) - 1e6  # this subtraction loses nothing
     np.testing.assert_allclose(found.std, exact.std(axis=1, ddof=1), rtol=1e-6)
@@ -215,7 +216,7 @@ def test_robust_view_is_deaf_to_outliers(tmp_path: Path) -> None:
     assert found.relation[0, 1] == pytest.approx(0.8, abs=0.03)
 
 
-def test_arrays_are_the_files(tmp_path: Path) -> None:
+def test_arrays_are_the_files(tmp_path: Path, sizes: str) -> None:
     files = [np.arange(12.0).reshape(3, 4), np.arange(6.0).reshape(3, 2)]
     found = stats.measure(saved(tmp_path, *files))
     np.testing.assert_array_equal(np.asarray(found.arrays[0]), files[0])
@@ -223,6 +224,17 @@ def test_arrays_are_the_files(tmp_path: Path) -> None:
     assert [array.shape for array in found.arrays] == [(3, 4), (3, 2)]
     np.testing.assert_array_equal(found.sample(100), np.concatenate(files, axis=1).T)
     assert found.sample(3).shape == (3, 3)
+
+
+def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path, sizes: str) -> None:
+    path = saved(tmp_path, np.zeros((3, 40)))
+    found = stats.measure(path)
+    path[0].write_bytes(path[0].read_bytes()[:200])
+    with pytest.raises(InputError, match=r"changed|damaged"):
+        found.sample(10)
+    path[0].unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        found.sample(10)
 
 
 def test_a_thousand_files_need_no_thousand_open_files(tmp_path: Path) -> None:

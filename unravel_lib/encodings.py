@@ -1,7 +1,8 @@
 """Latents files as things to read piece by piece: any number of files of any size, in bounded memory."""
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from unravel_lib.files import shown
 from unravel_lib.latents import RealArray, open_latents
 
 BLOCK_VALUES = 1 << 20  # values looked at in one go: 8 MiB of float64
+SMALL_BYTES = 1 << 26  # a file up to this size may be mapped as a whole
 MOST_THREADS = 4  # more would mean more memory, and wait for the disk
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -66,12 +68,32 @@ class Encoding:
         if self.offset is None or target.dtype != self.dtype:
             target[:] = self[dim : dim + target.shape[0], frame : frame + target.shape[1]]
             return
+        with self._opened() as file:
+            for row, values in enumerate(target, dim):
+                file.seek(self.offset + (row * self.shape[1] + frame) * self.dtype.itemsize)
+                if file.readinto(values.data.cast("B")) != values.nbytes:
+                    raise self._changed()
+
+    def frames(self, index: npt.NDArray[np.int64]) -> RealArray:
+        """Single frames [dims, len(index)] from anywhere in the file."""
+        dims, frames = self.shape
+        size = self.dtype.itemsize
+        if self.offset is None or dims * frames * size <= SMALL_BYTES:
+            return self[:, index]
+        with self._opened(buffering=0) as file:
+            values = []
+            for place in (np.arange(dims)[:, np.newaxis] * frames + index).ravel().tolist():
+                file.seek(self.offset + place * size)
+                values.append(file.read(size))
+        if len(data := b"".join(values)) != dims * len(index) * size:
+            raise self._changed()
+        return np.frombuffer(data, self.dtype).reshape(dims, -1)
+
+    @contextlib.contextmanager
+    def _opened(self, buffering: int = -1) -> Iterator[Any]:
         try:
-            with open(self.path, "rb") as file:
-                for row, values in enumerate(target, dim):
-                    file.seek(self.offset + (row * self.shape[1] + frame) * self.dtype.itemsize)
-                    if file.readinto(values.data.cast("B")) != values.nbytes:
-                        raise self._changed()
+            with open(self.path, "rb", buffering) as file:
+                yield file
         except OSError as error:
             raise InputError(f"{shown(self.path)} cannot be read: {error.strerror}") from error
 
@@ -86,8 +108,11 @@ def block_borders(encoding: Encoding) -> list[tuple[int, int]]:
     return [(start, min(start + step, frames)) for start in range(0, frames, step)]
 
 
-def in_threads(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task] | npt.NDArray[Any]) -> Iterator[Result]:
     """The results of `work` on each task, in order; a few are worked on at a time."""
+    if len(tasks) == 1:
+        yield work(tasks[0])
+        return
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
         yield from pool.map(work, tasks)
 
@@ -100,7 +125,7 @@ def frames_at(encodings: Sequence[Encoding], index: npt.NDArray[np.int64]) -> np
         frames = encoding.shape[1]
         here = np.flatnonzero((index >= start) & (index < start + frames))
         if here.size:
-            result[here] = encoding[:, index[here] - start].T
+            result[here] = encoding.frames(index[here] - start).T
         start += frames
     return result
 
