@@ -8,20 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from unravel_lib import audio, cli, export, files, latents
+from unravel_lib import cli, files
 from unravel_lib.errors import InputError
-from unravel_lib.sidecar import is_complete, read_sidecar, write_sidecar
+from unravel_lib.sidecar import is_complete, read_sidecar
 
 if TYPE_CHECKING:
+    from unravel_lib.audio import Block
+    from unravel_lib.latents import RealArray
     from unravel_lib.model import Model
+
+# What takes long to import is imported inside functions: by then `cli.run` answers Ctrl-C.
 
 EXTENSIONS = (".npy", ".wav")
 
 
 def build_parser() -> cli.Parser:
     """The decoder's flags."""
+    from unravel_lib import audio
+
     parser = cli.Parser(
         "Decode latents to sound: one .wav for each .npy or latent audio file.",
         "python decoder.py --input latents/ --model voice.ts --output sound/",
@@ -48,10 +52,10 @@ def build_parser() -> cli.Parser:
 def main(argv: list[str]) -> int:
     """Decode every latents file that `--input` names; returns the exit code."""
     args = build_parser().parse(argv)
-    sources = find_latents(args.input, args.output)
+    batch = cli.Batch(args.output)
+    sources = find_latents(args.input, args.output, batch)
     output = files.make_output_folder(args.output)
     model = cli.load_model(args)
-    batch = cli.Batch(output)
     fitting = []
     for source in sources:  # all are looked at before the model runs on anything
         with batch.check(source):
@@ -66,13 +70,15 @@ def main(argv: list[str]) -> int:
     return batch.finish()
 
 
-def find_latents(root: Path, output: Path) -> list[Path]:
+def find_latents(root: Path, output: Path, batch: cli.Batch) -> list[Path]:
     """Latents files under `root`; in a folder, a .wav counts only if it is latent audio."""
-    found = files.find_files(root, EXTENSIONS, output)
+    from unravel_lib import export
+
+    found = files.find_files(root, EXTENSIONS, output, batch.failed)
     if not root.is_dir():
         return found
     latents_only = [path for path in found if path.suffix.lower() == ".npy" or export.is_latent_audio(path)]
-    if not latents_only:
+    if found and not latents_only:
         raise InputError(f"{files.shown(root)} holds .wav files, but no latents: make some with encoder.py")
     return latents_only
 
@@ -93,8 +99,10 @@ def check_fit(model: "Model", source: Path) -> None:
         )  # fmt: skip
 
 
-def open_latents(model: "Model", source: Path) -> latents.RealArray:
+def open_latents(model: "Model", source: Path) -> "RealArray":
     """The latents of a file as an array (dims, frames)."""
+    from unravel_lib import export, latents
+
     if source.suffix.lower() == ".wav":
         return export.load_latent_audio(source, model.compression)
     return latents.load_latents(source)
@@ -102,6 +110,10 @@ def open_latents(model: "Model", source: Path) -> latents.RealArray:
 
 def decode_file(model: "Model", source: Path, target: Path, args: argparse.Namespace, watch: Any) -> bool:
     """Decode one file with its sidecar; False if `--skip_existing` found it done."""
+    import numpy as np
+
+    from unravel_lib import audio, latents
+
     files.refuse_overwriting(target, [source])
     array = open_latents(model, source)
     key = latents.content_key(array)
@@ -112,8 +124,7 @@ def decode_file(model: "Model", source: Path, target: Path, args: argparse.Names
     blocks = (np.ascontiguousarray(block, dtype=np.float32) for _, block in latents.blocks(array))
     sound = _watched(model.decode(blocks, args.seed, key, args.compensate_delay), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
-    peak = audio.write_audio(target, sound, model.sample_rate, model.out_channels, args.subtype, samples)
-    write_sidecar(target, facts)
+    peak = audio.write_audio(target, sound, model.sample_rate, model.out_channels, args.subtype, samples, facts)
     if peak > 1 and args.subtype != "FLOAT":
         cli.log.warning(
             "%s was clipped: it peaks at %.3f, %.1f dB beyond full scale (--subtype FLOAT keeps it)",
@@ -122,7 +133,7 @@ def decode_file(model: "Model", source: Path, target: Path, args: argparse.Names
     return True
 
 
-def _watched(blocks: Iterable[audio.Block], sample_rate: float, watch: Any) -> Iterator[audio.Block]:
+def _watched(blocks: "Iterable[Block]", sample_rate: float, watch: Any) -> "Iterator[Block]":
     for block in blocks:
         yield block
         watch(block.shape[1] / sample_rate)

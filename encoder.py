@@ -7,19 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from unravel_lib import audio, cli, files
+from unravel_lib import cli, files
 from unravel_lib.errors import InputError
-from unravel_lib.latents import save_latents
-from unravel_lib.sidecar import is_complete, write_sidecar
+from unravel_lib.sidecar import is_complete
 
 if TYPE_CHECKING:
+    from unravel_lib.audio import Block
     from unravel_lib.model import Model
+
+# What takes long to import is imported inside functions: by then `cli.run` answers Ctrl-C.
 
 
 def build_parser() -> cli.Parser:
     """The encoder's flags."""
+    from unravel_lib import audio
+
     parser = cli.Parser(
         "Encode recordings to latents: one .npy of shape (1, dims, frames) for each sound file.",
         "python encoder.py --input recordings/ --model voice.ts --output latents/",
@@ -45,10 +47,11 @@ def build_parser() -> cli.Parser:
 def main(argv: list[str]) -> int:
     """Encode every sound file that `--input` names; returns the exit code."""
     args = build_parser().parse(argv)
-    sources = files.find_files(args.input, files.normalised_extensions(args.extensions), args.output)
+    batch = cli.Batch(args.output)
+    extensions = files.normalised_extensions(args.extensions)
+    sources = files.find_files(args.input, extensions, args.output, batch.failed)
     output = files.make_output_folder(args.output)
     model = cli.load_model(args)
-    batch = cli.Batch(output)
     with cli.progress(sources, _seconds, "s of sound") as bar:
         for source in sources:
             with batch.attempt(source):
@@ -60,6 +63,11 @@ def main(argv: list[str]) -> int:
 
 def encode_file(model: "Model", source: Path, target: Path, args: argparse.Namespace, watch: Any) -> bool:
     """Encode one file with its sidecar; False if `--skip_existing` found it done."""
+    import numpy as np
+
+    from unravel_lib import audio
+    from unravel_lib.latents import save_latents
+
     files.refuse_overwriting(target, [source])
     key = files.sha256_of(source)
     facts = cli.model_facts(model, args, source, key)
@@ -69,18 +77,19 @@ def encode_file(model: "Model", source: Path, target: Path, args: argparse.Names
         blocks = audio.to_channels(_watched(sound.blocks(), sound.sample_rate, watch), model.in_channels)
         signal = audio.resampled(blocks, sound.sample_rate, model.sample_rate)
         latents = np.concatenate(list(model.encode(signal, args.seed, key, args.compensate_delay)), axis=1)
-    save_latents(target, latents)
-    write_sidecar(target, replace(facts, dims=latents.shape[0], frames=latents.shape[1]))
+    save_latents(target, latents, replace(facts, dims=latents.shape[0], frames=latents.shape[1]))
     return True
 
 
-def _watched(blocks: Iterable[audio.Block], sample_rate: int, watch: Any) -> Iterator[audio.Block]:
+def _watched(blocks: "Iterable[Block]", sample_rate: int, watch: Any) -> "Iterator[Block]":
     for block in blocks:
         yield block
         watch(block.shape[1] / sample_rate)
 
 
 def _seconds(source: Path) -> float:
+    from unravel_lib import audio
+
     try:
         with audio.open_audio(source) as sound:
             return sound.seconds

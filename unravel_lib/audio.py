@@ -1,7 +1,11 @@
 """Sound files in and out: blocks of float32 [channels, samples], read, mixed, resampled and written as they come."""
 
 import contextlib
+import errno
 import math
+import os
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +16,8 @@ import numpy.typing as npt
 import soundfile
 
 from unravel_lib.errors import InputError
-from unravel_lib.files import shown, write_whole
+from unravel_lib.files import shown
+from unravel_lib.sidecar import Sidecar, write_described
 from unravel_lib.windows import in_windows
 
 Block = npt.NDArray[np.float32]
@@ -22,6 +27,12 @@ SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 BLOCK_SAMPLES = 1 << 17  # samples read in one go, about 3 s
 RIFF_LIMIT = (1 << 32) - (1 << 16)  # bytes of sound that a plain WAV can hold, with room for its header
 MAX_STEP = 2000  # a rate ratio is taken as p/q with q up to this: off by less than 1e-6, and the filter stays small
+SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
+MAX_CHANNELS = 1024  # what libsndfile takes at most
+# How libsndfile's log tells that the header promises more bytes of sound than there are, format by format.
+CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Riff size|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+SIZE_UNKNOWN = (0x7FFFF000, 0xFFFFF000)  # writers to a pipe put such a size or a little more: they cannot know it
+LOSSY_SLACK = 0.2  # seconds that compressed formats may be shorter than they say: padding of the codecs
 RESAMPLE_SECONDS = 3.0  # length of one resampled window
 # What FFmpeg may read: single sound and film files. No playlists, which could lead to other files or to the network.
 FFMPEG_FORMATS = (
@@ -43,6 +54,10 @@ class AudioFile:
     def __init__(self, path: Path, sample_rate: int, channels: int, samples: int | None, blocks: Iterator[Block]):
         self.path, self.sample_rate, self.channels, self.samples = path, sample_rate, channels, samples
         self._blocks = blocks
+        low, high = SAMPLE_RATES
+        if not low <= sample_rate <= high:
+            hint = "decode latent audio with decoder.py" if sample_rate < low else "is its header damaged?"
+            raise InputError(f"{shown(path)} runs at {sample_rate} Hz, expected {low} to {high}: {hint}")
 
     @property
     def seconds(self) -> float:
@@ -55,7 +70,7 @@ class AudioFile:
         Raises
         ------
         InputError
-            Damaged on the way, NaN or Inf, or no sample at all.
+            Damaged on the way, cut short, NaN or Inf, or no sample at all.
         """
         start = 0
         for block in self._blocks:
@@ -67,6 +82,8 @@ class AudioFile:
             yield block
         if not start:
             raise InputError(f"{shown(self.path)} holds 0 samples: expected at least one")
+        if self.samples is not None and start < self.samples - LOSSY_SLACK * self.sample_rate:
+            raise _cut_short(self.path, f"{start / self.sample_rate:.1f} s of {self.seconds:.1f} s")
 
 
 @contextlib.contextmanager
@@ -86,12 +103,51 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
         except OSError as error:
             raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
         try:
-            sound = stack.enter_context(soundfile.SoundFile(raw))
+            # libsndfile reads by itself: errors and Ctrl-C cannot get lost in a callback from C
+            source = raw if sys.platform == "win32" else raw.fileno()
+            sound = stack.enter_context(soundfile.SoundFile(source, closefd=False))
         except soundfile.LibsndfileError:
             raw.seek(0)
             yield _open_with_ffmpeg(path, raw, stack)
         else:
+            _refuse_cut_short(path, sound, raw)
             yield AudioFile(path, sound.samplerate, sound.channels, sound.frames, _soundfile_blocks(path, sound))
+
+
+def _refuse_cut_short(path: Path, sound: Any, raw: Any) -> None:
+    """libsndfile reads what is left of a sound file and says nothing: not what a musician wants of a broken copy.
+
+    The header's promise tells in WAV, AIFF and their like, the last page in Ogg; FLAC and MP4 fail or fall short while
+    they are read. MP3 and AAC without a header for the whole do not know their length, so nothing can be told.
+    """
+    for promised, there in CUT_SHORT.findall(sound.extra_info):
+        unknown = any(size <= int(promised) <= size + 0x1000 for size in SIZE_UNKNOWN)
+        if int(promised) > int(there) + 8 and not unknown:
+            raise _cut_short(path, f"{there} bytes of {promised}")
+    if sound.format == "OGG" and _last_page_is_cut(raw):
+        raise _cut_short(path, "its last page is not whole")
+
+
+def _last_page_is_cut(raw: Any) -> bool:
+    """True if the last Ogg page promises more bytes than follow. Source: RFC 3533, section 6."""
+    place = raw.tell()
+    size = raw.seek(0, os.SEEK_END)
+    raw.seek(max(0, size - (1 << 17)))  # a page has up to 65307 bytes
+    tail = raw.read()
+    raw.seek(place)
+    start = tail.rfind(b"OggS")
+    if start < 0:
+        return False
+    page = tail[start:]
+    if len(page) < 27 or len(page) < 27 + page[26]:
+        return True
+    return bool(len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]))
+
+
+def _cut_short(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{shown(path)} is cut short ({what}): copy it again, or save what is left of it anew in an audio editor"
+    )
 
 
 def _soundfile_blocks(path: Path, sound: Any) -> Iterator[Block]:
@@ -99,7 +155,12 @@ def _soundfile_blocks(path: Path, sound: Any) -> Iterator[Block]:
         while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
             yield np.ascontiguousarray(block.T)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{shown(path)} is damaged: {error}") from error
+        raise InputError(f"{shown(path)} is damaged: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()).rstrip(".")
 
 
 def _open_with_ffmpeg(path: Path, raw: Any, stack: contextlib.ExitStack) -> AudioFile:
@@ -132,8 +193,8 @@ def _ffmpeg_blocks(path: Path, container: Any, stream: Any) -> Iterator[Block]:
             if sum(part.shape[1] for part in parts) >= BLOCK_SAMPLES:
                 yield np.concatenate(parts, axis=1)
                 parts = []
-    except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"{shown(path)} is damaged: {getattr(error, 'strerror', None) or error}") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{shown(path)} is damaged: {_reason(error)}") from error
     if parts:
         yield np.concatenate(parts, axis=1)
 
@@ -161,6 +222,8 @@ def resampled(blocks: Iterable[Block], sample_rate: float, target: float) -> Ite
     Source: the filter is torchaudio.transforms.Resample with its defaults (Hann window, six zero crossings).
     """
     ratio = Fraction(target / sample_rate).limit_denominator(MAX_STEP)
+    if not ratio or abs(ratio * sample_rate / target - 1) > 1e-4:
+        raise InputError(f"{sample_rate:g} Hz cannot be turned into {target:g} Hz: resample the recording first")
     if ratio == 1:
         yield from blocks
         return
@@ -182,7 +245,13 @@ def resampled(blocks: Iterable[Block], sample_rate: float, target: float) -> Ite
 
 
 def write_audio(
-    path: Path, blocks: Iterable[Block], sample_rate: float, channels: int, subtype: str, samples: int
+    path: Path,
+    blocks: Iterable[Block],
+    sample_rate: float,
+    channels: int,
+    subtype: str,
+    samples: int,
+    sidecar: Sidecar | None = None,
 ) -> float:
     """Write blocks [channels, n] to a WAV as they come, whole or not at all; RF64 where it would outgrow 4 GiB.
 
@@ -190,6 +259,7 @@ def write_audio(
     ----------
     samples : expected length, per channel
     subtype : one of SUBTYPES; the PCM ones clip at full scale
+    sidecar : written with the sound
 
     Returns
     -------
@@ -198,16 +268,31 @@ def write_audio(
     peak = 0.0
     width = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
     kind = "WAV" if samples * channels * width < RIFF_LIMIT else "RF64"
-    with (
-        write_whole(path) as part,
-        open(part, "wb+") as file,
-        soundfile.SoundFile(file, "w", round(sample_rate), channels, subtype, format=kind) as sound,
-    ):
-        without_peak_chunk(sound)
-        for block in blocks:
-            peak = max(peak, float(np.abs(block).max(initial=0.0)))
-            sound.write(block.T)
+    with write_described(path, sidecar) as part, open(part, "wb+") as file:
+        target = file if sys.platform == "win32" else file.fileno()
+        with soundfile.SoundFile(
+            target, "w", round(sample_rate), channels, subtype, format=kind, closefd=False
+        ) as sound:
+            without_peak_chunk(sound)
+            for block in blocks:
+                peak = max(peak, float(np.abs(block).max(initial=0.0)))
+                _write_block(sound, block)
     return peak
+
+
+def _write_block(sound: soundfile.SoundFile, block: Block) -> None:
+    """Raise OSError where the disk is full or the like; soundfile knows it as "System error" only.
+
+    Source: sf_strerror in libsndfile's interface gives the text of the system.
+    """
+    try:
+        sound.write(block.T)
+    except (soundfile.LibsndfileError, AssertionError) as error:
+        text = soundfile._ffi.string(soundfile._snd.sf_strerror(sound._file)).decode("utf-8", "replace")
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            if os.strerror(number) in text:
+                raise OSError(number, os.strerror(number)) from error
+        raise OSError(errno.EIO, text.removeprefix("System error : ").rstrip(".")) from error
 
 
 def without_peak_chunk(sound: soundfile.SoundFile) -> None:

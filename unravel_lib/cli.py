@@ -2,27 +2,29 @@
 
 import argparse
 import contextlib
-import csv
 import difflib
 import logging
 import math
 import os
 import re
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unravel_lib import __version__
+from unravel_lib import __version__, signals
+from unravel_lib.batch import DONE as DONE
+from unravel_lib.batch import FAILURES as FAILURES
+from unravel_lib.batch import NOTHING_DONE as NOTHING_DONE
+from unravel_lib.batch import SOME_FAILED as SOME_FAILED
+from unravel_lib.batch import Batch as Batch
+from unravel_lib.batch import silence_stdout, unexpected
 from unravel_lib.errors import UnravelError
-from unravel_lib.files import shown, write_whole
+from unravel_lib.files import shown
 from unravel_lib.sidecar import Sidecar
 
-DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-FAILURES = "failures.csv"
-FAILURES_HEADER = ["input", "reason"]
+INTERRUPTED, TERMINATED = 130, 143
 MAX_SEED = 2**63 - 1
 
 log = logging.getLogger("unravel_lib")
@@ -51,6 +53,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
+        for flag in (s for action in self._actions if action.type is Path for s in action.option_strings):
+            if f"{flag}=" in argv or (flag, "") in zip(argv, argv[1:], strict=False):
+                self.error(f"{flag} is empty: is a variable of the shell unset?")  # "" would be the current folder
         known, unknown = self.parse_known_args(argv)
         if unknown:
             flags = [s for action in self._actions for s in action.option_strings]
@@ -66,7 +71,7 @@ class Parser(argparse.ArgumentParser):
         elif message.endswith(("expected one argument", "expected at least one argument")):
             flag = message.split()[1].rstrip(":")
             message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
-        message = " ".join(message.split())
+        message = shown(" ".join(message.split()))
         self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
 
 
@@ -176,68 +181,6 @@ def add_sample_rate(group: Any, text: str) -> None:
     group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)
 
 
-class Batch:
-    """Work through many inputs: a bad one is reported and skipped, the rest is done, the end tells which failed."""
-
-    def __init__(self, output: Path | None) -> None:
-        self.output = output  # None: a run that writes no files, so no failures.csv either
-        self.done = 0
-        self.failures: list[tuple[Path, str]] = []
-
-    def wrote(self, path: Path) -> None:
-        """Tell stdout about a finished file: its path, one line, nothing else."""
-        sys.stdout.flush()
-        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
-        sys.stdout.buffer.flush()
-
-    @contextlib.contextmanager
-    def check(self, path: Path) -> Iterator[None]:
-        """Look at one input; an UnravelError is recorded against it and does not leave the block."""
-        try:
-            yield
-        except UnravelError as error:
-            log.debug("traceback of the failure below", exc_info=True)
-            log.error("%s", error)
-            self.failures.append((path, str(error)))
-
-    @contextlib.contextmanager
-    def attempt(self, path: Path) -> Iterator[None]:
-        """Run the work on one input; like `check`, but success counts as done."""
-        before = len(self.failures)
-        with self.check(path):
-            yield
-        self.done += len(self.failures) == before
-
-    def finish(self) -> int:
-        """Print the summary, write or remove `failures.csv`, return the exit code."""
-        target = None if self.output is None else self.output / FAILURES
-        if not self.failures:
-            if target is not None and _is_our_failures_file(target):
-                target.unlink(missing_ok=True)
-            return DONE
-        if self.done + len(self.failures) > 1:
-            log.error("%d of %d inputs failed:", len(self.failures), self.done + len(self.failures))
-            for _, reason in self.failures:
-                log.error("  %s", reason)
-        if target is not None:
-            self._write_failures(target)
-        return SOME_FAILED if self.done else NOTHING_DONE
-
-    def _write_failures(self, target: Path) -> None:
-        with write_whole(target) as part, open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as f:
-            rows = csv.writer(f)
-            rows.writerow(FAILURES_HEADER)
-            rows.writerows([os.path.abspath(path), reason] for path, reason in self.failures)
-
-
-def _is_our_failures_file(path: Path) -> bool:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return next(csv.reader(file)) == FAILURES_HEADER
-    except (OSError, UnicodeDecodeError, StopIteration, csv.Error):
-        return False
-
-
 def progress(inputs: Iterable[Path], size: Callable[[Path], float], unit: str) -> Any:
     """A progress bar on stderr over the summed `size` of the inputs; silent where stderr is not a terminal."""
     from tqdm import tqdm
@@ -253,7 +196,7 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.levelno != logging.INFO:
-            text = f"{record.levelname.lower()}: {text}"
+            text = f"{record.levelname.lower()}: {shown(text.replace(chr(10), ' '))}"
         if record.exc_info:
             text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
         bars = sys.modules.get("tqdm")
@@ -263,42 +206,54 @@ class _Lines(logging.Handler):
             print(text, file=sys.stderr)
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
-
-
-def _terminate(signum: int, frame: object) -> NoReturn:
-    raise _Terminated
-
-
 def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoReturn:
     """Run a script's `main(argv) -> exit code`; print what fails as one line and exit as documented.
 
-    0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM.
+    0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM,
+    129 after the terminal was closed. A traceback is shown with `--debug` only.
     """
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
+    _mend_streams()
     log.handlers[:] = [_Lines()]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _terminate)
+        signals.answer()
     try:
         code = main(argv)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        log.error("interrupted: finished files are kept, no half file is left")
-        code = INTERRUPTED
-    except _Terminated:
-        log.error("terminated: finished files are kept, no half file is left")
-        code = TERMINATED
+    except KeyboardInterrupt as stop:
+        code = stop.code if isinstance(stop, signals.Stopped) else INTERRUPTED
+        log.error("%s: %s", signals.TEXTS[code], signals.KEPT)
     except BrokenPipeError:  # whoever read our stdout has gone: nothing to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
         code = SOME_FAILED
-    except (UnravelError, MemoryError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  nobody else would print it as one line
         if debug:
             traceback.print_exc()
-        text = str(error) or type(error).__name__
-        log.error("%s", " ".join(text.split()) if not isinstance(error, MemoryError) else f"out of memory: {text}")
+        log.error("%s", _told(error))
         code = NOTHING_DONE
+    signals.leave()
     sys.exit(code)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, UnravelError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error or 'close other programs or take fewer files'}"
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{shown(error.filename)}: " if isinstance(error.filename, str) else ""
+        return f"{name}{error.strerror}"
+    return f"this should not happen: {unexpected(error)}"
+
+
+def _mend_streams() -> None:
+    """No name is too odd to print, and a closed stdout or stderr is no reason to fail."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for as long as the process lives
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

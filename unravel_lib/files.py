@@ -4,10 +4,11 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from unravel_lib.errors import InputError, OutputError
@@ -16,8 +17,12 @@ if sys.platform != "win32":  # there, leftovers of killed runs stay until remove
     import fcntl
 
 PART_SUFFIX = ".part"
+PART_NAME = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)  # what `write_whole` makes; nothing else is swept away
 STALE_SECONDS = 60  # a part file younger than this may belong to a run that has not locked it yet
 NAME_BYTES = 255  # longest file name on all common file systems
+SHOWN_EXTENSIONS = 12  # so many are named where none was the right one
+
+_living: set[Path] = set()  # part files that this process is writing
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -29,44 +34,71 @@ def shown(path: str | os.PathLike[str]) -> str:
 
 def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
     """Extensions as the user typed them -> lower case, with a dot, without repeats ("WAV" -> ".wav")."""
-    return tuple(dict.fromkeys("." + e.strip().lower().lstrip(".") for e in extensions if e.strip(" .")))
+    return tuple(dict.fromkeys("." + e.strip().lower().lstrip("*.") for e in extensions if e.strip(" *.")))
 
 
-def find_files(root: Path, extensions: Sequence[str], output: Path | None = None) -> list[Path]:
+def find_files(
+    root: Path,
+    extensions: Sequence[str],
+    output: Path | None = None,
+    unreadable: Callable[[Path, str], None] | None = None,
+) -> list[Path]:
     """All files under `root` with one of the extensions, sorted by path; a file given by name is taken as it is.
 
     Folders are searched recursively and through symbolic links, each real folder once. Hidden files and folders
-    are skipped, and so is everything in `output`: a folder of results inside the input is not an input.
+    are skipped, and so is everything in `output`: a folder of results inside the input is not an input. Links that
+    lead nowhere are listed, so that the run can name them.
+
+    Parameters
+    ----------
+    unreadable : called with a folder inside `root` that cannot be read, and why; without it that is an error
 
     Raises
     ------
     InputError
         `root` does not exist, or a folder holds no matching file; the text tells which extensions it does hold.
     """
+    if not extensions:
+        raise InputError("--extensions names none: write them like wav or .wav")
     if not os.path.lexists(root):
         raise InputError(f"{shown(root)} does not exist: check the path given to --input")
     if not root.is_dir():
         if not root.is_file():
             raise InputError(f"{shown(root)} is neither a file nor a folder: give --input a file or a folder of files")
         return [root]
+    failures: list[tuple[Path, str]] = []
     found: list[Path] = []
     others: set[str] = set()
-    for path in _walk(root, output):
+    for path in _walk(root, output, failures):
         if path.suffix.lower() in extensions:
             found.append(path)
-        elif path.suffix:
-            others.add(path.suffix.lower())
-    if not found:
-        there = f"it holds {' '.join(sorted(others))}" if others else "it is empty"
-        raise InputError(f"{shown(root)} holds no {' '.join(extensions)} file: {shown(there)}")
+        else:
+            others.add(path.suffix.lower() or "files without extension")
+    for folder, reason in failures:
+        if unreadable is None or folder == root:
+            raise InputError(reason)
+        unreadable(folder, reason)
+    if not found and not failures:
+        raise InputError(f"{shown(root)} holds no {' '.join(extensions)} file: {_what_is_there(others)}")
     return sorted(found, key=os.fsencode)
 
 
-def _walk(root: Path, output: Path | None) -> Iterator[Path]:
+def _what_is_there(extensions: set[str]) -> str:
+    if not extensions:
+        return "it is empty (hidden files do not count)"
+    some = sorted(extensions)[:SHOWN_EXTENSIONS]
+    return shown(f"it holds {' '.join(some)}{' and others' if len(extensions) > len(some) else ''}")
+
+
+def _walk(root: Path, output: Path | None, failures: list[tuple[Path, str]]) -> Iterator[Path]:
     seen: set[tuple[int, int]] = set()
     if output is not None and output.is_dir() and not output.samefile(root):
         seen.add(_identity(output))
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable_folder):
+
+    def failed(error: OSError) -> None:
+        failures.append((Path(error.filename), f"{shown(error.filename)} cannot be read: {error.strerror}"))
+
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=failed):
         if _identity(folder) in seen:
             subfolders.clear()
             continue
@@ -74,17 +106,13 @@ def _walk(root: Path, output: Path | None) -> Iterator[Path]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in names:
             path = Path(folder, name)
-            if not name.startswith(".") and path.is_file():
+            if not name.startswith(".") and (path.is_file() or (path.is_symlink() and not path.exists())):
                 yield path
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
-
-
-def _unreadable_folder(error: OSError) -> None:
-    raise InputError(f"{shown(error.filename)} cannot be read: {error.strerror}") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -112,9 +140,9 @@ def make_output_folder(folder: Path) -> Path:
     """Create the output folder where it is missing, check that it can be written to, sweep away stale part files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with write_whole(folder / ".write-test") as part:
-            part.touch()
-        (folder / ".write-test").unlink(missing_ok=True)
+        trial = folder / f".write-test.{secrets.token_hex(4)}{PART_SUFFIX}"
+        os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
+        trial.unlink()
     except FileExistsError as error:
         raise OutputError(f"{shown(folder)} is a file: give --output a folder") from error
     except NotADirectoryError as error:
@@ -143,6 +171,7 @@ def write_whole(target: Path) -> Iterator[Path]:
     """
     part = target.with_name(f".{_cut(target.name)}.{secrets.token_hex(4)}{PART_SUFFIX}")
     lock = None
+    _living.add(part)
     try:
         lock = os.open(part, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o666)
         if sys.platform != "win32":
@@ -159,6 +188,29 @@ def write_whole(target: Path) -> Iterator[Path]:
             os.close(lock)
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        _living.discard(part)
+
+
+def remove_parts() -> None:
+    """Remove the part files that this process is writing: for those who leave in the middle of something."""
+    for part in list(_living):
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs from exchanging files in this folder for a moment; does nothing where there are no locks."""
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _cut(name: str) -> str:
@@ -177,8 +229,10 @@ def _sweep(folder: Path) -> None:
     if sys.platform == "win32":
         return
     for part in folder.glob(f".*{PART_SUFFIX}"):
+        if not PART_NAME.fullmatch(part.name):
+            continue
         with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime < STALE_SECONDS:
+            if not part.is_file() or time.time() - part.stat().st_mtime < STALE_SECONDS:
                 continue
             descriptor = os.open(part, os.O_RDWR)
             try:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError
-from unravel_lib.files import shown, write_whole
+from unravel_lib.files import shown
+from unravel_lib.sidecar import Sidecar, write_described
 
 RealArray = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]
 
@@ -95,8 +96,10 @@ def content_key(array: RealArray) -> str:
     return digest.hexdigest()
 
 
-def save_latents(path: Path, latents: npt.ArrayLike) -> None:
+def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None) -> None:
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), whole or not at all.
+
+    A `sidecar` is written with them.
 
     Raises
     ------
@@ -110,5 +113,7 @@ def save_latents(path: Path, latents: npt.ArrayLike) -> None:
         raise ValueError(f"latents must have shape (dims, frames), got {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError("latents must be finite")
-    with write_whole(path) as part, open(part, "wb") as file:
-        np.save(file, array[np.newaxis])
+    with write_described(path, sidecar) as part, open(part, "wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (1, *array.shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.astype("<f4", copy=False).data)  # np.save hides why a full disk is an error

@@ -1,15 +1,15 @@
 """The sidecar: a small JSON beside every file we write, which tells what the file is and how it came to be."""
 
+import contextlib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unravel_lib import __version__
 from unravel_lib.errors import InputError
-from unravel_lib.files import sha256_of, shown, write_whole
+from unravel_lib.files import alone_in, sha256_of, shown, write_whole
 
 FORMAT = "unravel-sidecar"
 FORMAT_VERSION = 1
@@ -43,19 +43,45 @@ def sidecar_path(path: Path) -> Path:
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> Path:
     """Write the sidecar of the finished file at `path`; it records that file's size and SHA-256."""
+    target = sidecar_path(path)
+    with write_whole(target) as part:
+        part.write_text(_as_json(sidecar, path.name, path), encoding="utf-8")
+    return target
+
+
+@contextlib.contextmanager
+def write_described(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
+    """As `write_whole`, but the file and its sidecar take their places together.
+
+    At no moment does an old sidecar lie beside a new file: the old one goes first. Of two runs that write the same
+    file at the same time, one wins both. Without a sidecar this is `write_whole`.
+    """
+    if sidecar is None:
+        with write_whole(path) as part:
+            yield part
+        return
+    with (
+        contextlib.ExitStack() as until_both_are_there,
+        write_whole(sidecar_path(path)) as note,
+        write_whole(path) as part,
+    ):
+        yield part
+        note.write_text(_as_json(sidecar, path.name, part), encoding="utf-8")
+        until_both_are_there.enter_context(alone_in(path.parent))
+        sidecar_path(path).unlink(missing_ok=True)
+
+
+def _as_json(sidecar: Sidecar, name: str, content: Path) -> str:
     facts = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "unravel_version": __version__,
         **asdict(sidecar),
-        "file": path.name,
-        "file_bytes": path.stat().st_size,
-        "file_sha256": sha256_of(path),
+        "file": name,
+        "file_bytes": content.stat().st_size,
+        "file_sha256": sha256_of(content),
     }
-    target = sidecar_path(path)
-    with write_whole(target) as part:
-        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return target
+    return json.dumps(facts, indent=1) + "\n"
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -123,6 +149,5 @@ def _valid(name: str, value: Any) -> bool:
     if name == "seed":
         return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if name == "sample_rate":
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value) and 0 < value < 1e9
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9  # so not NaN either
     return isinstance(value, str)

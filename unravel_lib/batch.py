@@ -1,0 +1,160 @@
+"""Working through many inputs: what can be done is done, what cannot is named. No sound, no models."""
+
+import contextlib
+import csv
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from unravel_lib import signals
+from unravel_lib.errors import OutputError, UnravelError
+from unravel_lib.files import alone_in, shown, write_whole
+
+DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
+FAILURES = "failures.csv"
+FAILURES_HEADER = ["input", "reason"]
+FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run what begins with these
+
+log = logging.getLogger("unravel_lib")
+
+
+class Batch:
+    """Work through many inputs: a bad one is reported and skipped, the rest is done, the end tells which failed."""
+
+    def __init__(self, output: Path | None) -> None:
+        self.output = output  # None: a run that writes no files, so no failures.csv either
+        self.done = 0
+        self.failures: list[tuple[Path, str]] = []
+        self._seen: set[str] = set()
+        self._stdout_fails = False
+
+    def wrote(self, path: Path) -> None:
+        """Tell stdout about a finished file: its path, one line, nothing else.
+
+        Raises
+        ------
+        OutputError
+            stdout leads to a full disk or the like; said once.
+        BrokenPipeError
+            Whoever read it has gone.
+        """
+        if self._stdout_fails:
+            return
+        try:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self._stdout_fails = True
+            silence_stdout()
+            raise OutputError(
+                f"{shown(path)} is written, but its name cannot be printed to stdout: {error.strerror}"
+            ) from error
+
+    def failed(self, path: Path, reason: str) -> None:
+        """Report an input that cannot be used, and remember it for the summary."""
+        log.error("%s", reason)
+        self._seen.add(_key(path))
+        self.failures.append((path, reason))
+
+    @contextlib.contextmanager
+    def check(self, path: Path) -> Iterator[None]:
+        """Look at one input; what goes wrong is recorded against it and does not leave the block."""
+        signals.check()
+        self._seen.add(_key(path))
+        try:
+            yield
+        except UnravelError as error:
+            log.debug("traceback of the failure below", exc_info=True)
+            self.failed(path, str(error))
+        except BrokenPipeError:
+            raise
+        except MemoryError as error:
+            log.debug("traceback of the failure below", exc_info=True)
+            self.failed(path, f"{shown(path)} needs more memory than there is: {error or 'close other programs'}")
+        except Exception as error:  # a bug, but no reason to leave a thousand other files undone
+            log.debug("traceback of the failure below", exc_info=True)
+            self.failed(path, f"{shown(path)} failed unexpectedly: {unexpected(error)}")
+        signals.check()
+
+    @contextlib.contextmanager
+    def attempt(self, path: Path) -> Iterator[None]:
+        """Run the work on one input; like `check`, but success counts as done."""
+        before = len(self.failures)
+        with self.check(path):
+            yield
+        self.done += len(self.failures) == before
+
+    def finish(self) -> int:
+        """Print the summary, bring `failures.csv` up to date, return the exit code."""
+        if self.output is not None:
+            try:
+                self._update(self.output / FAILURES)
+            except OutputError as error:
+                log.error("%s", error)
+        if not self.failures:
+            return DONE
+        if self.done + len(self.failures) > 1:
+            log.error("%d of %d inputs failed:", len(self.failures), self.done + len(self.failures))
+            for _, reason in self.failures:
+                log.error("  %s", reason)
+        return SOME_FAILED if self.done else NOTHING_DONE
+
+    def _update(self, target: Path) -> None:
+        """Failures of this run in, inputs that are mended now out; failures of runs on other inputs stay."""
+        assert self.output is not None
+        if not self.failures and not target.exists():
+            return
+        with alone_in(self.output):
+            before = _read(target)
+            if before is None:
+                log.error(
+                    "%s is not a list of failures: it stays as it is, the failures are told here only", shown(target)
+                )
+                return
+            kept = [row for row in before if row[0] not in self._seen]
+            rows = kept + [[_key(path), _cell(reason)] for path, reason in self.failures]
+            if not rows:
+                target.unlink(missing_ok=True)
+            elif rows != before:
+                with write_whole(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
+                    csv.writer(file).writerows([FAILURES_HEADER, *rows])
+
+
+def unexpected(error: BaseException) -> str:
+    """An error that nobody foresaw, as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{f' ({shown(text)[:300]})' if text else ''}: --debug shows where; please report it"
+
+
+def silence_stdout() -> None:
+    """Send what is still to be printed nowhere, so that Python's farewell does not fail on it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _key(path: Path) -> str:
+    return _cell(shown(os.path.abspath(path)))
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _read(target: Path) -> list[list[str]] | None:
+    """The rows of an earlier `failures.csv`, none where there is no file, None where it is a file of someone else."""
+    try:
+        with open(target, newline="", encoding="utf-8", errors="replace") as file:
+            rows = list(csv.reader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, csv.Error):
+        return None
+    ours = rows[:1] == [FAILURES_HEADER] and all(len(row) == 2 for row in rows)
+    return rows[1:] if ours else None
