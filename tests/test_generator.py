@@ -320,7 +320,7 @@ def test_what_cannot_be_is_told_in_one_line(
             ["--num_latents", 1_000_000, "--num_loops", 200],
             ["fewer --num_loops", "--embeddings", "--wav_subtype FLOAT"],
         ),
-        (["--pattern", "orale", "--pattern_args", "levels=12", "--hold"], ["no --hold"]),
+        (["--num_loops", 20_000, "--hold"], ["no --hold"]),  # 5 MB, were it not for the 1024 samples of each frame
         (["--num_loops", 1_000_000, "--num_latents", 1000, "--wav_subtype", "FLOAT"], ["--embeddings\n"]),
     ],
 )
@@ -335,7 +335,7 @@ def test_beyond_4_gib_is_refused_before_writing(
 def test_more_than_the_disk_holds_is_refused(
     tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One file too large, many files too large together, and a pattern that never ends."""
+    """One file too large, many files too large together, a pattern that never ends, and one that never begins."""
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("usage", (), {"free": 5000}))
     endless = tmp_path / "endless.py"
     endless.write_text(
@@ -349,6 +349,9 @@ def test_more_than_the_disk_holds_is_refused(
     ]:
         code, files, err = run(capsys, *flags, *more)
         assert code == 2 and files == [] and message in err
+    endless.write_text("from unravel_lib.patterns import pattern\n@pattern\ndef f(loop):\n    yield loop[:0]\n")
+    code, _, err = run(capsys, *flags, "--pattern", f"{endless}:f")
+    assert code == 2 and "pattern f makes no frames" in err
     assert list((tmp_path / "o").iterdir()) == []
 
 
