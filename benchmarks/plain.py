@@ -45,22 +45,18 @@ def generate(pattern: str, k: str, r: str, output: str, *paths: str) -> None:
     a, b = (np.stack([rng.normal(mean, std) for _ in range(n)]) for _ in range(2))
     result = np.empty((0, len(mean)))
     if pattern == "loop":
-        for _ in range(repeats):
-            result = np.append(result, a, axis=0)
+        result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
     elif pattern == "blender":
-        for _ in range(repeats):
-            result = np.append(result, a, axis=0)
+        result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
         for frame in range(n):
             for dim in range(len(mean)):
                 a[frame, dim] = b[frame, dim]
-                for _ in range(repeats):
-                    result = np.append(result, a, axis=0)
+                result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
     else:
         for _ in range(n):
             frame, dim = rng.integers(n), rng.integers(len(mean))
             a[frame, dim], b[frame, dim] = b[frame, dim], a[frame, dim]
-            for _ in range(repeats):
-                result = np.append(result, a, axis=0)
+            result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
     soundfile.write(Path(output) / "result.wav", result, 21, subtype="DOUBLE", format="WAV")
     pictures(result, latents, Path(output))
 
