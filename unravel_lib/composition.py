@@ -1,6 +1,7 @@
 """One run of the generator: loops are drawn, a pattern arranges them, files are written. Prints and parses nothing."""
 
 import datetime
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,6 +147,17 @@ class Composition:
         write_sidecar(path, replace(self.facts, frames=n_frames, seed=self.seed, options=options))
 
 
+def check_run(output: Path, name: str, overwrite: bool) -> Path:
+    """The folder that `--run name` means; raises as `run_folder` does where it cannot be had. Makes nothing."""
+    if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(os.fsencode(name)) > NAME_BYTES:
+        raise UsageError(f"--run {shown(name)} is no plain folder name: slashes belong to --output")
+    folder = output / name
+    if os.path.lexists(folder) and not (overwrite and folder.is_dir()):
+        remedy = ", or add --overwrite" if folder.is_dir() else ""
+        raise OutputError(f"{shown(folder)} exists already: choose another --run{remedy}")
+    return folder
+
+
 def run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> Path:
     """Make the folder of this run inside `output`, by name, or by date, time and label.
 
@@ -161,9 +173,7 @@ def run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> P
     """
     try:
         if name is not None:
-            if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(name.encode()) > NAME_BYTES:
-                raise UsageError(f"--run {shown(name)} is no plain folder name: slashes belong to --output")
-            folder = output / name
+            folder = check_run(output, name, overwrite)
             folder.mkdir(exist_ok=overwrite)
             return folder
         stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
@@ -175,9 +185,8 @@ def run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> P
                 continue
             return folder
         raise OutputError(f"{shown(output)} is full of runs of this second: take --run NAME")
-    except FileExistsError as error:
-        remedy = "choose another --run" if not folder.is_dir() else "choose another --run, or add --overwrite"
-        raise OutputError(f"{shown(folder)} exists already: {remedy}") from error
+    except FileExistsError as error:  # made by another run since it was checked
+        raise OutputError(f"{shown(folder)} exists already: choose another --run") from error
     except OSError as error:
         raise OutputError(f"{shown(folder)} cannot be made: {error.strerror}: choose another --output") from error
 

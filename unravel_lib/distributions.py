@@ -51,6 +51,15 @@ def listing() -> list[tuple[str, str]]:
     return [(name, (inspect.getdoc(function) or "").split("\n")[0]) for name, function in DISTRIBUTIONS.items()]
 
 
+def find(name: str) -> Distribution:
+    """The distribution of that name. Raises UsageError, with the names that exist, where there is none."""
+    if name not in DISTRIBUTIONS:
+        close = difflib.get_close_matches(name, DISTRIBUTIONS, n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(f"--distribution {shown(name)} is unknown: choose from {', '.join(DISTRIBUTIONS)}{hint}")
+    return DISTRIBUTIONS[name]
+
+
 def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: int, **parameters: Any) -> Array:
     """Draw frames from a distribution by name: float64 [n_frames, dims], finite.
 
@@ -72,13 +81,9 @@ def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: 
     UsageError
         No such distribution, or it cannot be used with these statistics.
     """
-    if name not in DISTRIBUTIONS:
-        close = difflib.get_close_matches(name, DISTRIBUTIONS, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UsageError(f"--distribution {shown(name)} is unknown: choose from {', '.join(DISTRIBUTIONS)}{hint}")
+    function = find(name)
     if n_frames < 1:
         raise ValueError(f"n_frames must be at least 1, got {n_frames}")
-    function = DISTRIBUTIONS[name]
     try:
         inspect.signature(function).bind(statistics, rng, n_frames, **parameters)
     except TypeError as error:

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from unravel_lib import cli, patterns, stats, tempo
-from unravel_lib.composition import Composition, refuse_to_replace, run_folder
+from unravel_lib import cli, distributions, patterns, stats, tempo
+from unravel_lib.composition import Composition, check_run, refuse_to_replace, run_folder
 from unravel_lib.errors import UsageError
 from unravel_lib.export import PD_CHANNELS
 from unravel_lib.files import find_files, make_output_folder, shown
@@ -62,6 +62,8 @@ def _settled(facts: Sidecar) -> Sidecar:
 
 def perform(args: argparse.Namespace) -> int:
     """Do what the flags of generator.py say; returns the exit code."""
+    if args.run is not None:
+        check_run(args.output, args.run, args.overwrite)
     inputs = _inputs(args)
     known = _known_facts(args, inputs)
     plan = _plan(args, inputs, known)
@@ -90,6 +92,7 @@ def _plan(args: argparse.Namespace, inputs: list[Path], known: Sidecar) -> Compo
     """Everything settled: statistics measured, pattern found and its options read, tempo turned into frames."""
     pattern = patterns.find(args.pattern)
     options = pattern.read_options(args.pattern_args)
+    distributions.find(args.distribution)
     statistics = stats.read_csv(args.statistics, args.iqr) if args.statistics else stats.measure(inputs, args.iqr)
     log.info("%s", stats.report(statistics))
     facts = replace(_settled(known), dims=statistics.dims)

@@ -113,9 +113,9 @@ def draw_distribution(path: Path, statistics: Statistics) -> None:
 def draw_correlation(path: Path, statistics: Statistics) -> None:
     """Draw how the dims belong together: their correlation matrix as a heat map from -1 to 1."""
     dims = statistics.dims
-    kind = "robust (Spearman) correlation" if statistics.iqr else "correlation"
+    kind = "Robust correlation (from Spearman's ranks)" if statistics.iqr else "Correlation"
     side = min(9.0, max(4.5, 3.5 + 0.25 * dims))
-    with _figure(path, side + 1.6, side + 1.25, f"{kind.capitalize()} between dims") as figure:
+    with _figure(path, side + 1.6, side + 1.25, f"{kind} between dims") as figure:
         axes = _axes(figure, 0.7, -side)
         image = axes.imshow(statistics.association, DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
         ticks = _ticks(dims)
