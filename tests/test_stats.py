@@ -158,12 +158,13 @@ def test_lag_1_does_not_depend_on_the_order_of_files(tmp_path: Path) -> None:
     np.testing.assert_allclose(forth.autocorrelation, back.autocorrelation, atol=1e-12)
 
 
-def test_a_dim_that_never_moves(tmp_path: Path, sizes: str) -> None:
-    """Catches: a deviation of 1e-9 from rounding, 0 / 0, a correlation of NaN."""
-    values = np.random.default_rng(3).normal(0, 1, (3, 100)).astype(np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_dim_that_never_moves(tmp_path: Path, sizes: str, dtype: type) -> None:
+    """Catches: a deviation of 1e-17 from rounding (a sum of float64 0.1 is inexact), 0 / 0, a correlation of NaN."""
+    values = np.random.default_rng(3).normal(0, 1, (3, 100)).astype(dtype)
     values[1] = 0.1
-    found = stats.measure(saved(tmp_path, values), True)
-    assert found.mean[1] == found.median[1] == found.lower[1] == np.float32(0.1)
+    found = stats.measure(saved(tmp_path, values, values[:, :7]), True)
+    assert found.mean[1] == found.median[1] == found.lower[1] == dtype(0.1)
     assert found.std[1] == found.deviation[1] == found.beyond[1] == found.autocorrelation[1] == 0
     for matrix in (found.correlation, found.robust_correlation):
         assert matrix is not None
@@ -316,6 +317,7 @@ def test_not_finite_is_refused_by_name_and_place(tmp_path: Path, sizes: str, bad
         (Sidecar(model="a.ts", model_sha256="aa"), Sidecar(model="a.ts", model_sha256="bb")),
         (Sidecar(model="a.ts"), Sidecar(model="b.ts")),
         (Sidecar(model="a.ts", model_sha256="aa"), Sidecar(model="b.ts")),
+        (Sidecar(model="a.ts"), Sidecar(model="b.ts", model_sha256="bb")),
         (Sidecar(sample_rate=44100), Sidecar(sample_rate=48000)),
         (Sidecar(compression=2048), Sidecar(compression=1024)),
         (Sidecar(dims=2), Sidecar(dims=3)),
