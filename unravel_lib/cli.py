@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import difflib
+import itertools
 import logging
 import math
 import os
@@ -54,7 +55,7 @@ class Parser(argparse.ArgumentParser):
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
         for flag in (s for action in self._actions if action.type is Path for s in action.option_strings):
-            if f"{flag}=" in argv or (flag, "") in zip(argv, argv[1:], strict=False):
+            if f"{flag}=" in argv or (flag, "") in itertools.pairwise(argv):
                 self.error(f"{flag} is empty: is a variable of the shell unset?")  # "" would be the current folder
         known, unknown = self.parse_known_args(argv)
         if unknown:

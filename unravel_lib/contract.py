@@ -141,7 +141,7 @@ class _Probe:
         x = torch.rand(shape, generator=generator) - 0.5 if loud else torch.zeros(shape)
         try:
             answer = call_method(self.module, method, x.to(self.device))
-        except (RuntimeError, IndexError, ValueError, NotImplementedError) as error:
+        except (torch.jit.Error, RuntimeError, IndexError, ValueError) as error:
             if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
                 raise
             return None

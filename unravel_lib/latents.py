@@ -1,7 +1,6 @@
 """Latents files: `.npy`, float32, C order, shape (1, dims, frames). Found, loaded, validated, saved here."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from unravel_lib.sidecar import Sidecar, write_described
 RealArray = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]
 
 BLOCK_VALUES = 1 << 22  # values looked at in one go: 16 MiB of float32
+WANTED = "expected float32 latents as encoder.py writes them"
+PICKLED = "holds pickled Python objects, which are never loaded"
 MAX_DIMS = 4096  # no known model has more; more means that the axes are swapped or the file is something else
 
 
@@ -66,19 +67,21 @@ def open_latents(path: Path) -> RealArray:
 
 def _open(path: Path) -> Any:
     try:
-        if os.stat(path).st_size == 0:
+        with open(path, "rb") as file:
+            head = file.read(4)
+        if not head:
             raise InputError(f"{shown(path)} is empty (0 bytes), expected a .npy file")
-        # mmap_mode reads the header only, and refuses a file shorter than its header promises
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if head == b"PK\x03\x04":
+            raise InputError(f"{shown(path)} is a zip archive (.npz?), {WANTED}")
+        if head[:1] == b"\x80":
+            raise InputError(f"{shown(path)} {PICKLED}: {WANTED}")
+        # reads the header only, never as code, and refuses a file shorter than its header promises
+        return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise InputError(f"{shown(path)} cannot be read: {error.strerror or 'not a .npy file'}") from error
     except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError) as error:
-        objects = "allow_pickle" in str(error) or "Python object" in str(error)
-        why = "holds pickled Python objects, which are never loaded" if objects else "is damaged or not a .npy file"
-        raise InputError(f"{shown(path)} {why}: expected float32 latents as encoder.py writes them") from error
-    if not isinstance(array, np.ndarray):  # an .npz archive
-        raise InputError(f"{shown(path)} is not a plain .npy array: expected float32 latents as encoder.py writes them")
-    return array
+        why = PICKLED if "Python objects" in str(error) else "is damaged or not a .npy file"
+        raise InputError(f"{shown(path)} {why}: {WANTED}") from error
 
 
 def blocks(array: RealArray) -> Iterator[tuple[int, RealArray]]:
