@@ -334,6 +334,7 @@ def test_common_facts(tmp_path: Path) -> None:
     """Files without sidecar and silent sidecars disagree with nothing; a renamed model is the same model."""
     paths = saved(tmp_path, *[np.zeros((2, 3))] * 4)
     assert stats.common_facts(paths) == Sidecar()
+    write_sidecar(paths[0], Sidecar(model_sha256="aa"))
     write_sidecar(paths[1], Sidecar(model="a.ts", model_sha256="aa", sample_rate=44100, seed=3, source="x.wav"))
     write_sidecar(paths[2], Sidecar(model="renamed.ts", model_sha256="aa", compression=2048, dims=2))
     wanted = Sidecar(model="a.ts", model_sha256="aa", sample_rate=44100, compression=2048, dims=2)

@@ -84,22 +84,21 @@ def common_facts(paths: Sequence[Path]) -> Sidecar:
     InputError
         Two sidecars name different models, rates, compressions or dims.
     """
-    known: dict[str, Any] = {}
-    source: dict[str, Path] = {}
+    known: dict[str, tuple[Any, Path]] = {}
     for path in paths:
-        sidecar = read_sidecar(path)
+        sidecar = read_sidecar(path) or Sidecar()
+        same_model = "model_sha256" in known and known["model_sha256"][0] == sidecar.model_sha256
         for name in ("model_sha256", "model", "sample_rate", "compression", "dims"):
-            fact = getattr(sidecar, name, None)
-            if fact is None or known.setdefault(name, fact) == fact:
-                source.setdefault(name, path) if fact is not None else None
+            fact = getattr(sidecar, name)
+            if fact is None:
                 continue
-            if name == "model" and sidecar and sidecar.model_sha256 and "model_sha256" in known:
-                continue  # the same model under another name
-            raise InputError(
-                f"{shown(path)} has {name} {fact!s:.60}, {shown(source[name])} has {known[name]!s:.60} (by their "
-                "sidecars): give --input encodings of one model"
-            )
-    return Sidecar(**known)
+            before, source = known.setdefault(name, (fact, path))
+            if fact != before and not (name == "model" and same_model):  # a model may have been renamed
+                raise InputError(
+                    f"{shown(path)} has {name} {fact!s:.70}, {shown(source)} has {before!s:.70} (by their sidecars): "
+                    "give --input encodings of one model"
+                )
+    return Sidecar(**{name: fact for name, (fact, _) in known.items()})
 
 
 def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
