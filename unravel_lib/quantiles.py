@@ -86,7 +86,8 @@ def borders(encodings: Sequence[Encoding], dim: int, size: int) -> list[float]:
             together.sort()
             kept.append(together[:: max(1, size // PIVOTS)].copy())  # a view would keep all of it in memory
     pool = np.sort(np.concatenate(kept))
-    chosen = np.unique(pool[PIVOTS // 2 :: PIVOTS // 2])
+    step = PIVOTS * 7 // 8
+    chosen = np.unique(pool[step::step])
     return [-np.inf, *chosen.tolist(), np.inf]
 
 
