@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Decode latents to sound with a RAVE model."""
 
+import unravel_lib.startup  # noqa: F401  before all that takes time
+
+# isort: split
 import argparse
 import math
 from collections.abc import Iterable, Iterator

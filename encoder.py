@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Encode recordings to latents with a RAVE model."""
 
+import unravel_lib.startup  # noqa: F401  before all that takes time
+
+# isort: split
 import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

@@ -1,5 +1,8 @@
 """Generate new latents from the statistics of encodings: draw loops, arrange them in a pattern, write latent audio."""
 
+import unravel_lib.startup  # noqa: F401  before all that takes time
+
+# isort: split
 import argparse
 import logging
 from pathlib import Path

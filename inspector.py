@@ -1,5 +1,8 @@
 """Tell what is in a model file: RAVE of every version, and what can be told of its relatives."""
 
+import unravel_lib.startup  # noqa: F401  before all that takes time
+
+# isort: split
 import argparse
 import json
 import logging

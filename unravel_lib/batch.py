@@ -68,17 +68,12 @@ class Batch:
         self._seen.add(_key(path))
         try:
             yield
-        except UnravelError as error:
-            log.debug("traceback of the failure below", exc_info=True)
-            self.failed(path, str(error))
         except BrokenPipeError:
             raise
-        except MemoryError as error:
+        except Exception as error:  # also bugs, which are no reason to leave a thousand other files undone
+            signals.check()  # a library may have made something else of Ctrl-C
             log.debug("traceback of the failure below", exc_info=True)
-            self.failed(path, f"{shown(path)} needs more memory than there is: {error or 'close other programs'}")
-        except Exception as error:  # a bug, but no reason to leave a thousand other files undone
-            log.debug("traceback of the failure below", exc_info=True)
-            self.failed(path, f"{shown(path)} failed unexpectedly: {unexpected(error)}")
+            self.failed(path, _why(path, error))
         signals.check()
 
     @contextlib.contextmanager
@@ -123,6 +118,14 @@ class Batch:
             elif rows != before:
                 with write_whole(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerows([FAILURES_HEADER, *rows])
+
+
+def _why(path: Path, error: Exception) -> str:
+    if isinstance(error, UnravelError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{shown(path)} needs more memory than there is: {error or 'close other programs'}"
+    return f"{shown(path)} failed unexpectedly: {unexpected(error)}"
 
 
 def unexpected(error: BaseException) -> str:

@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:
-        choice = re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)$", message, re.DOTALL)
+        choice = re.match(r"argument (\S+): invalid choice: ['\"](.*)['\"] \(choose from (.*)\)$", message, re.DOTALL)
         if choice:
             flag, given, names = choice.groups()
             known = [name.strip(" '") for name in names.split(",")]
@@ -233,8 +233,9 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoRe
     except Exception as error:  # noqa: BLE001  nobody else would print it as one line
         if debug:
             traceback.print_exc()
-        log.error("%s", _told(error))
-        code = NOTHING_DONE
+        stopped = signals.code()  # a library may have made something else of it
+        log.error("%s", _told(error) if stopped is None else f"{signals.TEXTS[stopped]}: {signals.KEPT}")
+        code = NOTHING_DONE if stopped is None else stopped
     signals.leave()
     sys.exit(code)
 

@@ -49,6 +49,11 @@ def check() -> None:
         raise Stopped(_received)
 
 
+def code() -> int | None:
+    """The exit code that a received signal asks for, None without one."""
+    return None if _received is None else 128 + _received
+
+
 def leave() -> None:
     """The exit code is settled: remove what is unfinished; a signal from now on just ends the process."""
     global _leaving
