@@ -1,0 +1,31 @@
+#!/bin/sh
+# Every recording of a folder through all phases: encode it, generate from it alone, decode what was generated.
+# stdout has the paths of the new sound files, one per line.
+set -eu
+
+usage="usage: sh folder.sh RECORDINGS OUTPUT [MODEL.ts]    (without a model: the bundled pocket model)"
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+    echo "$usage" >&2
+    exit 2
+fi
+tools=$(dirname "$0")/..
+python=${PYTHON:-python3}
+recordings=$1
+output=$2
+shift 2
+[ $# -eq 0 ] || set -- --model "$1" # from here on "$@" is what encoder and decoder are told about the model
+
+# A recording that cannot be read does not stop the others: the encoder ends with 1 then, and so do we.
+status=0
+mkdir -p "$output"
+"$python" "$tools/encoder.py" --input "$recordings" --output "$output/latents" "$@" > "$output/encoded.txt" || status=$?
+[ $status -le 1 ] || exit $status
+
+# The encoder's stdout is a list of its files. Each gets folders of its own, so that names tell what came from what.
+while IFS= read -r latents; do
+    name=$(basename "$latents" .npy)
+    "$python" "$tools/generator.py" --input "$latents" --output "$output/generated" --run "$name" --overwrite \
+        --embeddings --no_plots --distribution walk --pattern orale --num_latents 16 --num_loops 1 > /dev/null || status=1
+    "$python" "$tools/decoder.py" --input "$output/generated/$name" --output "$output/sound/$name" "$@" || status=1
+done < "$output/encoded.txt"
+exit $status

@@ -1,0 +1,24 @@
+#!/bin/sh
+# All combinations of patterns, distributions and seeds from the same encodings, each in a folder named after it.
+# stdout has the paths of the new latents. Listen by: python decoder.py --input OUTPUT
+set -eu
+
+if [ $# -ne 2 ]; then
+    echo "usage: [PATTERNS='loop orale'] [DISTRIBUTIONS='normal walk'] [SEEDS='1 2 3'] sh sweep.sh LATENTS OUTPUT" >&2
+    exit 2
+fi
+tools=$(dirname "$0")/..
+python=${PYTHON:-python3}
+latents=$1
+output=$2
+
+for pattern in ${PATTERNS:-loop orale swapper}; do
+    for distribution in ${DISTRIBUTIONS:-normal correlation-based walk}; do
+        for seed in ${SEEDS:-1 2 3}; do
+            "$python" "$tools/generator.py" --input "$latents" --output "$output" \
+                --run "$pattern-$distribution-$seed" --overwrite --embeddings --no_plots \
+                --pattern "$pattern" --distribution "$distribution" --seed "$seed" |
+                grep '_embeddings\.npy$' # of what was written, the latents; none is a failure, which ends the sweep
+        done
+    done
+done
