@@ -101,6 +101,10 @@ def test_truncated(plain: Path, tmp_path: Path) -> None:
         (tmp_path / "cut.ts").write_bytes(data[:length])
         with pytest.raises(ModelError, match="truncated"):
             archive.check(tmp_path / "cut.ts")
+    for hole in (40, len(data) // 2):  # the table of contents then points in front of the file
+        (tmp_path / "hole.ts").write_bytes(data[:hole] + data[hole + 9 :])
+        with pytest.raises(ModelError, match=r"hole\.ts is"):
+            archive.check(tmp_path / "hole.ts")
 
 
 def test_one_wrong_bit_is_found(checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -133,6 +137,8 @@ HOSTILE = {
     'getattr(torch, "save")(x, "f")': "save",
     'getattr(torch, "sa" "ve")(x, "f")': "save",
     'getattr(torch, "s\\x61ve")(x, "f")': "save",
+    'getattr(x, "save")("f")': "save",
+    'y = x.save("f").add(1)': "torch.save",
     'getattr(torch, name)(x, "f")': "a computed getattr",
     'y = torch.from_file("f", True, 3)': "torch.from_file",
     'rpc_sync("w", f)': "rpc_sync",

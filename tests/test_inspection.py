@@ -44,7 +44,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "rave23_stereo": {**RAVE23, "dims": 4, "in_channels": 2, "out_channels": 2, "streaming": False},
     "rave23_streaming": {**RAVE23, "dims": 4, "streaming": True, "delay_samples": RATIO, "encode_delay": RATIO},
-    "rave_discrete": {**RAVE23, "dims": 4, "encoder": "DiscreteEncoder (EncoderV2)", "variance_shares": None},
+    "rave_discrete": {**RAVE23, "dims": 4, "encoder": "DiscreteEncoder (EncoderV2)", "encode_context": None},
     "rave_wasserstein": {**RAVE23, "dims": 8, "encoder": "WasserteinEncoder (EncoderV2)", "variance_shares": None},
     "rave_spherical": {**RAVE23, "dims": 7, "encoder": "SphericalEncoder (EncoderV2)", "variance_shares": None},
     "msprior": {
@@ -160,6 +160,15 @@ def test_measuring_leaves_the_state_as_it_was_loaded(files: dict[str, Path]) -> 
 def test_without_measuring(files: dict[str, Path]) -> None:
     found = inspection.inspect(files["rave23_streaming"], measure=False).facts
     assert (found.streaming, found.delay_samples, found.encode_context) == (True, None, None)
+
+
+def test_a_model_of_senseless_size_is_not_run(tmp_path: Path) -> None:
+    module = models.SCRIPTS["rave23"]()
+    for name, values in (("encode_params", [1, 1, 4, 2**40]), ("decode_params", [4, 2**40, 1, 1])):
+        getattr(module, name).copy_(torch.tensor(values))
+    torch.jit.script(module).save(str(tmp_path / "m.ts"))
+    found = facts_of(tmp_path / "m.ts")
+    assert found["compression"] == 2**40 and found["encode_context"] is None and "not run" in found["warnings"][0]
 
 
 def test_hostile_model_is_told_about_but_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ UNPACKED_SPARE = 64 << 20
 ZIP_START = b"PK\x03\x04"
 OLD_CHECKPOINT_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch.save before PyTorch 1.6
 AGAIN = "download or export it again"
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error)  # what zipfile raises
+# what zipfile raises about damaged archives; an OSError where an offset points before the start
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error, OSError)
 
 # What people give by mistake: how the file begins (without leading blanks, in lower case), what to tell them.
 MISTAKES = (

@@ -17,7 +17,7 @@ EXPORT_CLASS = (
     "ScriptedRAVE"  # ends the class names of RAVE 2: Variational..., Discrete..., Wasserstein..., Spherical...
 )
 INNER = ("_rave", "rave_model")  # where combined files keep the RAVE
-CONDITIONS = "conditions of decode"
+CONDITIONS, CODES = "conditions of decode", "integer codes"
 CONFIRMED_BY = {"Combined": ("_rave",), "CombinedModule": ("rave_model",), "Pocket": ("encode_params",)}  # common words
 OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 
@@ -161,7 +161,7 @@ def _rave(module: Any, inner: Any, facts: Facts) -> None:
         if value is not None:
             facts.details[name] = value
     if "DiscreteEncoder" in (facts.encoder or ""):
-        facts.details["latents"] = "integer codes"
+        facts.details["latents"] = CODES
     norms = sum(_class(part) == "AdaptiveInstanceNormalization" for part in source.modules())
     if norms > 1:  # every RAVE 2 export has one that is not used
         facts.details["AdaIN layers"] = norms - 1

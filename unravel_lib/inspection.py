@@ -16,6 +16,8 @@ from unravel_lib.files import sha256_of, shown
 from unravel_lib.weights import SafeTensors
 
 FALLBACK_RATE = 44100.0  # Hz; only to run a model that does not say its rate, never told as a fact
+MAX_COMPRESSION = 1 << 16  # samples per frame; RAVE has up to 8192
+MAX_DIMS = 4096
 
 
 @dataclass
@@ -131,7 +133,10 @@ def _read_script(path: Path, found: Inspection, measure: bool) -> None:
     codec = {"encode", "decode"} <= names
     if codec and facts.sample_rate is None:
         facts.warnings.append("does not say its sample rate: give --sample_rate to the other scripts")
-    if codec and measure and families.round_trip(facts):
+    sane = (facts.compression or 1) <= MAX_COMPRESSION and max(facts.dims or 1, facts.in_channels or 1) <= MAX_DIMS
+    if not sane:
+        facts.warnings.append("its compression, dims or channels are beyond all sense: not run")
+    elif codec and measure and families.round_trip(facts):
         _measure(path, module, facts)
     elif facts.streaming is False:
         facts.delay_samples = 0
@@ -144,9 +149,10 @@ def _measure(path: Path, module: Any, facts: Facts) -> None:
     try:
         model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
         facts.streaming = model.streaming
-        encode, decode = model.encode_context, model.decode_context
-        facts.encode_context = None if encode is None else (encode.left, encode.right)
-        facts.decode_context = None if decode is None else (decode.left, decode.right)
+        if facts.details.get("latents") != families.CODES:  # codes hide what a change of sound reaches
+            encode, decode = model.encode_context, model.decode_context
+            facts.encode_context = None if encode is None else (encode.left, encode.right)
+            facts.decode_context = None if decode is None else (decode.left, decode.right)
         facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
         facts.delay_samples = facts.encode_delay + facts.decode_delay
         facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
