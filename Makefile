@@ -64,5 +64,8 @@ bench: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(RAVE_VENV)/bin/python tests/rave/zoo.py $(ZOO) --full
 	$(BIN)/python benchmarks/bench.py
 
+figures: $(VENV)/has-requirements
+	$(BIN)/python examples/figures.py
+
 clean:
 	rm -rf $(VENV) $(RAVE_VENV) $(ZOO) demo-output .bench
