@@ -4,7 +4,6 @@ import unravel_lib.startup  # noqa: F401  before all that takes time
 
 # isort: split
 import argparse
-import logging
 from pathlib import Path
 
 from unravel_lib import cli
@@ -12,8 +11,6 @@ from unravel_lib.errors import UsageError
 
 OUTPUT = "./_generator-output"
 NUM_LATENTS = 10
-
-log = logging.getLogger("unravel_lib")
 
 
 def parser() -> cli.Parser:
@@ -127,12 +124,12 @@ def _show_lists(args: argparse.Namespace) -> None:
     if args.tempo_table:
         from unravel_lib import performance, tempo
 
-        log.info("%s", tempo.table(*performance.rates_of(args)))
+        print(tempo.table(*performance.rates_of(args)))
 
 
 def _show(title: str, entries: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in entries)
-    log.info("%s:\n%s", title, "\n".join(f"  {name:<{width}}  {text}" for name, text in entries))
+    print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in entries), sep="\n")
 
 
 if __name__ == "__main__":
