@@ -23,7 +23,8 @@ class Contract:
     """What a model promises: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
 
     `any_length` tells whether encode takes lengths that are no multiple of the compression as they are; others get
-    silence up to the next multiple.
+    silence up to the next multiple. `any_batch` tells whether several signals go through one call; exports that make
+    two channels out of one (`rave export --channels 2`) take one at a time.
     """
 
     sample_rate: float
@@ -33,6 +34,7 @@ class Contract:
     out_channels: int
     streaming: bool
     any_length: bool
+    any_batch: bool
 
 
 def methods_of(module: Any) -> list[str]:
@@ -118,6 +120,7 @@ def read_contract(module: Any, state: State, path: Path, device: torch.device, s
         out_channels=out_channels,
         streaming=probe.carries_state(in_channels, dims, compression),
         any_length=any_length,
+        any_batch=probe.takes_batches(in_channels, dims, compression),
     )
 
 
@@ -178,6 +181,13 @@ class _Probe:
         for samples, frames in ((compression + 1, 2), (1, 1)):
             answer = self._quiet("encode", 1, in_channels, samples)
             if answer is None or tuple(answer.shape) != (1, dims, frames):
+                return False
+        return True
+
+    def takes_batches(self, in_channels: int, dims: int, compression: int) -> bool:
+        for method, shape in (("encode", (2, in_channels, 4 * compression)), ("decode", (2, dims, 4))):
+            answer = self._quiet(method, *shape)
+            if answer is None or answer.shape[0] != 2:
                 return False
         return True
 

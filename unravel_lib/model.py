@@ -225,6 +225,8 @@ class Model:
         return self._call_halved(method, x, left, right, step)
 
     def _call_once(self, method: str, x: Block) -> Block:
+        if len(x) > 1 and not self.contract.any_batch:
+            return np.concatenate([self._call_once(method, one[np.newaxis]) for one in x])
         batch, _, n = x.shape
         signal = torch.from_numpy(x)
         if method == "encode":
@@ -237,6 +239,8 @@ class Model:
         if tuple(answer.shape) != expected:
             raise ModelError(f"{shown(self.name)}: {method} gave {tuple(answer.shape)}, expected {expected}")
         result: Block = answer.float().cpu().numpy()
+        if method == "encode" and self._module.original_name.startswith("Spherical"):
+            result = np.nan_to_num(result, nan=0.0, posinf=np.inf, neginf=-np.inf)  # silence points nowhere: 0/0
         if not np.isfinite(result).all():
             raise ModelError(f"{shown(self.name)}: {method} gave NaN or Inf for this input")
         return result

@@ -24,6 +24,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 RECIPE = hashlib.sha256((HERE / "zoo.py").read_bytes() + (HERE / "legacy.py").read_bytes()).hexdigest()[:16]
 PROCESSES = 2
+LEVEL = 0.15  # of the last convolution, so that the sound stays within full scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,23 +104,25 @@ def legacy_facts(name: str) -> dict[str, Any]:
     return {**common, "compression": 2048, "dims": 8, "channels_in": 1, **LEGACY[name]}
 
 
-def rave_model(kind: Kind) -> Any:
-    """RAVE's own model of this kind, with random weights that carry a signal."""
+def configure(kind: Kind) -> None:
+    """Hand RAVE's configuration of this kind to gin."""
     import gin
-    import numpy as np
     import rave
-    import torch
 
     folder = Path(rave.__file__).parent / "configs"
     gin.add_config_file_search_path(str(folder))
     bindings = [f"CAPACITY = {kind.capacity}", *kind.bindings]
     gin.parse_config_files_and_bindings([str(folder / f"{name}.gin") for name in kind.configs], bindings)
+
+
+def rave_model(kind: Kind, streaming: bool) -> Any:
+    """RAVE's own model of this kind, as `gin` is configured, without the weight norm that only training needs."""
+    import cached_conv
+    import rave
+    import torch
+
+    cached_conv.use_cached_conv(streaming)
     model = rave.RAVE(n_channels=kind.channels).eval()
-    dims = model.latent_size
-    model.latent_pca.copy_(torch.linalg.qr(torch.randn(dims, dims))[0])
-    model.latent_mean.copy_(0.1 * torch.randn(dims))
-    fidelity = np.where(np.arange(dims) < kind.fidelity_dims, 0.9, 0.96) + np.linspace(0.0, 0.039, dims)
-    model.fidelity.copy_(torch.from_numpy(fidelity))
     for module in model.modules():
         if hasattr(module, "weight_g"):
             torch.nn.utils.remove_weight_norm(module)
@@ -127,14 +130,24 @@ def rave_model(kind: Kind) -> Any:
 
 
 def enliven(model: Any, kind: Kind) -> None:
-    """Bring every convolution to unit variance on noise, one after the other, and fill the codebooks.
+    """Random weights that carry a signal: every convolution in turn is brought to unit variance on noise.
 
     Plain random weights shrink a signal to nothing over forty layers. After Mishkin and Matas, "All you need is a good
     init", 2015.
     """
+    import numpy as np
     import torch
 
+    dims = model.latent_size
+    model.latent_pca.copy_(torch.linalg.qr(torch.randn(dims, dims))[0])
+    model.latent_mean.copy_(0.1 * torch.randn(dims))
+    fidelity = np.where(np.arange(dims) < kind.fidelity_dims, 0.9, 0.96) + np.linspace(0.0, 0.039, dims)
+    model.fidelity.copy_(torch.from_numpy(fidelity))
+
+    settled = []
+
     def settle(module: Any, _: Any, output: Any) -> Any:
+        settled.append(module)
         scale = 1.0 / output.std().clamp(min=1e-6)
         module.weight.mul_(scale)
         if module.bias is not None:
@@ -148,13 +161,13 @@ def enliven(model: Any, kind: Kind) -> None:
     model.decode(torch.randn(1, _decoder_dims(model), latents.shape[-1]))
     for hook in hooks:
         hook.remove()
+    synth = getattr(model.decoder, "synth", None)  # RAVE 1: waveform, loudness and noise side by side
+    wave = settled[-1] if synth is None else next(m for m in synth.branches[0].modules() if isinstance(m, layers))
+    wave.weight.mul_(LEVEL)
     if kind.encoder == "Discrete":
         for i, layer in enumerate(model.encoder.rvq.layers):
             layer._codebook.embed.normal_().mul_(0.8**i)
             layer._codebook.inited.fill_(1.0)
-    for name, buffer in model.named_buffers():
-        if name.endswith(".pad"):
-            buffer.zero_()
 
 
 def _decoder_dims(model: Any) -> int:
@@ -172,11 +185,17 @@ def export(name: str, kind: Kind, streaming: bool, target: Path) -> None:
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     torch.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"))
-    cached_conv.use_cached_conv(streaming)
     if kind.target_channels:  # these work for a batch of one only, and nn_tilde tries four unless told this
         cached_conv.MAX_BATCH_SIZE = 1
-    model = rave_model(kind)
+    configure(kind)
+    model = rave_model(kind, False)
     enliven(model, kind)
+    if streaming:  # the same weights in cached convolutions
+        weights = model.state_dict()
+        model = rave_model(kind, True)
+        missing = model.load_state_dict(weights, strict=False)
+        assert not missing.unexpected_keys, missing.unexpected_keys
+        assert all(key.endswith(".pad") for key in missing.missing_keys), missing.missing_keys
     prefix = kind.encoder.replace("Wasserstein", "Wassertein")  # sic, as RAVE spells it
     scripted = getattr(scripts.export, f"{prefix}ScriptedRAVE")(
         model, channels=kind.target_channels, fidelity=0.95, target_sr=kind.target_rate
