@@ -46,16 +46,17 @@ INK, GREY = "#222222", "#777777"
 @contextmanager
 def picture(name: str, width: float, height: float, dpi: int) -> Iterator[Figure]:
     """A figure of so many inches, saved as a PNG with a palette, which is small and has no date in it."""
-    matplotlib.rcdefaults()
-    matplotlib.rc("text", color=INK)
-    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
-    yield figure
-    canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rc("text", color=INK)
+        figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        yield figure
+        canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
     path = PICTURES / f"{name}.png"
     pixels.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
-    print(path.relative_to(ROOT))
+    print(path)
 
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -237,7 +238,6 @@ def encoded(sounds: Sequence[npt.NDArray[np.float32]], pocket: model.Model) -> l
 def main() -> None:
     """Draw all pictures."""
     PICTURES.mkdir(exist_ok=True)
-    logging.getLogger("unravel_lib").setLevel(logging.ERROR)
     pocket = model.load()
     (frames,) = encoded([read(RECORDING, pocket)], pocket)
     with TemporaryDirectory() as folder:
@@ -252,4 +252,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("unravel_lib").setLevel(logging.ERROR)
     main()

@@ -1,5 +1,6 @@
 """The shell scripts and the patterns in examples/ do what their first lines say."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 import generator
 
@@ -144,3 +146,18 @@ def test_crumble_loses_a_frame_each_time_round(latents, tmp_path):
     first, second = found[:4], found[4:7]
     nearest = [int(np.abs(first - frame).max(axis=1).argmin()) for frame in second]
     assert nearest == sorted(set(nearest)) and np.abs(first[nearest] - second).max() < 1  # in order, one missing
+
+
+def test_figures_draws_the_pictures_that_the_readme_shows(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    figures = importlib.import_module("figures")
+    monkeypatch.setattr(figures, "PICTURES", tmp_path)
+    figures.main()
+    kept = {path.name for path in (EXAMPLES / "pictures").iterdir()}
+    assert kept == {path.name for path in tmp_path.iterdir()}, "run make figures"
+    for name in kept:
+        new, old = (
+            np.asarray(Image.open(path / name).convert("L"), float) for path in (tmp_path, EXAMPLES / "pictures")
+        )
+        assert new.shape == old.shape and np.abs(new - old).mean() < 4, f"{name} shows something else: run make figures"
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600_000
