@@ -5,7 +5,6 @@ A row: what is given, the exit code, the line on stderr, the files left in the o
 show a traceback, and stdout names nothing but files that exist.
 """
 
-import functools
 import io
 import os
 import pickle
@@ -14,115 +13,25 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import fixtures_codecs as codecs
 import numpy as np
 import pytest
 import soundfile
 import torch
+from fixtures_runs import TONE, Make, Result, Run, Z, contents, kinds_left, npy, runner, wav
 
-import decoder
-import encoder
-import generator
-import inspector
-from unravel_lib import cli
 from unravel_lib.latents import save_latents
 from unravel_lib.sidecar import Sidecar, write_sidecar
 
-SCRIPTS: dict[str, ModuleType] = {
-    "encoder": encoder,
-    "decoder": decoder,
-    "generator": generator,
-    "inspector": inspector,
-}
-Make = Callable[[Path], object]
-
-
-@dataclass
-class Result:
-    """What a run left behind."""
-
-    code: int
-    out: bytes
-    err: str
-
-    @property
-    def errors(self) -> list[str]:
-        """The lines that tell what went wrong, without the summary of a batch."""
-        return [line for line in self.err.splitlines() if "error: " in line and not line.startswith("error:   ")]
-
 
 @pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a script in this process: run("encoder", "--input", path)."""
-
-    def call(script: str, *args: object) -> Result:
-        monkeypatch.setattr(sys, "argv", [f"{script}.py"])
-        with keeping_signals(), pytest.raises(SystemExit) as left:
-            cli.run(SCRIPTS[script].main, [os.fsdecode(os.fspath(a)) if isinstance(a, Path) else str(a) for a in args])
-        out, err = capfdbinary.readouterr()
-        assert b"Traceback" not in err, err.decode()
-        assert all(os.path.exists(line) for line in out.splitlines() if script != "inspector")
-        code = left.value.code
-        assert isinstance(code, int)
-        return Result(code, out, err.decode())
-
-    return call
-
-
-@pytest.fixture(autouse=True)
-def pocket_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bundled model takes half a second to load, and no row here is about loading it."""
-    from unravel_lib import model
-
-    load = model.load
-    monkeypatch.setattr(model, "load", lambda path, *rest: _pocket(*rest) if path is None else load(path, *rest))
-
-
-@functools.cache
-def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
-    from unravel_lib import model
-
-    return model.Model(model.POCKET, torch.jit.load(model.POCKET).eval(), torch.device("cpu"), sample_rate)
-
-
-@contextmanager
-def keeping_signals() -> Iterator[None]:
-    """`cli.run` answers signals until its process ends; here the process goes on."""
-    import signal
-
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(name) for name in names]
-    hook = sys.unraisablehook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)
-
-
-def contents(folder: Path) -> dict[bytes, bytes | None]:
-    """Everything below a folder: names and bytes."""
-    found: dict[bytes, bytes | None] = {}
-    for place, folders, names in os.walk(os.fsencode(folder)):
-        for name in folders + names:
-            path = os.path.join(place, name)
-            file = Path(os.fsdecode(path))
-            found[path] = file.read_bytes() if file.is_file() else None
-    return found
-
-
-def kinds_left(folder: Path) -> str:
-    """The suffixes of the files in an output folder, sorted: ".json .npy", "failures.csv"; "-" without the folder."""
-    if not folder.is_dir():
-        return "-"
-    return " ".join(sorted(p.name if p.name == "failures.csv" else p.suffix or p.name for p in folder.iterdir()))
+    return runner(capfdbinary, monkeypatch)
 
 
 @dataclass
@@ -141,13 +50,6 @@ class Row:
 # ---------------------------------------------------------------- sound
 
 
-def wav(x: object, rate: int = 44100, format_: str = "WAV", subtype: str = "PCM_16") -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.asarray(x, np.float64), rate, format=format_, subtype=subtype)
-    return buffer.getvalue()
-
-
-TONE = 0.3 * np.sin(np.arange(30000) / 20)
 STOP = " copy it again, or save what is left of it anew in an audio editor"
 
 
@@ -303,7 +205,7 @@ SOUND_ROWS = [
 ]
 
 
-def in_a_fresh_folder(row: Row, run: Callable[..., Result], tmp_path: Path, flag: str = "--input") -> Result:
+def in_a_fresh_folder(row: Row, run: Run, tmp_path: Path, flag: str = "--input") -> Result:
     source, out = tmp_path / "given" / row.name, tmp_path / "out"
     source.parent.mkdir()
     row.make(source)
@@ -322,17 +224,11 @@ def in_a_fresh_folder(row: Row, run: Callable[..., Result], tmp_path: Path, flag
 
 
 @pytest.mark.parametrize("row", SOUND_ROWS, ids=lambda row: row.given)
-def test_sound(row: Row, run: Callable[..., Result], tmp_path: Path) -> None:
+def test_sound(row: Row, run: Run, tmp_path: Path) -> None:
     in_a_fresh_folder(row, run, tmp_path)
 
 
 # ---------------------------------------------------------------- latents
-
-
-def npy(x: object, name: str = "x.npy", fortran: bool = False) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.asfortranarray(x) if fortran else x, allow_pickle=True)
-    return buffer.getvalue()
 
 
 def header(descr: str, shape: str, order: str = "False", data: bytes = b"") -> bytes:
@@ -341,7 +237,6 @@ def header(descr: str, shape: str, order: str = "False", data: bytes = b"") -> b
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
 
 
-Z = np.random.default_rng(0).standard_normal((1, 8, 30)).astype(np.float32)
 Z_NAN, Z_INF = Z.copy(), Z.copy()
 Z_NAN[0, 3, 7], Z_INF[0, 0, 0] = np.nan, -np.inf
 D = "decoder"
@@ -419,7 +314,7 @@ LATENTS_ROWS = [
 
 
 @pytest.mark.parametrize("row", LATENTS_ROWS, ids=lambda row: row.given)
-def test_latents(row: Row, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latents(row: Row, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     in_a_fresh_folder(row, run, tmp_path)
     assert not (tmp_path / "hacked").exists()
@@ -430,21 +325,21 @@ def test_latents(row: Row, run: Callable[..., Result], tmp_path: Path, monkeypat
     [r for r in LATENTS_ROWS if r.name == "x.npy" and r.code and "dims, pocket" not in r.line],
     ids=lambda r: r.given,
 )
-def test_the_generator_says_the_same(row: Row, run: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_generator_says_the_same(row: Row, run: Run, tmp_path: Path) -> None:
     """Nothing can be generated from what cannot be read: no folder of a run, and the same line."""
     row.script, row.left = "generator", "-"
     result = in_a_fresh_folder(row, run, tmp_path)
     assert result.out == b""
 
 
-def test_latents_for_another_model_are_decoded_with_a_warning(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_latents_for_another_model_are_decoded_with_a_warning(run: Run, tmp_path: Path) -> None:
     save_latents(tmp_path / "x.npy", Z[0], Sidecar(model="voice.ts", model_sha256="0" * 64))
     result = run("decoder", "--input", tmp_path / "x.npy", "--output", tmp_path / "out")
     assert result.code == 0
     assert f"warning: {tmp_path}/x.npy was made with voice.ts, not with pocket.ts" in result.err.splitlines()
 
 
-def test_mixed_dims_name_both_files(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_mixed_dims_name_both_files(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, dims in (("a", 4), ("b", 8)):
         save_latents(tmp_path / "in" / f"{name}.npy", Z[0, :dims])
@@ -598,7 +493,7 @@ MODEL_ROWS = [
 
 
 @pytest.mark.parametrize("row", MODEL_ROWS, ids=lambda row: row.given)
-def test_models(row: Row, run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models(row: Row, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     source, out = tmp_path / "given" / row.name, tmp_path / "out"
     source.parent.mkdir()
@@ -617,7 +512,7 @@ def test_models(row: Row, run: Callable[..., Result], tmp_path: Path, monkeypatc
     "data", [pickle.dumps(Evil(), 0), pickle.dumps(Evil(), 2), torchscript(Writes())], ids=["p0", "p2", "ts"]
 )
 def test_the_inspector_runs_nothing(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(data)
@@ -648,7 +543,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("script", "flag", "text"), KINDS)
-def test_wrong_numbers(run: Callable[..., Result], tmp_path: Path, script: str, flag: str, text: str) -> None:
+def test_wrong_numbers(run: Run, tmp_path: Path, script: str, flag: str, text: str) -> None:
     _, low, high, whole = NUMBER_FLAGS[flag]
     try:
         float(text)
@@ -706,7 +601,7 @@ FLAG_ROWS = [
 
 @pytest.mark.parametrize(("script", "flags", "line"), FLAG_ROWS)
 def test_wrong_flags(
-    run: Callable[..., Result],
+    run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     script: str,
@@ -733,9 +628,7 @@ NAMES = [  # what only the script itself can know
 
 
 @pytest.mark.parametrize(("flags", "part"), NAMES)
-def test_wrong_names(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], part: str
-) -> None:
+def test_wrong_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], part: str) -> None:
     monkeypatch.chdir(tmp_path)
     save_latents(tmp_path / "x.npy", Z[0])
     result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "out", *flags)
@@ -745,7 +638,7 @@ def test_wrong_names(
 
 
 @pytest.mark.parametrize("extensions", [["."], ["*"], [" "]])
-def test_extensions_that_name_nothing(run: Callable[..., Result], tmp_path: Path, extensions: list[str]) -> None:
+def test_extensions_that_name_nothing(run: Run, tmp_path: Path, extensions: list[str]) -> None:
     result = run("encoder", "--input", tmp_path, "--extensions", *extensions)
     assert (result.code, result.errors) == (2, ["error: --extensions names none: write them like wav or .wav"])
 
@@ -768,7 +661,7 @@ def nobody() -> Iterator[Path]:
                 os.seteuid(0)
 
 
-def test_a_file_that_may_not_be_read(run: Callable[..., Result], nobody: Path) -> None:
+def test_a_file_that_may_not_be_read(run: Run, nobody: Path) -> None:
     for name in ("a.wav", "b.wav"):
         (nobody / name).write_bytes(wav(TONE))
     (nobody / "a.wav").chmod(0)
@@ -778,7 +671,7 @@ def test_a_file_that_may_not_be_read(run: Callable[..., Result], nobody: Path) -
     assert kinds_left(nobody / "out") == ".json .npy failures.csv"
 
 
-def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_done(run: Callable[..., Result], nobody: Path) -> None:
+def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_done(run: Run, nobody: Path) -> None:
     (nobody / "closed").mkdir(mode=0)
     (nobody / "b.wav").write_bytes(wav(TONE))
     result = run("encoder", "--input", nobody, "--output", nobody / "out")
@@ -787,7 +680,7 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_done(run: Callab
     assert kinds_left(nobody / "out") == ".json .npy failures.csv"
 
 
-def test_a_folder_that_may_not_be_written(run: Callable[..., Result], nobody: Path) -> None:
+def test_a_folder_that_may_not_be_written(run: Run, nobody: Path) -> None:
     (nobody / "x.wav").write_bytes(wav(TONE))
     (nobody / "out").mkdir(mode=0o555)
     result = run("encoder", "--input", nobody / "x.wav", "--output", nobody / "out")
@@ -796,7 +689,7 @@ def test_a_folder_that_may_not_be_written(run: Callable[..., Result], nobody: Pa
 
 
 @pytest.mark.parametrize("script", ["encoder", "decoder", "generator"])
-def test_output_is_a_file(run: Callable[..., Result], tmp_path: Path, script: str) -> None:
+def test_output_is_a_file(run: Run, tmp_path: Path, script: str) -> None:
     source = tmp_path / ("x.wav" if script == "encoder" else "x.npy")
     source.write_bytes(wav(TONE) if script == "encoder" else npy(Z))
     (tmp_path / "out").write_bytes(b"mine")
@@ -808,7 +701,7 @@ def test_output_is_a_file(run: Callable[..., Result], tmp_path: Path, script: st
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
-def test_output_inside_the_input_is_no_input(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_output_inside_the_input_is_no_input(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(wav(TONE))
     first = run("encoder", "--input", tmp_path, "--output", tmp_path / "out")
     latents = tmp_path / "out"
@@ -818,14 +711,14 @@ def test_output_inside_the_input_is_no_input(run: Callable[..., Result], tmp_pat
     assert first.out == again.out and len(again.out.splitlines()) == 1
 
 
-def test_output_equal_to_input(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_output_equal_to_input(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(wav(TONE))
     for script in ("encoder", "decoder", "encoder", "decoder"):
         assert run(script, "--input", tmp_path, "--output", tmp_path).code == 0
     assert (tmp_path / "x.wav").read_bytes() == wav(TONE)
 
 
-def test_an_input_is_never_overwritten(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     """A latents file that bears the name of its own result."""
     from unravel_lib.files import output_name
 
@@ -838,7 +731,7 @@ def test_an_input_is_never_overwritten(run: Callable[..., Result], tmp_path: Pat
     assert source.read_bytes() == npy(Z) and target.is_symlink()
 
 
-def test_a_folder_in_the_place_of_a_result(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_a_result(run: Run, tmp_path: Path) -> None:
     from unravel_lib.files import output_name
 
     (tmp_path / "x.wav").write_bytes(wav(TONE))
@@ -867,9 +760,7 @@ ODD_NAMES = [
 ]
 
 
-def test_odd_names_are_encoded_and_decoded(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_odd_names_are_encoded_and_decoded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every result exists under the name that stdout gives, one line each; relative names too."""
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
@@ -883,9 +774,7 @@ def test_odd_names_are_encoded_and_decoded(
         assert len(set(result.out.splitlines())) == len(ODD_NAMES)
 
 
-def test_odd_names_fail_in_one_line_each(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_odd_names_fail_in_one_line_each(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """stderr is plain text and failures.csv has two plain cells a row, none of which a spreadsheet would run."""
     import pandas as pd
 
@@ -904,9 +793,7 @@ def test_odd_names_fail_in_one_line_each(
 
 
 @pytest.mark.parametrize("name", [b"-dash.wav", b"broken\xff.wav", b"n" * 251 + b".wav"])
-def test_an_odd_name_given_by_itself(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
-) -> None:
+def test_an_odd_name_given_by_itself(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes) -> None:
     monkeypatch.chdir(tmp_path)
     with open(name, "wb") as file:
         file.write(wav(TONE))
@@ -914,9 +801,7 @@ def test_an_odd_name_given_by_itself(
     assert run("encoder", "--input", tmp_path / os.fsdecode(name)).code == 0
 
 
-def test_links_that_lead_nowhere_are_named_and_loops_are_walked_once(
-    run: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_links_that_lead_nowhere_are_named_and_loops_are_walked_once(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "x.wav").write_bytes(wav(TONE))
     (tmp_path / "in" / "deep" / "up").symlink_to(tmp_path / "in")
@@ -936,9 +821,7 @@ def test_links_that_lead_nowhere_are_named_and_loops_are_walked_once(
 # ---------------------------------------------------------------- trust
 
 
-def test_nothing_that_a_sidecar_names_is_opened(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_that_a_sidecar_names_is_opened(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every text in the sidecar is the path of a file; none of them may be touched."""
     bait = tmp_path / "bait.ts"
     bait.write_bytes(GOOD_MODEL)
@@ -969,7 +852,7 @@ def test_nothing_that_a_sidecar_names_is_opened(
 @pytest.mark.parametrize(
     "data", [b"{", b"[" * 100_000, b'{"format": "unravel-sidecar"}', b"\xff", b"null", b"{" + b" " * (1 << 21)]
 )
-def test_broken_sidecars(run: Callable[..., Result], tmp_path: Path, data: bytes) -> None:
+def test_broken_sidecars(run: Run, tmp_path: Path, data: bytes) -> None:
     """What is not a sidecar is no hindrance; what claims to be one and is not is refused."""
     save_latents(tmp_path / "x.npy", Z[0])
     (tmp_path / "x.json").write_bytes(data)
