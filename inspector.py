@@ -6,6 +6,7 @@ import unravel_lib.startup  # noqa: F401  before all that takes time
 import argparse
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def main(argv: list[str]) -> int:
     asked = args.config or args.dict or args.attr
     batch = cli.Batch(args.output if args.save else None)
     all_facts, configs, unanswered = [], {}, 0
-    for path in paths:
+    for path in _told(paths, folder and not asked):
         with batch.attempt(path):
             found = inspection.inspect(path, args.trust_model, measure=args.save or not asked)
             all_facts.append(found.facts)
@@ -100,6 +101,17 @@ def _paths(args: argparse.Namespace) -> list[Path]:
 
     log.info("no --input: this is the bundled pocket model")
     return [POCKET]
+
+
+def _told(paths: list[Path], progress: bool) -> Iterator[Path]:
+    """The paths one by one; measuring takes seconds for each, so a folder gets a progress bar on terminals."""
+    if not progress:
+        yield from paths
+        return
+    with cli.progress(paths, lambda path: 1, "models") as bar:
+        for path in paths:
+            yield path
+            bar.update(1)
 
 
 def _print_json(document: Any) -> None:
