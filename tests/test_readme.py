@@ -177,7 +177,7 @@ def untrue_tempi(readme: Path) -> list[str]:
 
 
 def broken_links(readme: Path) -> list[str]:
-    """Relative links and pictures that lead nowhere, and places in this file that do not exist."""
+    """Relative links, pictures and named files that do not exist, and links to places in this file that it lacks."""
     text = re.sub(r"^```.*?^```", "", readme.read_text(), flags=re.DOTALL | re.MULTILINE)
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
@@ -190,7 +190,8 @@ def broken_links(readme: Path) -> list[str]:
         there = readme.parent / path
         if (not path and place not in places) or not there.exists() or (there.is_file() and not there.stat().st_size):
             wrong.append(target)
-    return wrong
+    named = re.findall(r"`((?:tests|examples|unravel_lib|benchmarks)/[\w./-]+)`", text)
+    return wrong + [path for path in named if not (ROOT / path).exists()]
 
 
 def test_commands_run_and_print_what_readme_shows(tmp_path):
@@ -259,5 +260,7 @@ def test_wrong_tables_are_found(written):
 
 
 def test_broken_links_are_found(written):
-    readme = written("# My title\n[a](README.md) [b](#my-title) [c](https://x.y) ![d](no.png) [e](#other)\n")
-    assert broken_links(readme) == ["no.png", "#other"]
+    readme = written(
+        "# My title\n[a](README.md) [b](#my-title) [c](https://x.y) ![d](no.png) [e](#other)\n`tests/no.py` `tests`\n"
+    )
+    assert broken_links(readme) == ["no.png", "#other", "tests/no.py"]
