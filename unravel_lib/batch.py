@@ -89,8 +89,8 @@ class Batch:
         if self.output is not None:
             try:
                 self._update(self.output / FAILURES)
-            except OutputError as error:
-                log.error("%s", error)
+            except (OutputError, OSError) as error:
+                log.error("%s cannot be brought up to date: %s", FAILURES, error)
         if not self.failures:
             return DONE
         if self.done + len(self.failures) > 1:
@@ -124,7 +124,7 @@ def _why(path: Path, error: Exception) -> str:
     if isinstance(error, UnravelError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"{shown(path)} needs more memory than there is: {error or 'close other programs'}"
+        return f"{shown(path)} needs more memory than there is: {str(error) or 'close other programs'}"
     return f"{shown(path)} failed unexpectedly: {unexpected(error)}"
 
 

@@ -244,7 +244,7 @@ def _told(error: Exception) -> str:
     if isinstance(error, UnravelError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"out of memory: {error or 'close other programs or take fewer files'}"
+        return f"out of memory: {str(error) or 'close other programs or take fewer files'}"
     if isinstance(error, OSError) and error.strerror:
         name = f"{shown(error.filename)}: " if isinstance(error.filename, str) else ""
         return f"{name}{error.strerror}"

@@ -1,0 +1,194 @@
+"""Finding inputs, naming results, writing them whole."""
+
+import errno
+import fcntl
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unravel_lib import files
+from unravel_lib.errors import InputError, OutputError
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def found(folder: Path, *extensions: str, output: Path | None = None) -> list[str]:
+    paths = files.find_files(folder, files.normalised_extensions(extensions), output)
+    return [os.fspath(path.relative_to(folder)) for path in paths]
+
+
+def test_shown_is_one_printable_line() -> None:
+    assert files.shown("voice é.wav") == "voice é.wav"
+    assert files.shown(os.fsdecode(b"a\n\x1b[1m\xff")) == "a\\n\\x1b[1m\\udcff"
+
+
+@given(st.binary(min_size=1, max_size=300).filter(lambda b: b"\0" not in b and b"/" not in b))
+def test_any_name_can_be_shown_and_gives_a_name_that_fits(name: bytes) -> None:
+    source = Path("/folder", os.fsdecode(name))
+    assert files.shown(source).isprintable()
+    result = files.output_name("encoded", source, ".npy")
+    assert result.isprintable() and "/" not in result and result.endswith(".npy")
+    part = f".{result}.12345678{files.PART_SUFFIX}"
+    assert len(os.fsencode(part)) <= files.NAME_BYTES
+
+
+def test_the_same_source_has_the_same_name_and_another_folder_another() -> None:
+    assert files.output_name("e", Path("a/x.wav"), ".npy") == files.output_name("e", Path("b/../a/x.wav"), ".npy")
+    assert files.output_name("e", Path("a/x.wav"), ".npy") != files.output_name("e", Path("b/x.wav"), ".npy")
+    assert files.output_name("e", Path("a/x.wav"), ".npy") != files.output_name("e", Path("a/x.mp3"), ".npy")
+
+
+@pytest.mark.parametrize("typed", ["wav", ".wav", "WAV", " .Wav ", "*.wav"])
+def test_extensions_as_people_type_them(typed: str) -> None:
+    assert files.normalised_extensions([typed, "wav", ".", "*", " "]) == (".wav",)
+
+
+def test_find_files_sorts_and_leaves_out_what_is_hidden(tmp_path: Path) -> None:
+    touch(tmp_path, "b.wav", "a/z.WAV", ".h.wav", ".hidden/x.wav", "c.mp3", "d/e/f.wav")
+    assert found(tmp_path, "wav") == ["a/z.WAV", "b.wav", "d/e/f.wav"]
+
+
+def test_find_files_does_not_take_results_for_inputs(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "out/b.wav", "out/deep/c.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    assert found(tmp_path, "wav", output=tmp_path / "out") == ["a.wav"]
+    assert found(tmp_path, "wav", output=tmp_path / "missing") == ["a.wav", "link/b.wav", "link/deep/c.wav"]
+    assert found(tmp_path / "out", "wav", output=tmp_path / "out") == ["b.wav", "deep/c.wav"]
+
+
+def test_find_files_tells_what_is_there(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp3", "b.OGG", "README")
+    with pytest.raises(InputError, match=r"holds no \.wav \.aif file: it holds \.mp3 \.ogg files without extension$"):
+        found(tmp_path, "wav", "aif")
+    touch(tmp_path, *(f"x.e{i}" for i in range(40)))
+    with pytest.raises(InputError, match=r"\.e12 \.e13 .*and others$"):
+        found(tmp_path, "wav")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_or_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.wav", "closed/b.wav")
+    plain = os.scandir
+
+    def scandir(path: str) -> object:
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match="closed cannot be read: Permission denied"):
+        found(tmp_path, "wav")
+    told: list[str] = []
+    paths = files.find_files(tmp_path, [".wav"], None, lambda path, reason: told.append(reason))
+    assert [path.name for path in paths] == ["a.wav"]
+    assert told == [f"{tmp_path}/closed cannot be read: Permission denied"]
+    with pytest.raises(InputError, match="closed cannot be read"):  # the folder that was asked for itself
+        files.find_files(tmp_path / "closed", [".wav"], None, lambda path, reason: None)
+
+
+def test_write_whole_shows_the_old_or_the_new_file(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    target.write_text("old")
+    with files.write_whole(target) as part:
+        part.write_text("new")
+        assert target.read_text() == "old" and part.parent == tmp_path and part.name.startswith(".")
+    assert target.read_text() == "new"
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), files.write_whole(target) as part:
+            part.write_text("half")
+            raise error
+    with pytest.raises(OutputError, match=r"x cannot be written: Input/output error$"), files.write_whole(target):
+        raise OSError(errno.EIO, "Input/output error")
+    assert target.read_text() == "new" and [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_write_whole_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "x").symlink_to(tmp_path / "mine")
+    with files.write_whole(tmp_path / "x") as part:
+        part.write_text("new")
+    assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "x").is_symlink()
+
+
+def test_parts_of_this_process_can_be_removed_by_those_who_leave(tmp_path: Path) -> None:
+    with pytest.raises(OutputError), files.write_whole(tmp_path / "x") as part:
+        part.write_text("half")
+        files.remove_parts()
+        assert not list(tmp_path.iterdir())
+
+
+def old(path: Path) -> Path:
+    path.touch()
+    os.utime(path, (time.time() - 3600,) * 2)
+    return path
+
+
+def test_the_sweep_takes_what_killed_runs_left_and_nothing_else(tmp_path: Path) -> None:
+    stale = old(tmp_path / ".x.npy.0123abcd.part")
+    kept = [tmp_path / ".x.npy.89abcdef.part"]  # young: it may not be locked yet
+    kept[0].touch()
+    for name in ("x.npy.0123abcd.part", ".film.part", ".x.npy.0123ABCD.part", ".x.npy.0123abcd.part.txt"):
+        kept.append(old(tmp_path / name))
+    (tmp_path / ".d.0123abcd.part").mkdir()
+    os.utime(tmp_path / ".d.0123abcd.part", (0, 0))
+    with files.write_whole(tmp_path / "y") as living:
+        os.utime(living, (0, 0))  # long since, as in an hour of decoding with nothing written
+        files.make_output_folder(tmp_path)
+        assert living.exists() and not stale.exists()
+        assert all(path.exists() for path in kept)
+
+
+def test_the_output_folder_is_made_and_tried(tmp_path: Path) -> None:
+    files.make_output_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    for path, why in (("file", "is a file"), ("file/x", "leads through a file"), ("n" * 300, "cannot be written to")):
+        with pytest.raises(OutputError, match=f"{path} {why}: .*--output"):
+            files.make_output_folder(tmp_path / path)
+
+
+def test_overwriting_an_input_is_refused_through_links_too(tmp_path: Path) -> None:
+    touch(tmp_path, "x", "y")
+    (tmp_path / "hard").hardlink_to(tmp_path / "x")
+    files.refuse_overwriting(tmp_path / "new", [tmp_path / "x"])
+    files.refuse_overwriting(tmp_path / "y", [tmp_path / "x", tmp_path / "missing"])
+    with pytest.raises(OutputError, match="hard is an input of this run"):
+        files.refuse_overwriting(tmp_path / "hard", [tmp_path / "y", tmp_path / "x"])
+
+
+def test_alone_means_alone(tmp_path: Path) -> None:
+    inside, order = threading.Event(), []
+
+    def second() -> None:
+        inside.wait()
+        with files.alone_in(tmp_path):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with files.alone_in(tmp_path):
+        inside.set()
+        time.sleep(0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_no_locks_are_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    stale = old(tmp_path / ".x.npy.0123abcd.part")
+    with files.alone_in(tmp_path), files.write_whole(tmp_path / "x") as part:
+        part.touch()
+        files.make_output_folder(tmp_path)
+    assert (tmp_path / "x").exists() and stale.exists()  # without locks nobody can know that it is not alive

@@ -1,0 +1,144 @@
+"""What is told beside a file is true, whoever writes, dies or races in between."""
+
+import hashlib
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unravel_lib import __version__, sidecar
+from unravel_lib.errors import InputError
+from unravel_lib.sidecar import Sidecar, is_complete, read_sidecar, sidecar_path, write_described, write_sidecar
+
+FACTS = Sidecar(
+    44100.0, 2048, 8, 3, "voice.ts", "a" * 64, "in\udcff.wav", "b" * 64, 7, {"subtype": "FLOAT", "x": (1, 2)}
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"content")
+    write_sidecar(path, FACTS)
+    return path
+
+
+def edit(path: Path, **changes: object) -> None:
+    facts = json.loads(sidecar_path(path).read_text())
+    sidecar_path(path).write_text(json.dumps({**facts, **changes}))
+
+
+def test_what_is_written_is_read(file: Path) -> None:
+    assert read_sidecar(file) == replace(FACTS, options={"subtype": "FLOAT", "x": [1, 2]})
+    facts = json.loads(sidecar_path(file).read_text(encoding="ascii"))
+    assert (facts["file"], facts["file_bytes"]) == ("x.npy", 7)
+    assert facts["file_sha256"] == hashlib.sha256(b"content").hexdigest()
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"not json", b'"unravel-sidecar"', b"\xff\xfe", b"[" * 99999])
+def test_other_json_is_no_sidecar(file: Path, data: bytes) -> None:
+    sidecar_path(file).write_bytes(data)
+    assert read_sidecar(file) is None
+
+
+def test_a_huge_or_strange_json_is_not_read(file: Path) -> None:
+    facts = sidecar_path(file).read_bytes()
+    sidecar_path(file).write_bytes(facts[:-2] + b" " * sidecar.MAX_BYTES + b"}")
+    assert read_sidecar(file) is None
+    sidecar_path(file).unlink()
+    sidecar_path(file).mkdir()
+    assert read_sidecar(file) is None
+
+
+BAD = [
+    ("sample_rate", 0), ("sample_rate", "44100"), ("sample_rate", 10**400), ("sample_rate", float("nan")),
+    ("sample_rate", float("inf")), ("sample_rate", True), ("compression", 0), ("compression", 2048.0),
+    ("compression", True), ("compression", 2**53), ("dims", -1), ("frames", "3"), ("seed", -1), ("seed", 1.5),
+    ("model", 3), ("source", ["x"]), ("options", []), ("format_version", 2), ("format_version", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_sidecar_that_says_nonsense_is_refused(file: Path, name: str, value: object) -> None:
+    edit(file, **{name: value})
+    with pytest.raises(InputError, match=r"x\.json (says|has)"):
+        read_sidecar(file)
+    assert not is_complete(file, FACTS)
+
+
+def test_nothing_said_is_nothing_known(file: Path) -> None:
+    edit(file, **dict.fromkeys(Sidecar.__dataclass_fields__))
+    assert read_sidecar(file) == Sidecar()
+
+
+def test_complete_is_what_the_same_run_would_make(file: Path) -> None:
+    assert is_complete(file, FACTS)
+    assert is_complete(file, replace(FACTS, source="elsewhere/in.wav", frames=None))
+    for name, value in (
+        ("model_sha256", "c" * 64), ("source_sha256", "c" * 64), ("seed", 8), ("options", {"subtype": "PCM_16"}),
+        ("sample_rate", 48000.0), ("compression", 1024), ("dims", 4),
+    ):  # fmt: skip
+        assert not is_complete(file, replace(FACTS, **{name: value}))
+
+
+def test_only_the_very_bytes_are_complete(file: Path) -> None:
+    file.write_bytes(b"cOntent")
+    assert not is_complete(file, FACTS)
+    file.write_bytes(b"content")
+    assert is_complete(file, FACTS)
+    edit(file, unravel_version=__version__ + ".1")
+    assert not is_complete(file, FACTS)
+    file.unlink()
+    assert not is_complete(file, FACTS)
+
+
+def test_file_and_sidecar_appear_together(file: Path) -> None:
+    with write_described(file, replace(FACTS, seed=8)) as part:
+        part.write_bytes(b"new")
+        assert is_complete(file, FACTS)
+    assert is_complete(file, replace(FACTS, seed=8))
+    with pytest.raises(ZeroDivisionError), write_described(file, FACTS) as part:
+        part.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert is_complete(file, replace(FACTS, seed=8))
+    assert sorted(path.name for path in file.parent.iterdir()) == ["x.json", "x.npy"]
+
+
+def test_dying_between_the_two_leaves_no_lie(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 before each step of the exchange: the sidecar tells of this file, or there is none."""
+    replaces, plain = 0, Path.replace
+
+    def dies(self: Path, target: Path) -> Path:
+        nonlocal replaces
+        replaces += 1
+        if replaces == dying:
+            raise SystemExit
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "replace", dies)
+    for dying in (1, 2):
+        replaces = 0
+        with pytest.raises(SystemExit), write_described(file, replace(FACTS, seed=dying)) as part:
+            part.write_bytes(b"content of %d" % dying)
+        assert not sidecar_path(file).exists()
+        assert file.read_bytes() == (b"content", b"content of 2")[dying - 1]
+
+
+def test_two_runs_at_once_never_mix(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+
+    def write(seed: int) -> None:
+        for index in range(60):
+            with write_described(path, Sidecar(seed=seed)) as part:
+                part.write_bytes(b"%d " % seed * (index + 1))
+
+    threads = [threading.Thread(target=write, args=(seed,)) for seed in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+        with sidecar.alone_in(tmp_path):
+            seed = int(path.read_bytes()[:1])
+            assert is_complete(path, Sidecar(seed=seed))
