@@ -15,8 +15,9 @@ import soundfile
 import torch
 
 from unravel_lib import pocket
+from unravel_lib import pocket_codec as codec
 
-C = pocket.COMPRESSION
+C = codec.COMPRESSION
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,9 @@ def model() -> Any:
 
 
 @pytest.fixture(scope="module")
-def plain() -> pocket.Pocket:
+def plain() -> codec.Pocket:
     """The same model, not scripted, so that its random numbers can be replaced."""
-    module = pocket.Pocket()
+    module = codec.Pocket()
     module.load_state_dict(torch.jit.load(pocket.POCKET).state_dict())
     return module.eval()
 
@@ -60,7 +61,7 @@ def test_every_length_gives_its_frames(model: Any, samples: int) -> None:
 
 
 def log_energies(model: Any, sound: torch.Tensor) -> np.ndarray:
-    return np.asarray(model.features(sound)[0, : pocket.BANDS])
+    return np.asarray(model.features(sound)[0, : codec.BANDS])
 
 
 @pytest.mark.parametrize("name", pocket.KEPT_OUT)
@@ -79,10 +80,10 @@ def test_it_keeps_the_band_energies_of_a_recording_it_was_not_fitted_on(model: A
 def test_a_tone_keeps_its_pitch_class(model: Any) -> None:
     """Two sines a fifth apart stay apart: the strongest partial of each is the one at the sine's pitch class."""
     for hertz in (440.0, 659.3, 932.3):
-        time = torch.arange(40 * C) / pocket.SAMPLE_RATE
+        time = torch.arange(40 * C) / codec.SAMPLE_RATE
         back = model(0.2 * torch.sin(2 * torch.pi * hertz * time)[None, None])[0, 0].numpy()
         spectrum = np.abs(np.fft.rfft(back * np.hanning(len(back))))
-        peak = np.argmax(spectrum) * pocket.SAMPLE_RATE / len(back)
+        peak = np.argmax(spectrum) * codec.SAMPLE_RATE / len(back)
         semitones = 12 * np.log2(peak / hertz)
         assert abs(semitones - 12 * round(semitones / 12)) < 1.5, (hertz, peak)
 
@@ -112,7 +113,7 @@ def test_encoding_needs_one_frame_of_context_and_no_more(model: Any) -> None:
 
 
 def test_decoding_in_chunks_equals_the_whole_but_for_its_noise(
-    plain: pocket.Pocket, monkeypatch: pytest.MonkeyPatch
+    plain: codec.Pocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "rand_like", lambda like: torch.full_like(like, 0.3))
     latents = noise(1, 8, 20)
@@ -147,7 +148,7 @@ def test_held_noise_does_not_buzz_at_the_frame_rate(model: Any) -> None:
     """One frame of noise held for 200: above the always tonal bands hardly anything repeats every 2048 samples."""
     held = model.encode(noise(1, 1, 9 * C) * 0.1)[..., 4:5].repeat(1, 1, 200)
     spectrum = np.fft.rfft(model.decode(held)[0, 0].numpy())
-    spectrum[: round(1500 * 200 * C / pocket.SAMPLE_RATE)] = 0.0
+    spectrum[: round(1500 * 200 * C / codec.SAMPLE_RATE)] = 0.0
     sound = np.fft.irfft(spectrum)
     repeated = float((sound[:-C] * sound[C:]).mean() / (sound**2).mean())
     assert repeated < 0.3

@@ -15,7 +15,7 @@ class State:
     def __init__(self, module: Any) -> None:
         self._module = module
         for name, buffer in module.named_buffers():
-            if name.endswith((".pad", ".cache")):  # spherical RAVE, warmed up with silence before its export, remembers NaN
+            if name.endswith((".pad", ".cache")):  # spherical RAVE, exported after a silence, remembers NaN
                 buffer.nan_to_num_(nan=0.0)
         self._saved = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
         self._marks = self._current_marks()

@@ -20,7 +20,8 @@ ZOO = Path(os.environ.get("UNRAVEL_ZOO", Path(__file__).resolve().parents[2] / "
 CHUNK = 12  # frames: small, so that many chunks are quick; the model makes it larger where its context asks for more
 MANY = 100  # frames: several windows of the deepest model here
 TOLERANCE = 1e-5  # of the peak
-EXPORTS: list[dict[str, Any]] = json.loads((ZOO / "zoo.json").read_text())["exports"] if ZOO.is_dir() else []
+INDEX = ZOO / "zoo.json"
+EXPORTS: list[dict[str, Any]] = json.loads(INDEX.read_text())["exports"] if INDEX.is_file() else []
 
 pytestmark = pytest.mark.rave
 Rows = dict[str, dict[str, str]]
@@ -58,9 +59,9 @@ def rows() -> Iterator[Rows]:
     yield found
     columns = ("facts", "context", "chunked-whole encode", "decode", "repeat", "speed encode", "decode x")
     widths = [max(len(c), *(len(r.get(c, "")) for r in found.values())) for c in columns] if found else []
-    print("\n\n" + "  ".join(["export".ljust(32), *(c.ljust(w) for c, w in zip(columns, widths, strict=False))]))
+    print("\n\n" + "  ".join(["export".ljust(36), *(c.ljust(w) for c, w in zip(columns, widths, strict=False))]))
     for name, row in found.items():
-        print("  ".join([name.ljust(32), *(row.get(c, "-").ljust(w) for c, w in zip(columns, widths, strict=False))]))
+        print("  ".join([name.ljust(36), *(row.get(c, "-").ljust(w) for c, w in zip(columns, widths, strict=False))]))
 
 
 def load(entry: dict[str, Any]) -> models.Model:
@@ -121,7 +122,7 @@ def difference(result: np.ndarray, expected: np.ndarray) -> float:
 
 def test_the_zoo_is_there() -> None:
     """A zoo that was not built must not look like a zoo that passed."""
-    assert len(EXPORTS) >= 40, f"{ZOO / 'zoo.json'} lists {len(EXPORTS)} exports: run make test-rave, which builds them"
+    assert len(EXPORTS) >= 40, f"{INDEX} lists {len(EXPORTS)} exports: run make test-rave, which builds them"
     for entry in EXPORTS:
         assert (ZOO / entry["file"]).stat().st_size == entry["bytes"]
 
