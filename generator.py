@@ -13,7 +13,7 @@ OUTPUT = "./_generator-output"
 NUM_LATENTS = 10
 
 
-def parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
     """All flags, in the order in which a musician meets them."""
     p = cli.Parser(
         "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
@@ -94,7 +94,7 @@ def _add_results(p: cli.Parser) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the script with these arguments; returns its exit code."""
-    args = parser().parse(argv)
+    args = build_parser().parse(argv)
     if args.embeddings and (args.hold or args.wav_subtype):
         raise UsageError("--embeddings writes .npy: leave out --hold and --wav_subtype, which shape latent audio")
     if args.input and args.statistics:

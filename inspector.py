@@ -26,7 +26,7 @@ or from a pipe, one per line; exit or Ctrl-D leaves."""
 log = logging.getLogger("unravel_lib")
 
 
-def _parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
     parser = cli.Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
     group.add_argument(
@@ -58,7 +58,7 @@ def _parser() -> cli.Parser:
 
 def main(argv: list[str]) -> int:
     """Inspect what the flags name; returns the exit code."""
-    parser = _parser()
+    parser = build_parser()
     args = parser.parse(argv)
     if args.json and (args.config or args.dict or args.attr):
         parser.error("--json goes without --config, --dict and --attr: stdout is one document")

@@ -109,7 +109,7 @@ def named_rows(readme: Path, heading: str) -> dict[str, list[str]]:
 def parser_actions(script: str) -> dict[str, Action]:
     """The flags of a script by name, but for those that all scripts have."""
     module: Any = importlib.import_module(script)
-    build = next(f for name in ("build_parser", "parser", "_parser") if callable(f := getattr(module, name, None)))
+    build = module.build_parser
     return {flag: action for action in build()._actions for flag in action.option_strings if flag not in GENERAL}
 
 
