@@ -53,8 +53,8 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> Path:
 def write_described(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
     """As `write_whole`, but the file and its sidecar take their places together.
 
-    At no moment does an old sidecar lie beside a new file: the old one goes first. Of two runs that write the same
-    file at the same time, one wins both. Without a sidecar this is `write_whole`.
+    At no moment does an old sidecar lie beside a new file: one that says something else goes first. Of two runs
+    that write the same file at the same time, one wins both. Without a sidecar this is `write_whole`.
     """
     if sidecar is None:
         with write_whole(path) as part:
@@ -66,9 +66,18 @@ def write_described(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
         write_whole(path) as part,
     ):
         yield part
-        note.write_text(_as_json(sidecar, path.name, part), encoding="utf-8")
+        text = _as_json(sidecar, path.name, part)
+        note.write_text(text, encoding="utf-8")
         until_both_are_there.enter_context(alone_in(path.parent))
-        sidecar_path(path).unlink(missing_ok=True)
+        if not _says(sidecar_path(path), text):
+            sidecar_path(path).unlink(missing_ok=True)
+
+
+def _says(target: Path, text: str) -> bool:
+    try:
+        return target.stat().st_size == len(text) and target.read_bytes() == text.encode()
+    except FileNotFoundError:
+        return False
 
 
 def _as_json(sidecar: Sidecar, name: str, content: Path) -> str:

@@ -1,0 +1,259 @@
+"""make stress: kill runs at random moments, and work through thousands of files, and see that nothing is lost.
+
+Each run is a fork of this process, which has imported PyTorch but never used it: so a run takes a fraction of a second
+and the kills fall into the work, not into the imports.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import math
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402  imported once for all runs
+
+import decoder  # noqa: E402
+import encoder  # noqa: E402
+import generator  # noqa: E402
+from unravel_lib import audio, cli, export, latents, model, performance, plots, stats  # noqa: E402, F401
+
+MAIN = {"encoder": encoder.main, "decoder": decoder.main, "generator": generator.main}
+FILES = 12
+SUFFIX = {"encoder": ".npy", "decoder": ".wav", "generator": ".npy"}
+
+
+def forked(work: Callable[[], object], errors: Path) -> int:
+    """Run `work` in a process of its own, its stdout nowhere and its stderr in a file; returns the process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 99
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
+        torch.set_num_threads(1)
+        work()
+        code = 0
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 99
+    finally:
+        os._exit(code)
+
+
+def run(script: str, flags: list[str], errors: Path, die_after: float | None = None, by: int = signal.SIGKILL) -> int:
+    """Run a script, kill it after some seconds; returns the exit code, or minus the signal."""
+
+    def work() -> None:
+        cli.run(MAIN[script], flags)
+
+    child = forked(work, errors)
+    if die_after is not None:
+        time.sleep(die_after)
+        os.kill(child, by)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Names and SHA-256 of everything in a folder but the leftovers of killed runs."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(".part")
+    }
+
+
+def assert_whole(folder: Path, final: dict[str, str]) -> None:
+    """Whatever bears a final name is, byte for byte, what an undisturbed run makes."""
+    for name, digest in snapshot(folder).items():
+        assert final.get(name) == digest, f"{folder / name} is not what an undisturbed run makes"
+    for note in folder.rglob("encoded*.json"):
+        assert json.loads(note.read_bytes())["file_sha256"] == final[str(note.with_suffix(".npy").relative_to(folder))]
+
+
+def jobs(place: Path) -> dict[str, list[str]]:
+    """What each script has to do; writes its inputs."""
+    rng = np.random.default_rng(0)
+    for index in range(FILES):
+        t = np.arange(30_000 * (index + 1)) / 44100
+        (place / "sounds").mkdir(exist_ok=True)
+        soundfile.write(place / "sounds" / f"{index}.wav", 0.3 * np.sin(2 * np.pi * 110 * (index + 1) * t), 44100)
+        (place / "latents").mkdir(exist_ok=True)
+        latents.save_latents(place / "latents" / f"{index}.npy", rng.standard_normal((8, 20 * (index + 1))))
+    music = ["--pattern", "fibo", "--num_files", "8", "--num_loops", "30", "--embeddings", "--no_plots"]
+    return {
+        "encoder": ["--input", str(place / "sounds"), "--skip_existing"],
+        "decoder": ["--input", str(place / "latents"), "--skip_existing"],
+        "generator": ["--input", str(place / "latents"), "--run", "r", "--overwrite", *music],
+    }
+
+
+def kill_at_random_moments(place: Path, kills: int, rng: random.Random) -> None:
+    """Kill, resume, kill, ...; a third of the kills are Ctrl-C and SIGTERM, which must also leave no part file."""
+    errors, moments = place / "errors", Counter[str]()
+    for script, flags in jobs(place).items():
+        began = time.monotonic()
+        assert run(script, [*flags, "--output", str(place / "final" / script)], errors) == 0, errors.read_text()
+        seconds = time.monotonic() - began
+        final = snapshot(place / "final" / script)
+        out = place / "out" / script
+        for index in range(-(-kills // len(MAIN))):
+            by = rng.choice(
+                (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+            )
+            code = run(script, [*flags, "--output", str(out)], errors, rng.uniform(0, seconds), by)
+            assert code in (0, -by, 128 + by), f"{script}: exit code {code}: {errors.read_text()}"
+            assert "Traceback" not in errors.read_text(), errors.read_text()
+            done = len(snapshot(out))
+            moments[f"{script}: {'nothing' if not done else 'all' if done == len(final) else 'a part'} done"] += 1
+            assert_whole(out, final)
+            if done == len(final) or index % 8 == 7:
+                assert run(script, [*flags, "--output", str(out)], errors) == 0, errors.read_text()
+                assert snapshot(out) == final
+                shutil.rmtree(out)
+        say(f"{script}: killed {index + 1} times within {seconds:.1f} s of work, resumed to the same bytes")
+    for moment, times in sorted(moments.items()):
+        say(f"  {moment}: {times} times")
+
+
+def kill_one_of_two(place: Path, times: int, rng: random.Random) -> None:
+    """Two runs on the same folder, one is killed: the other does not notice."""
+    flags = ["--input", str(place / "sounds"), "--output", str(place / "two")]
+    final = snapshot(place / "final" / "encoder")
+    for _ in range(times):
+        first, second = (
+            forked(lambda: cli.run(encoder.main, flags), place / f"errors {name}") for name in ("first", "second")
+        )
+        time.sleep(rng.uniform(0, 1.0))
+        os.kill(first, signal.SIGKILL)
+        os.waitpid(first, 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]) == 0
+        assert snapshot(place / "two") == final, snapshot(place / "two").keys() ^ final.keys()
+    say(f"two runs at once, one of them killed, {times} times: the other made everything")
+
+
+@contextlib.contextmanager
+def measured() -> Iterator[list[tuple[int, int, float]]]:
+    """Open files, threads and MiB after every 500th file that the encoder or decoder was asked for."""
+    found: list[tuple[int, int, float]] = []
+    count = 0
+    plain = cli.Batch.wrote
+
+    def wrote(self: cli.Batch, path: Path) -> None:
+        nonlocal count
+        count += 1
+        if count % 500 == 0:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            found.append((len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")), pages / 256))  # noqa: PTH208
+        plain(self, path)
+
+    cli.Batch.wrote = wrote  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        cli.Batch.wrote = plain  # type: ignore[method-assign]
+
+
+def many_small_files(place: Path, count: int) -> None:
+    """One process, thousands of files: nothing grows."""
+
+    def work() -> None:
+        for script, make in (("encoder", _small_sound), ("decoder", _small_latents)):
+            folder = place / f"many {script}"
+            folder.mkdir()
+            for index in range(count):
+                make(folder, index)
+            with measured() as found, contextlib.suppress(SystemExit):
+                cli.run(MAIN[script], ["--input", str(folder), "--output", str(place / "many out" / script)])
+            first, last = found[0], found[-1]
+            print(f"{script}, {count} files: open files, threads, MiB: {first} -> {last}", file=sys.stderr)
+            assert last[0] <= first[0] and last[1] <= first[1] and last[2] - first[2] < 30, found
+            assert len(list((place / "many out" / script).glob(f"*{SUFFIX[script]}"))) == count
+            assert not (place / "many out" / script / "failures.csv").exists()
+
+    child = forked(work, place / "errors")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for line in (place / "errors").read_text().splitlines():
+        if "open files" in line or code:
+            say(line)
+    assert code == 0
+
+
+def _small_sound(folder: Path, index: int) -> None:
+    soundfile.write(folder / f"{index:05}.wav", np.full(300, index / 1e5), 44100)
+
+
+def _small_latents(folder: Path, index: int) -> None:
+    latents.save_latents(folder / f"{index:05}.npy", np.full((8, 1), index / 1e4))
+
+
+def a_file_of_5_gb(place: Path) -> None:
+    """64 channels at 384 kHz, an RF64 full of zeros: encoded in the memory of a small file."""
+    path = place / "5gb.wav"
+    with soundfile.SoundFile(path, "w", 384_000, 64, "FLOAT", format="RF64") as file:
+        file.write(np.zeros((10, 64), np.float32))
+    size, frames = 5 << 30, (5 << 30) // 256
+    data = bytearray(path.read_bytes())
+    start = data.index(b"data") + 8
+    at = data.index(b"ds64") + 8
+    data[at : at + 24] = b"".join(n.to_bytes(8, "little") for n in (size + start - 8, size, frames))
+    path.write_bytes(data)
+    os.truncate(path, start + size)  # sparse: it takes no room
+
+    def work() -> None:
+        with contextlib.suppress(SystemExit):
+            cli.run(encoder.main, ["--input", str(path), "--output", str(place / "5gb")])
+        made = latents.load_latents(next((place / "5gb").glob("*.npy")))
+        assert made.shape[1] == math.ceil(math.ceil(frames * 44100 / 384_000) / 2048), made.shape
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"5 GB: {made.shape[1]} frames, peak of memory {peak:.0f} MiB", file=sys.stderr)
+        assert peak < 2048
+
+    child = forked(work, place / "errors")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    say((place / "errors").read_text().strip().splitlines()[-1])
+    assert code == 0
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> None:
+    """Run everything; an assertion ends it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--kills", type=int, default=240)
+    parser.add_argument("--files", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    args = parser.parse_args()
+    say(f"--seed {args.seed}")
+    rng = random.Random(args.seed)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        kill_at_random_moments(place, args.kills, rng)
+        kill_one_of_two(place, 20, rng)
+        a_file_of_5_gb(place)
+        if args.files:
+            many_small_files(place, args.files)
+    say("nothing lost")
+
+
+if __name__ == "__main__":
+    main()
