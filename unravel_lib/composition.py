@@ -14,7 +14,7 @@ from unravel_lib.arrangement import Material, Pattern
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files import NAME_BYTES, refuse_overwriting, sha256_of, shown
 from unravel_lib.pieces import Array, count_frames
-from unravel_lib.sidecar import Sidecar, write_sidecar
+from unravel_lib.sidecar import Sidecar
 from unravel_lib.summary import Statistics
 
 
@@ -115,20 +115,23 @@ class Composition:
         width = 4 if self.embeddings else export.VALUE_BYTES[self.subtype]
         return n_frames * held * width * self.statistics.dims + (export.HEADER_BYTES if header else 0)
 
-    def write(self, path: Path, material: Material, n_frames: int, watch: export.Watcher | None = None) -> None:
-        """Write a file from its material, `n_frames` frames long as counted before; `watch` sees all its frames."""
+    def write(
+        self, path: Path, material: Material, n_frames: int, sidecar: Sidecar, watch: export.Watcher | None = None
+    ) -> None:
+        """Write a file and its sidecar; `n_frames` are those counted before, `watch` sees all frames."""
         pieces, dims = self.pieces(material), self.statistics.dims
         if self.embeddings:
-            export.write_embeddings(path, pieces, dims, n_frames, watch)
+            export.write_embeddings(path, pieces, dims, n_frames, watch, sidecar)
         elif self.hold:
             rate = max(1, int(self.sample_rate))
-            export.write_latent_audio(path, pieces, dims, n_frames, rate, self.subtype, self.compression, watch)
+            hold = self.compression
+            export.write_latent_audio(path, pieces, dims, n_frames, rate, self.subtype, hold, watch, sidecar)
         else:
             rate = export.frame_rate(self.sample_rate, self.compression)
-            export.write_latent_audio(path, pieces, dims, n_frames, rate, self.subtype, 1, watch)
+            export.write_latent_audio(path, pieces, dims, n_frames, rate, self.subtype, 1, watch, sidecar)
 
-    def describe(self, path: Path, index: int, n_frames: int, source: Path) -> None:
-        """Write the sidecar of the finished output number `index`; `source` is the statistics file of the run."""
+    def description(self, index: int, n_frames: int, source: Path) -> Sidecar:
+        """The sidecar of the output number `index`; `source` is the statistics file of the run."""
         own = self.pattern.source
         options = {
             "script": "generator",
@@ -144,7 +147,7 @@ class Composition:
         }
         if not self.embeddings:
             options |= {"hold": self.hold, "wav_subtype": self.subtype}
-        write_sidecar(path, replace(self.facts, frames=n_frames, seed=self.seed, options=options))
+        return replace(self.facts, frames=n_frames, seed=self.seed, options=options)
 
 
 def check_run(output: Path, name: str, overwrite: bool) -> Path:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError, UsageError
-from unravel_lib.files import shown, write_whole
+from unravel_lib.files import shown
 from unravel_lib.latents import MAX_DIMS, RealArray, refuse_not_finite
 from unravel_lib.pieces import BLOCK_VALUES, Array, packed
-from unravel_lib.sidecar import Sidecar, read_sidecar
+from unravel_lib.sidecar import Sidecar, read_sidecar, write_described
 
 Subtype = Literal["DOUBLE", "FLOAT"]
 Watcher = Callable[[Array], None]
@@ -67,6 +67,7 @@ def write_latent_audio(
     subtype: Subtype = "DOUBLE",
     hold: int = 1,
     watch: Watcher | None = None,
+    sidecar: Sidecar | None = None,
 ) -> None:
     """Write pieces as latent audio, whole or not at all; values are neither clipped nor scaled.
 
@@ -86,6 +87,8 @@ def write_latent_audio(
         Samples for which each frame is held.
     watch : function of float64 [n, dims], optional
         Sees every block of frames that is written.
+    sidecar : Sidecar, optional
+        Written with the file.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def write_latent_audio(
     """
     if wav_bytes(n_frames * hold, dims, subtype) - 8 > RIFF_BYTES:
         raise UsageError(f"{shown(path)} would be larger than 4 GiB, where WAV ends")
-    with write_whole(path) as part, open(part, "wb") as file:
+    with write_described(path, sidecar) as part, open(part, "wb") as file:
         file.write(wav_header(n_frames * hold, dims, rate, subtype))
         for _, block in _watched(pieces, dims, n_frames, watch):
             for held in _held(_narrowed(block, "<f8" if subtype == "DOUBLE" else "<f4"), hold):
@@ -104,14 +107,19 @@ def write_latent_audio(
 
 
 def write_embeddings(
-    path: Path, pieces: Iterable[Array], dims: int, n_frames: int, watch: Watcher | None = None
+    path: Path,
+    pieces: Iterable[Array],
+    dims: int,
+    n_frames: int,
+    watch: Watcher | None = None,
+    sidecar: Sidecar | None = None,
 ) -> None:
     """Write pieces as a latents file that decoder.py takes: `.npy`, float32, shape (1, dims, frames).
 
     The rows of the file are written block by block, by position: neither the array nor a map of it is in memory, and
     a full disk is an error like any other. Parameters and errors as in `write_latent_audio`.
     """
-    with write_whole(path) as part, open(part, "wb") as file:
+    with write_described(path, sidecar) as part, open(part, "wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (1, dims, n_frames)}
         np.lib.format.write_array_header_1_0(file, header)
         origin = file.tell()

@@ -176,8 +176,7 @@ def _make(plan: Composition, index: int, path: Path, source: Path, room: int, ba
             if bar is not None:
                 bar.update(len(block))
 
-        plan.write(path, material, n_frames, watch)
-    plan.describe(path, index, n_frames, source)
+        plan.write(path, material, n_frames, plan.description(index, n_frames, source), watch)
     batch.wrote(path)
     if sampler is not None:
         target = path.with_suffix(".png")
