@@ -35,21 +35,16 @@ def delay_of(
     stated = _stated_delay(module, contract.compression)
     if stated is not None:
         return stated
-    compression = contract.compression
-    return Delay(
-        _measured(encode, reset, contract.in_channels, compression, 1, compression),
-        _measured(decode, reset, contract.dims, 1, compression, compression),
-    )
+    there, _ = reach.encoder_response(encode, reset, contract, RESPONSE_FRAMES)
+    back, _ = reach.decoder_response(decode, encode, reset, contract, RESPONSE_FRAMES)
+    return Delay(_centre(there, contract.compression), _centre(back, contract.compression))
 
 
-def _measured(
-    call: reach.Call, reset: Callable[[], None], channels: int, step_in: int, step_out: int, compression: int
-) -> int:
-    """Centre of energy of the answer after the middle of the changed frame, in samples, at least 0."""
-    energy, _ = reach.response(call, reset, channels, step_in, step_out, RESPONSE_FRAMES)
+def _centre(energy: reach.Energy, compression: int) -> int:
+    """Centre of energy after the changed frame, which is in the middle; in samples, at least 0."""
     if not energy.any():
         return 0
-    centre = float(np.average(np.arange(RESPONSE_FRAMES), weights=energy)) - RESPONSE_FRAMES // 2
+    centre = float(np.average(np.arange(len(energy)), weights=energy)) - len(energy) // 2
     return max(0, round(centre * compression))
 
 

@@ -166,7 +166,7 @@ class Model:
     @cached_property
     def decode_context(self) -> reach.Context | None:
         """Frames before and after a frame that its sound depends on; None where no limit was found."""
-        return reach.decoder(self._seeded("decode"), self._state.restore, self.contract)
+        return reach.decoder(self._seeded("decode"), self._seeded("encode"), self._state.restore, self.contract)
 
     @cached_property
     def delay(self) -> Delay:

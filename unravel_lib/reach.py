@@ -13,6 +13,7 @@ import numpy.typing as npt
 from unravel_lib.contract import Contract
 
 Block = npt.NDArray[np.float32]
+Energy = npt.NDArray[np.float64]
 Call = Callable[[Block], Block]
 
 FRAMES = (40, 160, 640)  # lengths tried, until what one frame reaches fits inside
@@ -29,23 +30,26 @@ class Context:
     right: int
 
 
+UNHEARD = Context(32, 32)  # for models that give no answer to anything: more than any known export needs
+
+
 def encoder(encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
     """Context of the encoder; None if one frame of sound reaches everywhere (global normalisation, attention)."""
-    return _context(encode, reset, contract.in_channels, contract.compression, 1)
+    return _context(lambda frames: encoder_response(encode, reset, contract, frames))
 
 
-def decoder(decode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
+def decoder(decode: Call, encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
     """Context of the decoder; None if one frame of latents reaches everywhere."""
-    return _context(decode, reset, contract.dims, 1, contract.compression)
+    return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames))
 
 
-def _context(call: Call, reset: Callable[[], None], channels: int, step_in: int, step_out: int) -> Context | None:
+def _context(respond: Callable[[int], tuple[Energy, bool]]) -> Context | None:
     for frames in FRAMES:
         middle = frames // 2
-        strength, coded = response(call, reset, channels, step_in, step_out, frames)
-        touched = np.flatnonzero(strength)
+        energy, coded = respond(frames)
+        touched = np.flatnonzero(energy)
         if not touched.size:
-            return Context(1, 1)
+            return UNHEARD
         first, last = int(touched[0]), int(touched[-1])
         if first > 1 and last < frames - 2:
             # an output at frame k hears the inputs from k - (last - middle) to k + (middle - first)
@@ -56,17 +60,51 @@ def _context(call: Call, reset: Callable[[], None], channels: int, step_in: int,
     return None
 
 
-def response(
-    call: Call, reset: Callable[[], None], channels: int, step_in: int, step_out: int, frames: int
-) -> tuple[npt.NDArray[np.float64], bool]:
-    """Energy of the difference per frame [frames] after one changed frame in the middle; True for integer codes."""
-    rng = np.random.default_rng(0)
-    shape = (TRIALS, channels, frames * step_in)
-    scale = LEVEL if step_in > 1 else 1.0
-    signal = (scale * rng.standard_normal(shape)).astype(np.float32)
+def encoder_response(encode: Call, reset: Callable[[], None], contract: Contract, frames: int) -> tuple[Energy, bool]:
+    """How the latents answer to one changed frame of sound.
+
+    Returns
+    -------
+    energy of the difference per frame [frames], the changed frame being frames // 2; True for integer codes
+    """
+    signal, other = _noise(contract, frames)
+    middle = slice(frames // 2 * contract.compression, (frames // 2 + 1) * contract.compression)
+    signal_changed = signal.copy()
+    signal_changed[..., middle] = 2 * other[..., middle]
+    return _difference(encode, reset, signal, signal_changed, frames)
+
+
+def decoder_response(
+    decode: Call, encode: Call, reset: Callable[[], None], contract: Contract, frames: int
+) -> tuple[Energy, bool]:
+    """How the sound answers to one changed frame of latents; the latents are those of noise, so codes are codes.
+
+    Returns
+    -------
+    energy of the difference per frame [frames], the changed frame being frames // 2; False
+    """
+    latents = []
+    for sound in _noise(contract, frames):
+        reset()
+        latents.append(encode(sound))
+    signal, other = latents
     changed = signal.copy()
-    frame = slice(frames // 2 * step_in, (frames // 2 + 1) * step_in)
-    changed[..., frame] = scale * 2 * rng.standard_normal(changed[..., frame].shape)
+    middle = frames // 2
+    push = np.random.default_rng(1).standard_normal(signal[..., middle].shape) * max(1.0, float(signal.std()))
+    changed[..., middle] = other[..., middle] + push
+    return _difference(decode, reset, signal, changed, frames)[0], False
+
+
+def _noise(contract: Contract, frames: int) -> tuple[Block, Block]:
+    rng = np.random.default_rng(0)
+    shape = (TRIALS, contract.in_channels, frames * contract.compression)
+    signal, other = ((LEVEL * rng.standard_normal(shape)).astype(np.float32) for _ in range(2))
+    return signal, other
+
+
+def _difference(
+    call: Call, reset: Callable[[], None], signal: Block, changed: Block, frames: int
+) -> tuple[Energy, bool]:
     reset()
     before = call(signal).astype(np.float64)
     reset()
@@ -74,5 +112,5 @@ def response(
     reset()
     difference = np.abs(after - before)
     difference[difference < SILENT * np.abs(before).max(initial=0.0)] = 0.0
-    energy = (difference**2).reshape(*difference.shape[:2], frames, step_out).sum(axis=(0, 1, 3))
-    return energy, bool(step_out == 1 and (before == np.round(before)).all())
+    energy = (difference**2).reshape(*difference.shape[:2], frames, -1).sum(axis=(0, 1, 3))
+    return energy, bool((before == np.round(before)).all())
