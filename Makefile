@@ -67,5 +67,15 @@ bench: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 figures: $(VENV)/has-requirements
 	$(BIN)/python examples/figures.py
 
+# 240 kills at random moments, 5 GB, 5000 small files: about ten minutes.
+stress: $(VENV)/has-dev-requirements
+	$(BIN)/python tests/stress.py
+
+fuzz: $(VENV)/has-dev-requirements
+	$(BIN)/python -W ignore tests/fuzz/with_hypothesis.py
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: atheris; \
+	then $(BIN)/python -W ignore tests/fuzz/with_atheris.py; \
+	else echo "SKIPPED: atheris has no wheel for this Python: ONLY HYPOTHESIS FUZZED"; fi
+
 clean:
 	rm -rf $(VENV) $(RAVE_VENV) $(ZOO) demo-output .bench

@@ -171,6 +171,8 @@ def _open_with_ffmpeg(path: Path, raw: Any, stack: contextlib.ExitStack) -> Audi
         if not container.streams.audio:
             raise InputError(f"{shown(path)} holds no sound: expected at least one audio track")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:  # a codec that FFmpeg does not know
+            raise ValueError(stream.type)
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{shown(path)} is not a sound file that libsndfile or FFmpeg can read") from error

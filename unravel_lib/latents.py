@@ -1,6 +1,7 @@
 """Latents files: `.npy`, float32, C order, shape (1, dims, frames). Found, loaded, validated, saved here."""
 
 import hashlib
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ RealArray = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[A
 BLOCK_VALUES = 1 << 22  # values looked at in one go: 16 MiB of float32
 WANTED = "expected float32 latents as encoder.py writes them"
 PICKLED = "holds pickled Python objects, which are never loaded"
+# What NumPy raises for headers that are none, found by fuzzing.
+HEADER_ERRORS = (
+    ValueError, EOFError, SyntaxError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError,
+    tokenize.TokenError,
+)  # fmt: skip
 MAX_DIMS = 4096  # no known model has more; more means that the axes are swapped or the file is something else
 
 
@@ -79,7 +85,7 @@ def _open(path: Path) -> Any:
         return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise InputError(f"{shown(path)} cannot be read: {error.strerror or 'not a .npy file'}") from error
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+    except HEADER_ERRORS as error:
         why = PICKLED if "Python objects" in str(error) else "is damaged or not a .npy file"
         raise InputError(f"{shown(path)} {why}: {WANTED}") from error
 

@@ -1,0 +1,203 @@
+"""What is fuzzed: each target takes bytes and must come back, or raise an UnravelError, in time and in little memory.
+
+A target is a function `bytes -> None`. Any other exception, more than 5 s or more than 2 GB is a find.
+"""
+
+import atexit
+import contextlib
+import io
+import os
+import shutil
+import struct
+import sys
+import tempfile
+import wave
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT)]
+
+import decoder  # noqa: E402
+import encoder  # noqa: E402
+import generator  # noqa: E402
+import inspector  # noqa: E402
+from unravel_lib import archive, audio, export, files, latents, sidecar  # noqa: E402
+from unravel_lib.errors import UnravelError  # noqa: E402
+
+MEMORY = Path("/dev/shm")
+PLACE = Path(tempfile.mkdtemp(prefix="fuzz", dir=MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None))
+atexit.register(shutil.rmtree, PLACE, ignore_errors=True)
+MOST_BLOCKS = 50  # a small file must not become hours of sound
+
+
+def _file(name: str, data: bytes) -> Path:
+    path = PLACE / name
+    path.write_bytes(data)
+    return path
+
+
+def read_npy(data: bytes) -> None:
+    """The latents reader; what it lets in must be what it says."""
+    path = _file("x.npy", data)
+    with contextlib.suppress(UnravelError):
+        array = latents.load_latents(path)
+        assert array.ndim == 2 and array.size and np.isfinite(np.asarray(array, np.float32)).all()
+        latents.content_key(array)
+
+
+def read_sidecar(data: bytes) -> None:
+    """The sidecar reader; what it lets in can be written again and be shown."""
+    path = PLACE / "side.npy"
+    _file("side.json", data)
+    path.touch()
+    with contextlib.suppress(UnravelError):
+        facts = sidecar.read_sidecar(path)
+        if facts is not None:
+            files.shown(facts.model or "")
+            assert sidecar._as_json(facts, "x", path)
+    assert not sidecar.is_complete(path, sidecar.Sidecar(seed=1, source_sha256="0" * 64))
+
+
+def read_audio(data: bytes) -> None:
+    """The sound reader, libsndfile and FFmpeg; what it lets in is finite."""
+    path = _file("x.wav", data)
+    with contextlib.suppress(UnravelError), audio.open_audio(path) as sound:
+        blocks = audio.resampled(audio.to_channels(sound.blocks(), 1), sound.sample_rate, 44100)
+        for index, block in enumerate(blocks):
+            assert block.dtype == np.float32 and block.shape[0] == 1 and np.isfinite(block).all()
+            if index == MOST_BLOCKS:
+                break
+
+
+def read_latent_audio(data: bytes) -> None:
+    """The reader of latent audio."""
+    path = _file("latent.wav", data)
+    export.is_latent_audio(path)
+    with contextlib.suppress(UnravelError):
+        array = export.load_latent_audio(path, 64)
+        assert array.ndim == 2 and array.size and np.isfinite(array).all()
+
+
+def screen_model(data: bytes) -> None:
+    """The look into a model file before it is loaded."""
+    path = _file("x.ts", data)
+    with contextlib.suppress(UnravelError):
+        archive.check(path)
+        archive.code_members(path)
+        archive.format_version(path)
+
+
+def parse_arguments(data: bytes) -> None:
+    """The argument parsers of all scripts: they come back, or leave with 0 or 2 and one line."""
+    which, *words = data.split(b"\0")
+    argv = [os.fsdecode(word) for word in words[:12]]
+    make = (encoder.build_parser, decoder.build_parser, generator.build_parser, inspector.build_parser)
+    parser: Callable[..., object] = make[sum(which) % len(make)]
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            parser().parse(argv)  # type: ignore[attr-defined]
+        except SystemExit as left:
+            assert left.code in (0, 2)
+            lines = err.getvalue().splitlines()
+            assert len(lines) == (left.code == 2) and all(line.isprintable() for line in lines), lines
+
+
+def parse_pattern_arguments(data: bytes) -> None:
+    """Names, patterns and their options in generator.py."""
+    from unravel_lib import patterns, tempo
+
+    words = [os.fsdecode(word) for word in data.split(b"\0")]
+    with contextlib.suppress(UnravelError):
+        names = [name for name, _ in patterns.listing()]
+        pattern = patterns.find(names[len(words[0]) % len(names)].split()[0])
+        pattern.read_options(words[1:8])
+    with contextlib.suppress(UnravelError, ValueError):
+        tempo.frames_for_bpm(float(words[0]), 44100.0, 2048)
+
+
+def _zip(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in members.items():
+            file.writestr("m/" + name.replace("_", "."), data)
+    return buffer.getvalue()
+
+
+def _npy(array: object) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(array), allow_pickle=True)
+    return buffer.getvalue()
+
+
+def _sound(format_: str, subtype: str, channels: int = 1) -> bytes:
+    buffer = io.BytesIO()
+    tone = 0.3 * np.sin(np.arange(600 * channels) / 9).reshape(-1, channels)
+    soundfile.write(buffer, tone, 44100, format=format_, subtype=subtype)
+    return buffer.getvalue()
+
+
+def _wave() -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(400))
+    return buffer.getvalue()
+
+
+def _adts() -> bytes:
+    """Something that FFmpeg takes for AAC."""
+    return b"\xff\xf1\x50\x80\x02\x1f\xfc" * 40
+
+
+def _sidecar() -> bytes:
+    path = PLACE / "seed.npy"
+    path.write_bytes(b"x")
+    facts = sidecar.Sidecar(44100.0, 2048, 8, 3, "a.ts", "0" * 64, "x.wav", "0" * 64, 1, {"a": [1, 2.5, None]})
+    return sidecar._as_json(facts, "x.npy", path).encode()
+
+
+Z = np.ones((1, 4, 5), np.float32)
+TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
+    "npy": (
+        read_npy,
+        [_npy(Z), _npy(Z[0].astype(">f8")), _npy(np.asfortranarray(Z[0])), _npy([{}]), _npy(Z.astype("f2")), _npy("a")],
+    ),
+    "sidecar": (read_sidecar, [_sidecar(), b"{}", b"[]", b'{"format": "unravel-sidecar", "format_version": 1}']),
+    "audio": (
+        read_audio,
+        [
+            _sound("WAV", "PCM_16"), _sound("WAV", "IMA_ADPCM"), _sound("AIFF", "PCM_24", 2), _sound("FLAC", "PCM_16"),
+            _sound("OGG", "VORBIS"), _sound("MP3", "MPEG_LAYER_III"), _sound("RF64", "FLOAT"), _sound("CAF", "PCM_16"),
+            _sound("W64", "PCM_16"), _sound("AU", "ULAW"), _wave(), _adts(), b"ID3\x03\0\0\0\0\0\x10" + bytes(40),
+            struct.pack(">I", 24) + b"ftypM4A \0\0\0\0M4A isom" + bytes(64), b"#EXTM3U\nx.wav\n",
+        ],
+    ),
+    "latent audio": (
+        read_latent_audio,
+        [export.wav_header(3, 4, 21, "DOUBLE") + bytes(96), export.wav_header(64, 2, 44100, "FLOAT") + bytes(512)],
+    ),
+    "model": (
+        screen_model,
+        [
+            (ROOT / "unravel_lib" / "pocket.ts").read_bytes()[:3000], _zip(constants_pkl=b"\x80\x02.", version=b"3\n"),
+            _zip(data_pkl=b"\x80\x02}q\0.", code_x_py=b"import torch\ntorch.save(1)\n"), b"PK\x05\x06" + bytes(18),
+            struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 1 << 40) + b"{}", b"version https://git-lfs",
+        ],
+    ),
+    "arguments": (
+        parse_arguments,
+        [
+            b"a\0--input\0x\0--seed\0" + b"1", b"b\0--input=\0--device\0cdua", b"c\0--bpm\0nan\0--pattern_args\0a=b",
+            b"d\0--extensions\0.ts\0--jsn", b"e\0-h", b"f\0--\0-1\0--input", b"c\0--num_latents\0" + b"9" * 99,
+        ],
+    ),
+    "pattern arguments": (
+        parse_pattern_arguments, [b"120\0levels=3\0x=y", b"nan\0=\0a=b=c", b"xxxx\0amount=1e999\0mode=mirror"]
+    ),
+}  # fmt: skip
