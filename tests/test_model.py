@@ -97,6 +97,12 @@ def test_measured_context_covers_the_true_reach(zoo: Path) -> None:
     assert load(zoo, "Global").encode_context is None
 
 
+def test_random_parts_do_not_hide_the_reach(zoo: Path) -> None:
+    """Both calls of the measurement draw the same noise, also the first time that anything is asked of the model."""
+    assert load(zoo, "Variational").encode_context == load(zoo, "Offline").encode_context
+    assert load(zoo, "Variational").decode_context == load(zoo, "Offline").decode_context
+
+
 def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
     x = noise(1, 300 * C)
     result = joined(load(zoo, "Global").encode([x], 0, "key"))

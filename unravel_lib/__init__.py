@@ -11,4 +11,9 @@ the measure, `patterns` arranges them in time (`arrangement` says what a pattern
 downward only.
 """
 
+import os
+
+# PyTorch's threads wait for each other by spinning; beside any other busy program that runs five times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 __version__ = "1.0.0"

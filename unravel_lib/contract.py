@@ -3,13 +3,11 @@
 import logging
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from unravel_lib.errors import ModelError, UsageError
-from unravel_lib.files import shown
 from unravel_lib.state import State
 
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
@@ -20,21 +18,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model promises: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
-
-    `any_length` tells whether encode takes lengths that are no multiple of the compression as they are; others get
-    silence up to the next multiple. `any_batch` tells whether several signals go through one call; exports that make
-    two channels out of one (`rave export --channels 2`) take one at a time.
-    """
+    """What a model promises: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back."""
 
     sample_rate: float
     compression: int
     dims: int
     in_channels: int
     out_channels: int
-    streaming: bool
-    any_length: bool
-    any_batch: bool
 
 
 def methods_of(module: Any) -> list[str]:
@@ -86,7 +76,7 @@ def stated_sample_rate(module: Any) -> float | None:
     return None
 
 
-def read_contract(module: Any, state: State, path: Path, device: torch.device, sample_rate: float | None) -> Contract:
+def read_contract(module: Any, probe: "Probe", sample_rate: float | None) -> Contract:
     """Read the contract off a loaded module; probes with silence only for what its buffers do not say.
 
     Raises
@@ -96,12 +86,11 @@ def read_contract(module: Any, state: State, path: Path, device: torch.device, s
     UsageError
         `sample_rate` contradicts what the model says.
     """
-    where = shown(path.name)
+    where = probe.where
     names = set(methods_of(module)) | set(module._c._method_names())
     for needed in ("encode", "decode"):
         if needed not in names:
             raise ModelError(f"{where} has no {needed}: its methods are {', '.join(methods_of(module))}")
-    probe = _Probe(module, state, where, device)
     encode, decode = method_params(module, "encode"), method_params(module, "decode")
     in_channels = encode[0] if encode else probe.in_channels()
     if encode and encode[1] == 1:
@@ -111,17 +100,8 @@ def read_contract(module: Any, state: State, path: Path, device: torch.device, s
     out_channels = decode[2] if decode else probe.out_channels(dims)
     if decode and decode[0] != dims:
         raise ModelError(f"{where} encodes {dims} dims but decodes {decode[0]}: it cannot be used for the way back")
-    any_length = probe.takes_any_length(in_channels, dims, compression)
-    return Contract(
-        sample_rate=_sample_rate(stated_sample_rate(module), sample_rate, where),
-        compression=compression,
-        dims=dims,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        streaming=probe.carries_state(in_channels, dims, compression),
-        any_length=any_length,
-        any_batch=probe.takes_batches(in_channels, dims, compression),
-    )
+    rate = _sample_rate(stated_sample_rate(module), sample_rate, where)
+    return Contract(rate, compression, dims, in_channels, out_channels)
 
 
 def _sample_rate(stated: float | None, given: float | None, where: str) -> float:
@@ -132,8 +112,11 @@ def _sample_rate(stated: float | None, given: float | None, where: str) -> float
     return stated or given or FALLBACK_RATE
 
 
-class _Probe:
-    """Asks a module questions by calling it on silence and noise; the load-time state comes back after each."""
+class Probe:
+    """Asks a module questions by calling it on silence and noise; the load-time state comes back after each.
+
+    Ask between files, never within one.
+    """
 
     def __init__(self, module: Any, state: State, where: str, device: torch.device) -> None:
         self.module, self.state, self.where, self.device = module, state, where, device
@@ -177,26 +160,29 @@ class _Probe:
             raise ModelError(f"{self.where}: decode fails on {dims} dims: it cannot be used here")
         return sound.shape[1]
 
-    def takes_any_length(self, in_channels: int, dims: int, compression: int) -> bool:
-        for samples, frames in ((compression + 1, 2), (1, 1)):
-            answer = self._quiet("encode", 1, in_channels, samples)
-            if answer is None or tuple(answer.shape) != (1, dims, frames):
+    def takes_any_length(self, contract: Contract) -> bool:
+        """True if encode takes lengths that are no multiple of the compression as they are."""
+        for samples, frames in ((contract.compression + 1, 2), (1, 1)):
+            answer = self._quiet("encode", 1, contract.in_channels, samples)
+            if answer is None or tuple(answer.shape) != (1, contract.dims, frames):
                 return False
         return True
 
-    def takes_batches(self, in_channels: int, dims: int, compression: int) -> bool:
-        for method, shape in (("encode", (2, in_channels, 4 * compression)), ("decode", (2, dims, 4))):
-            answer = self._quiet(method, *shape)
-            if answer is None or answer.shape[0] != 2:
-                return False
-        return True
+    def takes_batches(self, contract: Contract) -> bool:
+        """True if several signals go through one call.
 
-    def carries_state(self, in_channels: int, dims: int, compression: int) -> bool:
-        """True if a call changes what the next one starts from."""
+        Exports that make two channels out of one (`rave export --channels 2`) take one at a time.
+        """
+        shapes = {"encode": (2, contract.in_channels, 4 * contract.compression), "decode": (2, contract.dims, 4)}
+        answers = [self._quiet(method, *shape) for method, shape in shapes.items()]
+        return all(answer is not None and answer.shape[0] == 2 for answer in answers)
+
+    def carries_state(self, contract: Contract) -> bool:
+        """True if a call changes what the next one starts from, as in streaming exports."""
         if any(name.endswith(".cache.pad") for name, _ in self.module.named_buffers()):
             return True
-        self._call("encode", 1, in_channels, 8 * compression, loud=True)
-        self._call("decode", 1, dims, 8, loud=True)
+        self._call("encode", 1, contract.in_channels, 8 * contract.compression, loud=True)
+        self._call("decode", 1, contract.dims, 8, loud=True)
         changed = self.state.changed()
         self.state.restore()
         return bool(changed)

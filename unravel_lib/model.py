@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from unravel_lib import archive, reach
-from unravel_lib.contract import call_method, read_contract
+from unravel_lib.contract import Probe, call_method, read_contract
 from unravel_lib.delay import Delay, delay_of
 from unravel_lib.errors import ModelError
 from unravel_lib.files import sha256_of, shown
@@ -102,7 +102,7 @@ class Model:
     Attributes
     ----------
     name, sha256 : of the model file
-    sample_rate (Hz), compression (samples per frame), dims, in_channels, out_channels, streaming : the contract
+    sample_rate (Hz), compression (samples per frame), dims, in_channels, out_channels : the contract
     chunk_frames : frames in one call
     batch : chunks in one call (offline exports)
     """
@@ -110,12 +110,14 @@ class Model:
     def __init__(self, path: Path, module: Any, device: torch.device, sample_rate: float | None) -> None:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
         self._module, self._state = module, State(module)
-        self.contract = read_contract(module, self._state, path, device, sample_rate)
+        self._probe = Probe(module, self._state, shown(path.name), device)
+        self.contract = read_contract(module, self._probe, sample_rate)
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
-        self.dims, self.streaming = self.contract.dims, self.contract.streaming
-        self.in_channels, self.out_channels = self.contract.in_channels, self.contract.out_channels
+        self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
+        self.out_channels = self.contract.out_channels
         self.chunk_frames = max(1, round(CHUNK_SECONDS * self.sample_rate / self.compression))
-        self.batch = 1 if device.type == "cpu" or self.streaming else GPU_BATCH
+        gpu = device.type != "cpu"
+        self.batch = GPU_BATCH if gpu and self._any_batch and not self.streaming else 1
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
         """Sound -> latents.
@@ -159,6 +161,19 @@ class Model:
         return trimmed(answer, delay, steps * self.compression - delay)
 
     @cached_property
+    def streaming(self) -> bool:
+        """True if the model carries state from call to call."""
+        return self._probe.carries_state(self.contract)
+
+    @cached_property
+    def _any_length(self) -> bool:
+        return self._probe.takes_any_length(self.contract)
+
+    @cached_property
+    def _any_batch(self) -> bool:
+        return self._probe.takes_batches(self.contract)
+
+    @cached_property
     def encode_context(self) -> reach.Context | None:
         """Frames before and after a frame that its latents depend on; None where no limit was found."""
         return reach.encoder(self._seeded("encode"), self._state.restore, self.contract)
@@ -177,6 +192,8 @@ class Model:
         return delay_of(self._module, encode, decode, self._state.restore, self.contract)
 
     def _seeded(self, method: str) -> Callable[[Block], Block]:
+        _ = self._any_batch, self._any_length  # asked now: within the call it would disturb the seed
+
         def call(x: Block) -> Block:
             torch.manual_seed(0)
             return self._call(method, x)
@@ -188,6 +205,7 @@ class Model:
         stream = iter(blocks)
         first, longer = _take(stream, self.chunk_frames * step_in)
         window, left, right = self._window(method) if longer else (self.chunk_frames, 0, 0)
+        _ = method == "encode" and self._any_length  # asked now: within the file it would disturb state and seed
         self._state.restore()
         torch.manual_seed(seed)
         try:
@@ -225,13 +243,13 @@ class Model:
         return self._call_halved(method, x, left, right, step)
 
     def _call_once(self, method: str, x: Block) -> Block:
-        if len(x) > 1 and not self.contract.any_batch:
+        if len(x) > 1 and not self._any_batch:
             return np.concatenate([self._call_once(method, one[np.newaxis]) for one in x])
         batch, _, n = x.shape
         signal = torch.from_numpy(x)
         if method == "encode":
             expected = (batch, self.dims, math.ceil(n / self.compression))
-            if not self.contract.any_length:
+            if not self._any_length:
                 signal = torch.nn.functional.pad(signal, (0, -n % self.compression))
         else:
             expected = (batch, self.out_channels, n * self.compression)
