@@ -178,6 +178,43 @@ class Bench:
             path.unlink()
 
 
+def growth(model: Path, work: Path, picture: Path) -> None:
+    """Draw how seconds and memory grow with length, number of files and dims."""
+    from matplotlib.figure import Figure
+
+    def encode(source: Path) -> Cost:
+        return run("encoder.py", "--input", source, "--model", model, "--output", work / "grown")
+
+    minutes, files, dims = (1, 3, 9, 27), (1, 10, 40, 165), (1, 8, 32, 128)
+    by_length = [encode(long_recording(work / f"{n}.flac", n)) for n in minutes]
+    every = sorted(short_recordings(work / "many").iterdir())
+    by_files = []
+    for n in files:
+        folder = work / f"first-{n}"
+        folder.mkdir()
+        for path in every[:n]:
+            (folder / path.name).symlink_to(path)
+        by_files.append(encode(folder))
+    by_dims = []
+    for n in dims:
+        np.save(work / "d.npy", np.random.default_rng(0).standard_normal((1, n, 20_000)).astype(np.float32))
+        flags = ("--pattern", "swapper", "--num_latents", 64, "--no_plots", "--run", "d", "--overwrite")
+        by_dims.append(run("generator.py", "--input", work / "d.npy", "--output", work, *flags))
+
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    panels = (("encode: minutes in one file", minutes, by_length), ("encode: short files", files, by_files),
+              ("generate: dims", dims, by_dims))  # fmt: skip
+    for axes, (label, x, costs) in zip(figure.subplots(1, 3), panels, strict=True):
+        axes.plot(x, [c.seconds for c in costs], "o-", color="#1f4e8c")
+        axes.set(xlabel=label, xticks=x, ylim=(0, None))
+        axes.set_ylabel("seconds", color="#1f4e8c")
+        memory = axes.twinx()
+        memory.plot(x, [c.memory for c in costs], "s--", color="#c45a00")
+        memory.set_ylim(0, 1.3 * max(c.memory for c in costs))
+        memory.set_ylabel("peak memory, MiB", color="#c45a00")
+    figure.savefig(picture, dpi=100, metadata={"Software": None})
+
+
 def bundled() -> np.ndarray:
     """All bundled recordings in a row, stereo [samples, 2] at 44.1 kHz."""
     sounds = []
@@ -229,8 +266,12 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="how often each side is measured (default 3)")
     parser.add_argument("--gigabytes", type=float, default=5.0, help="size of the large latents (default 5)")
     parser.add_argument("--only", nargs="+", help="names of the rows to measure")
+    parser.add_argument("--picture", type=Path, help="draw how cost grows into this .png, and nothing else")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="unravel-bench-") as folder:
+        if args.picture:
+            growth(args.zoo / "v2_full.ts", Path(folder), args.picture)
+            return
         bench = Bench(args.zoo, Path(folder), args.times)
         rows: dict[str, Callable[[], None]] = {
             "short_files": bench.short_files,
