@@ -41,11 +41,16 @@ SUFFIX = {"encoder": ".npy", "decoder": ".wav", "generator": ".npy"}
 
 def forked(work: Callable[[], object], errors: Path) -> int:
     """Run `work` in a process of its own, its stdout nowhere and its stderr in a file; returns the process id."""
+    stops = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # a signal between the fork and `cli.run` is not what is tested
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
         return child
     code = 99
     try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)

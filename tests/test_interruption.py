@@ -22,6 +22,7 @@ import pytest
 from conftest import ROOT
 from fixtures_runs import TONE, Run, Z, npy, runner, wav
 
+import decoder
 import encoder
 from unravel_lib import cli, files
 from unravel_lib.sidecar import sidecar_path
@@ -158,6 +159,25 @@ def test_kill_9_at_random_moments(
     for part in (tmp_path / "out").glob(".*.part"):
         part.unlink()  # a later run would, once they are a minute old
     assert snapshot(tmp_path / "out") == undisturbed
+
+
+@pytest.mark.parametrize("script", ["encoder", "decoder"])
+def test_a_run_may_begin_with_any_file(script: str, tmp_path: Path) -> None:
+    """A resumed run begins in the middle: the first call of a fresh model must be like any other."""
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        if script == "encoder":
+            (tmp_path / "in" / f"{name}.wav").write_bytes(wav(TONE))
+        else:
+            (tmp_path / "in" / f"{name}.npy").write_bytes(npy(Z + (name == "b")))
+    main = {"encoder": encoder.main, "decoder": decoder.main}[script]
+    b = next((tmp_path / "in").glob("b.*"))
+    assert main(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "both")]) == 0
+    assert main(["--input", str(b), "--output", str(tmp_path / "alone")]) == 0
+    alone = {name: data for name, data in snapshot(tmp_path / "alone").items() if not name.endswith(".json")}
+    assert len(alone) == 1 and alone == {
+        name: data for name, data in snapshot(tmp_path / "both").items() if name in alone
+    }
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.6, 1.2])

@@ -205,7 +205,7 @@ class Model:
         stream = iter(blocks)
         first, longer = _take(stream, self.chunk_frames * step_in)
         window, left, right = self._window(method) if longer else (self.chunk_frames, 0, 0)
-        _ = method == "encode" and self._any_length  # asked now: within the file it would disturb state and seed
+        _ = self.streaming, method == "encode" and self._any_length  # asked now: later it would disturb state and seed
         self._state.restore()
         torch.manual_seed(seed)
         try:
@@ -230,7 +230,7 @@ class Model:
     def _call(self, method: str, x: Block, left: int = 0, right: int = 0) -> Block:
         """One call: [batch, channels, n] in, checked [batch, channels, n] out; less at once where a GPU is full."""
         step = self.compression if method == "encode" else 1
-        kept = self._state.keep() if self.streaming and self.device.type != "cpu" else None
+        kept = self._state.keep() if self.device.type != "cpu" and self.streaming else None
         try:
             return self._call_once(method, x)
         except (torch.OutOfMemoryError, torch.jit.Error, RuntimeError) as error:
