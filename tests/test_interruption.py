@@ -24,7 +24,8 @@ from fixtures_runs import TONE, Run, Z, npy, runner, wav
 
 import decoder
 import encoder
-from unravel_lib import cli, files
+from unravel_lib import audio, cli, files
+from unravel_lib.errors import InputError
 from unravel_lib.sidecar import sidecar_path
 
 COUNT = 14
@@ -395,8 +396,19 @@ def test_a_disk_that_fails_at_the_last_moment(
     }
 
 
-def test_a_disk_that_fails_while_a_sound_is_read(run: Run, tmp_path: Path) -> None:
-    """Bytes that cannot be read are never taken for the end of a sound."""
+def test_a_sound_that_ends_while_it_is_read(tmp_path: Path) -> None:
+    """Bytes that were there and are gone, as on a drive that was pulled out, are never taken for the end of a sound."""
+    path = tmp_path / "x.wav"
+    path.write_bytes(wav(np.zeros(500_000)))
+    with audio.open_audio(path) as sound:
+        blocks = sound.blocks()
+        next(blocks)
+        os.truncate(path, 600_000)
+        with pytest.raises(InputError, match=r"x\.wav is (cut short|damaged)"):
+            list(blocks)
+
+
+def test_what_cannot_be_read_at_all(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.wav").symlink_to("/proc/self/mem")  # a regular file; reading its start is an I/O error
     result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
     assert (result.code, len(result.errors)) == (2, 1)
