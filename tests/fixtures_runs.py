@@ -79,14 +79,16 @@ def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
 
 @contextmanager
 def keeping_signals() -> Iterator[None]:
-    """`cli.run` answers signals until its process ends; here the process goes on."""
+    """`cli.run` answers signals and takes the logger over until its process ends; here the process goes on."""
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(name) for name in names]
     hook = sys.unraisablehook
+    handlers, level, propagate = cli.log.handlers[:], cli.log.level, cli.log.propagate
     try:
         yield
     finally:
         sys.unraisablehook = hook
+        cli.log.handlers[:], cli.log.level, cli.log.propagate = handlers, level, propagate
         for name, handler in zip(names, before, strict=True):
             signal.signal(name, handler)
 

@@ -19,11 +19,9 @@ from unravel_lib.errors import UsageError
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    log = logging.getLogger("unravel_lib")
-    handlers, level, propagate = log.handlers[:], log.level, log.propagate
+    """The process as it was."""
     with keeping_signals():
         yield
-    log.handlers[:], log.level, log.propagate = handlers, level, propagate
 
 
 def ended(main: Callable[[list[str]], int], *argv: str) -> object:

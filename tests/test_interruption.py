@@ -10,6 +10,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -304,7 +305,8 @@ def full_disk(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iter
     """A folder in which there is room for 64 KiB: a tmpfs, or where mounting is not permitted, a limit on files."""
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={LIMIT}", "none", str(place)], capture_output=True)
+    mount = shutil.which("mount") or "false"
+    mounted = subprocess.run([mount, "-t", "tmpfs", "-o", f"size={LIMIT}", "none", str(place)], capture_output=True)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill() -> tuple[Path, str]:
