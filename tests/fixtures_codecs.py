@@ -92,6 +92,47 @@ class Coded(Offline):
         return torch.round(x * 8)
 
 
+class Counting(Offline):
+    """Counts its calls in a buffer, which nobody hears."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x
+
+
+class Forgetless(Offline):
+    """Keeps its past in an attribute that is no buffer: nobody can put it back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x * self.calls
+
+
+class OneByOne(Offline):
+    """Takes one signal per call, as exports that make two channels out of one do."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[0] == 1
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x
+
+
 class Cache(nn.Module):
     """The past of a signal."""
 

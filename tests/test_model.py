@@ -18,7 +18,8 @@ C = codecs.COMPRESSION
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("codecs")
     kinds = (codecs.Offline, codecs.Variational, codecs.Global, codecs.Coded, codecs.Streaming, codecs.Minimal)
-    for kind in (*kinds, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven):
+    odd = (codecs.Counting, codecs.Forgetless, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
+    for kind in (*kinds, *odd):
         codecs.save(kind(), folder / f"{kind.__name__}.ts")
     codecs.save(codecs.Offline(2, 2), folder / "Stereo.ts")
     return folder
@@ -48,7 +49,7 @@ def whole(zoo: Path, name: str, method: str, x: np.ndarray) -> np.ndarray:
 LENGTHS = [1, C - 1, C, C + 1, 20 * C - 1, 20 * C, 20 * C + 1, 200 * C, 200 * C + 7]
 
 
-@pytest.mark.parametrize("name", ["Offline", "Coded", "Streaming", "Stereo"])
+@pytest.mark.parametrize("name", ["Offline", "Coded", "Streaming", "Stereo", "Counting", "OneByOne"])
 @pytest.mark.parametrize("length", LENGTHS)
 def test_encode_in_chunks_equals_the_whole(zoo: Path, name: str, length: int) -> None:
     model = load(zoo, name)
@@ -122,6 +123,26 @@ def test_a_file_gives_the_same_bytes_first_last_alone_and_twice(zoo: Path, name:
     assert joined(model.decode([alone], 7, "a")).tobytes() == sound.tobytes()
     again = load(zoo, name)
     assert joined(again.decode([alone], 7, "a")).tobytes() == sound.tobytes()
+
+
+@pytest.mark.parametrize("name", ["Variational", "Minimal", "Streaming"])
+@pytest.mark.parametrize("frames", [5, 70])
+def test_a_fresh_model_gives_its_first_file_no_other_bytes(zoo: Path, name: str, frames: int) -> None:
+    """Whatever a model is asked at its first file must not use up the seed or the state; shorter than a chunk too."""
+    x = noise(1, frames * C - 3)
+    first = joined(load(zoo, name).encode([x], 7, "a"))
+    model = load(zoo, name)
+    joined(model.encode([noise(1, 9 * C)], 7, "b"))
+    assert joined(model.encode([x], 7, "a")).tobytes() == first.tobytes()
+    sound = joined(load(zoo, name).decode([first], 7, "a"))
+    assert joined(model.decode([first], 7, "a")).tobytes() == sound.tobytes()
+
+
+def test_state_that_cannot_be_put_back_is_told(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert load(zoo, "Counting").streaming is False
+    assert "keeps state" not in caplog.text
+    _ = load(zoo, "Forgetless").streaming
+    assert "Forgetless.ts keeps state outside its buffers" in caplog.text
 
 
 def test_the_seed_and_the_content_shape_the_noise(zoo: Path) -> None:

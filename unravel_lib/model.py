@@ -205,7 +205,7 @@ class Model:
         stream = iter(blocks)
         first, longer = _take(stream, self.chunk_frames * step_in)
         window, left, right = self._window(method) if longer else (self.chunk_frames, 0, 0)
-        _ = self.streaming, method == "encode" and self._any_length  # asked now: later it would disturb state and seed
+        _ = method == "encode" and self._any_length  # asked now: later it would disturb state and seed
         self._state.restore()
         torch.manual_seed(seed)
         try:

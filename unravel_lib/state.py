@@ -20,25 +20,17 @@ class State:
         self._saved = {name: buffer.detach().clone() for name, buffer in module.named_buffers()}
         self._marks = self._current_marks()
 
-    def _current_marks(self) -> dict[str, tuple[int, int]]:
-        # every write through PyTorch raises a tensor's version; a tensor put in its place has another address
-        return {name: (b.data_ptr(), b._version) for name, b in self._module.named_buffers()}
-
-    def changed(self) -> list[str]:
-        """Names of the buffers whose values are no longer those of load time."""
-        return [
-            name
-            for name, buffer in self._module.named_buffers()
-            if name in self._saved
-            and not (buffer.shape == self._saved[name].shape and torch.equal(buffer, self._saved[name]))
-        ]
+    def _current_marks(self) -> dict[str, tuple[int, int, torch.Tensor]]:
+        # every write through PyTorch raises a tensor's version; a tensor put in its place has another address, which
+        # is not given out again while the mark holds the old tensor
+        return {name: (b.data_ptr(), b._version, b) for name, b in self._module.named_buffers()}
 
     def restore(self) -> None:
         """Put every touched buffer back to its load-time values."""
         marks = self._current_marks()
         with torch.no_grad():
             for name, buffer in self._module.named_buffers():
-                if name in self._saved and marks[name] != self._marks[name]:
+                if name in self._saved and marks[name][:2] != self._marks[name][:2]:
                     buffer.resize_(self._saved[name].shape).copy_(self._saved[name])
         self._marks = self._current_marks()
 
