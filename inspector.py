@@ -128,11 +128,12 @@ def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: cli.
         refuse_overwriting(target, [path])
     report.write_facts(targets[0], found.facts)
     report.write_tensors(targets[1], found.tensors)
-    if found.facts.variance_shares:
-        from unravel_lib import shares
+    shares = found.facts.variance_shares
+    if shares:
+        from unravel_lib import plots
 
         targets.append(args.output / output_name("variance", path, ".png"))
-        shares.draw(targets[-1], found.facts)
+        plots.draw_variance(targets[-1], found.facts.name, shares, found.facts.dims or len(shares))
     for target in targets:
         if args.json or args.config or args.dict or args.attr:
             log.info("wrote %s", target)

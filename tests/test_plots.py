@@ -147,3 +147,12 @@ def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     """It would look for a screen, and takes its time."""
     code = "import sys; from unravel_lib import plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("n_dims", "kept", "cut_off_is_drawn"), [(4, 2, True), (4, 4, False), (128, 100, False)])
+def test_variance_of_cut_off_dims_is_grey(n_dims: int, kept: int, cut_off_is_drawn: bool, tmp_path: Path) -> None:
+    plots.draw_variance(tmp_path / "v.png", "title", [1 / n_dims] * n_dims, kept)
+    bars = np.rint(pixels(tmp_path / "v.png")[60:, :, :3] * 255)
+    grey = [int(plots.GREY[i : i + 2], 16) for i in (1, 3, 5)]
+    legend = 100  # pixels of a box beside the words, which is there although no bar is
+    assert (np.count_nonzero((bars == grey).all(axis=2)) > 20 * legend) == cut_off_is_drawn

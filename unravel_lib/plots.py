@@ -5,7 +5,7 @@ of the PNG whatever changes from day to day: same values, same bytes.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ COLUMNS = 1999  # frames that a picture over time is drawn from: a prime, so tha
 BINS = 96  # of the histogram that a violin is smoothed from
 STRIP, GAP = 0.8, 0.14  # inches per line, and between two of them
 LONGEST_TITLE = 110
+MOST_SHARES, CUT_OFF_BESIDE = 64, 8  # shares of variance drawn one by one, and how many of those are of cut-off dims
 BLUE, DARK, GREY, PALE, ORANGE = "#4c78a8", "#1b2a41", "#8a8f98", "#e5e5e5", "#d55e00"
 DIVERGING = "RdBu_r"  # can be told apart with every common kind of colour blindness
 
@@ -147,6 +148,26 @@ def draw_values(path: Path, title: str, sampler: Sampler) -> None:
         _boxes(beside, q1, median, q3, low, high)
         _label_dims(beside, dims)
         beside.set_ylabel("value")
+
+
+def draw_variance(path: Path, title: str, shares: Sequence[float], kept: int) -> None:
+    """Draw how much each dim of a model matters: its share of the variance, 0..1, as a bar.
+
+    The first `kept` dims, which the export has, are in colour; a few of those that it cut off follow in grey.
+    """
+    heights = 100 * np.array(shares)
+    kept = min(kept, len(heights))
+    drawn = min(len(heights), kept + CUT_OFF_BESIDE, MOST_SHARES)
+    with _figure(path, 9, 4, title if len(title) <= 80 else f"{title[:77]}...") as figure:
+        axes = _axes(figure, 0.8, 0.3)
+        for dims, colour, what in ((range(kept), BLUE, "kept"), (range(kept, len(heights)), GREY, "cut off")):
+            if dims:
+                total = heights[dims.start : dims.stop].sum()
+                bars = [dim for dim in dims if dim < drawn]
+                label = f"{len(dims)} dims {what}: {total:.1f} % of the variance"
+                axes.bar(bars, heights[bars], color=colour, label=label)
+        axes.legend(frameon=False)
+        axes.set(xlabel="dim", ylabel="share of variance in %", xlim=(-0.7, drawn - 0.3), xticks=_ticks(drawn))
 
 
 def _lines(figure: Figure, sampler: Sampler) -> Axes:
