@@ -106,10 +106,10 @@ def main(argv: list[str]) -> int:
         return cli.DONE
     if not args.input and not args.statistics:
         raise UsageError("--input is missing: give a .npy of encoder.py, a folder of them, or --statistics FILE.csv")
-    from unravel_lib import performance
+    from unravel_lib import generation
 
     args.num_latents = args.num_latents or NUM_LATENTS
-    return performance.perform(args)
+    return generation.generate(args)
 
 
 def _show_lists(args: argparse.Namespace) -> None:
@@ -122,9 +122,9 @@ def _show_lists(args: argparse.Namespace) -> None:
 
         _show("patterns", patterns.listing())
     if args.tempo_table:
-        from unravel_lib import performance, tempo
+        from unravel_lib import generation, tempo
 
-        print(tempo.table(*performance.rates_of(args)))
+        print(tempo.table(*generation.rates_of(args)))
 
 
 def _show(title: str, entries: list[tuple[str, str]]) -> None:

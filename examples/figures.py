@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from unravel_lib import audio, distributions, model, patterns, stats  # noqa: E402
-from unravel_lib.arrangement import Material  # noqa: E402
 from unravel_lib.latents import save_latents  # noqa: E402
+from unravel_lib.pattern_contract import Material  # noqa: E402
 from unravel_lib.summary import Statistics  # noqa: E402
 
 Array = npt.NDArray[np.float64]

@@ -32,7 +32,7 @@ import torch  # noqa: E402  imported once for all runs
 import decoder  # noqa: E402
 import encoder  # noqa: E402
 import generator  # noqa: E402
-from unravel_lib import audio, cli, export, latents, model, performance, plots, stats  # noqa: E402, F401
+from unravel_lib import audio, cli, export, generation, latents, model, plots, stats  # noqa: E402, F401
 
 MAIN = {"encoder": encoder.main, "decoder": decoder.main, "generator": generator.main}
 FILES = 12

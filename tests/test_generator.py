@@ -17,9 +17,9 @@ import soundfile
 
 import generator
 from unravel_lib import cli, composition, distributions, export
-from unravel_lib.arrangement import PATTERNS
 from unravel_lib.errors import UnravelError
 from unravel_lib.latents import load_latents, save_latents
+from unravel_lib.pattern_contract import PATTERNS
 from unravel_lib.sidecar import Sidecar, read_sidecar, write_sidecar
 
 ROOT = Path(generator.__file__).parent

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unravel_lib import patterns
-from unravel_lib.arrangement import PATTERNS, Material
 from unravel_lib.errors import UsageError
+from unravel_lib.pattern_contract import PATTERNS, Material
 from unravel_lib.pieces import count_frames, packed, repeat
 
 OWN = [name for name, entry in PATTERNS.items() if entry.source is None]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from unravel_lib import distributions, export
-from unravel_lib.arrangement import Material, Pattern
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files import NAME_BYTES, refuse_overwriting, sha256_of, shown
+from unravel_lib.pattern_contract import Material, Pattern
 from unravel_lib.pieces import Array, count_frames
 from unravel_lib.sidecar import Sidecar
 from unravel_lib.summary import Statistics

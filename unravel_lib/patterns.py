@@ -1,6 +1,6 @@
 """The catalogue of patterns: loops -> long arrays over time. Knows no models; opens only a user's own pattern file.
 
-`unravel_lib.arrangement` tells what a pattern is. One of your own is five lines in a file of yours:
+`unravel_lib.pattern_contract` tells what a pattern is. One of your own is five lines in a file of yours:
 
     import numpy as np
     from unravel_lib.patterns import pattern
@@ -20,10 +20,10 @@ from typing import Literal
 
 import numpy as np
 
-from unravel_lib.arrangement import PATTERNS, Pattern, failed_line, pattern
 from unravel_lib.cli import nearest
 from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.files import shown
+from unravel_lib.pattern_contract import PATTERNS, Pattern, failed_line, pattern
 from unravel_lib.pieces import Array, repeat
 
 ENOUGH_FRAMES = 4096  # pieces of so many frames are as fast as longer ones

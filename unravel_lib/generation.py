@@ -60,7 +60,7 @@ def _settled(facts: Sidecar) -> Sidecar:
     return facts
 
 
-def perform(args: argparse.Namespace) -> int:
+def generate(args: argparse.Namespace) -> int:
     """Do what the flags of generator.py say; returns the exit code."""
     if args.run is not None:
         check_run(args.output, args.run, args.overwrite)
