@@ -91,6 +91,31 @@ def _same_sound(x: np.ndarray, y: np.ndarray) -> None:
         assert spectrum_b.max() == pytest.approx(spectrum_a.max(), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"), [(".aac", "aac", {}), (".mp3", "libmp3lame", {"write_xing": "0"})]
+)
+def test_bare_streams_are_read_to_their_end(tmp_path: Path, suffix: str, codec: str, options: dict[str, str]) -> None:
+    """They do not say how long they are, and a guess from their first frames is far off where the bit rate varies."""
+    rng = np.random.default_rng(0)
+    for name, levels in (("loud-first", (0.5, 0.0)), ("quiet-first", (0.0, 0.5))):
+        parts = [
+            level * rng.uniform(-1, 1, (1, 44100 * seconds)) for level, seconds in zip(levels, (5, 25), strict=True)
+        ]
+        path = tmp_path / f"{name}{suffix}"
+        with av.open(str(path), "w", options=options) as container:
+            stream = container.add_stream(codec, rate=44100, layout="mono")
+            stream.options = {"compression_level": "9"}
+            stream.codec_context.flags |= 2  # constant quality, so that silence takes few bits
+            stream.codec_context.global_quality = 118 * 4
+            frame = av.AudioFrame.from_ndarray(np.concatenate(parts, axis=1).astype(np.float32), "fltp", "mono")
+            frame.sample_rate = 44100
+            fifo = av.AudioResampler(stream.format, stream.layout, 44100, frame_size=stream.frame_size or 1024)
+            for piece in [*fifo.resample(frame), *fifo.resample(None)]:
+                container.mux(stream.encode(piece))
+            container.mux(stream.encode(None))
+        assert abs(read(path)[1].shape[1] / 44100 - 30) < 0.2
+
+
 def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
     """FFmpeg would read other files that a playlist names."""
     soundfile.write(tmp_path / "secret.wav", tone(4800, 48000).T, 48000)

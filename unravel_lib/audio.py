@@ -33,6 +33,8 @@ MAX_CHANNELS = 1024  # what libsndfile takes at most
 CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Riff size|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 SIZE_UNKNOWN = (0x7FFFF000, 0xFFFFF000)  # writers to a pipe put such a size or a little more: they cannot know it
 LOSSY_SLACK = 0.2  # seconds that compressed formats may be shorter than they say: padding of the codecs
+# FFmpeg's names of bare streams, whose length it guesses from the first frames' bit rate.
+GUESSED_LENGTH = ("aac", "mp3", "ac3", "eac3", "dts", "loas", "amr", "rm", "mpeg", "mpegts")
 RESAMPLE_SECONDS = 3.0  # length of one resampled window
 # What FFmpeg may read: single sound and film files. No playlists, which could lead to other files or to the network.
 FFMPEG_FORMATS = (
@@ -106,12 +108,26 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
             # libsndfile reads by itself: errors and Ctrl-C cannot get lost in a callback from C
             source = raw if sys.platform == "win32" else raw.fileno()
             sound = stack.enter_context(soundfile.SoundFile(source, closefd=False))
+            known = sound.format not in ("MP3", "MPEG") or _mp3_tells_its_length(path)
         except soundfile.LibsndfileError:
+            known = False
+        if not known:  # to libsndfile, or only guessed by it: it would stop reading at its guess
             raw.seek(0)
             yield _open_with_ffmpeg(path, raw, stack)
         else:
             _refuse_cut_short(path, sound, raw)
             yield AudioFile(path, sound.samplerate, sound.channels, sound.frames, _soundfile_blocks(path, sound))
+
+
+def _mp3_tells_its_length(path: Path) -> bool:
+    """True if the first frame of an MP3 holds a count of frames: a Xing, Info or VBRI header, after an ID3v2 tag."""
+    with open(path, "rb") as file:  # not the open one, whose place libsndfile needs
+        head = file.read(10)
+        if head[:3] == b"ID3" and len(head) == 10:
+            size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+            file.seek(10 + size)
+        first = head + file.read(4096)
+    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
 def _refuse_cut_short(path: Path, sound: Any, raw: Any) -> None:
@@ -178,7 +194,9 @@ def _open_with_ffmpeg(path: Path, raw: Any, stack: contextlib.ExitStack) -> Audi
         raise InputError(f"{shown(path)} is not a sound file that libsndfile or FFmpeg can read") from error
     if not rate or not channels:
         raise InputError(f"{shown(path)} does not say its sample rate or channels: is it complete?")
-    samples = int(stream.duration * stream.time_base * rate) if stream.duration and stream.time_base else None
+    samples = None
+    if stream.duration and stream.time_base and container.format.name not in GUESSED_LENGTH:
+        samples = int(stream.duration * stream.time_base * rate)
     return AudioFile(path, rate, channels, samples, _ffmpeg_blocks(path, container, stream))
 
 
