@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RAVE_VENV := .venv-rave
 ZOO := .zoo
 
-.PHONY: help demo test lint test-rave bench stress fuzz figures clean
+.PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures clean
 
 help:
 	@echo "make demo       encode the bundled recordings, generate from them, decode; says where to listen"
@@ -43,13 +43,17 @@ lint: $(VENV)/has-dev-requirements
 	$(BIN)/mypy
 
 # RAVE pins an old NumPy, so it lives in an environment of its own, which only builds the exports.
-PYTHON311 ?= $(shell command -v python3.11 || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && echo $(PYTHON); })
+IS_311 := import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 11) else 1)
+PYTHON311 ?= $(shell python3.11 -c '$(IS_311)' 2>/dev/null || $(PYTHON) -c '$(IS_311)' 2>/dev/null)
 
 $(RAVE_VENV)/has-rave:
 	$(PYTHON311) -m venv $(RAVE_VENV)
 	$(RAVE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		torch==2.11.0 torchaudio==2.11.0 acids-rave==2.3.1
 	@touch $@
+
+need-python311:
+	@test -n "$(strip $(PYTHON311))" || { echo "RAVE needs Python 3.11, found none: make PYTHON311=/path/to/it"; exit 1; }
 
 ifeq ($(strip $(PYTHON311)),)
 test-rave:
@@ -60,7 +64,7 @@ test-rave: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(BIN)/python -m pytest -m rave -s tests/rave
 endif
 
-bench: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
+bench: need-python311 $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(RAVE_VENV)/bin/python tests/rave/zoo.py $(ZOO) --full
 	$(BIN)/python benchmarks/bench.py
 

@@ -6,7 +6,6 @@ import unravel_lib.startup  # noqa: F401  before all that takes time
 # isort: split
 import argparse
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from unravel_lib.errors import InputError
 from unravel_lib.sidecar import is_complete, read_sidecar
 
 if TYPE_CHECKING:
-    from unravel_lib.audio import Block
     from unravel_lib.latents import RealArray
     from unravel_lib.model import Model
 
@@ -59,13 +57,12 @@ def main(argv: list[str]) -> int:
     sources = find_latents(args.input, args.output, batch)
     output = files.make_output_folder(args.output)
     model = cli.load_model(args)
-    fitting = []
+    seconds: dict[Path, float] = {}
     for source in sources:  # all are looked at before the model runs on anything
         with batch.check(source):
-            check_fit(model, source)
-            fitting.append(source)
-    with cli.progress(fitting, lambda source: _seconds(model, source), "s of sound") as bar:
-        for source in fitting:
+            seconds[source] = check_fit(model, source) * model.compression / model.sample_rate
+    with cli.progress(seconds, seconds.__getitem__, "s of sound") as bar:
+        for source in seconds:
             with batch.attempt(source):
                 target = output / files.output_name("decoded", source, ".wav")
                 if decode_file(model, source, target, args, bar.update):
@@ -86,9 +83,9 @@ def find_latents(root: Path, output: Path, batch: cli.Batch) -> list[Path]:
     return latents_only
 
 
-def check_fit(model: "Model", source: Path) -> None:
-    """Raise InputError where the latents cannot belong to the model; warn where they come from another one."""
-    dims = open_latents(model, source).shape[0]
+def check_fit(model: "Model", source: Path) -> int:
+    """Frames in a file; raises InputError where they cannot belong to the model, warns where another one made them."""
+    dims, frames = open_latents(model, source).shape
     if dims != model.dims:
         raise InputError(
             f"{files.shown(source)} has {dims} dims, {files.shown(model.name)} decodes {model.dims}: "
@@ -100,10 +97,13 @@ def check_fit(model: "Model", source: Path) -> None:
             "%s was made with %s, not with %s", files.shown(source), files.shown(facts.model or "another model"),
             files.shown(model.name),
         )  # fmt: skip
+    return int(frames)
 
 
 def open_latents(model: "Model", source: Path) -> "RealArray":
     """The latents of a file as an array (dims, frames)."""
+    if source.suffix.lower() not in EXTENSIONS:
+        raise InputError(f"{files.shown(source)} is no .npy and no latent audio .wav: encode sound with encoder.py")
     from unravel_lib import export, latents
 
     if source.suffix.lower() == ".wav":
@@ -125,7 +125,7 @@ def decode_file(model: "Model", source: Path, target: Path, args: argparse.Names
     if args.skip_existing and is_complete(target, facts):
         return False
     blocks = (np.ascontiguousarray(block, dtype=np.float32) for _, block in latents.blocks(array))
-    sound = _watched(model.decode(blocks, args.seed, key, args.compensate_delay), model.sample_rate, watch)
+    sound = cli.watched(model.decode(blocks, args.seed, key, args.compensate_delay), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
     peak = audio.write_audio(target, sound, model.sample_rate, model.out_channels, args.subtype, samples, facts)
     if peak > 1 and args.subtype != "FLOAT":
@@ -134,17 +134,6 @@ def decode_file(model: "Model", source: Path, target: Path, args: argparse.Names
             files.shown(target), peak, 20 * math.log10(peak),
         )  # fmt: skip
     return True
-
-
-def _watched(blocks: "Iterable[Block]", sample_rate: float, watch: Any) -> "Iterator[Block]":
-    for block in blocks:
-        yield block
-        watch(block.shape[1] / sample_rate)
-
-
-def _seconds(model: "Model", source: Path) -> float:
-    frames: int = open_latents(model, source).shape[1]
-    return frames * model.compression / model.sample_rate
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import unravel_lib.startup  # noqa: F401  before all that takes time
 
 # isort: split
 import argparse
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from unravel_lib.errors import InputError
 from unravel_lib.sidecar import is_complete
 
 if TYPE_CHECKING:
-    from unravel_lib.audio import Block
     from unravel_lib.model import Model
 
 # What takes long to import is imported inside functions: by then `cli.run` answers Ctrl-C.
@@ -77,17 +75,11 @@ def encode_file(model: "Model", source: Path, target: Path, args: argparse.Names
     if args.skip_existing and is_complete(target, facts):
         return False
     with audio.open_audio(source) as sound:
-        blocks = audio.to_channels(_watched(sound.blocks(), sound.sample_rate, watch), model.in_channels)
+        blocks = audio.to_channels(cli.watched(sound.blocks(), sound.sample_rate, watch), model.in_channels)
         signal = audio.resampled(blocks, sound.sample_rate, model.sample_rate)
         latents = np.concatenate(list(model.encode(signal, args.seed, key, args.compensate_delay)), axis=1)
     save_latents(target, latents, replace(facts, dims=latents.shape[0], frames=latents.shape[1]))
     return True
-
-
-def _watched(blocks: "Iterable[Block]", sample_rate: int, watch: Any) -> "Iterator[Block]":
-    for block in blocks:
-        yield block
-        watch(block.shape[1] / sample_rate)
 
 
 def _seconds(source: Path) -> float:

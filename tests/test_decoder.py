@@ -74,7 +74,7 @@ def test_wrong_dims_are_refused_before_the_model_runs(
     save_latents(latents / "c.npy", np.ones((16, 4)))
     order = []
     plain_check, plain_decode = decoder.check_fit, Model.decode
-    monkeypatch.setattr(decoder, "check_fit", lambda m, s: (order.append("check"), plain_check(m, s)))
+    monkeypatch.setattr(decoder, "check_fit", lambda m, s: (order.append("check"), plain_check(m, s))[1])
     monkeypatch.setattr(Model, "decode", lambda *a: (order.append("decode"), plain_decode(*a))[1])
     code, written, err = decode(capfdbinary, "--input", latents, "--output", tmp_path / "out")
     assert (code, len(written)) == (1, 2)
@@ -101,6 +101,30 @@ def test_in_a_folder_only_latent_audio_counts(
     assert (code, [path.name.split("--")[1] for path in written]) == (0, ["a", "b", "latent"])
     again = decode(capfdbinary, "--input", latents, "--output", latents / "sound")  # its own output is no input
     assert [path.name for path in again[1]] == [path.name for path in written]
+
+
+def test_damaged_latent_audio_in_a_folder_is_named(
+    latents: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Not being able to look into a file of ours is no reason to take it for a song and say nothing."""
+    from unravel_lib.sidecar import Sidecar, write_sidecar
+
+    for name in ("cut", "odd"):
+        soundfile.write(latents / f"{name}.wav", np.zeros((5, 8)), 21, subtype="DOUBLE", format="WAV")
+        write_sidecar(latents / f"{name}.wav", Sidecar(dims=8, frames=5, sample_rate=44100, compression=2048))
+    (latents / "cut.wav").write_bytes((latents / "cut.wav").read_bytes()[:30])
+    sidecar = latents / "odd.json"
+    sidecar.write_text(sidecar.read_text().replace('"format_version": 1', '"format_version": 2'))
+    code, written, err = decode(capfdbinary, "--input", latents, "--output", tmp_path / "out")
+    assert (code, len(written)) == (1, 2)
+    assert "2 of 4 inputs failed" in err and "cut.wav" in err and "odd.json has format version 2" in err
+
+
+def test_sound_is_not_mistaken_for_latents(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    soundfile.write(tmp_path / "song.flac", np.zeros(100), 44100)
+    code, _, err = decode(capfdbinary, "--input", tmp_path / "song.flac", "--output", tmp_path / "out")
+    assert code == 2
+    assert "song.flac is no .npy and no latent audio .wav: encode sound with encoder.py" in err
 
 
 def test_a_model_of_another_name_is_mentioned(

@@ -26,7 +26,7 @@ EXTENSIONS = (".wav", ".mp3", ".ogg", ".aac", ".opus", ".aif", ".aiff", ".flac",
 SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 BLOCK_SAMPLES = 1 << 17  # samples read in one go, about 3 s
 RIFF_LIMIT = (1 << 32) - (1 << 16)  # bytes of sound that a plain WAV can hold, with room for its header
-MAX_STEP = 2000  # a rate ratio is taken as p/q with q up to this: off by less than 1e-6, and the filter stays small
+MAX_STEP = 2000  # a rate ratio is taken as p/q with p and q up to this, so that the filter stays small
 SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
 MAX_CHANNELS = 1024  # what libsndfile takes at most
 # How libsndfile's log tells that the header promises more bytes of sound than there are, format by format.
@@ -236,12 +236,12 @@ def to_channels(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
 def resampled(blocks: Iterable[Block], sample_rate: float, target: float) -> Iterator[Block]:
     """Change the sample rate on the way, with torchaudio's windowed sinc; equal to resampling the whole at once.
 
-    The length becomes ceil(samples * target / sample_rate). Odd ratios are rounded to a fraction with a denominator
-    of at most 2000: for every rate in use a pitch error below 0.01 cent and a drift of a few ms an hour at most.
+    The length becomes ceil(samples * target / sample_rate). Odd ratios are rounded to a fraction of numbers up to
+    2000: for every rate in use a pitch error below 0.01 cent and a drift of a few ms an hour at most.
 
     Source: the filter is torchaudio.transforms.Resample with its defaults (Hann window, six zero crossings).
     """
-    ratio = Fraction(target / sample_rate).limit_denominator(MAX_STEP)
+    ratio = Fraction(target / sample_rate).limit_denominator(max(1, int(MAX_STEP * min(1, sample_rate / target))))
     if not ratio or abs(ratio * sample_rate / target - 1) > 1e-4:
         raise InputError(f"{sample_rate:g} Hz cannot be turned into {target:g} Hz: resample the recording first")
     if ratio == 1:

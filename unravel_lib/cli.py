@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -180,6 +180,13 @@ def add_skip_existing(group: Any) -> None:
 def add_sample_rate(group: Any, text: str) -> None:
     """`--sample_rate` in Hz, alike in every script."""
     group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)
+
+
+def watched(blocks: Iterable[Any], sample_rate: float, watch: Callable[[float], Any]) -> Iterator[Any]:
+    """Pass blocks [channels, n] on and tell `watch` the seconds that each of them lasts."""
+    for block in blocks:
+        yield block
+        watch(block.shape[1] / sample_rate)
 
 
 def progress(inputs: Iterable[Path], size: Callable[[Path], float], unit: str) -> Any:

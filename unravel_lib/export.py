@@ -216,9 +216,12 @@ def is_latent_audio(path: Path) -> bool:
 
     try:
         facts = read_sidecar(path)
+    except InputError:  # ours, but damaged: whoever opens it will say so
+        return True
+    try:
         rate = soundfile.info(os.fsencode(path)).samplerate
-    except (InputError, soundfile.SoundFileError, OSError):
-        return False
+    except (soundfile.SoundFileError, OSError):
+        return facts is not None  # likewise
     return rate < SOUND_RATE or bool(facts is not None and facts.options.get("hold"))
 
 
