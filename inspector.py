@@ -86,7 +86,8 @@ def main(argv: list[str]) -> int:
             unanswered += _converse(found, path, args)
     if args.json:
         documents = [facts.as_json() for facts in all_facts]
-        _print_json(documents if folder else documents[0])
+        if documents or folder:
+            _print_json(documents if folder else documents[0])
     elif configs:
         _print_json(configs if folder else next(iter(configs.values())))
     if folder and not (args.json or asked):

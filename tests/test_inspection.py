@@ -142,6 +142,55 @@ def test_fidelity_that_is_none_gives_no_shares(fidelity: torch.Tensor, warned: b
     assert any("fidelity" in warning for warning in found["warnings"]) is warned
 
 
+class Raising(torch.nn.Module):
+    """Every question that it is asked ends in an error of its own, which TorchScript raises as torch.jit.Error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sr = 44100
+        for name in ("encode_params", "decode_params"):
+            self.register_buffer(name, torch.tensor([1, 1, 4, 64] if name[0] == "e" else [4, 64, 1, 1]))
+
+    @torch.jit.export
+    def get_methods(self) -> list[str]:
+        raise ValueError("no methods today")
+
+    @torch.jit.export
+    def get_attributes(self) -> list[str]:
+        raise ValueError("no attributes today")
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        raise ValueError("no latents today")
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        raise ValueError("no sound today")
+
+
+def test_a_model_that_raises_is_told_about_as_far_as_it_goes(tmp_path: Path) -> None:
+    torch.jit.script(Raising()).save(str(tmp_path / "m.ts"))
+    found = inspection.inspect(tmp_path / "m.ts")
+    assert found.failure is None and (found.facts.dims, found.facts.sample_rate) == (4, 44100)
+    assert found.facts.methods is None and found.facts.attributes == {} and len(found.facts.warnings) == 1
+    assert "could not be measured" in found.facts.warnings[0] and "today" in found.facts.warnings[0]
+
+
+def test_a_bug_of_ours_costs_no_facts(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "_mismatch", lambda facts: {}["bug"])
+    found = inspection.inspect(files["rave23"], measure=False)
+    assert "KeyError" in str(found.failure) and (found.facts.dims, found.facts.sample_rate) == (4, 48000)
+    assert "KeyError" in found.facts.warnings[-1]
+
+
+@pytest.mark.parametrize("size", [math.inf, math.nan, 4.5, -4.0])
+def test_a_size_that_is_no_count_is_unknown(size: float, tmp_path: Path) -> None:
+    module = models.SCRIPTS["rave23"]()
+    module.full_latent_size = size  # type: ignore[assignment]
+    torch.jit.script(module).save(str(tmp_path / "m.ts"))
+    assert (found := facts_of(tmp_path / "m.ts"))["full_dims"] is None and found["warnings"] == []
+
+
 def test_a_class_of_a_common_name_is_not_taken_for_rave(tmp_path: Path) -> None:
     class Combined(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -198,6 +198,33 @@ def test_attr_with_yes_calls(inspector: Run, files: dict[str, Path]) -> None:
     assert "get_methods: method\n  get_methods() -> str[]\n  ['encode', 'decode', 'forward']\n" in done.stdout
 
 
+class Raising(torch.nn.Module):
+    def forward(self) -> int:
+        raise ValueError("not today")
+
+    @torch.jit.export
+    def answer(self) -> int:
+        return 42
+
+
+def test_a_method_that_raises_costs_only_its_own_answer(inspector: Run, tmp_path: Path) -> None:
+    torch.jit.script(Raising()).save(str(tmp_path / "m.ts"))
+    done = inspector("--input", tmp_path / "m.ts", "--attr", "--yes", stdin="forward\nanswer\n")
+    assert done.returncode == 1 and "  42\n" in done.stdout
+    assert done.stderr == "forward failed when called: builtins.ValueError: not today\n"
+
+
+def test_json_of_a_file_that_fails_unexpectedly(
+    inspector: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unravel_lib.families.read", lambda module, facts: {}["bug"])
+    done = inspector("--input", files["rave23"], "--json")
+    assert done.returncode == 2 and json.loads(done.stdout)["sha256"] and "IndexError" not in done.stderr
+    monkeypatch.setattr("unravel_lib.inspection.inspect", lambda *args, **more: {}["bug"])
+    done = inspector("--input", files["rave23"], "--json")
+    assert done.returncode == 2 and done.stdout == "" and "IndexError" not in done.stderr
+
+
 def test_attr_of_a_checkpoint_is_its_entries(inspector: Run, files: dict[str, Path]) -> None:
     done = inspector("--input", files["sat_training"], "--attr", stdin="epoch\nmodel_*\n")
     assert "epoch: data, int\n  3\n" in done.stdout and "model_config: data, dict\n  {'model_type'" in done.stdout

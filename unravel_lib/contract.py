@@ -11,8 +11,8 @@ from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.state import State
 
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
-# What TorchScript raises: its own error, for which RuntimeError does not stand, where the model raises by itself, and the
-# errors of PyTorch's interpreter and of the values that go in and out.
+# What a TorchScript module raises: torch.jit.Error, which is no RuntimeError, where its own code does; the others where
+# PyTorch does, or where an answer is not what was promised.
 MODEL_ERRORS = (torch.jit.Error, RuntimeError, ValueError, IndexError, TypeError, AttributeError)
 PROBE_SAMPLES = 1 << 17  # about 3 s: enough for a few frames at any compression in use
 

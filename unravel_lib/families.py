@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from unravel_lib.contract import method_params, methods_of, stated_sample_rate
+from unravel_lib.contract import MODEL_ERRORS, method_params, methods_of, stated_sample_rate
 from unravel_lib.facts import Facts, Method, whole
 
 RAVE, MSPRIOR, VSCHAOS, AFTER, POCKET = "RAVE", "MSPrior", "vschaos2", "AFTER", "UnRAVEl pocket model"
@@ -43,7 +43,7 @@ def read(module: Any, facts: Facts) -> None:
     _family(module, inner, facts)
     _methods(module, facts)
     _coders(module if inner is None else inner, facts)
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(*MODEL_ERRORS):
         rate = stated_sample_rate(module)
         if rate is None and inner is not None:
             rate = stated_sample_rate(inner)
@@ -71,7 +71,7 @@ def _value(module: Any, name: str) -> Any:
         return None
     try:
         value = getattr(module, name)
-    except (RuntimeError, AttributeError):
+    except MODEL_ERRORS:
         return None
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return value.item()
@@ -86,9 +86,9 @@ def _part(module: Any, name: str) -> Any:
 
 def _count(module: Any, name: str) -> int | None:
     value = _value(module, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value <= 0:
-        return None
-    return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _class(module: Any) -> str:
@@ -117,7 +117,7 @@ def _family(module: Any, inner: Any, facts: Facts) -> None:
 
 
 def _methods(module: Any, facts: Facts) -> None:
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(*MODEL_ERRORS):
         names = [name for name in methods_of(module) if name not in OWN_METHODS]
         stated = [method_params(module, name) for name in names]
         facts.methods = [Method(name, *(params or ())) for name, params in zip(names, stated, strict=True)]
@@ -129,7 +129,7 @@ def _methods(module: Any, facts: Facts) -> None:
         if not encode:
             facts.dims, facts.compression = decode[0], decode[1]
     facts.attributes = {}
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(*MODEL_ERRORS):
         names = module.get_attributes() if "get_attributes" in module._c._method_names() else []
         for name in names:
             if name != "none":  # nn~'s own first entry

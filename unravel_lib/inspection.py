@@ -1,6 +1,7 @@
 """Facts about any model file: what it is, what it takes and gives, what its tensors hold. Nothing is trusted."""
 
 import ast
+import logging
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 
 from unravel_lib import archive, checkpoints, families, screen
+from unravel_lib.batch import unexpected
+from unravel_lib.contract import MODEL_ERRORS
 from unravel_lib.errors import InputError, ModelError, UnravelError
 from unravel_lib.facts import Facts
 from unravel_lib.files import sha256_of, shown
@@ -18,6 +21,8 @@ from unravel_lib.weights import SafeTensors
 FALLBACK_RATE = 44100.0  # Hz; only to run a model that does not say its rate, never told as a fact
 MAX_COMPRESSION = 1 << 16  # samples per frame; RAVE has up to 8192
 MAX_DIMS = 4096
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -68,7 +73,12 @@ def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection
         facts.warnings.append(str(error).removeprefix(f"{shown(path)} "))
         return found
     if found.module is not None:
-        _read_script(path, found, measure)
+        try:
+            _read_script(path, found, measure)
+        except Exception as error:  # also a bug of ours: what is known so far is told all the same
+            log.debug("traceback of the failure below", exc_info=True)
+            facts.warnings.append(f"failed unexpectedly: {unexpected(error)}")
+            found.failure = ModelError(f"{shown(path)} {facts.warnings[-1]}")
     return found
 
 
@@ -115,7 +125,7 @@ def _load_script(path: Path, trust: bool) -> Any:
     archive.check(path, trust)
     try:
         return torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError, OSError) as error:
+    except (*MODEL_ERRORS, OSError) as error:
         raise ModelError(
             f"{shown(path)} is TorchScript, but this PyTorch cannot load it: {telling_line(error)}"
         ) from error
@@ -126,7 +136,7 @@ def _read_script(path: Path, found: Inspection, measure: bool) -> None:
     facts.family = facts.version = facts.mark = None  # told anew, with all the marks
     try:
         families.read(module, facts)
-    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
+    except MODEL_ERRORS as error:
         facts.warnings.append(f"its attributes cannot be read: {telling_line(error)}")
     found.tensors = module.state_dict()
     names = {method.name for method in facts.methods or []} | set(module._c._method_names())
@@ -158,7 +168,7 @@ def _measure(path: Path, module: Any, facts: Facts) -> None:
         facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
         facts.in_channels = facts.in_channels or model.in_channels
         facts.out_channels = facts.out_channels or model.out_channels
-    except (UnravelError, RuntimeError, ValueError, IndexError) as error:
+    except (UnravelError, *MODEL_ERRORS) as error:
         facts.warnings.append(f"delay and receptive field could not be measured: {telling_line(error)}")
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from unravel_lib import archive, reach
-from unravel_lib.contract import Probe, call_method, read_contract
+from unravel_lib.contract import MODEL_ERRORS, Probe, call_method, read_contract
 from unravel_lib.delay import Delay, delay_of
 from unravel_lib.errors import ModelError
 from unravel_lib.files import sha256_of, shown
@@ -75,7 +75,7 @@ def load(
     target = choose_device(device)
     try:
         return Model(path, _load_module(path, target), target, sample_rate)
-    except (torch.jit.Error, RuntimeError) as error:
+    except MODEL_ERRORS as error:
         if target.type != "mps":
             raise ModelError(f"{shown(path)} fails on {target}: {_one_line(error)}") from error
         log.warning("%s cannot run on MPS (%s): running on the CPU", shown(path.name), _one_line(error))
@@ -86,7 +86,7 @@ def load(
 def _load_module(path: Path, device: torch.device) -> Any:
     try:
         return torch.jit.load(path, map_location="cpu").eval().to(device)  # type: ignore[no-untyped-call]
-    except (torch.jit.Error, RuntimeError, ValueError, OSError) as error:
+    except (*MODEL_ERRORS, OSError) as error:
         raise ModelError(f"{shown(path)} cannot be loaded: {_one_line(error)}") from error
 
 
@@ -233,7 +233,7 @@ class Model:
         kept = self._state.keep() if self.device.type != "cpu" and self.streaming else None
         try:
             return self._call_once(method, x)
-        except (torch.OutOfMemoryError, torch.jit.Error, RuntimeError) as error:
+        except MODEL_ERRORS as error:
             if self.device.type == "cpu" or "out of memory" not in str(error).lower():
                 raise ModelError(f"{shown(self.name)}: {method} failed: {_one_line(error)}") from error
         if self.device.type == "cuda":

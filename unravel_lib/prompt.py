@@ -9,6 +9,7 @@ from typing import Any
 
 from unravel_lib import families, inspection
 from unravel_lib.cli import nearest
+from unravel_lib.contract import MODEL_ERRORS
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.facts import plain
 from unravel_lib.files import shown
@@ -122,9 +123,19 @@ def listed(found: Inspection, name: str, kind: str) -> str:
     """What the list of attributes says about one: the signature of a method, the type of data."""
     if kind != "data":
         return f"{kind} {signature(found.module, name, kind)}"
-    value = found.entries[name] if found.module is None else getattr(found.module, name)
+    try:
+        value = _data(found, name)
+    except ModelError:
+        return "data that Python cannot hold"
     what = getattr(value, "original_name", None) or type(value).__name__
     return f"data {what}"
+
+
+def _data(found: Inspection, name: str) -> Any:
+    try:
+        return found.entries[name] if found.module is None else getattr(found.module, name)
+    except MODEL_ERRORS as error:
+        raise ModelError(f"{shown(name)} cannot be read: {inspection.telling_line(error)}") from error
 
 
 def attribute_answer(found: Inspection, kinds: Mapping[str, str], yes: bool, ask: Ask = read_line) -> Answer:
@@ -132,8 +143,7 @@ def attribute_answer(found: Inspection, kinds: Mapping[str, str], yes: bool, ask
 
     def answer(name: str) -> str:
         if kinds[name] == "data":
-            value = found.entries[name] if found.module is None else getattr(found.module, name)
-            return _value(name, value)
+            return _value(name, _data(found, name))
         return _callable(found.module, name, kinds[name], yes, ask)
 
     return answer
@@ -168,7 +178,7 @@ def _callable(module: Any, name: str, kind: str, yes: bool, ask: Ask) -> str:
         told = ""
     try:
         value = getattr(module, name) if kind == "property" else getattr(module, name)()
-    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError) as error:
+    except MODEL_ERRORS as error:
         raise ModelError(f"{shown(name)} failed when called: {inspection.telling_line(error)}") from error
     return f"{told}\n{_indented(_spelt(value))}".lstrip("\n")
 
