@@ -409,6 +409,24 @@ def test_results_inside_the_input_folder_are_not_encodings(
     assert made(first)[0].read_bytes() == made(second)[0].read_bytes()
 
 
+def test_own_results_among_the_encodings_are_left_out(
+    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where output and input are one folder, the second run measures what the first did; by name a result is taken."""
+    for path in encodings.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    flags = ["--no_plots", "--embeddings", "--output", tmp_path]
+    _, first, err = run(capsys, "--input", tmp_path, *flags)
+    assert "leaving out" not in err
+    _, second, err = run(capsys, "--input", tmp_path, *flags)
+    assert f"leaving out 1 result of generator.py in {tmp_path} (--input takes one by name)\n" in err
+    assert "2 encodings" in err and first[0].read_bytes() == second[0].read_bytes()
+    code, _, err = run(capsys, "--input", made(first)[0], *flags)
+    assert code == 0 and "1 encoding, 40 frames" in err
+    code, files, err = run(capsys, "--input", made(first)[0].parent, *flags)
+    assert code == 2 and files == [] and "holds no .npy but results of generator.py: give --input encodings" in err
+
+
 def test_a_bad_encoding_is_named(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = load_latents(encodings / "encoded-0.npy")
     save_latents(tmp_path / "good.npy", good)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from unravel_lib import cli, distributions, patterns, stats, tempo
 from unravel_lib.composition import Composition, check_run, refuse_to_replace, run_folder
-from unravel_lib.errors import UsageError
+from unravel_lib.errors import InputError, UsageError
 from unravel_lib.export import PD_CHANNELS
 from unravel_lib.files import find_files, make_output_folder, shown
 from unravel_lib.pieces import Array
-from unravel_lib.sidecar import Sidecar, write_sidecar
+from unravel_lib.sidecar import Sidecar, read_sidecar, write_sidecar
 
 MAX_LATENTS = 1_000_000  # frames in a loop
 BIG_BYTES = 1 << 26  # from here on a progress bar is worth its while
@@ -22,8 +22,22 @@ log = logging.getLogger("unravel_lib")
 
 
 def _inputs(args: argparse.Namespace) -> list[Path]:
-    """The files to learn from; results of earlier runs inside an input folder are not taken for encodings."""
-    return [args.statistics] if args.statistics else find_files(args.input, [".npy"], args.output)
+    """The files to learn from; of a folder not those that the generator made: they would count as encodings."""
+    if args.statistics:
+        return [args.statistics]
+    found = find_files(args.input, [".npy"], args.output)
+    if not args.input.is_dir():
+        return found
+    own = {path for path in found if (read_sidecar(path) or Sidecar()).options.get("script") == "generator"}
+    if len(own) == len(found):
+        raise InputError(
+            f"{shown(args.input)} holds no .npy but results of generator.py: give --input encodings, or one of these "
+            "results by its name"
+        )
+    if own:
+        some = "1 result" if len(own) == 1 else f"{len(own)} results"
+        log.info("leaving out %s of generator.py in %s (--input takes one by name)", some, shown(args.input))
+    return [path for path in found if path not in own]
 
 
 def _known_facts(args: argparse.Namespace, inputs: list[Path]) -> Sidecar:
