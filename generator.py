@@ -120,7 +120,7 @@ def _show_lists(args: argparse.Namespace) -> None:
     if args.list_patterns:
         from unravel_lib import patterns
 
-        _show("patterns", patterns.listing())
+        _show("patterns", patterns.listing(args.pattern))
     if args.tempo_table:
         from unravel_lib import generation, tempo
 

@@ -1,7 +1,9 @@
 """Patterns: what each makes, against straightforward reference code; the contract; patterns of a user's own."""
 
+import importlib
 import itertools
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +282,8 @@ FAILING = [
     ("def g(x):\n    return x[99]\n@pattern\ndef f(loop):\n    return g(loop)\n", r"line 4: IndexError"),
     ("@pattern\ndef f(loop):\n    return loop[:, :1]\n", r"shape \(3, 1\), expected \(frames, 2\)"),
     ("@pattern\ndef f(loop):\n    return loop.astype(str)\n", r"<U32 values, expected real numbers"),
+    ("import sys\nsys.exit()\n", r"line 4: SystemExit$"),
+    ("import sys\n@pattern\ndef f(loop):\n    yield loop\n    sys.exit(0)\n", r"line 7: SystemExit: 0$"),
     ("@pattern\ndef f(loop):\n    return None\n", r"mine.py, line \d: TypeError"),
     ("@pattern\ndef f(loop):\n    return loop / 0\n", r"not finite"),
     (
@@ -299,6 +303,73 @@ def test_errors_in_ones_own_pattern_name_file_and_line(tmp_path: Path, text: str
     with pytest.raises(UsageError, match=message) as caught:
         whole(f"{file}:f", material())
     assert "\n" not in str(caught.value)
+
+
+OTHER_CHANCE = """
+import random
+table = np.random.rand(3)
+@pattern
+def f(loop):
+    return loop * np.random.rand(*loop.shape) * random.random() * table[:, None]
+"""
+
+
+def test_own_pattern_that_turns_to_the_chance_of_all(tmp_path: Path) -> None:
+    """np.random and random: same seed, same bytes, whatever was drawn before; another seed makes others."""
+    name = f"{own_file(tmp_path, OTHER_CHANCE)}:f"
+    results = []
+    for seed in (1, 1, 2):
+        np.random.rand()
+        results.append(whole(name, material(seed=seed)))
+    assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
+
+
+HELPED = """
+from __future__ import annotations
+from dataclasses import dataclass
+import numpy as np
+from unravel_lib.patterns import pattern
+from {helper} import twice
+@dataclass
+class Step:
+    size: int | None = None
+@pattern
+def f(loop, times: int = 1):
+    "Twice."
+    from {helper} import late
+    return late(twice(loop), Step(times))
+"""
+
+
+def test_own_pattern_file_is_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dataclasses and imports from the file's folder work, then and later; no bytecode is left there."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    helper = f"helper_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{helper}.py").write_text("def twice(x):\n    return x * 2\ndef late(x, step):\n    return x\n")
+    (tmp_path / "mine.py").write_text(HELPED.format(helper=helper))
+    assert whole(f"{tmp_path / 'mine.py'}:f", material(2, 1, 1)).ravel().tolist() == [0, 2]
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.py", f"{helper}.py"}
+
+
+def test_a_file_beside_ones_own_pattern_takes_no_librarys_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('not the library')\n")
+    patterns.find(f"{own_file(tmp_path, STUTTER)}:stutter")
+    assert importlib.import_module("colorsys").rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+
+
+def test_listing_of_ones_own_file(tmp_path: Path) -> None:
+    file = own_file(tmp_path, STUTTER)
+    for chosen in (f"{file}:stutter", f"{file}:typo", file):
+        listed = dict(patterns.listing(chosen))
+        assert listed[f"{file}:stutter"] == "Every frame several times. [times=int, default 2]"
+        assert set(OWN) < set(listed)
+    assert f"{file}:stutter" not in dict(patterns.listing("loop"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        patterns.listing(str(tmp_path / "nowhere.py:f"))
 
 
 def test_missing_or_unnamed_pattern_file(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ A pattern is a decorated function. It asks for what it needs by parameter name:
 All arrays are its own to change. Every other parameter is the pattern's option (`--pattern_args name=value`), an int,
 float, bool, str or `Literal`, by its annotation or its default. It returns the long array [frames, dims], or yields
 pieces of it in order, which are written as they come; `repeat(piece, times)` makes a repetition that takes no memory.
-It runs twice, with the same random numbers: once to learn how long the result is, once to write it.
+It runs twice, with the same random numbers: once to learn how long the result is, once to write it. `random` and
+`np.random` are seeded for it as well; a generator that a user's file makes for itself without a seed is not.
 """
 
 import inspect
 import math
+import random
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -117,13 +119,15 @@ class Pattern:
             The function failed or gave something that is no such piece; names the user's file and the line.
         """
         dims = material.loop.shape[1]
+        if self.source is not None:
+            seed_global_chance(material.seed)
         try:
             result = self.function(**material.given(self.given), **options)
             for piece in [result] if isinstance(result, np.ndarray) else result:
                 yield _checked(piece, dims)
         except (UnravelError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self.source is None and not isinstance(error, ValueError):
                 raise
             raise UsageError(f"{self._place(error)}: {_reason(error)}") from error
@@ -135,6 +139,13 @@ class Pattern:
 
 
 PATTERNS: dict[str, Pattern] = {}
+
+
+def seed_global_chance(seed: np.random.SeedSequence) -> None:
+    """Seed the generators that Python and NumPy keep for all, which only a user's pattern may turn to."""
+    number = int(seed.generate_state(1)[0])
+    random.seed(number)
+    np.random.seed(number)
 
 
 @overload

@@ -13,6 +13,8 @@
 and plays with `--pattern my_patterns.py:stutter --pattern_args times=3`.
 """
 
+import os
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +25,7 @@ import numpy as np
 from unravel_lib.cli import nearest
 from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.files import shown
-from unravel_lib.pattern_contract import PATTERNS, Pattern, failed_line, pattern
+from unravel_lib.pattern_contract import PATTERNS, Pattern, failed_line, pattern, seed_global_chance
 from unravel_lib.pieces import Array, repeat
 
 ENOUGH_FRAMES = 4096  # pieces of so many frames are as fast as longer ones
@@ -126,23 +128,44 @@ def find(name: str) -> Pattern:
 
 
 def _load(source: str) -> None:
-    """Run a user's pattern file, so that it registers its patterns; nothing is written beside it."""
+    """Run a user's pattern file, so that it registers its patterns; nothing is written beside it.
+
+    It may import what lies beside it, unless a library has the same name.
+    """
     try:
         code = Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"--pattern {shown(source)} cannot be read: {error.strerror}: check the path") from error
     module = types.ModuleType(f"pattern_file_{Path(source).stem}")
     module.__file__ = source
+    sys.modules[module.__name__] = module  # where dataclasses look for it
+    beside = str(Path(os.path.abspath(source)).parent)
+    if beside not in sys.path:
+        sys.path.append(beside)  # last, so that no file of the user's can take the place of a library's
+    sys.dont_write_bytecode = True
+    seed_global_chance(np.random.SeedSequence(0))
     try:
         exec(compile(code, source, "exec"), module.__dict__)
     except UnravelError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = f"{shown(source)}, line {failed_line(error, source) or 1}"
         text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
-        raise UsageError(f"{where}: {type(error).__name__}: {text}") from error
+        raise UsageError(f"{where}: {type(error).__name__}: {text}".rstrip(": ")) from error
 
 
-def listing() -> list[tuple[str, str]]:
-    """(name, what it does, with its options and their defaults) of every pattern in the catalogue."""
-    return [(name, f"{e.summary}{e.usage}") for name, e in PATTERNS.items() if e.source is None]
+def listing(chosen: str = "") -> list[tuple[str, str]]:
+    """(name, what it does, with its options and their defaults) of every pattern in the catalogue.
+
+    Where a user's file is chosen (`FILE.py:name` or `FILE.py`), it is run, and its patterns are listed too.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or its code fails.
+    """
+    source = chosen if chosen.endswith(".py") else chosen.rpartition(":")[0]
+    if source:
+        _load(source)
+    listed = [(name, e) for name, e in PATTERNS.items() if e.source in (None, source)]
+    return [(shown(name), f"{e.summary}{e.usage}") for name, e in listed]
