@@ -305,9 +305,47 @@ def test_a_broken_config_is_no_crash(tmp_path: Path) -> None:
     assert [found[key] for key in ("dims", "sample_rate", "encoder", "in_channels")] == [None] * 4
 
 
+RAVE_WEIGHTS = {name: torch.zeros(8) for name in ("latent_pca", "latent_mean", "fidelity")}
+
+
+@pytest.mark.parametrize("name", ["model_config.json", "config.json"])
+@pytest.mark.parametrize(
+    ("tensors", "family"),
+    [
+        (RAVE_WEIGHTS, "RAVE"),
+        ({**RAVE_WEIGHTS, "autoencoder.x": torch.zeros(1)}, "RAVE"),
+        ({"a": torch.zeros(1)}, None),
+        (models.oobleck(), "Stable Audio Tools"),
+        ({f"pretransform.model.{key}": value for key, value in models.oobleck().items()}, "Stable Audio Tools"),
+        ({"conditioner.conditioners.a": torch.zeros(1)}, "Stable Audio Tools"),
+    ],
+)
+def test_a_config_of_another_model_in_the_folder_is_not_believed(
+    name: str, tensors: dict[str, torch.Tensor], family: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(json.dumps(models.SAT_CONFIG))
+    torch.save({"state_dict": tensors}, tmp_path / "x.ckpt")
+    found = inspection.inspect(tmp_path / "x.ckpt")
+    sat = family == "Stable Audio Tools"
+    assert (found.facts.family, found.facts.sample_rate) == (family, 32000 if sat else None)
+    assert found.facts.full_dims == (8 if family == "RAVE" else None)
+    if sat:
+        assert inspection.config(found, tmp_path / "x.ckpt") == models.SAT_CONFIG
+    else:
+        with pytest.raises(ModelError, match=r"name it x\.json"):
+            inspection.config(found, tmp_path / "x.ckpt")
+
+
+def test_the_version_of_pytorch_where_a_trainer_wrote_it(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "pytorch_version": str(torch.__version__)}, tmp_path / "x.ckpt")
+    save_file({"a": torch.zeros(1)}, tmp_path / "y.safetensors", {"torch_version": "2.1.0"})
+    assert facts_of(tmp_path / "x.ckpt")["torch_version"] == torch.__version__
+    assert facts_of(tmp_path / "y.safetensors")["torch_version"] == "2.1.0"
+
+
 def test_our_own_sidecar_beside_a_checkpoint_is_no_config(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"format": "unravel-sidecar", "format_version": 1, "model": "v.ts"}')
-    assert checkpoints.config_of(tmp_path / "x.ckpt", {}) is None
+    assert checkpoints.config_of(tmp_path / "x.ckpt", {}, {}) is None
 
 
 def test_declared_attributes_are_listed_without_running(files: dict[str, Path]) -> None:

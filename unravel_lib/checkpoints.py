@@ -24,7 +24,10 @@ CONFIGS = ("model_config", "hyper_parameters", "config", "cfg", "hparams")
 CONFIG_BYTES = 8 << 20  # a config beside a model is some KB
 TRAINING_PREFIXES = ("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusion_ema.")
 FIRST_IN, FIRST_OUT = "encoder.layers.0.weight_v", "decoder.layers.0.weight_v"  # of an oobleck autoencoder
+SAT_PREFIXES = (*TRAINING_PREFIXES, "pretransform.model.", "conditioner.conditioners.")
 SAT = "Stable Audio Tools"
+RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
+TORCH_VERSIONS = ("torch_version", "pytorch_version")  # what trainers that write it call it
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -79,13 +82,18 @@ def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return {str(key): value for key, value in entries.items() if isinstance(value, torch.Tensor)}
 
 
-def config_of(path: Path, entries: Mapping[str, Any]) -> tuple[dict[str, Any], str] | None:
-    """(training config, where it was found): inside the checkpoint, or in a JSON beside it."""
+def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
+    """(training config, where it was found): inside the checkpoint, or in a JSON beside it.
+
+    A JSON of the file's own name is its own; one of a common name (`model_config.json`) is believed only where the
+    weights, too, are those of Stable Audio Tools: the folder may hold other models.
+    """
     for name in CONFIGS:
         inner = entries.get(name)
         if isinstance(inner, Mapping) and inner:
             return dict(inner), name
-    for beside in (path.with_suffix(".json"), path.parent / "model_config.json", path.parent / "config.json"):
+    common = ("model_config.json", "config.json") if _has_sat_weights(tensors) else ()
+    for beside in (path.with_suffix(".json"), *(path.with_name(name) for name in common)):
         try:
             if not beside.is_file() or beside.stat().st_size > CONFIG_BYTES:
                 continue
@@ -106,16 +114,25 @@ def read(path: Path, entries: Mapping[str, Any], tensors: Tensors, facts: Facts)
     for name in ("pytorch-lightning_version", "epoch", "global_step", "step"):
         if isinstance(entries.get(name), (int, str)):
             facts.details[name] = entries[name]
-    found = config_of(path, entries)
-    if found is not None and _is_sat_config(found[0]):
-        _sat_config(*found, facts)
-    elif any(key.startswith(TRAINING_PREFIXES) for key in tensors):
-        facts.family, facts.mark = SAT, "prefixes of the keys in its state_dict"
-    _sat_weights(tensors, facts)
-    if facts.family is None and {"latent_pca", "latent_mean", "fidelity"} <= set(tensors):
+    versions = (entries.get(name) for name in TORCH_VERSIONS)
+    facts.torch_version = next((str(version) for version in versions if isinstance(version, str)), None)
+    if set(tensors) >= RAVE_KEYS:
         facts.family, facts.mark = "RAVE", "keys latent_pca, latent_mean and fidelity"
         facts.full_dims = int(tensors["latent_mean"].numel())
         facts.warnings.append("a training checkpoint: the other scripts need its export (.ts)")
+        return
+    found = config_of(path, entries, tensors)
+    if found is not None and _is_sat_config(found[0]):
+        _sat_config(*found, facts)
+    elif any(key.startswith(SAT_PREFIXES) for key in tensors):
+        facts.family, facts.mark = SAT, "prefixes of the keys in its state_dict"
+    _sat_weights(tensors, facts)
+
+
+def _has_sat_weights(tensors: Tensors) -> bool:
+    if set(tensors) >= RAVE_KEYS:
+        return False
+    return any(key.startswith(SAT_PREFIXES) for key in tensors) or {FIRST_IN, FIRST_OUT} <= set(tensors)
 
 
 def _is_sat_config(config: Mapping[str, Any]) -> bool:
@@ -145,7 +162,7 @@ def _sat_config(config: Mapping[str, Any], where: str, facts: Facts) -> None:
 
 def _sat_weights(tensors: Tensors, facts: Facts) -> None:
     """Channels and dims from the shapes of an oobleck autoencoder's outer layers: weight_v is [out, in, kernel]."""
-    prefix = next((p for p in ("", *TRAINING_PREFIXES) if p + FIRST_IN in tensors and p + FIRST_OUT in tensors), None)
+    prefix = next((p for p in ("", *SAT_PREFIXES) if p + FIRST_IN in tensors and p + FIRST_OUT in tensors), None)
     if prefix is None:
         return
     first, last = tensors[prefix + FIRST_IN], tensors[prefix + FIRST_OUT]

@@ -35,7 +35,8 @@ class Facts:
     encode_context, decode_context : (before, after), frames that a frame depends on; measured
     variance_shares : of a variational RAVE, the share of the variance per full dim, in PCA order, 0 to 1
     parameters : trained values; of a checkpoint, which does not tell them apart, all values of its state_dict
-    torch_version : PyTorch does not write its own into a file; some trainers do
+    torch_version : of a checkpoint whose trainer wrote it down as `torch_version`; PyTorch itself never does, so it is
+        None for every TorchScript export
     format_version : of the zip archive
     details : what only this family has
     """

@@ -190,9 +190,13 @@ def config(found: Inspection, path: Path) -> dict[str, Any]:
         raise found.failure
     if found.module is not None:
         raise ModelError(f"{shown(path)} is a TorchScript export, which keeps no training config: give a checkpoint")
-    told = checkpoints.config_of(path, found.entries)
+    told = checkpoints.config_of(path, found.entries, found.tensors)
     if told is None:
-        raise ModelError(f"{shown(path)} has no training config inside, and no JSON with one lies beside it")
+        beside = shown(path.with_suffix(".json").name)
+        raise ModelError(
+            f"{shown(path)} has no training config inside, and no JSON that is surely its own lies beside it: "
+            f"if you have it, name it {beside}"
+        )
     return told[0]
 
 
