@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unravel_lib import cli
-from unravel_lib.files import find_files, make_output_folder, normalised_extensions, output_name, refuse_overwriting
+from unravel_lib.files import (
+    find_files,
+    make_output_folder,
+    normalised_extensions,
+    output_name,
+    refuse_overwriting,
+    shown,
+)
 
 if TYPE_CHECKING:
     from unravel_lib.inspection import Inspection
@@ -65,7 +72,7 @@ def main(argv: list[str]) -> int:
     paths = _paths(args)
     if args.save:
         make_output_folder(args.output)
-    from unravel_lib import inspection, report
+    from unravel_lib import inspection, inspection_report
 
     folder = args.input is not None and args.input.is_dir()
     asked = args.config or args.dict or args.attr
@@ -76,7 +83,7 @@ def main(argv: list[str]) -> int:
             found = inspection.inspect(path, args.trust_model, measure=args.save or not asked)
             all_facts.append(found.facts)
             if found.facts.kind is not None and not (args.json or asked):
-                log.info("%s\n", report.text(found.facts))
+                log.info("%s\n", inspection_report.text(found.facts))
             if found.failure is not None:
                 raise found.failure
             if args.save:
@@ -91,7 +98,7 @@ def main(argv: list[str]) -> int:
     elif configs:
         _print_json(configs if folder else next(iter(configs.values())))
     if folder and not (args.json or asked):
-        log.info("%s", report.table(all_facts))
+        log.info("%s", inspection_report.table(all_facts))
     return batch.finish() or (cli.SOME_FAILED if unanswered else cli.DONE)
 
 
@@ -122,13 +129,13 @@ def _print_json(document: Any) -> None:
 
 
 def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: cli.Batch) -> None:
-    from unravel_lib import report
+    from unravel_lib import inspection_report
 
     targets = [args.output / output_name(kind, path, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
-    report.write_facts(targets[0], found.facts)
-    report.write_tensors(targets[1], found.tensors)
+    inspection_report.write_facts(targets[0], found.facts)
+    inspection_report.write_tensors(targets[1], found.tensors)
     shares = found.facts.variance_shares
     if shares:
         from unravel_lib import plots
@@ -146,16 +153,21 @@ def _converse(found: "Inspection", path: Path, args: argparse.Namespace) -> int:
     """The prompts of --dict and --attr, on stdout; returns how many questions had no answer."""
     if not (args.dict or args.attr):
         return 0
-    from unravel_lib import prompt, report
+    from unravel_lib import inspection_report, prompt
 
     unanswered = 0
+    if args.input is not None and args.input.is_dir():
+        log.info("%s", shown(path))
     if args.dict:
         keys = list(found.tensors)
-        print(report.columns((key, _shape(found.tensors[key])) for key in keys), flush=True)
+        print(inspection_report.columns((key, _shape(found.tensors[key])) for key in keys), flush=True)
         unanswered += prompt.converse(keys, prompt.tensor_answer(found))
     if args.attr:
         kinds = prompt.attribute_names(found, path)
-        print(report.columns((name, prompt.listed(found, name, kind)) for name, kind in kinds.items()), flush=True)
+        print(
+            inspection_report.columns((name, prompt.listed(found, name, kind)) for name, kind in kinds.items()),
+            flush=True,
+        )
         unanswered += prompt.converse(list(kinds), prompt.attribute_answer(found, kinds, args.yes))
     return unanswered
 

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 import inspector as script
-from unravel_lib import cli, prompt, report
+from unravel_lib import cli, inspection_report, prompt
 from unravel_lib.facts import Facts
 
 ROOT = Path(__file__).parent.parent
@@ -134,10 +134,10 @@ def test_no_picture_without_shares(inspector: Run, files: dict[str, Path], tmp_p
 
 def test_csv_cells_are_no_formulas_and_one_line(tmp_path: Path) -> None:
     evil = {"=1+1": torch.ones(1), "a\nb": torch.ones(1), "-x": torch.ones(1)}
-    report.write_tensors(tmp_path / "t.csv", evil)
+    inspection_report.write_tensors(tmp_path / "t.csv", evil)
     with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
         assert [row[0] for row in csv.reader(file)] == ["key", "'=1+1", "a\\nb", "'-x"]
-    report.write_facts(tmp_path / "f.csv", Facts(name="@x", path="p", details={"=a": "=b"}, dims=-1))
+    inspection_report.write_facts(tmp_path / "f.csv", Facts(name="@x", path="p", details={"=a": "=b"}, dims=-1))
     rows = dict(pd.read_csv(tmp_path / "f.csv")[["fact", "value"]].itertuples(index=False))
     assert rows["name"] == "'@x" and rows["detail =a"] == "'=b"
 
@@ -167,6 +167,19 @@ def test_dict_answers_a_pipe(inspector: Run, files: dict[str, Path]) -> None:
     assert len(listing.splitlines()) == 3 and "4x2x7 float32" in listing
     assert answers.startswith("4 x 2 x 7, float32\n  mean 27.5, std 16.1632, min 0, max 55\n")
     assert "encoder.layers.0.weight_g: 4 x 1 x 1, float32" in answers and "> " not in done.stdout
+
+
+def test_a_folder_says_which_model_is_asked(inspector: Run, files: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.ckpt").write_bytes(files["sat_bare"].read_bytes())
+    done = inspector("--input", tmp_path, "--dict", stdin="gone\nexit\nlost\n")
+    lines = done.stderr.splitlines()
+    assert [line.split(" ")[0] for line in lines] == [
+        str(tmp_path / "a.ckpt"),
+        "gone",
+        str(tmp_path / "b.ckpt"),
+        "lost",
+    ]
 
 
 def test_unknown_key_gets_a_hint_and_an_exit_code(inspector: Run, files: dict[str, Path]) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from unravel_lib import signals
 from unravel_lib.errors import OutputError, UnravelError
-from unravel_lib.files import alone_in, shown, write_whole
+from unravel_lib.files import alone_in, cell_text, shown, write_whole
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 FAILURES = "failures.csv"
 FAILURES_HEADER = ["input", "reason"]
-FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run what begins with these
 
 log = logging.getLogger("unravel_lib")
 
@@ -112,7 +111,7 @@ class Batch:
                 )
                 return
             kept = [row for row in before if row[0] not in self._seen]
-            rows = kept + [[_key(path), _cell(reason)] for path, reason in self.failures]
+            rows = kept + [[_key(path), cell_text(reason)] for path, reason in self.failures]
             if not rows:
                 target.unlink(missing_ok=True)
             elif rows != before:
@@ -143,11 +142,7 @@ def silence_stdout() -> None:
 
 
 def _key(path: Path) -> str:
-    return _cell(shown(os.path.abspath(path)))
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return cell_text(shown(os.path.abspath(path)))
 
 
 def _read(target: Path) -> list[list[str]] | None:

@@ -20,6 +20,7 @@ PART_SUFFIX = ".part"
 PART_NAME = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)  # what `write_whole` makes; nothing else is swept away
 STALE_SECONDS = 60  # a part file younger than this may belong to a run that has not locked it yet
 NAME_BYTES = 255  # longest file name on all common file systems
+FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run a cell that begins with these
 SHOWN_EXTENSIONS = 12  # so many are named where none was the right one
 
 _living: set[Path] = set()  # part files that this process is writing
@@ -30,6 +31,11 @@ def shown(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in safe)
+
+
+def cell_text(text: str) -> str:
+    """The text as a cell of a CSV file that no spreadsheet takes for a formula: those get an apostrophe in front."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:

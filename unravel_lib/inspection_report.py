@@ -7,14 +7,13 @@ from typing import Any
 import torch
 
 from unravel_lib.facts import Facts, Method, plain
-from unravel_lib.files import shown, write_whole
+from unravel_lib.files import cell_text, shown, write_whole
 from unravel_lib.weights import describe
 
 UNKNOWN = "unknown"
 BAR_WIDTH = 40  # characters for a share of 100 %
 MOST_BARS = 32  # dims with a bar of their own
 LABEL_WIDTH = 26
-FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would compute such a cell
 TABLE = ("name", "family", "dims", "compression", "sample rate", "in", "out", "streaming", "delay", "warnings")
 
 
@@ -178,8 +177,7 @@ def _cell(value: Any) -> Any:
     """A value for a CSV cell: printable, and never a formula where a spreadsheet opens the file."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    safe = shown(value if isinstance(value, str) else str(value))
-    return f"'{safe}" if safe.startswith(FORMULA_STARTS) else safe
+    return cell_text(shown(value if isinstance(value, str) else str(value)))
 
 
 def columns(names: Iterable[tuple[str, str]]) -> str:
