@@ -462,6 +462,26 @@ def test_report_is_an_aligned_table(tmp_path: Path, dims: int) -> None:
     assert float(row["beyond"].rstrip("%")) == pytest.approx(100 * found.beyond[-1], abs=0.006)
 
 
+def test_report_tells_what_is_in_use(measured: stats.Statistics) -> None:
+    """With --iqr the mean and the deviation are out of use; what stands in for them is shown."""
+    titles = stats.report(measured).split("\n")[1].split()
+    assert measured.iqr and not {"mean", "std"} & set(titles)
+    assert titles[1:5] == ["median", "deviation", "lower", "upper"]
+    assert stats.report(replace(measured, iqr=False)).split("\n")[1].split()[1:3] == ["mean", "std"]
+
+
+@pytest.mark.parametrize("column", ["mean", "std", "min", "max"])
+def test_values_that_no_latents_have_are_refused(column: str, tmp_path: Path, measured: stats.Statistics) -> None:
+    """1e300 squared is no number, so that nothing can be drawn; what latents at the end of float32 have is taken."""
+    path, _ = stats.write_csv(measured, tmp_path)
+    edited(path, set_cell(column, "-1e300" if column == "min" else "1e300"))
+    with pytest.raises(InputError, match=f"statistics.csv has values beyond float32 in {column}: write it anew"):
+        stats.read_csv(path, False)
+    widest = stats.measure(saved(tmp_path, np.array([[1, -1, 1, -1]], np.float32) * np.finfo(np.float32).max))
+    path, _ = stats.write_csv(widest, tmp_path)
+    assert stats.read_csv(path, False) == widest
+
+
 @pytest.fixture(autouse=True)
 def quiet_numpy() -> Iterator[None]:
     """A warning of numpy's would reach the musician as noise on stderr."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError
 
 Array = npt.NDArray[np.float64]
-BLOCK_VALUES = 1 << 20  # values that are written in one go: 8 MiB of float64
+BLOCK_VALUES = 1 << 20  # values that are measured or written in one go: 8 MiB of float64
 
 
 def repeat(piece: Array, times: int) -> Array:
@@ -25,6 +25,11 @@ def count_frames(pieces: Iterable[Array], limit: float = math.inf) -> int:
         if n_frames > limit:
             break
     return n_frames
+
+
+def told(n_frames: int) -> str:
+    """ "1 frame", "2,500 frames"."""
+    return f"{n_frames:,} frame{'' if n_frames == 1 else 's'}"
 
 
 def packed(pieces: Iterable[Array], dims: int, block_values: int = BLOCK_VALUES) -> Iterator[Array]:

@@ -10,7 +10,8 @@ import numpy as np
 from unravel_lib.encodings import Encoding
 from unravel_lib.errors import InputError
 from unravel_lib.files import shown, write_whole
-from unravel_lib.moments import Array, moments
+from unravel_lib.moments import FLOAT32_MAX, Array, moments
+from unravel_lib.pieces import told
 from unravel_lib.quantiles import marginals
 from unravel_lib.ranks import robust_correlation
 from unravel_lib.sidecar import Sidecar, read_sidecar
@@ -27,6 +28,11 @@ REPORTED = (
     ("mean", "mean"), ("std", "std"), ("min", "minimum"), ("q1", "q1"), ("median", "median"), ("q3", "q3"),
     ("max", "maximum"), ("lag-1", "autocorrelation"),
 )  # fmt: skip
+REPORTED_IQR = (
+    ("median", "median"), ("deviation", "deviation"), ("lower", "lower"), ("upper", "upper"), ("min", "minimum"),
+    ("q1", "q1"), ("q3", "q3"), ("max", "maximum"), ("lag-1", "autocorrelation"),
+)  # fmt: skip
+LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
 COLUMNS = ["dim", *MEASURED[:2], *EYE, *FOLLOWING, *MEASURED[2:], "frames", "files"]
 COLUMNS += [name for name in QUANTILE_NAMES if name not in EYE]
 
@@ -161,6 +167,9 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
         "beyond": ((columns["beyond"] >= 0) & (columns["beyond"] <= 1)).all(),
         "min to max": (np.diff(quantiles, axis=0) >= 0).all(),
     }
+    for name in (*MEASURED, *QUANTILE_NAMES):
+        if np.abs(columns[name]).max() > LARGEST:
+            raise InputError(f"{shown(path)} has values beyond float32 in {name}: write it anew by --input")
     for name, good in sound.items():
         if not good:
             raise InputError(f"{shown(path)} has impossible values in {name}: write it anew by --input")
@@ -218,10 +227,10 @@ def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
 
 
 def report(statistics: Statistics) -> str:
-    """The statistics as an aligned table for the terminal, one line per dim."""
+    """The statistics as an aligned table for the terminal, one line per dim: those of the view in use."""
     columns: list[tuple[str, list[str]]] = [("dim", [str(dim) for dim in range(statistics.dims)])]
     shares = [f"{100 * share:.2f}%" for share in statistics.beyond]
-    for title, name in REPORTED:
+    for title, name in REPORTED_IQR if statistics.iqr else REPORTED:
         values: Array = getattr(statistics, name)
         columns.append((title, [f"{value:.4g}" for value in values]))
     columns.append(("beyond", shares))
@@ -230,4 +239,4 @@ def report(statistics: Statistics) -> str:
     table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     files = f"{statistics.files} encoding{'s' if statistics.files > 1 else ''}"
     view = "median and IQR (--iqr)" if statistics.iqr else "mean and standard deviation"
-    return "\n".join([f"{files}, {statistics.frames:,} frames, {statistics.dims} dims; in use: {view}", *table])
+    return "\n".join([f"{files}, {told(statistics.frames)}, {statistics.dims} dims; in use: {view}", *table])
