@@ -6,7 +6,7 @@ import unravel_lib.startup  # noqa: F401  before all that takes time
 import argparse
 from pathlib import Path
 
-from unravel_lib import cli
+from unravel_lib import cli, tempo
 from unravel_lib.errors import UsageError
 
 OUTPUT = "./_generator-output"
@@ -54,7 +54,7 @@ def _add_music(p: cli.Parser) -> None:
     )  # fmt: skip
     length = group.add_mutually_exclusive_group()
     length.add_argument(
-        "--num_latents", type=cli.whole_number(1, 1_000_000), metavar="K",
+        "--num_latents", type=cli.whole_number(1, tempo.MAX_LATENTS), metavar="K",
         help=f"frames in a loop (default {NUM_LATENTS})",
     )  # fmt: skip
     length.add_argument(
@@ -122,7 +122,7 @@ def _show_lists(args: argparse.Namespace) -> None:
 
         _show("patterns", patterns.listing(args.pattern))
     if args.tempo_table:
-        from unravel_lib import generation, tempo
+        from unravel_lib import generation
 
         print(tempo.table(*generation.rates_of(args)))
 

@@ -529,3 +529,38 @@ def test_errors_are_ours() -> None:
     """`main` raises what `cli.run` prints."""
     with pytest.raises(UnravelError):
         generator.main([])
+
+
+def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Most frames equal: IQR 0, though the dim moves. Told only where the IQR is what spreads the draws."""
+    values = np.random.default_rng(0).normal(size=(4, 100))
+    values[1, :80] = values[3, :80] = 0.5
+    values[2] = 0.5  # never moves: no surprise
+    save_latents(tmp_path / "x.npy", values)
+    flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
+    told = "warning: dims 1, 3 have IQR 0 but move: they will stand still with --iqr (trim the silence, or leave out"
+    code, files, err = run(capsys, *flags, "--iqr")
+    latents = export.load_latent_audio(made(files)[0])
+    assert told in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
+    assert "stand still with --distribution iqr-uniform" in run(capsys, *flags, "--distribution", "iqr-uniform")[2]
+    for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
+        _, files, err = run(capsys, *flags, *quiet)
+        assert "stand still" not in err and np.ptp(export.load_latent_audio(made(files)[0])[1]) > 0
+    values[1, :80] = values[0, :80]
+    save_latents(tmp_path / "x.npy", values)
+    assert "warning: dim 3 has IQR 0 but moves: it will stand still" in run(capsys, *flags, "--iqr")[2]
+
+
+def test_bpm_is_refused_before_anything_is_measured(
+    encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("unravel_lib.stats.measure")
+    code, _, err = run(capsys, "--input", encodings, "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1")
+    assert code == 2 and "at most 1,000,000" in err
+
+
+def test_one_frame_is_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_latents(tmp_path / "x.npy", np.ones((2, 1)))
+    flags = ["--num_latents", 1, "--num_loops", 1, "--no_plots"]
+    _, _, err = run(capsys, "--input", tmp_path / "x.npy", "--output", tmp_path / "o", *flags)
+    assert "1 encoding, 1 frame, 2 dims" in err and "a loop of 1 frame at" in err and ": 1 frame x 2 dims" in err

@@ -9,7 +9,6 @@ Add your own in five lines; the first line of its docstring is what `--list_dist
         return rng.triangular(low, mode, high, (n_frames, statistics.dims))
 """
 
-import difflib
 import functools
 import inspect
 import logging
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.cli import nearest
 from unravel_lib.encodings import frames_at
 from unravel_lib.errors import UsageError
 from unravel_lib.files import shown
@@ -31,6 +31,7 @@ Distribution = Callable[..., Array]
 DISTRIBUTIONS: dict[str, Distribution] = {}
 SPREAD = 3.0  # uniform reaches so many deviations to both sides
 STEADIEST = 0.9999  # a lag-1 coefficient of 1 would never leave its first frame
+BY_QUANTILES = ("empirical", "copula")  # neither location nor scale is used here
 NOTEWORTHY = 1e-8  # negative eigenvalues of a correlation matrix smaller than this are rounding
 
 log = logging.getLogger("unravel_lib")
@@ -54,9 +55,10 @@ def listing() -> list[tuple[str, str]]:
 def find(name: str) -> Distribution:
     """The distribution of that name. Raises UsageError, with the names that exist, where there is none."""
     if name not in DISTRIBUTIONS:
-        close = difflib.get_close_matches(name, DISTRIBUTIONS, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UsageError(f"--distribution {shown(name)} is unknown: choose from {', '.join(DISTRIBUTIONS)}{hint}")
+        known = list(DISTRIBUTIONS)
+        raise UsageError(
+            f"--distribution {shown(name)} is unknown: choose from {', '.join(known)}{nearest(name, known)}"
+        )
     return DISTRIBUTIONS[name]
 
 
@@ -97,6 +99,15 @@ def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: 
     if not np.isfinite(frames).all():
         raise UsageError(f"--distribution {name} returned NaN or Inf: mend the function or choose another")
     return frames
+
+
+def frozen_dims(name: str, statistics: Statistics) -> list[int]:
+    """The dims that move in the encodings and will not in what is drawn.
+
+    Silence, most of whose frames are equal, makes the IQR 0; a distribution that spreads by the IQR then stands still.
+    """
+    by_iqr = name == "iqr-uniform" or (statistics.iqr and name not in BY_QUANTILES)
+    return np.flatnonzero((statistics.deviation == 0) & (statistics.std > 0)).tolist() if by_iqr else []
 
 
 @distribution("normal")

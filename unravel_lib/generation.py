@@ -12,10 +12,11 @@ from unravel_lib.composition import Composition, check_run, refuse_to_replace, r
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.export import PD_CHANNELS
 from unravel_lib.files import find_files, make_output_folder, shown
-from unravel_lib.pieces import Array
+from unravel_lib.pieces import Array, told
 from unravel_lib.sidecar import Sidecar, read_sidecar, write_sidecar
+from unravel_lib.summary import Statistics
 
-MAX_LATENTS = 1_000_000  # frames in a loop
+NAMED = 12  # dims that a warning names one by one
 BIG_BYTES = 1 << 26  # from here on a progress bar is worth its while
 
 log = logging.getLogger("unravel_lib")
@@ -103,22 +104,35 @@ def generate(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace, inputs: list[Path], known: Sidecar) -> Composition:
-    """Everything settled: statistics measured, pattern found and its options read, tempo turned into frames."""
+    """Everything settled: pattern found and its options read, tempo turned into frames, statistics measured."""
     pattern = patterns.find(args.pattern)
     options = pattern.read_options(args.pattern_args)
     distributions.find(args.distribution)
+    facts = _settled(known)
+    length = tempo.frames_for_bpm(args.bpm, *_rates(facts)) if args.bpm else args.num_latents
+    if length > tempo.MAX_LATENTS:
+        raise UsageError(
+            f"--bpm {args.bpm:g} needs a loop of {length:,} frames, at most {tempo.MAX_LATENTS:,}: take more BPM"
+        )
     statistics = stats.read_csv(args.statistics, args.iqr) if args.statistics else stats.measure(inputs, args.iqr)
     log.info("%s", stats.report(statistics))
-    facts = replace(_settled(known), dims=statistics.dims)
-    rates = _rates(facts)
-    length = tempo.frames_for_bpm(args.bpm, *rates) if args.bpm else args.num_latents
-    if length > MAX_LATENTS:
-        raise UsageError(
-            f"--bpm {args.bpm:g} needs a loop of {length:,} frames, at most {MAX_LATENTS:,}: take more BPM"
-        )
+    _warn_of_frozen_dims(statistics, args)
     return Composition(
-        statistics, facts, args.distribution, pattern, options, length, args.num_loops, args.seed,
-        args.embeddings, args.hold, args.wav_subtype or "DOUBLE",
+        statistics, replace(facts, dims=statistics.dims), args.distribution, pattern, options, length,
+        args.num_loops, args.seed, args.embeddings, args.hold, args.wav_subtype or "DOUBLE",
+    )  # fmt: skip
+
+
+def _warn_of_frozen_dims(statistics: Statistics, args: argparse.Namespace) -> None:
+    frozen = distributions.frozen_dims(args.distribution, statistics)
+    if not frozen:
+        return
+    names = ", ".join(map(str, frozen[:NAMED])) + (f" and {len(frozen) - NAMED} more" if len(frozen) > NAMED else "")
+    cause, way = ("--iqr", "leave out --iqr") if statistics.iqr else ("--distribution iqr-uniform", "take another one")
+    log.warning(
+        "%s %s IQR 0 but %s: %s will stand still with %s (trim the silence, or %s)",
+        *(f"dims {names}", "have", "move", "they") if len(frozen) > 1 else (f"dim {names}", "has", "moves", "it"),
+        cause, way,
     )  # fmt: skip
 
 
@@ -130,15 +144,15 @@ def _report(plan: Composition, args: argparse.Namespace, n_frames: int, room: in
     felt = f" (double time {double})" if double != "-" else ""
     wanted = f"nearest to {args.bpm:g} BPM: " if args.bpm else ""
     log.info(
-        "%sa loop of %d frames at %g Hz / %d is %s BPM%s",
-        wanted, plan.num_latents, *rates, beat, felt,
+        "%sa loop of %s at %g Hz / %d is %s BPM%s",
+        wanted, told(plan.num_latents), *rates, beat, felt,
     )  # fmt: skip
     if not plan.pattern.steady:
         log.info("pattern %s changes its length as it goes: these tempi do not apply to it", plan.pattern.name)
     dims, size = plan.statistics.dims, plan.n_bytes(n_frames)
     log.info(
-        "%d x %s: %s frames x %d dims, %s of sound, %s",
-        args.num_files, "latents file" if args.embeddings else "latent audio", f"{n_frames:,}", dims,
+        "%d x %s: %s x %d dims, %s of sound, %s",
+        args.num_files, "latents file" if args.embeddings else "latent audio", told(n_frames), dims,
         _duration(n_frames * plan.compression / plan.sample_rate), _size(size),
     )  # fmt: skip
     if size * args.num_files > room:
@@ -194,5 +208,5 @@ def _make(plan: Composition, index: int, path: Path, source: Path, room: int, ba
     batch.wrote(path)
     if sampler is not None:
         target = path.with_suffix(".png")
-        plots.draw_values(target, f"{path.name}: {n_frames:,} frames", sampler)
+        plots.draw_values(target, f"{path.name}: {told(n_frames)}", sampler)
         batch.wrote(target)
