@@ -156,3 +156,16 @@ def test_variance_of_cut_off_dims_is_grey(n_dims: int, kept: int, cut_off_is_dra
     grey = [int(plots.GREY[i : i + 2], 16) for i in (1, 3, 5)]
     legend = 100  # pixels of a box beside the words, which is there although no bar is
     assert (np.count_nonzero((bars == grey).all(axis=2)) > 20 * legend) == cut_off_is_drawn
+
+
+@pytest.mark.parametrize("constant", [-9.0, 9.0])
+def test_a_constant_dim_at_the_end_of_the_scale_is_drawn_inside(constant: float, tmp_path: Path) -> None:
+    """Its box has no height; the median's stroke needs room on both sides."""
+    values = np.random.default_rng(0).normal(size=(2, 50))
+    values[1] = constant
+    save_latents(tmp_path / "x.npy", values)
+    plots.draw_distribution(tmp_path / "d.png", stats.measure([tmp_path / "x.npy"]))
+    picture = np.rint(pixels(tmp_path / "d.png")[:, :, :3] * 255)
+    orange = [int(plots.ORANGE[i : i + 2], 16) for i in (1, 3, 5)]
+    rows = np.flatnonzero((picture == orange).all(axis=2).any(axis=1))
+    assert rows.min() > 65 + 8 and rows.max() < 440 - 8  # the axes reach from 0.65 inches to 4.4, at 100 dots each

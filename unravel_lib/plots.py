@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from unravel_lib.files import shown, write_whole
+from unravel_lib.pieces import told
 from unravel_lib.summary import Statistics
 
 Array = npt.NDArray[np.float64]
@@ -95,7 +96,7 @@ def draw_distribution(path: Path, statistics: Statistics) -> None:
     from a CSV) there are boxes only.
     """
     dims = statistics.dims
-    with _figure(path, _width(dims), 5, f"Values per dim, {statistics.frames:,} frames") as figure:
+    with _figure(path, _width(dims), 5, f"Values per dim, {told(statistics.frames)}") as figure:
         axes = _axes(figure, 0.8, 0.3)
         if statistics.arrays:
             sample = statistics.sample(MOST_FRAMES)
@@ -209,6 +210,7 @@ def _boxes(axes: Axes, q1: Array, median: Array, q3: Array, low: Array, high: Ar
     """Box plots of all dims in four strokes; `Axes.bxp` makes five artists per dim, which is slow at 128 dims."""
     x = np.arange(len(q1))
     half = 0.18 if len(q1) <= 32 else 0.3
+    axes.use_sticky_edges = False  # a bar of height 0 would put the edge of the picture on itself
     axes.vlines(x, low, high, color=GREY, linewidth=1)
     axes.bar(x, q3 - q1, 2 * half, q1, color="white", edgecolor=DARK, linewidth=0.8, zorder=2.5)
     axes.hlines(median, x - half, x + half, color=ORANGE, linewidth=1.8, zorder=3)
