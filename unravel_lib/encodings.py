@@ -14,8 +14,8 @@ import numpy.typing as npt
 from unravel_lib.errors import InputError
 from unravel_lib.files import shown
 from unravel_lib.latents import RealArray, open_latents
+from unravel_lib.pieces import BLOCK_VALUES
 
-BLOCK_VALUES = 1 << 20  # values looked at in one go: 8 MiB of float64
 SMALL_BYTES = 1 << 26  # a file up to this size may be mapped as a whole
 MOST_THREADS = 4  # more would mean more memory, and wait for the disk
 

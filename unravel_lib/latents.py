@@ -15,7 +15,7 @@ from unravel_lib.sidecar import Sidecar, write_described
 
 RealArray = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]
 
-BLOCK_VALUES = 1 << 22  # values looked at in one go: 16 MiB of float32
+BLOCK_VALUES = 1 << 22  # values looked at in one go, 16 MiB of float32; content keys of longer latents depend on it
 WANTED = "expected float32 latents as encoder.py writes them"
 PICKLED = "holds pickled Python objects, which are never loaded"
 # What NumPy raises for headers that are none, found by fuzzing.

@@ -25,7 +25,7 @@ PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling
 
 
 def recordings() -> Iterator[npt.NDArray[np.float64]]:
-    """The bundled recordings that the model is fitted on, mixed to mono, each at five pitches."""
+    """The bundled recordings that the model is fitted on, mixed to mono, each at all PITCHES."""
     import soundfile
     from scipy.signal import resample_poly
 

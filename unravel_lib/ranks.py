@@ -10,9 +10,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.encodings import BLOCK_VALUES, Encoding, Floats, chunks, in_threads, read_dims, total_frames
+from unravel_lib.encodings import Encoding, Floats, chunks, in_threads, read_dims, total_frames
 from unravel_lib.errors import OutputError
 from unravel_lib.moments import Array, correlation_of
+from unravel_lib.pieces import BLOCK_VALUES
 from unravel_lib.quantiles import borders
 
 RANK_VALUES = 1 << 23  # values ranked in one go, about 40 bytes each
