@@ -111,14 +111,15 @@ def _walk(module: Any, way: _Way) -> None:
 
 
 def _walk_branches(module: Any, way: _Way) -> None:
-    """Branches run side by side and wait for the slowest."""
-    ends = []
-    for branch in module.branches.children():
-        end = _Way(way.ratio, way.samples, way.handed_on)
-        _walk(branch, end)
-        ends.append(end)
-    slowest = max(ends, key=lambda end: end.samples)
-    way.ratio, way.samples, way.handed_on = slowest.ratio, slowest.samples, module.cumulative_delay
+    """Branches run side by side, the faster ones held back; the first carries the signal.
+
+    Beside it run a residual's bare wire, or the loudness and the noise of a v1 generator, the noise at a rate of its
+    own.
+    """
+    first, held_back = next(module.branches.children()), next(module.paddings.children())
+    way.samples += held_back.padding * way.ratio
+    _walk(first, way)
+    way.handed_on = module.cumulative_delay
 
 
 def _in_order(module: Any) -> Iterator[Any]:
@@ -135,12 +136,14 @@ def _own_delay(conv: Any, handed_on: int) -> int:
     """Delay that one cached convolution adds, in steps of its input.
 
     cached_conv states (look-ahead + wait + handed-on) / stride, where only some networks hand the delay on. The
-    look-ahead of a kernel that sees `total` past steps is 0 (causal), half of it (centred) or all of it.
+    look-ahead of a kernel that sees `total` past steps is half of it (centred), 0 (causal) or all of it; the likelier
+    reading first, as what is handed on may happen to be as much as half of a kernel.
     """
     total, wait = conv.cache.padding, conv.downsampling_delay.padding
     stated = conv.cumulative_delay * conv.stride[0]
-    for given in (0, handed_on):
-        ahead = stated - wait - given
-        if ahead in (0, total // 2, (total + 1) // 2, total):
-            return int(ahead + wait)
+    for possible in ({total // 2, (total + 1) // 2}, {0}, {total}):
+        for given in (0, handed_on):
+            ahead = stated - wait - given
+            if ahead in possible:
+                return int(ahead + wait)
     raise _NotStatedError
