@@ -250,6 +250,29 @@ def test_streaming_equals_offline_once_the_delay_is_removed(entry: dict[str, Any
         assert difference(late[:, cut], plain[:, cut]) < 1e-4
 
 
+def means(entry: dict[str, Any], x: np.ndarray) -> np.ndarray:
+    """What the encoder of a variational model says before it draws: the means of all its dims."""
+    module = bare_module(entry)
+    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+        bands = module.pqmf(torch.from_numpy(x).mean(dim=0)[None, None])
+        found = module.encoder(bands)[0]
+    return np.asarray(found[: len(found) // 2])
+
+
+@only(
+    lambda e: (
+        e["streaming"] and e["encoder"] == "Variational" and e["channels_in"] == 1 and "resampled" not in e["file"]
+    )
+)
+def test_variational_means_are_as_late_as_the_model_states(entry: dict[str, Any]) -> None:
+    delay, edge = load(entry).delay.encode_samples, 30
+    frames = -(-delay // entry["compression"])
+    x = sound(entry, MANY * entry["compression"])
+    late = np.pad(x, ((0, 0), (frames * entry["compression"] - delay, 0)))[:, : x.shape[1]]
+    found, plain = means(entry, late)[:, frames:], means(pair_of(entry), x)[:, : -frames or None]
+    assert difference(found[:, edge:-edge], plain[:, edge:-edge]) < 1e-4
+
+
 def test_speed(entry: dict[str, Any], rows: Rows) -> None:
     """Measured for the table; what must hold is only that the chunks of a normal run work."""
     model = models.load(ZOO / entry["file"])
