@@ -44,15 +44,21 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "rave23_stereo": {**RAVE23, "dims": 4, "in_channels": 2, "out_channels": 2, "streaming": False},
     "rave23_streaming": {**RAVE23, "dims": 4, "streaming": True, "delay_samples": RATIO, "encode_delay": RATIO},
-    "rave_discrete": {**RAVE23, "dims": 4, "encoder": "DiscreteEncoder (EncoderV2)", "encode_context": None},
+    "rave_discrete": {
+        **RAVE23, "full_dims": None, "dims": 4, "encoder": "DiscreteEncoder (EncoderV2)",
+        "encode_context": None,
+    },
     "rave_wasserstein": {**RAVE23, "dims": 8, "encoder": "WasserteinEncoder (EncoderV2)", "variance_shares": None},
-    "rave_spherical": {**RAVE23, "dims": 7, "encoder": "SphericalEncoder (EncoderV2)", "variance_shares": None},
+    "rave_spherical": {
+        **RAVE23, "full_dims": None, "dims": 7, "encoder": "SphericalEncoder (EncoderV2)",
+        "variance_shares": None,
+    },
     "msprior": {
         "family": "MSPrior", "dims": None, "compression": None, "sample_rate": None, "encoder": None,
         "streaming": None, "delay_samples": None, "attributes": {"temperature": 1}, "warnings": [],
     },
     "msprior_combined": {
-        "family": "MSPrior", "dims": 4, "full_dims": 8, "sample_rate": 48000, "compression": RATIO, "in_channels": 1,
+        "family": "MSPrior", "dims": 4, "full_dims": None, "sample_rate": 48000, "compression": RATIO, "in_channels": 1,
         "out_channels": 1, "encoder": "DiscreteEncoder (EncoderV2)",
     },
     "vschaos2": {"family": "vschaos2", "dims": 4, "compression": RATIO, "sample_rate": None},
@@ -82,9 +88,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 DETAILS = {
     "rave1": {"deterministic": True, "max_batch_size": 8, "stereo": True},
-    "rave_discrete": {"latents": "integer codes"},
+    "rave_discrete": {"latents": "integer codes", "values behind a frame": 8},
+    "rave_spherical": {"latents": "angles", "values behind a frame": 8},
     "msprior": {"seq_len": 128, "num_rave_quantizers": 16, "num_tokens": 1024},
-    "msprior_combined": {"seq_len": 128},
+    "msprior_combined": {"seq_len": 128, "latents": "integer codes"},
     "vschaos2": {"conditions of decode": ["pitch", "octave"]},
     "after_streamer": {"ae_ratio": RATIO, "zs_channels": 4, "zt_channels": 3},
     "sat_training": {"bottleneck": "vae", "epoch": 3},

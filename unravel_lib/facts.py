@@ -27,7 +27,8 @@ class Facts:
     Attributes
     ----------
     mark : by which mark family and version were told
-    dims, full_dims : usable latent dims, and those before the least important were cut off
+    dims, full_dims : usable latent dims, and those before the least important were cut off; None for codes and angles,
+        from which none are
     compression : samples per frame
     sample_rate : Hz
     streaming : whether calls carry state; `delay_samples` is the sum of `encode_delay` and

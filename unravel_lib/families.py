@@ -17,7 +17,7 @@ EXPORT_CLASS = (
     "ScriptedRAVE"  # ends the class names of RAVE 2: Variational..., Discrete..., Wasserstein..., Spherical...
 )
 INNER = ("_rave", "rave_model")  # where combined files keep the RAVE
-CONDITIONS, CODES = "conditions of decode", "integer codes"
+CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
 CONFIRMED_BY = {"Combined": ("_rave",), "CombinedModule": ("rave_model",), "Pocket": ("encode_params",)}  # common words
 OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 
@@ -160,13 +160,22 @@ def _rave(module: Any, inner: Any, facts: Facts) -> None:
         value = _value(source, name)
         if value is not None:
             facts.details[name] = value
-    if "DiscreteEncoder" in (facts.encoder or ""):
-        facts.details["latents"] = CODES
+    _no_pca(facts)
     norms = sum(_class(part) == "AdaptiveInstanceNormalization" for part in source.modules())
     if norms > 1:  # every RAVE 2 export has one that is not used
         facts.details["AdaIN layers"] = norms - 1
     if "VariationalEncoder" in (facts.encoder or "") or facts.version == "1":
         _shares(_value(source, "fidelity"), facts)
+
+
+def _no_pca(facts: Facts) -> None:
+    """Codes and angles stand for a vector of more values than they are, from which no dims were cut off."""
+    for encoder, latents in (("DiscreteEncoder", CODES), ("SphericalEncoder", ANGLES)):
+        if encoder in (facts.encoder or ""):
+            facts.details["latents"] = latents
+            if facts.full_dims is not None:
+                facts.details["values behind a frame"] = facts.full_dims
+            facts.full_dims = None
 
 
 def _shares(fidelity: Any, facts: Facts) -> None:
@@ -191,6 +200,7 @@ def _msprior(module: Any, inner: Any, facts: Facts) -> None:
             facts.details[name] = value
     if inner is not None:
         facts.full_dims = _count(inner, "full_latent_size")
+        _no_pca(facts)
         encode, decode = method_params(inner, "encode"), method_params(inner, "decode")
         if encode and facts.dims is None:
             facts.in_channels, facts.dims, facts.compression = encode[0], encode[2], encode[3]
