@@ -99,9 +99,8 @@ def test_the_documented_example(tmp_path: Path, encodings: Path, capsys: pytest.
     assert code == 0, err
     names = [path.name for path in files]
     stem = "swapper_correlation-based_iqr_seed123_"
-    assert names == ["statistics.csv", "correlation.csv", "distribution.png", "correlation.png"] + [
-        f"{stem}000{i}_embeddings.{end}" for i in range(3) for end in ("npy", "png")
-    ]
+    results = [f"{stem}000{i}_embeddings.{end}" for i in range(3) for end in ("npy", "png")]
+    assert names == ["statistics.csv", "correlation.csv", *results, "distribution.png", "correlation.png"]
     [folder] = tmp_path.iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_swapper_correlation-based_iqr_seed123", folder.name)
     assert all(path.is_file() and path.parent == folder for path in files)
@@ -539,7 +538,7 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.Capt
     save_latents(tmp_path / "x.npy", values)
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
     told = "warning: dims 1, 3 have IQR 0 but move: they will stand still with --iqr (trim the silence, or leave out"
-    code, files, err = run(capsys, *flags, "--iqr")
+    _, files, err = run(capsys, *flags, "--iqr")
     latents = export.load_latent_audio(made(files)[0])
     assert told in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
     assert "stand still with --distribution iqr-uniform" in run(capsys, *flags, "--distribution", "iqr-uniform")[2]
@@ -564,3 +563,64 @@ def test_one_frame_is_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[st
     flags = ["--num_latents", 1, "--num_loops", 1, "--no_plots"]
     _, _, err = run(capsys, "--input", tmp_path / "x.npy", "--output", tmp_path / "o", *flags)
     assert "1 encoding, 1 frame, 2 dims" in err and "a loop of 1 frame at" in err and ": 1 frame x 2 dims" in err
+
+
+def test_a_failing_picture_costs_no_music(
+    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a picture fails at, all music is written and counts as done; the picture is a failure by its name."""
+    from unravel_lib import plots
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no ink")
+
+    for name in ("draw_distribution", "draw_values"):
+        monkeypatch.setattr(plots, name, fail)
+    flags = ["--input", encodings, "--output", tmp_path, "--run", "r", "--num_files", 2]
+    code, files, err = run(capsys, *flags)
+    assert code == 1 and [path.suffix for path in files] == [".csv", ".csv", ".wav", ".wav", ".png"]
+    assert "3 of 5 inputs failed" in err and err.count("distribution.png failed unexpectedly") == 2
+    monkeypatch.undo()
+    assert run(capsys, *flags, "--overwrite")[0] == 0 and not (tmp_path / "r" / "failures.csv").exists()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "unravel_lib.plots")
+    monkeypatch.delattr("unravel_lib.plots")
+    code, files, _ = run(capsys, *flags, "--overwrite")
+    assert code == 1 and len(made(files)) == 2
+
+
+def test_overwriting_a_run_tells_what_stays(
+    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Results of another seed, and pictures of another measure, lie on beside the new ones: the musician hears it."""
+    flags = ["--input", encodings, "--output", tmp_path, "--run", "r"]
+    assert "older" not in run(capsys, *flags)[2]
+    assert "older" not in run(capsys, *flags, "--overwrite")[2]
+    err = run(capsys, *flags, "--overwrite", "--seed", 7, "--no_plots")[2]
+    place = tmp_path / "r"
+    assert f"warning: {place} still holds 5 older files (correlation.png, ...): this run did not make them anew" in err
+    for path in [*place.glob("*.png"), *place.glob("*seed42*.json")]:
+        path.unlink()
+    err = run(capsys, *flags, "--overwrite", "--seed", 7, "--no_plots")[2]
+    assert f"{place} still holds 1 older file (loop_normal_seed42_0000.wav): this run did not make it anew" in err
+
+
+def test_what_a_pattern_says_of_its_length_is_refused_before_drawing(
+    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million frames take seconds to draw and gigabytes to hold."""
+    monkeypatch.delattr("unravel_lib.distributions.draw")
+    for pattern in ("blender", "swapper"):
+        flags = ["--input", encodings, "--output", tmp_path, "--pattern", pattern, "--num_latents", 1_000_000]
+        code, _, err = run(capsys, *flags)
+        assert code == 2 and "4 GiB" in err
+
+
+def test_each_file_is_drawn_once(
+    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    material = composition.Composition.material
+    monkeypatch.setattr(composition.Composition, "material", lambda *of: drawn.append(of[1]) or material(*of))
+    run(capsys, "--input", encodings, "--output", tmp_path, "--num_files", 3, "--no_plots", "--pattern", "orale")
+    assert drawn == [0, 1, 2]

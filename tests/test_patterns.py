@@ -130,6 +130,7 @@ def test_lengths_are_those_of_the_formulas(k: int, dims: int, r: int) -> None:
     for name, length in lengths.items():
         entry = PATTERNS[name]
         assert count_frames(entry.pieces(of, entry.read_options([]))) == length, name
+        assert entry.length is None or entry.length(k, dims, r) == length, name
 
 
 @pytest.mark.parametrize("enough", [1, 4, 17, 10_000])

@@ -75,8 +75,10 @@ class Composition:
         """The long array of a file, piece by piece."""
         return self.pattern.pieces(material, self.pattern_options)
 
-    def count(self, material: Material, room: int) -> int:
-        """How many frames a file has, by making its pieces once without writing them.
+    def prepared(self, index: int, room: int) -> tuple[Material, int]:
+        """Draw the loops of the output number `index` and tell how many frames it has.
+
+        The pattern says how many, before anything is drawn, or makes its pieces once without writing them.
 
         Raises
         ------
@@ -85,10 +87,18 @@ class Composition:
         OutputError
             More than the `room` in bytes that is left on the disk.
         """
-        dims = self.statistics.dims
+        if self.pattern.length is not None:
+            n_frames = self.pattern.length(self.num_latents, self.statistics.dims, self.num_loops)
+            self._refuse_size(n_frames, room)
+            return self.material(index), n_frames
+        material = self.material(index)
         limit = self._bytes_to_frames(room)
-        wav_limit = self._bytes_to_frames(export.RIFF_BYTES - export.HEADER_BYTES + 8)
-        n_frames = count_frames(self.pieces(material), limit if self.embeddings else min(limit, wav_limit))
+        n_frames = count_frames(self.pieces(material), limit if self.embeddings else min(limit, self._wav_limit))
+        self._refuse_size(n_frames, room)
+        return material, n_frames
+
+    def _refuse_size(self, n_frames: int, room: int) -> None:
+        dims, limit, wav_limit = self.statistics.dims, self._bytes_to_frames(room), self._wav_limit
         if n_frames == 0:
             raise UsageError(f"pattern {self.pattern.name} makes no frames from this loop: check its options")
         if not self.embeddings and n_frames > wav_limit:
@@ -104,7 +114,10 @@ class Composition:
                 f"{self.name(0)} with more than {limit:,} frames of {dims} dims is larger than the space left on the "
                 "disk: take fewer --num_loops or --num_latents, or another --output"
             )
-        return n_frames
+
+    @property
+    def _wav_limit(self) -> int:
+        return self._bytes_to_frames(export.RIFF_BYTES - export.HEADER_BYTES + 8)
 
     def _bytes_to_frames(self, size: int) -> int:
         return size // self.n_bytes(1, header=False)

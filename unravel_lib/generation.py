@@ -12,7 +12,8 @@ from unravel_lib.composition import Composition, check_run, refuse_to_replace, r
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.export import PD_CHANNELS
 from unravel_lib.files import find_files, make_output_folder, shown
-from unravel_lib.pieces import Array, told
+from unravel_lib.pattern_contract import Material
+from unravel_lib.pieces import Array, Sampler, told
 from unravel_lib.sidecar import Sidecar, read_sidecar, write_sidecar
 from unravel_lib.summary import Statistics
 
@@ -84,23 +85,56 @@ def generate(args: argparse.Namespace) -> int:
     plan = _plan(args, inputs, known)
     make_output_folder(args.output)
     room = shutil.disk_usage(args.output).free
-    n_frames = plan.count(plan.material(0), room)
+    material, n_frames = plan.prepared(0, room)
     _report(plan, args, n_frames, room)
     names = [plan.name(index) for index in range(args.num_files)]
     if args.run is not None:
         refuse_to_replace(args.output / args.run, [*names, stats.STATISTICS_CSV, stats.CORRELATION_CSV], inputs)
     folder = run_folder(args.output, args.run, args.overwrite, plan.label)
+    before = _identities(folder)
     batch = cli.Batch(folder)
     for path in stats.write_csv(plan.statistics, folder):
         batch.wrote(path)
     source = folder / stats.STATISTICS_CSV
     write_sidecar(source, replace(known, frames=None, seed=None, options={}))
+    for index, name in enumerate(names):
+        sampler = None
+        with batch.attempt(folder / name):
+            if index > 0:  # the first was drawn and counted above
+                material, n_frames = plan.prepared(index, room)
+            watched = Sampler(n_frames)
+            _write(plan, material, n_frames, folder / name, plan.description(index, n_frames, source), watched)
+            batch.wrote(folder / name)
+            sampler = watched
+        if sampler is not None and not args.no_plots:
+            _draw_result(folder / name, sampler, batch)
     if not args.no_plots:
         _draw_statistics(plan, folder, batch)
-    for index, name in enumerate(names):
-        with batch.attempt(folder / name):
-            _make(plan, index, folder / name, source, room, batch, not args.no_plots)
-    return batch.finish()
+    code = batch.finish()
+    _tell_what_stays(folder, before)
+    return code
+
+
+def _identities(folder: Path) -> dict[str, tuple[int, int]]:
+    """What tells a file from another of the same name that took its place, for each file that shows in a folder."""
+    found = {}
+    for path in folder.glob("[!.]*"):
+        with contextlib.suppress(FileNotFoundError):  # another run may be at work here
+            status = path.lstat()
+            found[path.name] = status.st_ino, status.st_mtime_ns
+    return found
+
+
+def _tell_what_stays(folder: Path, before: dict[str, tuple[int, int]]) -> None:
+    """Say which files of an earlier run `--overwrite` left beside the new ones."""
+    now = _identities(folder)
+    old = sorted(name for name, identity in before.items() if now.get(name) == identity and name != cli.FAILURES)
+    if old:
+        log.warning(
+            "%s still holds %d older file%s (%s%s): this run did not make %s anew",
+            shown(folder), len(old), "s" * (len(old) > 1), shown(old[0]), ", ..." * (len(old) > 1),
+            "them" if len(old) > 1 else "it",
+        )  # fmt: skip
 
 
 def _plan(args: argparse.Namespace, inputs: list[Path], known: Sidecar) -> Composition:
@@ -179,34 +213,37 @@ def _size(n_bytes: float) -> str:
 
 
 def _draw_statistics(plan: Composition, folder: Path, batch: cli.Batch) -> None:
-    from unravel_lib import plots
+    """The pictures of the measure; a picture that fails is a failure of its own, and costs no music."""
+    for kind in ("distribution", "correlation"):
+        target = folder / f"{kind}.png"
+        with batch.check(target):
+            from unravel_lib import plots
 
-    for name, draw in (("distribution.png", plots.draw_distribution), ("correlation.png", plots.draw_correlation)):
-        draw(folder / name, plan.statistics)
-        batch.wrote(folder / name)
+            draw = plots.draw_distribution if kind == "distribution" else plots.draw_correlation
+            draw(target, plan.statistics)
+            batch.wrote(target)
 
 
-def _make(plan: Composition, index: int, path: Path, source: Path, room: int, batch: cli.Batch, picture: bool) -> None:
-    """Write the output number `index`, its sidecar and its picture."""
-    material = plan.material(index)
-    n_frames = plan.count(material, room)
-    sampler = None
-    if picture:
+def _draw_result(path: Path, sampler: Sampler, batch: cli.Batch) -> None:
+    """The picture of a result; see `_draw_statistics`."""
+    target = path.with_suffix(".png")
+    with batch.check(target):
         from unravel_lib import plots
 
-        sampler = plots.Sampler(n_frames)
+        plots.draw_values(target, f"{path.name}: {told(sampler.n_frames)}", sampler)
+        batch.wrote(target)
+
+
+def _write(
+    plan: Composition, material: Material, n_frames: int, path: Path, sidecar: Sidecar, sampler: Sampler
+) -> None:
+    """Write a result and its sidecar; the sampler sees all frames, and so does a progress bar if there are many."""
     big = plan.n_bytes(n_frames) > BIG_BYTES
     with cli.progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
 
         def watch(block: Array) -> None:
-            if sampler is not None:
-                sampler(block)
+            sampler(block)
             if bar is not None:
                 bar.update(len(block))
 
-        plan.write(path, material, n_frames, plan.description(index, n_frames, source), watch)
-    batch.wrote(path)
-    if sampler is not None:
-        target = path.with_suffix(".png")
-        plots.draw_values(target, f"{path.name}: {told(n_frames)}", sampler)
-        batch.wrote(target)
+        plan.write(path, material, n_frames, sidecar, watch)

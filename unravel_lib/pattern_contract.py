@@ -33,6 +33,7 @@ from unravel_lib.files import shown
 
 Array = npt.NDArray[np.float64]
 Function = Callable[..., Any]
+Length = Callable[[int, int, int], int]
 GIVEN = ("loop", "loop_b", "n_loops", "std", "rng")
 
 
@@ -61,7 +62,11 @@ class Material:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern as the registry knows it; `source` is the user's file it comes from, None for the library's own."""
+    """A pattern as the registry knows it.
+
+    `source` is the user's file it comes from, None for the library's own; `length` tells how many frames it makes out
+    of a loop of so many frames and dims and so many repetitions, None where only running it tells.
+    """
 
     name: str
     function: Function
@@ -69,6 +74,7 @@ class Pattern:
     steady: bool
     options: dict[str, inspect.Parameter]
     source: str | None = None
+    length: Length | None = None
 
     @property
     def given(self) -> list[str]:
@@ -151,11 +157,14 @@ def seed_global_chance(seed: np.random.SeedSequence) -> None:
 @overload
 def pattern(function: Function) -> Function: ...
 @overload
-def pattern(*, steady: bool = ...) -> Callable[[Function], Function]: ...
-def pattern(function: Function | None = None, *, steady: bool = True) -> Function | Callable[[Function], Function]:
+def pattern(*, steady: bool = ..., length: Length | None = ...) -> Callable[[Function], Function]: ...
+def pattern(
+    function: Function | None = None, *, steady: bool = True, length: Length | None = None
+) -> Function | Callable[[Function], Function]:
     """Make a function a pattern: `@pattern`, or `@pattern(steady=False)` where the beat is not the loop's length.
 
-    The library's own are registered by their name, those of a user's file as `FILE.py:name`.
+    With `length` (see `Pattern`) a pattern that takes long need not run to learn how long its result is. The
+    library's own are registered by their name, those of a user's file as `FILE.py:name`.
 
     Raises
     ------
@@ -163,11 +172,11 @@ def pattern(function: Function | None = None, *, steady: bool = True) -> Functio
         The signature cannot be served: variable arguments, or an option of a type that no text can be read as.
     """
     if function is None:
-        return lambda f: pattern(f) if steady else _register(f, steady=False)
-    return _register(function, steady)
+        return lambda f: _register(f, steady, length)
+    return _register(function, steady, length)
 
 
-def _register(function: Function, steady: bool) -> Function:
+def _register(function: Function, steady: bool, length: Length | None) -> Function:
     options = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -179,7 +188,7 @@ def _register(function: Function, steady: bool) -> Function:
     source = None if own else function.__code__.co_filename
     name = function.__name__ if own else f"{source}:{function.__name__}"
     summary = (inspect.getdoc(function) or "(no description)").splitlines()[0]
-    PATTERNS[name] = Pattern(function.__name__, function, summary, steady, options, source)
+    PATTERNS[name] = Pattern(function.__name__, function, summary, steady, options, source, length)
     return function
 
 

@@ -68,7 +68,7 @@ def orale(loop: Array, n_loops: int, std: Array, rng: np.random.Generator, level
             yield part + above[i // places % 4 == 3].sum(axis=0)
 
 
-@pattern
+@pattern(length=lambda n_frames, dims, n_loops: n_frames * (n_frames * dims + 1) * n_loops)
 def blender(
     loop: Array,
     loop_b: Array,
@@ -90,7 +90,7 @@ def blender(
             yield repeat(state.copy(), n_loops)
 
 
-@pattern
+@pattern(length=lambda n_frames, _, n_loops: n_frames * n_frames * n_loops)
 def swapper(loop: Array, loop_b: Array, n_loops: int, rng: np.random.Generator) -> Iterator[Array]:
     """A and B swap one random value, A is repeated, they swap another, and so on, once per frame of the loop."""
     a, b = loop.copy(), loop_b.copy()

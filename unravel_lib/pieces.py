@@ -1,4 +1,4 @@
-"""Pieces of a long array: repeated, counted, packed into blocks for writing. Knows no patterns, no files."""
+"""Pieces of a long array: repeated, counted, packed into blocks for writing, sampled. Knows no patterns, no files."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ from unravel_lib.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 BLOCK_VALUES = 1 << 20  # values that are measured or written in one go: 8 MiB of float64
+SAMPLED = 1999  # frames that a picture over time is drawn from: a prime, so that it never falls in step with a loop
 
 
 def repeat(piece: Array, times: int) -> Array:
@@ -71,3 +72,30 @@ def _finite(block: Array) -> Array:
     if not np.isfinite(block).all():
         raise UsageError("the pattern made values that are not finite (NaN or Inf): check its options and its code")
     return block
+
+
+class Sampler:
+    """Keeps an evenly spaced, bounded choice of the frames that pass by, to draw a picture of them."""
+
+    def __init__(self, n_frames: int) -> None:
+        self.n_frames = n_frames
+        n = min(SAMPLED, n_frames)
+        self._wanted = np.arange(n) * n_frames // n
+        self._seen = 0
+        self._kept: list[Array] = []
+
+    def __call__(self, block: Array) -> None:
+        """Look at the next block, float64 [n, dims]."""
+        first, last = np.searchsorted(self._wanted, [self._seen, self._seen + len(block)])
+        self._kept.append(block[self._wanted[first:last] - self._seen])
+        self._seen += len(block)
+
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """Which frames were kept."""
+        return self._wanted
+
+    @property
+    def frames(self) -> Array:
+        """The kept frames, float64 [n, dims]."""
+        return np.concatenate(self._kept)

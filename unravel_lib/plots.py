@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from unravel_lib.files import shown, write_whole
-from unravel_lib.pieces import told
+from unravel_lib.pieces import Sampler, told
 from unravel_lib.summary import Statistics
 
 Array = npt.NDArray[np.float64]
@@ -27,40 +27,12 @@ Array = npt.NDArray[np.float64]
 DPI = 100
 MOST_LINES = 8  # dims that can be told apart as lines; more become a heat map
 MOST_FRAMES = 20_000  # frames that a distribution is drawn from
-COLUMNS = 1999  # frames that a picture over time is drawn from: a prime, so that it never falls in step with a loop
 BINS = 96  # of the histogram that a violin is smoothed from
 STRIP, GAP = 0.8, 0.14  # inches per line, and between two of them
 LONGEST_TITLE = 110
 MOST_SHARES, CUT_OFF_BESIDE = 64, 8  # shares of variance drawn one by one, and how many of those are of cut-off dims
 BLUE, DARK, GREY, PALE, ORANGE = "#4c78a8", "#1b2a41", "#8a8f98", "#e5e5e5", "#d55e00"
 DIVERGING = "RdBu_r"  # can be told apart with every common kind of colour blindness
-
-
-class Sampler:
-    """Keeps an evenly spaced, bounded choice of the frames that pass by, for `draw_values`."""
-
-    def __init__(self, n_frames: int) -> None:
-        self.n_frames = n_frames
-        n = min(COLUMNS, n_frames)
-        self._wanted = np.arange(n) * n_frames // n
-        self._seen = 0
-        self._kept: list[Array] = []
-
-    def __call__(self, block: Array) -> None:
-        """Look at the next block, float64 [n, dims]."""
-        first, last = np.searchsorted(self._wanted, [self._seen, self._seen + len(block)])
-        self._kept.append(block[self._wanted[first:last] - self._seen])
-        self._seen += len(block)
-
-    @property
-    def positions(self) -> npt.NDArray[np.int64]:
-        """Which frames were kept."""
-        return self._wanted
-
-    @property
-    def frames(self) -> Array:
-        """The kept frames, float64 [n, dims]."""
-        return np.concatenate(self._kept)
 
 
 @contextmanager
