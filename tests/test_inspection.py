@@ -46,7 +46,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "rave23_streaming": {**RAVE23, "dims": 4, "streaming": True, "delay_samples": RATIO, "encode_delay": RATIO},
     "rave_discrete": {
         **RAVE23, "full_dims": None, "dims": 4, "encoder": "DiscreteEncoder (EncoderV2)",
-        "encode_context": None,
+        "encode_context": None, "decode_context": [1, 1],
     },
     "rave_wasserstein": {**RAVE23, "dims": 8, "encoder": "WasserteinEncoder (EncoderV2)", "variance_shares": None},
     "rave_spherical": {

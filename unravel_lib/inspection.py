@@ -159,10 +159,10 @@ def _measure(path: Path, module: Any, facts: Facts) -> None:
     try:
         model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
         facts.streaming = model.streaming
-        if facts.details.get("latents") != families.CODES:  # codes hide what a change of sound reaches
-            encode, decode = model.encode_context, model.decode_context
-            facts.encode_context = None if encode is None else (encode.left, encode.right)
-            facts.decode_context = None if decode is None else (decode.left, decode.right)
+        coded = facts.details.get("latents") == families.CODES  # codes hide what a change of sound reaches
+        encode, decode = None if coded else model.encode_context, model.decode_context
+        facts.encode_context = None if encode is None else (encode.left, encode.right)
+        facts.decode_context = None if decode is None else (decode.left, decode.right)
         facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
         facts.delay_samples = facts.encode_delay + facts.decode_delay
         facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
