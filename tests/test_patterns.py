@@ -345,6 +345,7 @@ def f(loop, times: int = 1):
 def test_own_pattern_file_is_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dataclasses and imports from the file's folder work, then and later; no bytecode is left there."""
     monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     helper = f"helper_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{helper}.py").write_text("def twice(x):\n    return x * 2\ndef late(x, step):\n    return x\n")
     (tmp_path / "mine.py").write_text(HELPED.format(helper=helper))
