@@ -256,7 +256,7 @@ def test_checkpoint_that_imports_is_named_and_not_loaded(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": models.oobleck(), "callback": Evil()}, "evil.ckpt")
     found = inspection.inspect(Path("evil.ckpt"))
-    assert found.failure is not None and "pathlib.Path" in str(found.failure) and "\n" not in str(found.failure)
+    assert found.failure is not None and "pathlib" in str(found.failure) and "\n" not in str(found.failure)
     assert not Path("evil").exists() and not found.tensors
 
 

@@ -176,10 +176,9 @@ def test_building_gives_what_is_committed(tmp_path: Path) -> None:
         torch.testing.assert_close(built[name], value, rtol=1e-3, atol=1e-3)
     with zipfile.ZipFile(target) as new, zipfile.ZipFile(pocket.POCKET) as old:
         assert new.namelist() == old.namelist()
-        for name in old.namelist():  # weights may differ in their last bits on another machine, nothing else may
+        # weights may differ in their last bits on another machine, PyTorch's own mark under another Python; no more may
+        for name in old.namelist():
             assert "/data/" in name or "serialization_id" in name or new.read(name) == old.read(name)
-    if all(torch.equal(built[name], committed[name]) for name in committed):
-        assert target.read_bytes() == pocket.POCKET.read_bytes()
 
 
 def test_the_file_is_small_and_tells_no_path(model: Any) -> None:
