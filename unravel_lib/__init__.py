@@ -12,9 +12,4 @@ draws; `composition` puts these together for `generation`, which is what generat
 `pocket.ts`, the bundled small model. Imports point downward only.
 """
 
-import os
-
-# PyTorch's threads wait for each other by spinning; beside any other busy program that runs five times as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 __version__ = "1.0.0"

@@ -180,27 +180,23 @@ class Probe:
         answers = [self._quiet(method, *shape) for method, shape in shapes.items()]
         return all(answer is not None and answer.shape[0] == 2 for answer in answers)
 
-    def carries_state(self, contract: Contract) -> bool:
-        """True if a call continues where the last one ended, as in streaming exports.
+    def carries_state(self, contract: Contract, method: str) -> bool:
+        """True if a call of encode or decode continues where the last one ended, as in streaming exports.
 
         The answers decide: a buffer may change (a counter, say) without being heard.
         """
         if any(name.endswith(".cache.pad") for name, _ in self.module.named_buffers()):
             return True
-        shapes = {"encode": (1, contract.in_channels, 8 * contract.compression), "decode": (1, contract.dims, 8)}
-        continues = False
-        for method, shape in shapes.items():
-            self.state.restore()
-            first, next_one = self._loud(method, *shape), self._loud(method, *shape)
-            self.state.restore()
-            if not _alike(first, self._loud(method, *shape)):
-                log.warning(
-                    "%s keeps state outside its buffers, which cannot be put back: files hear the one before",
-                    self.where,
-                )
-            continues |= not _alike(first, next_one)
+        shape = (1, contract.in_channels, 8 * contract.compression) if method == "encode" else (1, contract.dims, 8)
         self.state.restore()
-        return continues
+        first, second = self._loud(method, *shape), self._loud(method, *shape)
+        self.state.restore()
+        if not _alike(first, self._loud(method, *shape)):
+            log.warning(
+                "%s keeps state outside its buffers, which cannot be put back: files hear the one before", self.where
+            )
+        self.state.restore()
+        return not _alike(first, second)
 
     def _loud(self, method: str, *shape: int) -> torch.Tensor | None:
         torch.manual_seed(0)

@@ -110,6 +110,7 @@ class Model:
     def __init__(self, path: Path, module: Any, device: torch.device, sample_rate: float | None) -> None:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
         self._module, self._state = module, State(module)
+        self._continuing: dict[str, bool] = {}  # by method, once asked
         self._probe = Probe(module, self._state, shown(path.name), device)
         self.contract = read_contract(module, self._probe, sample_rate)
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
@@ -163,7 +164,12 @@ class Model:
     @cached_property
     def streaming(self) -> bool:
         """True if the model carries state from call to call."""
-        return self._probe.carries_state(self.contract)
+        return self._continues("encode") or self._continues("decode")
+
+    def _continues(self, method: str) -> bool:
+        if method not in self._continuing:
+            self._continuing[method] = self._probe.carries_state(self.contract, method)
+        return self._continuing[method]
 
     @cached_property
     def _any_length(self) -> bool:
@@ -192,7 +198,7 @@ class Model:
         return delay_of(self._module, encode, decode, self._state.restore, self.contract)
 
     def _seeded(self, method: str) -> Callable[[Block], Block]:
-        _ = self._any_batch, self._any_length  # asked now: within the call it would disturb the seed
+        _ = self._any_length  # asked now: within the call it would disturb the seed
 
         def call(x: Block) -> Block:
             torch.manual_seed(0)
@@ -208,18 +214,15 @@ class Model:
         _ = method == "encode" and self._any_length  # asked now: later it would disturb state and seed
         self._state.restore()
         torch.manual_seed(seed)
-        try:
-            yield from in_windows(
-                itertools.chain(first, stream),
-                lambda x: self._call(method, x, left, right),
-                step_in=step_in, step_out=step_out, window=window, left=left, right=right, batch=self.batch,
-            )  # fmt: skip
-        finally:
-            self._state.restore()
+        yield from in_windows(
+            itertools.chain(first, stream),
+            lambda x: self._call(method, x, left, right),
+            step_in=step_in, step_out=step_out, window=window, left=left, right=right, batch=self.batch,
+        )  # fmt: skip
 
     def _window(self, method: str) -> tuple[int, int, int]:
         """Frames in a window, and of context on its left and right."""
-        if self.streaming:
+        if self._continues(method):
             return self.chunk_frames, 0, 0
         context = self.encode_context if method == "encode" else self.decode_context
         if context is None:

@@ -83,16 +83,21 @@ def decoder_response(
     -------
     energy of the difference per frame [frames], the changed frame being frames // 2; False
     """
-    latents = []
-    for sound in _noise(contract, frames):
-        reset()
-        latents.append(encode(sound))
-    signal, other = latents
+    signal, other = (_one_by_one(encode, reset, sound) for sound in _noise(contract, frames))
     changed = signal.copy()
     middle = frames // 2
     push = np.random.default_rng(1).standard_normal(signal[..., middle].shape) * max(1.0, float(signal.std()))
     changed[..., middle] = other[..., middle] + push
     return _difference(decode, reset, signal, changed, frames)[0], False
+
+
+def _one_by_one(call: Call, reset: Callable[[], None], signals: Block) -> Block:
+    answers = []
+    for signal in signals:
+        reset()
+        answers.append(call(signal[np.newaxis]))
+    reset()
+    return np.concatenate(answers)
 
 
 def _noise(contract: Contract, frames: int) -> tuple[Block, Block]:
@@ -105,11 +110,7 @@ def _noise(contract: Contract, frames: int) -> tuple[Block, Block]:
 def _difference(
     call: Call, reset: Callable[[], None], signal: Block, changed: Block, frames: int
 ) -> tuple[Energy, bool]:
-    reset()
-    before = call(signal).astype(np.float64)
-    reset()
-    after = call(changed).astype(np.float64)
-    reset()
+    before, after = (_one_by_one(call, reset, x).astype(np.float64) for x in (signal, changed))
     difference = np.abs(after - before)
     difference[difference < SILENT * np.abs(before).max(initial=0.0)] = 0.0
     energy = (difference**2).reshape(*difference.shape[:2], frames, -1).sum(axis=(0, 1, 3))
