@@ -121,7 +121,7 @@ TONE = 0.3 * np.sin(np.arange(30000) / 20)
 
 
 def npy(x: object, name: str = "x.npy", fortran: bool = False) -> bytes:
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # pickled where `x` holds objects: the hostile file that must be refused
     np.save(buffer, np.asfortranarray(x) if fortran else x, allow_pickle=True)
     return buffer.getvalue()
 

@@ -246,8 +246,6 @@ class Model:
         return self._call_halved(method, x, left, right, step)
 
     def _call_once(self, method: str, x: Block) -> Block:
-        if len(x) > 1 and not self._any_batch:
-            return np.concatenate([self._call_once(method, one[np.newaxis]) for one in x])
         batch, _, n = x.shape
         signal = torch.from_numpy(x)
         if method == "encode":

@@ -130,7 +130,7 @@ def _zip(**members: bytes) -> bytes:
 
 
 def _npy(array: object) -> bytes:
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # pickled where the array holds objects: the hostile file that must be refused
     np.save(buffer, np.asarray(array), allow_pickle=True)
     return buffer.getvalue()
 
