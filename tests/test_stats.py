@@ -18,7 +18,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unravel_lib import encodings, quantiles, ranks, stats
+from unravel_lib import encodings, moments, quantiles, ranks, stats
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.latents import save_latents
 from unravel_lib.sidecar import Sidecar, write_sidecar
@@ -28,19 +28,27 @@ ROOT = Path(__file__).parents[1]
 Array = npt.NDArray[np.float64]
 
 
-@pytest.fixture(params=["at once", "in pieces"])
+IN_RUNS = [
+    (moments, "TILE_VALUES", 13), (encodings, "BLOCK_VALUES", 40),
+    (quantiles, "RUN_VALUES", 7), (quantiles, "SPACING", 3), (quantiles, "GROUP_BYTES", 40),
+]  # fmt: skip
+IN_PIECES = [
+    (moments, "TILE_VALUES", 5), (encodings, "BLOCK_VALUES", 16), (encodings, "SMALL_BYTES", 0),
+    (quantiles, "SORT_BYTES", 40), (quantiles, "GROUP_BYTES", 40), (quantiles, "READ_VALUES", 3),
+    (quantiles, "PIVOTS", 2), (ranks, "BLOCK_VALUES", 7), (ranks, "RANK_VALUES", 6), (ranks, "RANKS_IN_MEMORY", 0),
+]  # fmt: skip
+# The sizes of every day, and sizes so small that even these small latents go the long way.
+SIZES: dict[str, list[tuple[Any, str, int]]] = {"at once": [], "in runs": IN_RUNS, "in pieces": IN_PIECES}
+
+
+def set_sizes(patch: pytest.MonkeyPatch, name: str) -> None:
+    for module, constant, size in SIZES[name]:
+        patch.setattr(module, constant, size)
+
+
+@pytest.fixture(params=SIZES)
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Once with the sizes of every day, once so small that even these small latents go the long way."""
-    if request.param == "in pieces":
-        monkeypatch.setattr(encodings, "BLOCK_VALUES", 16)
-        monkeypatch.setattr(encodings, "SMALL_BYTES", 0)
-        monkeypatch.setattr(ranks, "BLOCK_VALUES", 16)
-        monkeypatch.setattr(quantiles, "SORT_BYTES", 64)
-        monkeypatch.setattr(quantiles, "GROUP_BYTES", 64)
-        monkeypatch.setattr(quantiles, "READ_VALUES", 5)
-        monkeypatch.setattr(quantiles, "PIVOTS", 4)
-        monkeypatch.setattr(ranks, "RANK_VALUES", 8)
-        monkeypatch.setattr(ranks, "RANKS_IN_MEMORY", 0)
+    set_sizes(monkeypatch, request.param)
     return str(request.param)
 
 
@@ -97,17 +105,11 @@ def batches(draw: st.DrawFn) -> list[Array]:
     return np.split(whole, np.cumsum(lengths)[:-1], axis=1)
 
 
-@settings(max_examples=60, deadline=None)
-@given(files=batches(), iqr=st.booleans(), small=st.booleans())
-def test_equals_numpy_and_scipy_in_memory(files: list[Array], iqr: bool, small: bool) -> None:
+@settings(max_examples=100, deadline=None)
+@given(files=batches(), iqr=st.booleans(), sizes=st.sampled_from(sorted(SIZES)))
+def test_equals_numpy_and_scipy_in_memory(files: list[Array], iqr: bool, sizes: str) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        if small:
-            for module, name, size in [
-                (encodings, "BLOCK_VALUES", 7), (ranks, "BLOCK_VALUES", 7), (quantiles, "SORT_BYTES", 40),
-                (quantiles, "GROUP_BYTES", 40), (quantiles, "READ_VALUES", 3), (quantiles, "PIVOTS", 2),
-                (ranks, "RANK_VALUES", 6), (ranks, "RANKS_IN_MEMORY", 0),
-            ]:  # fmt: skip
-                patch.setattr(module, name, size)
+        set_sizes(patch, sizes)
         compare(stats.measure(saved(Path(folder), *files), iqr), files)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unravel_lib import __version__, signals
+from unravel_lib import __version__, process, signals
 from unravel_lib.batch import DONE as DONE
 from unravel_lib.batch import FAILURES as FAILURES
 from unravel_lib.batch import NOTHING_DONE as NOTHING_DONE
@@ -228,6 +228,7 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoRe
     log.propagate = False
     with contextlib.suppress(ValueError):  # not in the main thread
         signals.answer()
+    process.tune()
     try:
         code = main(argv)
         sys.stdout.flush()

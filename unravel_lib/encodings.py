@@ -108,12 +108,14 @@ def block_borders(encoding: Encoding) -> list[tuple[int, int]]:
     return [(start, min(start + step, frames)) for start in range(0, frames, step)]
 
 
-def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task] | npt.NDArray[Any]) -> Iterator[Result]:
-    """The results of `work` on each task, in order; a few are worked on at a time."""
+def in_threads(
+    work: Callable[[Task], Result], tasks: Sequence[Task] | npt.NDArray[Any], most: int = MOST_THREADS
+) -> Iterator[Result]:
+    """The results of `work` on each task, in order; a few, at most `most`, are worked on at a time."""
     if len(tasks) == 1:
         yield work(tasks[0])
         return
-    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(most, os.cpu_count() or 1)) as pool:
         yield from pool.map(work, tasks)
 
 
@@ -141,9 +143,9 @@ def column_type(encodings: Sequence[Encoding]) -> np.dtype[np.floating[Any]]:
     return np.dtype(np.float32 if exact else np.float64)
 
 
-def read_dims(encodings: Sequence[Encoding], dims: range) -> Floats:
-    """Some dims of all files, one file after the other: [dims, total frames], in the `column_type`."""
-    result = np.empty((len(dims), total_frames(encodings)), column_type(encodings))
+def read_dims(encodings: Sequence[Encoding], dims: range, out: Floats | None = None) -> Floats:
+    """Some dims of all files, one file after the other: [dims, total frames], as `column_type`; into `out` if given."""
+    result = np.empty((len(dims), total_frames(encodings)), column_type(encodings)) if out is None else out
     start = 0
     for encoding in encodings:
         stop = start + encoding.shape[1]

@@ -26,7 +26,7 @@ from unravel_lib.windows import extended, in_windows, trimmed
 Block = npt.NDArray[np.float32]
 
 POCKET = Path(__file__).with_name("pocket.ts")
-CHUNK_SECONDS = 10.0  # one call of the model; 5 to 10 s run fastest on a CPU, longer ones fall out of its cache
+CHUNK_SECONDS = 20.0  # one call of the model; shorter ones compute more context, longer ones take more memory
 GPU_BATCH = 8  # chunks in one call on a GPU
 MAX_SEED = 2**63  # torch takes seeds below this
 

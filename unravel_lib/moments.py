@@ -11,6 +11,7 @@ from unravel_lib.latents import load_latents
 
 Array = npt.NDArray[np.float64]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+TILE_VALUES = 1 << 17  # values summed in one go: 1 MiB of float64, which stays in the cache of a core
 NO_SPREAD = 1e-12  # a spread below this part of the whole is what rounding leaves of none
 
 
@@ -112,15 +113,27 @@ def correlation_of(sums: Array, still: npt.NDArray[np.bool_]) -> Array:
 
 
 def _look_at(encoding: Encoding, start: int, stop: int) -> _Block:
-    values = encoding.piece(slice(None), slice(start, stop)).astype(np.float64)
-    low, high = values.min(axis=1), values.max(axis=1)
+    values = encoding.piece(slice(None), slice(start, stop))
+    low, high = values.min(axis=1).astype(np.float64), values.max(axis=1).astype(np.float64)
     if not max(abs(low.min()), abs(high.max())) <= FLOAT32_MAX:  # also true for NaN
         load_latents(encoding.path)  # knows where it is and says it
-    first, last = values[:, 0].copy(), values[:, -1].copy()
-    mean = values.mean(axis=1)
-    values -= mean[:, np.newaxis]
-    ahead = np.einsum("ij,ij->i", values[:, :-1], values[:, 1:])
-    return _Block(start == 0, stop - start, mean, low, high, first, last, values @ values.T, ahead)
+    dims, count = values.shape
+    total, ahead, products = np.zeros(dims), np.zeros(dims), np.zeros((dims, dims))
+    step = max(1, TILE_VALUES // dims)
+    near = values[:, :step].mean(axis=1, dtype=np.float64)  # the mean, nearly
+    before = np.zeros((dims, 1))
+    for place in range(0, count, step):
+        tile = values[:, place : place + step].astype(np.float64)
+        tile -= near[:, np.newaxis]
+        total += tile.sum(axis=1)
+        products += np.dot(tile, tile.T)  # unlike `@` it lets other threads run
+        ahead += before[:, 0] * tile[:, 0] + np.einsum("ij,ij->i", tile[:, :-1], tile[:, 1:])
+        before = tile[:, -1:]
+    first, last = values[:, 0].astype(np.float64), values[:, -1].astype(np.float64)
+    off = total / count  # from sums of products of deviations from `near` to those of deviations from the mean
+    products -= count * np.outer(off, off)
+    ahead -= off * (2 * total - (first - near) - (last - near)) - (count - 1) * off**2
+    return _Block(start == 0, count, near + off, low, high, first, last, products, ahead)
 
 
 def _add_pairs(pairs: Scatter, block: _Block) -> None:

@@ -3,15 +3,27 @@
 import bisect
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.encodings import Encoding, Floats, chunks, column_type, in_threads, read_dims, total_frames
+from unravel_lib.encodings import (
+    MOST_THREADS,
+    Encoding,
+    Floats,
+    chunks,
+    column_type,
+    in_threads,
+    read_dims,
+    total_frames,
+)
 from unravel_lib.moments import Array
 
-SORT_BYTES = 320 << 20  # a dim up to this size is sorted in one go, 84 million values of float32; two at a time
+SORT_BYTES = 320 << 20  # a dim up to this size is held in memory, 84 million values of float32; two at a time
 GROUP_BYTES = 128 << 20  # small dims are read together up to this size; larger ones are sorted in slices of it
+RUN_VALUES = 1 << 22  # values sorted in one go, four times as fast as 80 million
+SPACING = 1 << 10  # of each sorted run each so-manieth value is kept, to tell where a rank must lie
 READ_VALUES = 1 << 22  # values of a long dim that are looked at in one go
 PIVOTS = 1 << 10  # values kept of each sorted chunk, to choose the borders of slices from
 
@@ -31,22 +43,62 @@ def marginals(encodings: Sequence[Encoding], percents: Sequence[float], fences: 
         for dim in range(dims):
             result[:, dim], beyond[dim] = _of_long_dim(encodings, dim, percents, fences)
         return result, beyond
-    step = max(2, GROUP_BYTES // dim_bytes)
-    for start in range(0, dims, step):
-        rows = read_dims(encodings, range(start, min(start + step, dims)))
-        for dim, found in enumerate(in_threads(lambda row: _of_dim(row, percents, fences), rows), start):
-            result[:, dim], beyond[dim] = found
-        del rows  # before the next are read
+    threads = min(MOST_THREADS, 2 * SORT_BYTES // dim_bytes)
+    step = max(1, min(-(-dims // threads), GROUP_BYTES // dim_bytes))
+    groups = [range(start, min(start + step, dims)) for start in range(0, dims, step)]
+
+    buffers: SimpleQueue[Floats] = SimpleQueue()  # new memory for each group would have to be cleared first
+    for _ in range(min(threads, len(groups))):
+        buffers.put(np.empty((step, count), column_type(encodings)))
+
+    def of_group(group: range) -> list[tuple[Array, float]]:
+        buffer = buffers.get()
+        try:
+            rows = read_dims(encodings, group, buffer[: len(group)])
+            return [_of_dim(row, percents, fences) for row in rows]
+        finally:
+            buffers.put(buffer)
+
+    for group, found in zip(groups, in_threads(of_group, groups, threads), strict=True):
+        for dim, (values, share) in zip(group, found, strict=True):
+            result[:, dim], beyond[dim] = values, share
     return result, beyond
 
 
 def _of_dim(row: Floats, percents: Sequence[float], fences: Fences) -> tuple[Array, float]:
-    row.sort()
-    values = _interpolated(percents, len(row), row.__getitem__)
+    runs = [row[start : start + RUN_VALUES] for start in range(0, len(row), RUN_VALUES)]
+    for run in runs:
+        run.sort()
+    values = _interpolated(percents, len(row), lambda ranks: _of_runs(runs, ranks))
     lower, upper = fences(values)
-    below = bisect.bisect_left(row, lower)  # numpy's searchsorted would copy the row to compare it with a float64
-    above = len(row) - bisect.bisect_right(row, upper)
-    return values, (below + above) / len(row)
+    # numpy's searchsorted would copy a run to compare it with a float64
+    outside = sum(bisect.bisect_left(run, lower) + len(run) - bisect.bisect_right(run, upper) for run in runs)
+    return values, outside / len(row)
+
+
+def _of_runs(runs: Sequence[Floats], ranks: npt.NDArray[np.int64]) -> Floats:
+    """The values at the places `ranks` (0-based) that all runs, each sorted, would have if sorted together.
+
+    Regular sampling (Shi & Schaeffer, "Parallel sorting by regular sampling", 1992): every SPACING-th value of every
+    run goes to a pool. Fewer than SPACING values of a run lie between two of its kept ones, so that two values of the
+    pool enclose the wanted one with few others, and only these are sorted.
+    """
+    if len(runs) == 1:
+        return runs[0][ranks]
+    pool = np.sort(np.concatenate([run[::SPACING] for run in runs]))
+    most = np.max([run[-1] for run in runs])
+    # j values of the pool stand for at most j * SPACING values, and for at least (SPACING - 1) fewer in each run
+    low = pool[ranks // SPACING]
+    place = -(-(ranks + 1 + len(runs) * (SPACING - 1)) // SPACING) - 1
+    high = np.append(pool, most)[np.minimum(place, len(pool))]
+    begins = np.array([np.searchsorted(run, low, "right") for run in runs])
+    ends = np.array([np.searchsorted(run, high, "left") for run in runs])
+    inner = ranks - begins.sum(axis=0)  # places among the values between `low` and `high`
+    result = np.where(inner < 0, low, high)
+    for i in np.flatnonzero((inner >= 0) & (ranks < ends.sum(axis=0))):
+        between = [run[begin:end] for run, begin, end in zip(runs, begins[:, i], ends[:, i], strict=True)]
+        result[i] = np.partition(np.concatenate(between), inner[i])[inner[i]]
+    return result
 
 
 def _of_long_dim(
