@@ -1,5 +1,6 @@
 """Guards against getting slow again that no noisy clock can upset: counts of loads, calls, copies and imports."""
 
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,6 +106,28 @@ def test_a_new_file_restores_only_what_calls_have_touched(tmp_path: Path) -> Non
     state.restore()
     touched = [name for name, buffer in module.named_buffers() if buffer._version != before[name]]
     assert touched == ["cache.pad"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="NOT TESTED: only glibc can be told to keep memory")
+def test_freed_memory_is_used_again(root: Path) -> None:
+    """Catches: a process that is not tuned, where every tensor of a model costs the clearing of its pages."""
+    code = """
+import resource
+from unravel_lib import cli
+
+def main(argv):
+    for _ in range(6):
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [b"x" * (20 << 20) for _ in range(4)]
+        del blocks
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
+    return 0
+
+cli.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    pages = [int(line) for line in done.stdout.split()]
+    assert max(pages[1:]) < 100 < pages[0], done
 
 
 HEAVY = ("torch", "torchaudio", "matplotlib", "pandas", "scipy", "av", "tqdm")

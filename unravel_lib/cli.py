@@ -220,6 +220,7 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoRe
     0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM,
     129 after the terminal was closed. A traceback is shown with `--debug` only.
     """
+    ours = argv is None  # the whole process
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
     _mend_streams()
@@ -245,6 +246,8 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoRe
         log.error("%s", _told(error) if stopped is None else f"{signals.TEXTS[stopped]}: {signals.KEPT}")
         code = NOTHING_DONE if stopped is None else stopped
     signals.leave()
+    if ours:
+        process.leave(code)
     sys.exit(code)
 
 
