@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from unravel_lib import process
 
 process.tune()
-import torch
+import torch  # noqa: E402
 
 RATE, COMPRESSION = 44100, 2048
 CHUNKS = itertools.product((False, True), (1, 2, 4), (2.5, 5.0, 10.0, 20.0))  # profiling executor, batch, seconds
