@@ -16,7 +16,7 @@ Block = npt.NDArray[np.float32]
 Energy = npt.NDArray[np.float64]
 Call = Callable[[Block], Block]
 
-FRAMES = (40, 160, 640)  # lengths tried, until what one frame reaches fits inside
+FRAMES = (24, 64, 160, 640)  # lengths tried, until what one frame reaches fits inside
 TRIALS = 2  # signals side by side: a unit that is silent in one may speak in another
 LEVEL = 0.1  # of the noise that the signals are made of
 SILENT = 1e-6  # of the peak: a difference below this is rounding
@@ -83,8 +83,8 @@ def decoder_response(
     -------
     energy of the difference per frame [frames], the changed frame being frames // 2; False
     """
-    signal, other = (_one_by_one(encode, reset, sound) for sound in _noise(contract, frames))
-    changed = signal.copy()
+    signal = _one_by_one(encode, reset, _noise(contract, frames)[0])
+    other, changed = signal[::-1], signal.copy()
     middle = frames // 2
     push = np.random.default_rng(1).standard_normal(signal[..., middle].shape) * max(1.0, float(signal.std()))
     changed[..., middle] = other[..., middle] + push
