@@ -194,6 +194,20 @@ class PseudoStereo(Offline):
         self.register_buffer("sampling_rate", torch.tensor(48000))
 
 
+class Asked(Offline):
+    """nn_tilde 1.6: tells its sample rate when asked, or fails to if that is 0."""
+
+    def __init__(self, answer: int, sr: int | None = None) -> None:
+        super().__init__()
+        self.sr = sr
+        self.answer = answer
+
+    @torch.jit.export
+    def get_sample_rate(self) -> int:
+        assert self.answer > 0
+        return self.answer
+
+
 class OneWay(nn.Module):
     """A prior: no encode."""
 

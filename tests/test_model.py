@@ -180,6 +180,13 @@ def test_a_silent_model_gets_44100_and_says_so(zoo: Path, caplog: pytest.LogCapt
     assert "does not say its sample rate: taking 44100 Hz (--sample_rate" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("codec", "rate"), [(codecs.Asked(22050), 22050), (codecs.Asked(0), 44100), (codecs.Asked(0, 8000), 8000)]
+)
+def test_a_model_is_asked_for_its_rate_and_may_fail_to_tell(codec: torch.nn.Module, rate: int, tmp_path: Path) -> None:
+    assert models.load(codecs.save(codec, tmp_path / "m.ts")).sample_rate == rate
+
+
 def test_the_rate_flag_is_for_models_that_do_not_say(zoo: Path) -> None:
     assert models.load(zoo / "Offline.ts", sample_rate=8000).sample_rate == 8000
     with pytest.raises(UsageError, match="runs at 8000 Hz, not 44100: leave --sample_rate out"):

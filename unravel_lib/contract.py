@@ -1,5 +1,6 @@
 """The contract of a model: rate, compression, dims, channels, streaming or not, read off the model itself."""
 
+import contextlib
 import logging
 import math
 from dataclasses import dataclass
@@ -67,15 +68,22 @@ def stated_sample_rate(module: Any) -> float | None:
     RAVE 2 has `sr`, RAVE 1 and forks `sampling_rate` (also inside `_rave`), nn_tilde from 1.6 `get_sample_rate()`.
     """
     inner = getattr(module, "_rave", None)
-    places = [(module, "sr"), (module, "sampling_rate"), (inner, "sampling_rate"), (inner, "sr")]
-    candidates = [getattr(owner, name, None) for owner, name in places if owner is not None]
+    for owner, name in ((module, "sr"), (module, "sampling_rate"), (inner, "sampling_rate"), (inner, "sr")):
+        rate = _as_rate(getattr(owner, name, None))
+        if rate is not None:
+            return rate
     if "get_sample_rate" in module._c._method_names():
-        candidates.append(module.get_sample_rate())
-    for value in candidates:
-        if isinstance(value, torch.Tensor) and value.numel() == 1:
-            value = value.item()
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
-            return float(value)
+        with contextlib.suppress(*MODEL_ERRORS):  # one that fails says nothing
+            return _as_rate(module.get_sample_rate())
+    return None
+
+
+def _as_rate(value: Any) -> float | None:
+    """A number in Hz, or a tensor of one, as float; None for all else."""
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+        return float(value)
     return None
 
 
