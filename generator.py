@@ -69,7 +69,10 @@ def _add_music(p: cli.Parser) -> None:
     )
     cli.add_seed(group)
     p.general.add_argument("--list_distributions", action="store_true", help="show all distributions and leave")
-    p.general.add_argument("--list_patterns", action="store_true", help="show all patterns with options and leave")
+    p.general.add_argument(
+        "--list_patterns", action="store_true",
+        help="show all patterns with options, with --pattern FILE.py those in there too, and leave",
+    )  # fmt: skip
     p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and leave")
 
 

@@ -76,6 +76,12 @@ def test_facts_go_to_stderr_and_nothing_is_written(
         assert re.search(expected, done.stderr), expected
 
 
+def test_dims_of_a_training_checkpoint_are_at_most_those_of_its_latent_space(
+    inspector: Run, files: dict[str, Path]
+) -> None:
+    assert re.search(r"dims +at most 8\n", inspector("--input", files["rave_training"]).stderr)
+
+
 def test_left_out_input_is_the_pocket_model(inspector: Run) -> None:
     done = inspector("--json")
     assert done.returncode == 0 and "pocket" in done.stderr

@@ -34,8 +34,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "family", shown(_family(facts)) + (f" (by {shown(facts.mark)})" if facts.mark else "")
     yield "encoder", shown(facts.encoder or UNKNOWN)
     yield "decoder", shown(facts.decoder or UNKNOWN)
-    full = f" of {facts.full_dims}" if facts.full_dims else ""
-    yield "dims", _number(facts.dims) + full
+    yield "dims", _dims(facts)
     yield "compression", UNKNOWN if facts.compression is None else f"{facts.compression} samples per frame"
     yield "latent rate", UNKNOWN if facts.latent_rate is None else f"{facts.latent_rate:.3f} Hz"
     yield "sample rate", UNKNOWN if facts.sample_rate is None else f"{facts.sample_rate:g} Hz"
@@ -58,6 +57,12 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _family(facts: Facts) -> str:
     return " ".join(part for part in (facts.family or UNKNOWN, facts.version) if part)
+
+
+def _dims(facts: Facts) -> str:
+    if facts.full_dims is None:
+        return _number(facts.dims)
+    return f"at most {facts.full_dims}" if facts.dims is None else f"{facts.dims} of {facts.full_dims}"
 
 
 def _number(value: int | None) -> str:
