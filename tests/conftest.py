@@ -4,8 +4,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import fixtures_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -34,3 +38,11 @@ def script() -> Run:
         return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
 
     return run
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> "fixtures_runs.Run":
+    """Run a script in this process: run("encoder", "--input", path) -> Result."""
+    import fixtures_runs  # which needs this file's path to the repository
+
+    return fixtures_runs.runner(capfdbinary, monkeypatch)

@@ -193,3 +193,21 @@ def test_a_list_of_failures_that_cannot_be_written_is_no_second_failure(tmp_path
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     failing(tmp_path, "=1+1", "@x", "-x", "new\nline")
     assert [row[1] for row in listed(tmp_path)] == ["'=1+1 is bad", "'@x is bad", "'-x is bad", "new\nline is bad"]
+
+
+@pytest.mark.parametrize(("loaded", "last"), [("torch", ""), ("other", "taken apart\n")])
+def test_the_end_is_quick_once_pytorch_is_loaded_and_leaves_nothing_out(root: Path, loaded: str, last: str) -> None:
+    code = f"""
+import atexit, sys
+from unravel_lib import cli
+
+class Heavy:
+    def __del__(self):
+        print("taken apart")
+
+sys.modules["{loaded}"] = Heavy()
+atexit.register(print, "farewell")
+cli.run(lambda argv: print("done") or 1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, f"done\nfarewell\n{last}")

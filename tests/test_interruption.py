@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-from fixtures_runs import TONE, Run, Z, npy, runner, wav
+from fixtures_runs import TONE, Run, Z, npy, wav
 
 import decoder
 import encoder
@@ -31,12 +31,6 @@ from unravel_lib.sidecar import sidecar_path
 
 COUNT = 14
 KEPT = "finished files are kept, no half file is left"
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a script in this process: run("encoder", "--input", path)."""
-    return runner(capfdbinary, monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,9 @@ from pathlib import Path
 import fixtures_codecs as codecs
 import numpy as np
 import pytest
-from fixtures_runs import TONE, Run, Z, npy, runner, wav
+from fixtures_runs import TONE, Run, Z, npy, wav
 
 COUNT = 300
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a script in this process: run("encoder", "--input", path)."""
-    return runner(capfdbinary, monkeypatch)
 
 
 @pytest.fixture(scope="module")

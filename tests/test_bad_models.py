@@ -1,0 +1,183 @@
+"""Bad models: what users see (rows as `fixtures_rows` describes them)."""
+
+import io
+import os
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+
+import fixtures_codecs as codecs
+import pytest
+import torch
+from fixtures_rows import E, Row, bytes_of, folder, link_to, nothing
+from fixtures_runs import TONE, Make, Run, Z, kinds_left, npy, wav
+
+
+def torchscript(module: torch.nn.Module) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(module), buffer)
+    return buffer.getvalue()
+
+
+def zipped(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr(name, b"x")
+    return buffer.getvalue()
+
+
+def damaged(data: bytes) -> bytes:
+    """One byte of a weight is another one: torch.jit.load would not notice."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        weight = max((i for i in file.infolist() if "/data/" in i.filename), key=lambda i: i.file_size)
+        value = file.read(weight)
+    at = data.index(value)
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def checkpoint() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {"a": torch.zeros(3)}}, buffer)
+    return buffer.getvalue()
+
+
+class Writes(torch.nn.Module):
+    """Writes a file as soon as it is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = torch.zeros(1)
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[torch.Tensor, bool]:
+        return self.x, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
+        self.x = state[0]
+        self.training = state[1]
+        torch.save(state[0], "hacked")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Deaf(codecs.Offline):
+    """Its encode always fails."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("first line\nno ears")
+
+
+class Silent(codecs.Offline):
+    """Its encode gives NaN."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.down:
+            x = layer(x)
+        return x / 0.0 * 0.0
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch hacked",)
+
+
+AGAIN = "download or export it again"
+GOOD_MODEL = torchscript(codecs.Offline())
+
+
+def model(given: str, make: Make | bytes, line: str, left: str = "") -> Row:
+    return Row(given, E, bytes_of(make) if isinstance(make, bytes) else make, line, left, 2, "m.ts")
+
+
+MODEL_ROWS = [
+    model("missing", nothing, "error: {in} does not exist: check the path"),
+    model("folder", folder, "error: {in} is a folder, expected a model file"),
+    model(
+        "dangling link", link_to("nowhere"), "error: {in} is a link to something that does not exist: check the path"
+    ),
+    model("0 bytes", b"", f"error: {{in}} is empty (0 bytes): {AGAIN}"),
+    model(
+        "cut short",
+        GOOD_MODEL[:-500],
+        f"error: {{in}} is truncated or damaged (its table of contents is missing): {AGAIN}",
+    ),
+    model("text", b"hello world", "error: {in} is a text file, not a model: it begins with 'hello'"),
+    model(
+        "web page", b"<!DOCTYPE html><p>", f"error: {{in}} is a web page, not a model: the download went wrong, {AGAIN}"
+    ),
+    model(
+        "git-lfs pointer",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "error: {in} is a git-lfs pointer, not the model itself: fetch it with `git lfs pull`",
+    ),
+    model(
+        "other zip",
+        zipped("a.txt"),
+        "error: {in} is a zip archive, but not a model: it has neither constants.pkl nor data.pkl",
+    ),
+    model("model in a zip", zipped("voice.ts"), "error: {in} is a zip archive that holds voice.ts: unpack it first"),
+    model(
+        "checkpoint",
+        checkpoint(),
+        "error: {in} is a PyTorch checkpoint, expected a TorchScript export (.ts): export it with RAVE",
+    ),
+    model("damaged inside", damaged(GOOD_MODEL), "error: {in} is damaged inside: checksum of "),
+    model("latents", npy(Z), "error: {in} is a NumPy array (latents?), not a model: give a model file"),
+    model("sound", wav(TONE), "error: {in} is a sound file, not a model: give a model file"),
+    model(
+        "pickle that runs a command",
+        pickle.dumps(Evil()),
+        "error: {in} is a bare Python pickle, which is never loaded: "
+        "expected a TorchScript export or a PyTorch checkpoint",
+    ),
+    model("code that writes a file", torchscript(Writes()), "error: {in} contains __setstate__ in "),
+    model("no encode", torchscript(codecs.OneWay()), "error: m.ts has no encode: its methods are "),
+    model(
+        "dims that differ",
+        torchscript(codecs.Uneven()),
+        "error: m.ts encodes 4 dims but decodes 5: it cannot be used for the way back",
+    ),
+    model("encode that fails", torchscript(Deaf()), "error: m.ts: encode failed: no ears", "failures.csv"),
+    model(
+        "encode that gives NaN",
+        torchscript(Silent()),
+        "error: m.ts: encode gave NaN or Inf for this input",
+        "failures.csv",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", MODEL_ROWS, ids=lambda row: row.given)
+def test_models(row: Row, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, out = tmp_path / "given" / row.name, tmp_path / "out"
+    source.parent.mkdir()
+    row.make(source)
+    (tmp_path / "x.wav").write_bytes(wav(TONE))
+    result = run("encoder", "--input", tmp_path / "x.wav", "--model", source, "--output", out)
+    line = row.line.replace("{in}", str(source))
+    assert (result.code, len(result.errors)) == (2, 1), result.err
+    assert result.errors[0] == line or (row.line[-1] in " (e" and result.errors[0].startswith(line)), result.errors
+    assert kinds_left(out) == row.left
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("name", ["m.ts", "m.ckpt", "m.safetensors"])
+@pytest.mark.parametrize(
+    "data", [pickle.dumps(Evil(), 0), pickle.dumps(Evil(), 2), torchscript(Writes())], ids=["p0", "p2", "ts"]
+)
+def test_the_inspector_runs_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(data)
+    result = run("inspector", "--input", tmp_path / name, "--save", "--output", tmp_path / "out")
+    assert result.code == 2
+    assert not (tmp_path / "hacked").exists()
