@@ -133,9 +133,11 @@ class Bench:
                 )  # fmt: skip
                 speeds.append(float(done.stdout))
                 ours.append(9 * 60 / (run(*command).seconds - run(*start).seconds))
-            best, mine = statistics.median(speeds), statistics.median(ours)
-            self.row(f"{method}: share of the ceiling", f"{best:.0f} x realtime", f"{mine:.0f} x realtime",
-                     f"{100 * mine / best:.0f} %", "85 %")  # fmt: skip
+            share = statistics.median(mine / best for mine, best in zip(ours, speeds, strict=True))
+            self.row(
+                f"{method}: share of the ceiling", f"{statistics.median(speeds):.0f} x realtime",
+                f"{statistics.median(ours):.0f} x realtime", f"{100 * share:.0f} %", "85 %",
+            )  # fmt: skip
 
     def tiny(self, method: str) -> Path:
         if method == "encode":
@@ -191,12 +193,12 @@ def forget(files: list[Path]) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def growth(model: Path, work: Path, picture: Path) -> None:
-    """Draw how seconds and memory grow with length, number of files and dims."""
+def growth(model: Path, work: Path, picture: Path, times: int) -> None:
+    """Draw how seconds and memory grow with length, number of files and dims; medians."""
     from matplotlib.figure import Figure
 
     def encode(source: Path) -> Cost:
-        return run("encoder.py", "--input", source, "--model", model, "--output", work / "grown")
+        return median(times, ("encoder.py", "--input", source, "--model", model, "--output", work / "grown"))[0]
 
     minutes, files, dims = (1, 3, 9, 27), (1, 10, 40, 165), (1, 8, 32, 128)
     by_length = [encode(long_recording(work / f"{n}.flac", n)) for n in minutes]
@@ -212,7 +214,7 @@ def growth(model: Path, work: Path, picture: Path) -> None:
     for n in dims:
         np.save(work / "d.npy", np.random.default_rng(0).standard_normal((1, n, 20_000)).astype(np.float32))
         flags = ("--pattern", "swapper", "--num_latents", 64, "--no_plots", "--run", "d", "--overwrite")
-        by_dims.append(run("generator.py", "--input", work / "d.npy", "--output", work, *flags))
+        by_dims += median(times, ("generator.py", "--input", work / "d.npy", "--output", work, *flags))
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")
     panels = (("encode: minutes in one file", minutes, by_length), ("encode: short files", files, by_files),
@@ -283,7 +285,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="unravel-bench-") as folder:
         if args.picture:
-            growth(args.zoo / "v2_full.ts", Path(folder), args.picture)
+            growth(args.zoo / "v2_full.ts", Path(folder), args.picture, args.times)
             return
         bench = Bench(args.zoo, Path(folder), args.times)
         rows: dict[str, Callable[[], None]] = {
