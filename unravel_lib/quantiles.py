@@ -87,7 +87,8 @@ def _of_runs(runs: Sequence[Floats], ranks: npt.NDArray[np.int64]) -> Floats:
         return runs[0][ranks]
     pool = np.sort(np.concatenate([run[::SPACING] for run in runs]))
     most = np.max([run[-1] for run in runs])
-    # j values of the pool stand for at most j * SPACING values, and for at least (SPACING - 1) fewer in each run
+    # Below the j-th value of the pool (from 0) lie at most j * SPACING values; up to it, with itself, at least
+    # (j + 1) * SPACING - len(runs) * (SPACING - 1).
     low = pool[ranks // SPACING]
     place = -(-(ranks + 1 + len(runs) * (SPACING - 1)) // SPACING) - 1
     high = np.append(pool, most)[np.minimum(place, len(pool))]
