@@ -29,16 +29,16 @@ from unravel_lib import audio, cli, files
 from unravel_lib.errors import InputError
 from unravel_lib.sidecar import sidecar_path
 
-COUNT = 14
+COUNT = 100
 KEPT = "finished files are kept, no half file is left"
 
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Short recordings, which take a while only because they are many."""
+    """Short recordings, which take a while only because they are many: a signal must find the run at work."""
     folder = tmp_path_factory.mktemp("sounds")
     for index in range(COUNT):
-        (folder / f"{index:02}.wav").write_bytes(wav(TONE[:8000] * (index + 1) / COUNT))
+        (folder / f"{index:03}.wav").write_bytes(wav(TONE[:8000] * (index + 1) / COUNT))
     return folder
 
 
