@@ -29,7 +29,7 @@ from unravel_lib import audio, cli, files
 from unravel_lib.errors import InputError
 from unravel_lib.sidecar import sidecar_path
 
-COUNT = 100
+COUNT = 50
 KEPT = "finished files are kept, no half file is left"
 
 
@@ -73,12 +73,16 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a command with Ctrl-C as it is in the foreground; what still runs at the end is killed."""
+    """Start a command with signals as they are in the foreground, also where the tests run in the background or under
+    nohup; what still runs at the end is killed.
+    """
     running = []
 
     def go(*command: object, ignored: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
         def manners() -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             for signum in ignored:
                 signal.signal(signum, signal.SIG_IGN)
 
