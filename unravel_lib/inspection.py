@@ -160,7 +160,8 @@ def _measure(path: Path, module: Any, facts: Facts) -> None:
         model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
         facts.streaming = model.streaming
         coded = facts.details.get("latents") == families.CODES  # codes hide what a change of sound reaches
-        encode, decode = None if coded else model.encode_context, model.decode_context
+        encode = None if coded else model.encode_context
+        decode = model.decode_context
         facts.encode_context = None if encode is None else (encode.left, encode.right)
         facts.decode_context = None if decode is None else (decode.left, decode.right)
         facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples

@@ -121,14 +121,14 @@ def _look_at(encoding: Encoding, start: int, stop: int) -> _Block:
     total, ahead, products = np.zeros(dims), np.zeros(dims), np.zeros((dims, dims))
     step = max(1, TILE_VALUES // dims)
     near = values[:, :step].mean(axis=1, dtype=np.float64)  # the mean, nearly
-    before = np.zeros((dims, 1))
+    before = np.zeros(dims)
     for place in range(0, count, step):
         tile = values[:, place : place + step].astype(np.float64)
         tile -= near[:, np.newaxis]
         total += tile.sum(axis=1)
         products += np.dot(tile, tile.T)  # unlike `@` it lets other threads run
-        ahead += before[:, 0] * tile[:, 0] + np.einsum("ij,ij->i", tile[:, :-1], tile[:, 1:])
-        before = tile[:, -1:]
+        ahead += before * tile[:, 0] + np.einsum("ij,ij->i", tile[:, :-1], tile[:, 1:])
+        before = tile[:, -1]
     first, last = values[:, 0].astype(np.float64), values[:, -1].astype(np.float64)
     off = total / count  # from sums of products of deviations from `near` to those of deviations from the mean
     products -= count * np.outer(off, off)

@@ -23,7 +23,7 @@ from unravel_lib.moments import Array
 SORT_BYTES = 320 << 20  # a dim up to this size is held in memory, 84 million values of float32; two at a time
 GROUP_BYTES = 128 << 20  # small dims are read together up to this size; larger ones are sorted in slices of it
 RUN_VALUES = 1 << 22  # values sorted in one go, four times as fast as 80 million
-SPACING = 1 << 10  # of each sorted run each so-manieth value is kept, to tell where a rank must lie
+SPACING = 1 << 10  # of so many values of a sorted run one is kept, to tell where a rank must lie
 READ_VALUES = 1 << 22  # values of a long dim that are looked at in one go
 PIVOTS = 1 << 10  # values kept of each sorted chunk, to choose the borders of slices from
 

@@ -36,9 +36,7 @@ class State:
 
     def restore(self) -> None:
         """Put every touched buffer back to its load-time values."""
-        touched = [
-            name for name, mark in self._current_marks().items() if mark[:2] != self._marks[name][:2]
-        ]  # fmt: skip
+        touched = [name for name, mark in self._current_marks().items() if mark[:2] != self._marks[name][:2]]
         if touched:
             self._copy_back(self._saved, touched)
             self._marks = self._current_marks()
