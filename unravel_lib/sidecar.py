@@ -21,7 +21,8 @@ class Sidecar:
     """What is known about one file on disk. None where nobody said.
 
     `sample_rate` in Hz and `compression` in samples per frame are those of the model that the latents belong to;
-    `dims` and `frames` are the latents' shape; `source` is only ever shown, never opened.
+    `dims` and `frames` are the latents' shape; `source` is only ever shown, never opened. `weights_sha256` is the same
+    for the offline and the streaming export of the same weights (see `unravel_lib.state.weights_sha256`).
     """
 
     sample_rate: float | None = None
@@ -34,6 +35,7 @@ class Sidecar:
     source_sha256: str | None = None
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
 
 def sidecar_path(path: Path) -> Path:

@@ -235,6 +235,15 @@ def pair_of(entry: dict[str, Any]) -> dict[str, Any]:
     return next(e for e in EXPORTS if e["file"] == entry["file"].replace("_streaming", ""))
 
 
+@only(lambda e: e["streaming"])
+def test_both_exports_have_the_same_weights(entry: dict[str, Any]) -> None:
+    model = load(entry)
+    assert model.weights_sha256 == load(pair_of(entry)).weights_sha256 is not None
+    others = ("v1.ts", "v2.ts", "v3.ts", "v2_small.ts", "v2_causal.ts", "v2_1024.ts", "spherical.ts", "discrete.ts")
+    for other in set(others) - {pair_of(entry)["file"]}:
+        assert models.load(ZOO / other).weights_sha256 != model.weights_sha256
+
+
 @only(lambda e: e["streaming"] and "encode" not in e["random"] and e["encoder"] == "Wasserstein")
 def test_streaming_equals_offline_once_the_delay_is_removed(entry: dict[str, Any]) -> None:
     """Away from the ends, where zero padding and a past of zeros differ."""
