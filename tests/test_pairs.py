@@ -1,5 +1,6 @@
 """The offline and the streaming export of the same weights: encoded with one, played or decoded with the other."""
 
+import re
 from pathlib import Path
 
 import fixtures_models
@@ -82,6 +83,13 @@ def test_what_was_heard_is_no_part_of_the_weights(models: Path) -> None:
     before = weights_sha256(module)
     module.encode(torch.randn(1, 1, 6400))
     assert weights_sha256(module) == before is not None
+
+
+def test_inspector_shows_what_tells_a_pair(models: Path, run: Run) -> None:
+    found = {name: run("inspector", "--input", models / f"{name}.ts") for name in (*NAMES, "other")}
+    lines = {name: re.findall(r"weights SHA-256 +(\w{64})\n", result.err) for name, result in found.items()}
+    assert all(len(line) == 1 for line in lines.values())
+    assert lines["offline"] == lines["streaming"] != lines["other"]
 
 
 def test_names_shapes_and_types_count() -> None:
