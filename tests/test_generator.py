@@ -243,7 +243,7 @@ def test_flags_that_contradict_the_sidecars_are_refused(
     [statistics, *_] = run(capsys, "--input", encodings, *flags, stated)[1]
     for source in (["--input", encodings], ["--statistics", statistics], ["--tempo_table", "--input", encodings]):
         code, files, err = run(capsys, *source, "--output", tmp_path / "none", f"--{flag}", given)
-        line = f"error: {source[-1]} has {flag} {stated} by its sidecars, not {given}: leave --{flag} out\n"
+        line = f"error: {flag} is {stated} by the encodings' sidecars, not {given}: leave --{flag} out\n"
         assert (code, files, err) == (2, [], line)
     assert not (tmp_path / "none").exists()
 

@@ -54,8 +54,9 @@ def _known_facts(args: argparse.Namespace, inputs: list[Path]) -> Sidecar:
     for name, given in (("sample_rate", args.sample_rate), ("compression", args.compression)):
         stated = getattr(facts, name)
         if None not in (stated, given) and stated != given:
-            where = shown(args.statistics or args.input)
-            raise UsageError(f"{where} has {name} {stated:g} by its sidecars, not {given:g}: leave --{name} out")
+            raise UsageError(
+                f"{name} is {stated:.10g} by the encodings' sidecars, not {given:.10g}: leave --{name} out"
+            )
         facts = replace(facts, **{name: given if stated is None else stated})
     return replace(facts, source=shown(args.statistics or args.input) if inputs else None)
 
