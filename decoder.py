@@ -92,7 +92,8 @@ def check_fit(model: "Model", source: Path) -> int:
             "decode with the model it was encoded with"
         )
     facts = read_sidecar(source)
-    if facts and facts.model_sha256 not in (None, model.sha256):
+    same_weights = facts and facts.weights_sha256 and facts.weights_sha256 == model.weights_sha256
+    if facts and facts.model_sha256 not in (None, model.sha256) and not same_weights:
         cli.log.warning(
             "%s was made with %s, not with %s", files.shown(source), files.shown(facts.model or "another model"),
             files.shown(model.name),

@@ -18,7 +18,7 @@ import soundfile
 import generator
 from unravel_lib import cli, composition, distributions, export
 from unravel_lib.errors import UnravelError
-from unravel_lib.latents import load_latents, save_latents
+from unravel_lib.latents import MAX_DIMS, load_latents, save_latents
 from unravel_lib.pattern_contract import PATTERNS
 from unravel_lib.sidecar import Sidecar, read_sidecar, write_sidecar
 
@@ -47,6 +47,14 @@ def encodings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_latents(path, steps / 5)
         write_sidecar(path, Sidecar(48000, 1024, DIMS, 200, model="voice.ts", model_sha256="a" * 64))
     return folder
+
+
+@pytest.fixture(scope="module")
+def bare(encodings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of the encodings, without a sidecar."""
+    path = tmp_path_factory.mktemp("bare") / "x.npy"
+    save_latents(path, load_latents(encodings / "encoded-0.npy"))
+    return path
 
 
 def run(capsys: pytest.CaptureFixture[str], *flags: object) -> tuple[int, list[Path], str]:
@@ -93,7 +101,7 @@ def test_the_documented_example(tmp_path: Path, encodings: Path, capsys: pytest.
     """Every flag of the documented command line, pictures included."""
     code, files, err = run(
         capsys, "--input", encodings, "--seed", 123, "--iqr", "--num_latents", 21, "--num_loops", 4, "--sample_rate",
-        44100, "--num_files", 3, "--distribution", "correlation-based", "--pattern", "swapper", "--embeddings",
+        48000, "--num_files", 3, "--distribution", "correlation-based", "--pattern", "swapper", "--embeddings",
         "--output", tmp_path,
     )  # fmt: skip
     assert code == 0, err
@@ -217,21 +225,36 @@ def test_statistics_of_an_earlier_run(tmp_path: Path, encodings: Path, capsys: p
     assert code == 2 and "--input" in err
 
 
-def test_flags_win_over_sidecars(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_tell_what_no_sidecar_says(tmp_path: Path, bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--output", tmp_path, "--no_plots", "--sample_rate", 44100, "--compression", 512]
-    _, files, err = run(capsys, "--input", encodings, *flags)
+    _, files, err = run(capsys, "--input", bare, *flags)
     facts = read_sidecar(made(files)[0])
     assert facts is not None and (facts.sample_rate, facts.compression) == (44100, 512)
     assert soundfile.info(made(files)[0]).samplerate == 86 and "44100 Hz / 512" in err
 
 
-def test_bpm_picks_the_nearest_length(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("flag", "stated", "given"), [("sample_rate", 48000, 44100), ("compression", 1024, 2048)])
+def test_flags_that_contradict_the_sidecars_are_refused(
+    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], flag: str, stated: int, given: int
+) -> None:
+    """As encoder and decoder refuse what contradicts the model; the same value is no contradiction."""
+    out = tmp_path / "o"
+    flags = ["--output", out, "--no_plots", "--run", "r", f"--{flag}"]
+    [statistics, *_] = run(capsys, "--input", encodings, *flags, stated)[1]
+    for source in (["--input", encodings], ["--statistics", statistics], ["--tempo_table", "--input", encodings]):
+        code, files, err = run(capsys, *source, "--output", tmp_path / "none", f"--{flag}", given)
+        line = f"error: {flag} is {stated} by the encodings' sidecars, not {given}: leave --{flag} out\n"
+        assert (code, files, err) == (2, [], line)
+    assert not (tmp_path / "none").exists()
+
+
+def test_bpm_picks_the_nearest_length(tmp_path: Path, bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--output", tmp_path, "--no_plots", "--sample_rate", 44100, "--compression", 2048, "--num_loops", 1]
-    _, files, err = run(capsys, "--input", encodings, "--bpm", 120, *flags)
+    _, files, err = run(capsys, "--input", bare, "--bpm", 120, *flags)
     assert "nearest to 120 BPM: a loop of 11 frames at 44100 Hz / 2048 is 117.45 BPM\n" in err
     assert export.load_latent_audio(made(files)[0]).shape == (DIMS, 11)
     assert "do not apply" not in err
-    assert "do not apply to it" in run(capsys, "--input", encodings, "--pattern", "fibo", *flags)[2]
+    assert "do not apply to it" in run(capsys, "--input", bare, "--pattern", "fibo", *flags)[2]
 
 
 def test_unknown_rates_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,9 +275,9 @@ def test_lists_need_no_input(flag: str, words: list[str], capsys: pytest.Capture
     assert code == 0 and all(word in "\n".join(map(str, lines)) for word in words)
 
 
-def test_tempo_table_of_ones_encodings(encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tempo_table_of_ones_encodings(encodings: Path, bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "2812.50" in str(run(capsys, "--tempo_table", "--input", encodings)[1])
-    assert "2583.98" in str(run(capsys, "--tempo_table", "--input", encodings, "--sample_rate", 44100)[1])
+    assert "2583.98" in str(run(capsys, "--tempo_table", "--input", bare, "--sample_rate", 88200)[1])
 
 
 def test_patterns_of_the_test_are_all_there_are() -> None:
@@ -290,7 +313,7 @@ FAILURES = [
     (["--input", "{in}", "--num_latents", "4", "--bpm", "120"], "not allowed with"),
     (["--input", "{in}", "--num_latents", "0"], "--num_latents: 0 is out of range"),
     (["--input", "{in}", "--num_loop", "4"], "did you mean --num_loops"),
-    (["--input", "{in}", "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1"], "at most 1,000,000"),
+    (["--input", "{bare}", "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1"], "at most 1,000,000"),
     (["--input", "{in}/nothing"], "does not exist"),
     (["--input", "{out}"], "is empty"),
     (["--statistics", "nothing.csv"], "nothing.csv cannot be read"),
@@ -302,12 +325,14 @@ FAILURES = [
 
 @pytest.mark.parametrize(("flags", "message"), FAILURES)
 def test_what_cannot_be_is_told_in_one_line(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+    tmp_path: Path, encodings: Path, bare: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
 ) -> None:
     """Exit code 2, one line with the remedy, no traceback, and nothing is left behind."""
     out = tmp_path / "o"
     out.mkdir()
-    code, files, err = run(capsys, *[f.format(**{"in": encodings, "out": out}) for f in flags], "--output", out)
+    code, files, err = run(
+        capsys, *[f.format(**{"in": encodings, "bare": bare, "out": out}) for f in flags], "--output", out
+    )
     assert code == 2 and files == [] and message in err
     assert "Traceback" not in err and sum("error:" in line for line in err.splitlines()) == 1
     assert list(out.iterdir()) == []
@@ -434,6 +459,21 @@ def test_a_bad_encoding_is_named(tmp_path: Path, encodings: Path, capsys: pytest
     assert code == 2 and files == [] and "bad.npy holds nan" in err and "good.npy" not in err
 
 
+def test_the_most_dims_cost_seconds_and_megabytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables grow with dims * dims."""
+    save_latents(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(MAX_DIMS, 2)))
+    code, files, _ = run(capsys, "--input", tmp_path / "x.npy", "--iqr", "--distribution", "walk", "--output", tmp_path)
+    assert code == 0 and len(files) == 6
+    assert sum(path.stat().st_size for path in files) < 40e6
+
+
+def test_a_draw_too_large_is_not_the_patterns_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_latents(tmp_path / "x.npy", np.array([[-3e38, 3e38, 3e38, 0.0]]))
+    code, files, err = run(capsys, "--input", tmp_path / "x.npy", "--embeddings", "--output", tmp_path / "o")
+    assert code == 2 and files == [] and "error: --distribution normal drew values up to" in err
+    assert "pattern" not in err
+
+
 def test_one_failing_file_does_not_stop_the_others(
     tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -551,10 +591,10 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_bpm_is_refused_before_anything_is_measured(
-    encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bare: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("unravel_lib.stats.measure")
-    code, _, err = run(capsys, "--input", encodings, "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1")
+    code, _, err = run(capsys, "--input", bare, "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1")
     assert code == 2 and "at most 1,000,000" in err
 
 

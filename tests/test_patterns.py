@@ -292,6 +292,23 @@ FAILING = [
         r"line 3: TypeError: pattern f: \*rest cannot be given",
     ),
     ("@pattern\ndef f(loop, x: list = ()):\n    return loop\n", r"line 3: TypeError: option x is of type list"),
+    ("@pattern(length=lambda *of: 1 / 0)\ndef f(loop):\n    return loop\n", r"line 3: ZeroDivisionError: division by"),
+    (
+        "def far(k):\n    return 2 * k\n@pattern(length=far)\ndef f(loop):\n    return loop\n",
+        r"line 5: TypeError: far\(\)",
+    ),
+    ("@pattern(length=7)\ndef f(loop):\n    return loop\n", r"line 3: TypeError: 'int' object is not callable"),
+    ("@pattern(length=lambda *of: 1.5)\ndef f(loop):\n    return loop\n", r"line 3: length gave 1.5, expected a whole"),
+    ("@pattern(length=lambda *of: -1)\ndef f(loop):\n    return loop\n", r"line 3: length gave -1, expected a whole"),
+    (
+        "@pattern(length=lambda *of: 2)\ndef f(loop):\n    return loop\n",
+        r"line 3: length gave 2 frames, .* made 3: mend",
+    ),
+    (
+        "@pattern(length=lambda *of: 4)\ndef f(loop):\n    return loop\n",
+        r"line 3: length gave 4 frames, .* made 3: mend",
+    ),
+    ("@pattern\ndef f(loop):\n    while True:\n        yield loop[:0]\n", r"line 3: 100,000 pieces in a row have no"),
     ("def f(loop):\n    return loop\n", r"put @pattern"),
     ("@pattern\ndef other(loop):\n    return loop\n", r"it has other"),
 ]

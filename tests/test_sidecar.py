@@ -76,6 +76,7 @@ def test_nothing_said_is_nothing_known(file: Path) -> None:
 def test_complete_is_what_the_same_run_would_make(file: Path) -> None:
     assert is_complete(file, FACTS)
     assert is_complete(file, replace(FACTS, source="elsewhere/in.wav", frames=None))
+    assert is_complete(file, replace(FACTS, weights_sha256="c" * 64))  # which version 1.0 did not write
     for name, value in (
         ("model_sha256", "c" * 64), ("source_sha256", "c" * 64), ("seed", 8), ("options", {"subtype": "PCM_16"}),
         ("sample_rate", 48000.0), ("compression", 1024), ("dims", 4),

@@ -332,6 +332,17 @@ def test_sidecars_that_disagree_are_refused(tmp_path: Path, one: Sidecar, other:
     refused(paths, "0.npy", "2.npy")
 
 
+def test_both_exports_of_the_same_weights_are_one_model(tmp_path: Path) -> None:
+    paths = saved(tmp_path, *[np.zeros((2, 3))] * 3)
+    offline = Sidecar(model="a.ts", model_sha256="aa", weights_sha256="ww")
+    write_sidecar(paths[0], offline)
+    write_sidecar(paths[1], Sidecar(model="a_streaming.ts", model_sha256="bb", weights_sha256="ww", dims=2))
+    assert stats.common_facts(paths) == replace(offline, dims=2)
+    for other in ("vv", None):
+        write_sidecar(paths[2], Sidecar(model="a.ts", model_sha256="cc", weights_sha256=other))
+        refused(paths, "0.npy", "2.npy")
+
+
 def test_common_facts(tmp_path: Path) -> None:
     """Files without sidecar and silent sidecars disagree with nothing; a renamed model is the same model."""
     paths = saved(tmp_path, *[np.zeros((2, 3))] * 4)

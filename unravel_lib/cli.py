@@ -162,6 +162,7 @@ def model_facts(model: Any, args: argparse.Namespace, source: Path, key: str, **
         compression=model.compression,
         model=model.name,
         model_sha256=model.sha256,
+        weights_sha256=model.weights_sha256,
         source=os.fspath(source),
         source_sha256=key,
         seed=args.seed,

@@ -87,10 +87,10 @@ class Composition:
         OutputError
             More than the `room` in bytes that is left on the disk.
         """
-        if self.pattern.length is not None:
-            n_frames = self.pattern.length(self.num_latents, self.statistics.dims, self.num_loops)
-            self._refuse_size(n_frames, room)
-            return self.material(index), n_frames
+        promised = self.pattern.n_frames(self.num_latents, self.statistics.dims, self.num_loops)
+        if promised is not None:
+            self._refuse_size(promised, room)
+            return self.material(index), promised
         material = self.material(index)
         limit = self._bytes_to_frames(room)
         n_frames = count_frames(self.pieces(material), limit if self.embeddings else min(limit, self._wav_limit))

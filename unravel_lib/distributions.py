@@ -23,6 +23,7 @@ from unravel_lib.cli import nearest
 from unravel_lib.encodings import frames_at
 from unravel_lib.errors import UsageError
 from unravel_lib.files import shown
+from unravel_lib.moments import FLOAT32_MAX
 from unravel_lib.summary import PERCENTS, Statistics
 
 Array = npt.NDArray[np.float64]
@@ -98,6 +99,12 @@ def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: 
         )
     if not np.isfinite(frames).all():
         raise UsageError(f"--distribution {name} returned NaN or Inf: mend the function or choose another")
+    largest = float(np.abs(frames).max())
+    if largest > FLOAT32_MAX:  # which the encodings nearly reach, and a draw may go beyond them
+        raise UsageError(
+            f"--distribution {name} drew values up to {largest:.2g}, latents end at {FLOAT32_MAX:.2g} (32 bits): take "
+            "copula, which stays within the measured values, or encodings with smaller ones"
+        )
     return frames
 
 

@@ -26,6 +26,7 @@ class Facts:
 
     Attributes
     ----------
+    weights_sha256 : the same for the offline and the streaming export of the same weights; TorchScript only
     mark : by which mark family and version were told
     dims, full_dims : usable latent dims, and those before the least important were cut off; None for codes and angles,
         from which none are
@@ -46,6 +47,7 @@ class Facts:
     path: str
     bytes: int | None = None
     sha256: str | None = None
+    weights_sha256: str | None = None
     kind: str | None = None
     family: str | None = None
     version: str | None = None

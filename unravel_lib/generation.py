@@ -43,14 +43,21 @@ def _inputs(args: argparse.Namespace) -> list[Path]:
 
 
 def _known_facts(args: argparse.Namespace, inputs: list[Path]) -> Sidecar:
-    """Model and rates: what flags say, else what the sidecars of the inputs agree on, else None."""
-    facts = Sidecar()
-    if inputs:
-        facts = stats.common_facts(inputs)
-    if args.sample_rate is not None:
-        facts = replace(facts, sample_rate=args.sample_rate)
-    if args.compression is not None:
-        facts = replace(facts, compression=args.compression)
+    """Model and rates: what the sidecars of the inputs agree on, else what flags say, else None.
+
+    Raises
+    ------
+    UsageError
+        A flag contradicts the sidecars.
+    """
+    facts = stats.common_facts(inputs)
+    for name, given in (("sample_rate", args.sample_rate), ("compression", args.compression)):
+        stated = getattr(facts, name)
+        if None not in (stated, given) and stated != given:
+            raise UsageError(
+                f"{name} is {stated:.10g} by the encodings' sidecars, not {given:.10g}: leave --{name} out"
+            )
+        facts = replace(facts, **{name: given if stated is None else stated})
     return replace(facts, source=shown(args.statistics or args.input) if inputs else None)
 
 

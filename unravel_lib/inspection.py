@@ -16,6 +16,7 @@ from unravel_lib.contract import MODEL_ERRORS
 from unravel_lib.errors import InputError, ModelError, UnravelError
 from unravel_lib.facts import Facts
 from unravel_lib.files import sha256_of, shown
+from unravel_lib.state import weights_sha256
 from unravel_lib.weights import SafeTensors
 
 FALLBACK_RATE = 44100.0  # Hz; only to run a model that does not say its rate, never told as a fact
@@ -139,6 +140,7 @@ def _read_script(path: Path, found: Inspection, measure: bool) -> None:
     except MODEL_ERRORS as error:
         facts.warnings.append(f"its attributes cannot be read: {telling_line(error)}")
     found.tensors = module.state_dict()
+    facts.weights_sha256 = weights_sha256(module)
     names = {method.name for method in facts.methods or []} | set(module._c._method_names())
     codec = {"encode", "decode"} <= names
     if codec and facts.sample_rate is None:

@@ -29,6 +29,8 @@ def text(facts: Facts) -> str:
 def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "size", UNKNOWN if facts.bytes is None else f"{facts.bytes:,} bytes"
     yield "SHA-256", facts.sha256 or UNKNOWN
+    if facts.weights_sha256 is not None:
+        yield "weights SHA-256", facts.weights_sha256
     version = f", file format {shown(facts.format_version)}" if facts.format_version else ""
     yield "kind", (facts.kind or UNKNOWN) + version
     yield "family", shown(_family(facts)) + (f" (by {shown(facts.mark)})" if facts.mark else "")

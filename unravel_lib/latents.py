@@ -23,7 +23,7 @@ HEADER_ERRORS = (
     ValueError, EOFError, SyntaxError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError,
     tokenize.TokenError,
 )  # fmt: skip
-MAX_DIMS = 4096  # no known model has more; more means that the axes are swapped or the file is something else
+MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables and pictures grow with dims * dims
 
 
 def load_latents(path: Path) -> RealArray:

@@ -20,7 +20,7 @@ from unravel_lib.contract import MODEL_ERRORS, Probe, call_method, read_contract
 from unravel_lib.delay import Delay, delay_of
 from unravel_lib.errors import ModelError
 from unravel_lib.files import sha256_of, shown
-from unravel_lib.state import State
+from unravel_lib.state import State, weights_sha256
 from unravel_lib.windows import extended, in_windows, trimmed
 
 Block = npt.NDArray[np.float32]
@@ -102,6 +102,7 @@ class Model:
     Attributes
     ----------
     name, sha256 : of the model file
+    weights_sha256 : the same for the offline and the streaming export of the same weights; None without parameters
     sample_rate (Hz), compression (samples per frame), dims, in_channels, out_channels : the contract
     chunk_frames : frames in one call
     batch : chunks in one call (offline exports)
@@ -109,6 +110,7 @@ class Model:
 
     def __init__(self, path: Path, module: Any, device: torch.device, sample_rate: float | None) -> None:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
+        self.weights_sha256 = weights_sha256(module)
         self._module, self._state = module, State(module)
         self._continuing: dict[str, bool] = {}  # by method, once asked
         self._probe = Probe(module, self._state, shown(path.name), device)

@@ -15,6 +15,7 @@ It runs twice, with the same random numbers: once to learn how long the result i
 `np.random` are seeded for it as well; a generator that a user's file makes for itself without a seed is not.
 """
 
+import contextlib
 import inspect
 import math
 import random
@@ -34,6 +35,7 @@ from unravel_lib.files import shown
 Array = npt.NDArray[np.float64]
 Function = Callable[..., Any]
 Length = Callable[[int, int, int], int]
+EMPTY_PIECES = 100_000  # in a row: a pattern that yields more of them never ends
 GIVEN = ("loop", "loop_b", "n_loops", "std", "rng")
 
 
@@ -122,15 +124,47 @@ class Pattern:
         Raises
         ------
         UsageError
-            The function failed or gave something that is no such piece; names the user's file and the line.
+            The function failed, gave something that is no such piece, no frames for ever, or not as many as its
+            `length` says; names the user's file and the line.
         """
-        dims = material.loop.shape[1]
+        dims, made, empty = material.loop.shape[1], 0, 0
+        promised = self.n_frames(len(material.loop), dims, material.n_loops)
         if self.source is not None:
             seed_global_chance(material.seed)
-        try:
+        with self._blamed():
             result = self.function(**material.given(self.given), **options)
             for piece in [result] if isinstance(result, np.ndarray) else result:
-                yield _checked(piece, dims)
+                array = _checked(piece, dims)
+                made, empty = made + array.size // dims, 0 if array.size else empty + 1
+                if empty == EMPTY_PIECES:
+                    raise ValueError(f"{empty:,} pieces in a row have no frames, expected some: does it ever end?")
+                if promised is not None and made > promised:
+                    break
+                yield array
+            if promised not in (None, made):
+                raise ValueError(f"length gave {promised:,} frames, the pattern made {made:,}: mend its length")
+
+    def n_frames(self, n_frames: int, dims: int, n_loops: int) -> int | None:
+        """What `length` says of a loop of so many frames and dims and so many repetitions; None without it.
+
+        Raises
+        ------
+        UsageError
+            It failed, or gave no whole number of frames; names the user's file and the line.
+        """
+        if self.length is None:
+            return None
+        with self._blamed():
+            total = self.length(n_frames, dims, n_loops)
+            if not isinstance(total, (int, np.integer)) or total < 0:
+                raise ValueError(f"length gave {total!r:.60}, expected a whole number of frames")
+        return int(total)
+
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """What fails in here, in the pattern's own code, becomes one line that names the user's file and the line."""
+        try:
+            yield
         except (UnravelError, MemoryError):
             raise
         except (Exception, SystemExit) as error:

@@ -21,7 +21,8 @@ class Sidecar:
     """What is known about one file on disk. None where nobody said.
 
     `sample_rate` in Hz and `compression` in samples per frame are those of the model that the latents belong to;
-    `dims` and `frames` are the latents' shape; `source` is only ever shown, never opened.
+    `dims` and `frames` are the latents' shape; `source` is only ever shown, never opened. `weights_sha256` is the same
+    for the offline and the streaming export of the same weights (see `unravel_lib.state.weights_sha256`).
     """
 
     sample_rate: float | None = None
@@ -34,6 +35,7 @@ class Sidecar:
     source_sha256: str | None = None
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
 
 def sidecar_path(path: Path) -> Path:
@@ -121,7 +123,8 @@ def read_sidecar(path: Path) -> Sidecar | None:
 def is_complete(path: Path, expected: Sidecar) -> bool:
     """True if `path` is finished and its sidecar, SHA-256 included, says what `expected` says.
 
-    Facts that `expected` leaves open are not compared, and `source` is not: a file may be named in many ways.
+    Facts that `expected` leaves open are not compared, and `source` is not: a file may be named in many ways; nor is
+    `weights_sha256`, which older sidecars lack and `model_sha256` implies.
     """
     try:
         facts = _read_json(path)
@@ -132,7 +135,8 @@ def is_complete(path: Path, expected: Sidecar) -> bool:
         return False
     want, have = asdict(expected), asdict(found)
     want = json.loads(json.dumps(want))  # tuples become lists, as on disk
-    same = all(have[name] == value for name, value in want.items() if value is not None and name != "source")
+    left_out = ("source", "weights_sha256")
+    same = all(have[name] == value for name, value in want.items() if value is not None and name not in left_out)
     return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
 
 

@@ -1,9 +1,27 @@
 """The state inside a model: its buffers as they were at load time, and the way back to them."""
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
 import torch
+
+PAST = ("pad", "cache")  # buffers of these names hold what a streaming export has heard
+
+
+def weights_sha256(module: Any) -> str | None:
+    """SHA-256 of all tensors of a module but those that hold the past; None where it has no parameters.
+
+    The offline and the streaming export of the same weights have the same: their tensors differ in the past only.
+    """
+    if next(module.parameters(), None) is None:
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if name.rpartition(".")[2] not in PAST:
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 class State:
@@ -21,7 +39,7 @@ class State:
             for name, _ in owner.named_buffers(recurse=False)
         }
         for name, buffer in self._buffers().items():
-            if name.endswith((".pad", ".cache")):  # spherical RAVE, exported after a silence, remembers NaN
+            if name.rpartition(".")[2] in PAST:  # spherical RAVE, exported after a silence, remembers NaN
                 buffer.nan_to_num_(nan=0.0)
         self._saved = self.keep()
         self._marks = self._current_marks()

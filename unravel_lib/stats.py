@@ -82,8 +82,9 @@ def measure(paths: Sequence[Path], iqr: bool = False) -> Statistics:
 def common_facts(paths: Sequence[Path]) -> Sidecar:
     """What the sidecars of these files agree on: sample_rate, compression, dims, model and its SHA-256.
 
-    A fact that no sidecar states is None; a file without sidecar says nothing and disagrees with nothing. Works for
-    the sidecar of a statistics.csv as well.
+    A fact that no sidecar states is None; a file without sidecar says nothing and disagrees with nothing. The offline
+    and the streaming export of the same weights are one model; the first of them is named. Works for the sidecar of a
+    statistics.csv as well.
 
     Raises
     ------
@@ -93,13 +94,15 @@ def common_facts(paths: Sequence[Path]) -> Sidecar:
     known: dict[str, tuple[Any, Path]] = {}
     for path in paths:
         sidecar = read_sidecar(path) or Sidecar()
-        same_model = "model_sha256" in known and known["model_sha256"][0] == sidecar.model_sha256
-        for name in ("model_sha256", "model", "sample_rate", "compression", "dims"):
+        marks = ("model_sha256", "weights_sha256")
+        same_model = any(name in known and known[name][0] == getattr(sidecar, name) for name in marks)
+        for name in (*marks, "model", "sample_rate", "compression", "dims"):
             fact = getattr(sidecar, name)
             if fact is None:
                 continue
             before, source = known.setdefault(name, (fact, path))
-            if fact != before and not (name == "model" and same_model):  # a model may have been renamed
+            # a model may have been renamed, or be the other export of the same weights
+            if fact != before and not (same_model and name in ("model", "model_sha256")):
                 raise InputError(
                     f"{shown(path)} has {name} {fact!s:.70}, {shown(source)} has {before!s:.70} (by their sidecars): "
                     "give --input encodings of one model"

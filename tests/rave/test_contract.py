@@ -4,6 +4,7 @@
 CPU; UNRAVEL_DEVICE=cuda runs it on a GPU, UNRAVEL_ZOO names another folder of exports.
 """
 
+import functools
 import json
 import os
 import time
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from unravel_lib import model as models
+from unravel_lib.state import weights_sha256
 
 ZOO = Path(os.environ.get("UNRAVEL_ZOO", Path(__file__).resolve().parents[2] / ".zoo"))
 CHUNK = 12  # frames: small, so that many chunks are quick; the model makes it larger where its context asks for more
@@ -237,6 +239,17 @@ def test_seams_do_not_stand_out(entry: dict[str, Any]) -> None:
 def pair_of(entry: dict[str, Any]) -> dict[str, Any]:
     """The offline export of the same weights."""
     return next(e for e in EXPORTS if e["file"] == entry["file"].replace("_streaming", ""))
+
+
+@functools.cache
+def weights(file: str) -> str | None:
+    return weights_sha256(torch.jit.load(ZOO / file))
+
+
+@only(lambda e: e["streaming"])
+def test_both_exports_and_no_others_have_the_same_weights(entry: dict[str, Any]) -> None:
+    own = weights(entry["file"])
+    assert [e["file"] for e in EXPORTS if not e["streaming"] and weights(e["file"]) == own] == [pair_of(entry)["file"]]
 
 
 @only(lambda e: e["streaming"] and "encode" not in e["random"] and e["encoder"] == "Wasserstein")
