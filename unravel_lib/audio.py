@@ -222,13 +222,13 @@ def _open_with_ffmpeg(path: Path, raw: Any, stack: contextlib.ExitStack) -> Audi
 def _ffmpeg_blocks(path: Path, container: Any, stream: Any) -> Iterator[Block]:
     import av
 
-    convert = av.AudioResampler(
-        format="fltp", layout=stream.codec_context.layout, rate=stream.codec_context.sample_rate
-    )
+    layout, rate = stream.codec_context.layout, stream.codec_context.sample_rate
+    convert = av.AudioResampler(format="flt", layout=layout, rate=rate)  # PyAV cannot take many planes out of a frame
     parts: list[Block] = []
     try:
         for frame in _ffmpeg_frames(container, stream):
-            parts += [np.asarray(piece.to_ndarray(), np.float32) for piece in convert.resample(frame)]
+            for piece in convert.resample(frame):
+                parts.append(np.asarray(piece.to_ndarray(), np.float32).reshape(-1, layout.nb_channels).T)
             if sum(part.shape[1] for part in parts) >= BLOCK_SAMPLES:
                 yield np.concatenate(parts, axis=1)
                 parts = []
