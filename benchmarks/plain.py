@@ -2,7 +2,7 @@
 
 plain.py encode MODEL OUTPUT FILE...       the model loaded for each file, one call on the whole file
 plain.py decode MODEL OUTPUT FILE...       likewise
-plain.py generate PATTERN K R OUTPUT FILE...   np.append in loops, pyplot pictures
+plain.py generate PATTERN K R OUTPUT FILE...   a list of loops, one concatenate, a box plot and a line plot
 plain.py statistics FILE...                np.concatenate of all latents
 plain.py help                              all imports at the top, as scripts have them
 """
@@ -43,33 +43,29 @@ def generate(pattern: str, k: str, r: str, output: str, *paths: str) -> None:
     mean, std = latents.mean(1), latents.std(1)
     pd.DataFrame({"mean": mean, "std": std}).to_csv(Path(output) / "statistics.csv")
     a, b = (np.stack([rng.normal(mean, std) for _ in range(n)]) for _ in range(2))
-    result = np.empty((0, len(mean)))
+    loops = []
     if pattern == "loop":
-        result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
+        loops += [a] * repeats
     elif pattern == "blender":
-        result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
+        loops += [a.copy()] * repeats
         for frame in range(n):
             for dim in range(len(mean)):
                 a[frame, dim] = b[frame, dim]
-                result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
+                loops += [a.copy()] * repeats
     else:
         for _ in range(n):
             frame, dim = rng.integers(n), rng.integers(len(mean))
             a[frame, dim], b[frame, dim] = b[frame, dim], a[frame, dim]
-            result = np.append(result, np.tile(a, (repeats, 1)), axis=0)
+            loops += [a.copy()] * repeats
+    result = np.concatenate(loops)
     soundfile.write(Path(output) / "result.wav", result, 21, subtype="DOUBLE", format="WAV")
-    pictures(result, latents, Path(output))
+    pictures(result, Path(output))
 
 
-def pictures(result: np.ndarray, latents: np.ndarray, output: Path) -> None:
-    for name, draw in {
-        "distribution": lambda: plt.violinplot(latents.T),
-        "correlation": lambda: plt.imshow(np.corrcoef(latents)),
-        "values": lambda: plt.plot(result),
-        "boxes": lambda: plt.boxplot(result),
-    }.items():
-        plt.figure(figsize=(12, 6))
-        draw()
+def pictures(result: np.ndarray, output: Path) -> None:
+    for name, draw in {"boxes": plt.boxplot, "values": plt.plot}.items():
+        plt.figure()
+        draw(result)
         plt.savefig(output / f"{name}.png")
         plt.close()
 

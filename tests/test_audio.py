@@ -81,6 +81,18 @@ def test_what_only_ffmpeg_reads(tmp_path: Path, suffix: str, codec: str) -> None
     _same_sound(x, y)
 
 
+@pytest.mark.parametrize(("layout", "channels"), [("mono", 1), ("7.1", 8), ("hexadecagonal", 16), ("22.2", 24)])
+def test_ffmpeg_reads_many_channels(tmp_path: Path, layout: str, channels: int) -> None:
+    x = np.arange(-8 * channels, 3000 * channels - 8 * channels, dtype=np.int16).reshape(-1, channels)
+    with av.open(str(tmp_path / "x.mka"), "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=44100, layout=layout)
+        frame = av.AudioFrame.from_ndarray(x.reshape(1, -1), "s16", layout)
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    np.testing.assert_array_equal(read(tmp_path / "x.mka")[1], x.T / np.float32(1 << 15))
+
+
 def _same_sound(x: np.ndarray, y: np.ndarray) -> None:
     """Equal channel for channel, but for the codec's loss and padding: the same partials at about the same level."""
     assert y.shape[0] == x.shape[0]

@@ -43,6 +43,11 @@ def promised_rf64(path: Path) -> None:
     path.write_bytes(data)
 
 
+def ogg_without_its_last_page(path: Path) -> None:
+    data = wav(np.resize(TONE, 200_000), 44100, "OGG", "VORBIS")
+    path.write_bytes(data[: data.rindex(b"OggS")])
+
+
 def header_chunk_of_4_gib(path: Path) -> None:
     """A WAV whose LIST chunk in front of the sound claims to have 4 GiB."""
     data = wav(TONE)
@@ -55,6 +60,7 @@ def pipe(path: Path) -> None:
 
 NAN = np.where(np.arange(900) == 7, np.nan, 0.1)
 INF = np.where(np.arange(900) == 8, -np.inf, 0.1)
+NO_PROMISE = "which does not tell whether a file is whole: convert it to WAV"
 NO_SOUND = "error: {in} is not a sound file that libsndfile or FFmpeg can read"
 HOLDS = "error: {in} holds no .wav .mp3 .ogg .aac .opus .aif .aiff .flac .m4a file: it "
 
@@ -119,6 +125,20 @@ SOUND_ROWS = [
         sound(np.resize(TONE, 200_000), format_="OGG", subtype="VORBIS", cut=0.8),
         "error: {in} is cut short (its last page is not whole):" + STOP,
     ),
+    Row(
+        "Ogg cut between two pages",
+        E,
+        ogg_without_its_last_page,
+        "error: {in} is cut short (it ends without an end-of-stream mark):" + STOP,
+    ),
+    Row(
+        "CAF cut short",
+        E,
+        sound(TONE, format_="CAF", cut=0.5),
+        "error: {in} is cut short (27956 bytes of 60004):" + STOP,
+    ),
+    Row("VOC", E, sound(TONE, format_="VOC"), "error: {in} is of the format VOC (Creative Labs), " + NO_PROMISE),
+    Row("NIST", E, sound(TONE, format_="NIST"), "error: {in} is of the format WAV (NIST Sphere), " + NO_PROMISE),
     Row(
         "MP3 cut short", E, sound(TONE, format_="MP3", subtype="MPEG_LAYER_III", cut=0.5), "error: {in} is cut short ("
     ),

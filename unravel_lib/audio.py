@@ -6,15 +6,17 @@ import math
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from unravel_lib.containers import Part, cut_short, parts_of
 from unravel_lib.errors import InputError
 from unravel_lib.files import shown
 from unravel_lib.sidecar import Sidecar, write_described
@@ -29,6 +31,8 @@ RIFF_LIMIT = (1 << 32) - (1 << 16)  # bytes of sound that a plain WAV can hold, 
 MAX_STEP = 2000  # a rate ratio is taken as p/q with p and q up to this, so that the filter stays small
 SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
 MAX_CHANNELS = 1024  # what libsndfile takes at most
+# What libsndfile may read: formats whose files tell that they were cut short.
+SNDFILE_FORMATS = ("AIFF", "AU", "CAF", "FLAC", "MP3", "OGG", "RF64", "W64", "WAV", "WAVEX")
 # How libsndfile's log tells that the header promises more bytes of sound than there are, format by format.
 CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Riff size|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 SIZE_UNKNOWN = (0x7FFFF000, 0xFFFFF000)  # writers to a pipe put such a size or a little more: they cannot know it
@@ -39,7 +43,7 @@ RESAMPLE_SECONDS = 3.0  # length of one resampled window
 # What FFmpeg may read: single sound and film files. No playlists, which could lead to other files or to the network.
 FFMPEG_FORMATS = (
     "aac,ac3,aiff,alac,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp2,mp3,"
-    "mpeg,mpegts,ogg,opus,rm,tta,voc,w64,wav,wv"
+    "mpeg,mpegts,ogg,opus,rm,tta,w64,wav,wv"
 )
 
 
@@ -85,12 +89,15 @@ class AudioFile:
         if not start:
             raise InputError(f"{shown(self.path)} holds 0 samples: expected at least one")
         if self.samples is not None and start < self.samples - LOSSY_SLACK * self.sample_rate:
-            raise _cut_short(self.path, f"{start / self.sample_rate:.1f} s of {self.seconds:.1f} s")
+            raise cut_short(self.path, f"{start / self.sample_rate:.1f} s of {self.seconds:.1f} s")
 
 
 @contextlib.contextmanager
 def open_audio(path: Path) -> Iterator[AudioFile]:
     """Open a sound file with libsndfile (WAV, AIFF, FLAC, OGG, Opus, MP3, ...) or else with FFmpeg (AAC, M4A, ...).
+
+    Recordings that follow each other in one Ogg or MP3 become one sound, at the rate and with the channels of the
+    first.
 
     Raises
     ------
@@ -102,68 +109,78 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
             if path.stat().st_size == 0:
                 raise InputError(f"{shown(path)} is empty (0 bytes), expected a sound file")
             raw = stack.enter_context(open(path, "rb"))
+            first, *rest = parts_of(path, raw)
         except OSError as error:
             raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
+        sound = stack.enter_context(_open_part(path, raw, first))
+        if rest:
+            sound = AudioFile(path, sound.sample_rate, sound.channels, None, _joined_blocks(path, raw, sound, rest))
+        yield sound
+
+
+@contextlib.contextmanager
+def _open_part(path: Path, file: BinaryIO, part: Part) -> Iterator[AudioFile]:
+    """Open one recording in a file; if there is more in the file out of a copy, since readers know no limits."""
+    with contextlib.ExitStack() as stack:
         try:
-            # libsndfile reads by itself: errors and Ctrl-C cannot get lost in a callback from C
-            source = raw if sys.platform == "win32" else raw.fileno()
-            sound = stack.enter_context(soundfile.SoundFile(source, closefd=False))
-            known = sound.format not in ("MP3", "MPEG") or _mp3_tells_its_length(path)
-        except soundfile.LibsndfileError:
-            known = False
-        if not known:  # to libsndfile, or only guessed by it: it would stop reading at its guess
-            raw.seek(0)
-            yield _open_with_ffmpeg(path, raw, stack)
+            if part != (0, file.seek(0, os.SEEK_END), part.counted):
+                file = _copied(file, part, stack.enter_context(tempfile.TemporaryFile()))
+            file.seek(0)
+            sound = _open_with_libsndfile(path, file, stack)
+        except OSError as error:
+            raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
+        if sound is None or (sound.format == "MP3" and not part.counted):  # libsndfile would stop where it guesses
+            file.seek(0)
+            yield _open_with_ffmpeg(path, file, stack)
         else:
-            _refuse_cut_short(path, sound, raw)
+            _refuse_cut_short(path, sound)
             yield AudioFile(path, sound.samplerate, sound.channels, sound.frames, _soundfile_blocks(path, sound))
 
 
-def _mp3_tells_its_length(path: Path) -> bool:
-    """True if the first frame of an MP3 holds a count of frames: a Xing, Info or VBRI header, after an ID3v2 tag."""
-    with open(path, "rb") as file:  # not the open one, whose place libsndfile needs
-        head = file.read(10)
-        if head[:3] == b"ID3" and len(head) == 10:
-            size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-            file.seek(10 + size)
-        first = head + file.read(4096)
-    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
+def _copied(file: BinaryIO, part: Part, copy: BinaryIO) -> BinaryIO:
+    file.seek(part.start)
+    while chunk := file.read(min(1 << 20, part.stop - file.tell())):
+        copy.write(chunk)
+    copy.flush()
+    return copy
 
 
-def _refuse_cut_short(path: Path, sound: Any, raw: Any) -> None:
+def _joined_blocks(path: Path, file: BinaryIO, first: AudioFile, rest: list[Part]) -> Iterator[Block]:
+    yield from first.blocks()
+    for part in rest:
+        with _open_part(path, file, part) as sound:
+            if sound.samples == 0:  # a radio may send an empty one between two songs
+                continue
+            blocks = to_channels(sound.blocks(), first.channels)
+            yield from resampled(blocks, sound.sample_rate, first.sample_rate)
+
+
+def _open_with_libsndfile(path: Path, raw: BinaryIO, stack: contextlib.ExitStack) -> Any:
+    """A soundfile.SoundFile, or None if libsndfile cannot read it."""
+    try:
+        # libsndfile reads by itself: errors and Ctrl-C cannot get lost in a callback from C
+        source = raw if sys.platform == "win32" else raw.fileno()
+        sound = stack.enter_context(soundfile.SoundFile(source, closefd=False))
+    except soundfile.LibsndfileError:
+        return None
+    if sound.format not in SNDFILE_FORMATS:
+        raise InputError(
+            f"{shown(path)} is of the format {sound.format_info}, which does not tell whether a file is whole: "
+            "convert it to WAV"
+        )
+    return sound
+
+
+def _refuse_cut_short(path: Path, sound: Any) -> None:
     """libsndfile reads what is left of a sound file and says nothing: not what a musician wants of a broken copy.
 
-    The header's promise tells in WAV, AIFF and their like, the last page in Ogg; FLAC and MP4 fail or fall short while
-    they are read. MP3 and AAC without a header for the whole do not know their length, so nothing can be told.
+    The header's promise tells in WAV, AIFF and their like. FLAC and MP4 fail or fall short while they are read, Ogg and
+    CAF have been looked through before. MP3 and AAC without a header for the whole do not know their length.
     """
     for promised, there in CUT_SHORT.findall(sound.extra_info):
         unknown = any(size <= int(promised) <= size + 0x1000 for size in SIZE_UNKNOWN)
         if int(promised) > int(there) + 8 and not unknown:
-            raise _cut_short(path, f"{there} bytes of {promised}")
-    if sound.format == "OGG" and _last_page_is_cut(raw):
-        raise _cut_short(path, "its last page is not whole")
-
-
-def _last_page_is_cut(raw: Any) -> bool:
-    """True if the last Ogg page promises more bytes than follow. Source: RFC 3533, section 6."""
-    place = raw.tell()
-    size = raw.seek(0, os.SEEK_END)
-    raw.seek(max(0, size - (1 << 17)))  # a page has up to 65307 bytes
-    tail = raw.read()
-    raw.seek(place)
-    start = tail.rfind(b"OggS")
-    if start < 0:
-        return False
-    page = tail[start:]
-    if len(page) < 27 or len(page) < 27 + page[26]:
-        return True
-    return bool(len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]))
-
-
-def _cut_short(path: Path, what: str) -> InputError:
-    return InputError(
-        f"{shown(path)} is cut short ({what}): copy it again, or save what is left of it anew in an audio editor"
-    )
+            raise cut_short(path, f"{there} bytes of {promised}")
 
 
 def _soundfile_blocks(path: Path, sound: Any) -> Iterator[Block]:
@@ -183,7 +200,9 @@ def _open_with_ffmpeg(path: Path, raw: Any, stack: contextlib.ExitStack) -> Audi
     import av
 
     try:
-        container = stack.enter_context(av.open(raw, options={"format_whitelist": FFMPEG_FORMATS}))
+        container = stack.enter_context(
+            av.open(raw, options={"format_whitelist": FFMPEG_FORMATS}, metadata_errors="replace")
+        )
         if not container.streams.audio:
             raise InputError(f"{shown(path)} holds no sound: expected at least one audio track")
         stream = container.streams.audio[0]
@@ -203,13 +222,13 @@ def _open_with_ffmpeg(path: Path, raw: Any, stack: contextlib.ExitStack) -> Audi
 def _ffmpeg_blocks(path: Path, container: Any, stream: Any) -> Iterator[Block]:
     import av
 
-    convert = av.AudioResampler(
-        format="fltp", layout=stream.codec_context.layout, rate=stream.codec_context.sample_rate
-    )
+    layout, rate = stream.codec_context.layout, stream.codec_context.sample_rate
+    convert = av.AudioResampler(format="flt", layout=layout, rate=rate)  # PyAV cannot take many planes out of a frame
     parts: list[Block] = []
     try:
         for frame in _ffmpeg_frames(container, stream):
-            parts += [np.asarray(piece.to_ndarray(), np.float32) for piece in convert.resample(frame)]
+            for piece in convert.resample(frame):
+                parts.append(np.asarray(piece.to_ndarray(), np.float32).reshape(-1, layout.nb_channels).T)
             if sum(part.shape[1] for part in parts) >= BLOCK_SAMPLES:
                 yield np.concatenate(parts, axis=1)
                 parts = []
