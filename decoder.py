@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     sources = find_latents(args.input, args.output, batch)
     names = result_names(sources, "decoded", ".wav")
     output = files.make_output_folder(args.output)
-    finished = Finished(output) if args.skip_existing else None
+    finished = Finished(output, [source.relative for source in sources]) if args.skip_existing else None
     model = cli.load_model(args)
     seconds: dict[Path, float] = {}
     for source in sources:  # all are looked at before the model runs on anything

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     sources = files.find_files(args.input, extensions, args.output, batch)
     names = result_names(sources, "encoded", ".npy")
     output = files.make_output_folder(args.output)
-    finished = Finished(output) if args.skip_existing else None
+    finished = Finished(output, [source.relative for source in sources]) if args.skip_existing else None
     model = cli.load_model(args)
     with cli.progress(names, _seconds, "s of sound") as bar:
         for source in sources:

@@ -11,6 +11,7 @@ import pytest
 from fixtures_runs import TONE, Run, Z, kinds_left, npy, wav
 
 from unravel_lib.latents import save_latents
+from unravel_lib.naming import output_name
 from unravel_lib.sidecar import Sidecar, write_sidecar
 
 
@@ -88,11 +89,9 @@ def test_output_equal_to_input(run: Run, tmp_path: Path) -> None:
 
 def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     """A latents file that bears the name of its own result."""
-    from unravel_lib.files import output_name
-
     source = tmp_path / "x.npy"
     source.write_bytes(npy(Z))
-    target = tmp_path / output_name("decoded", source, ".wav")
+    target = tmp_path / output_name("decoded", "x", "x.npy", ".wav")
     target.symlink_to(source)
     result = run("decoder", "--input", source, "--output", tmp_path)
     assert (result.code, result.errors) == (2, [f"error: {target} is an input of this run: choose another --output"])
@@ -100,10 +99,8 @@ def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_place_of_a_result(run: Run, tmp_path: Path) -> None:
-    from unravel_lib.files import output_name
-
     (tmp_path / "x.wav").write_bytes(wav(TONE))
-    target = tmp_path / "out" / output_name("encoded", tmp_path / "x.wav", ".npy")
+    target = tmp_path / "out" / output_name("encoded", "x", "x.wav", ".npy")
     target.mkdir(parents=True)
     result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
     assert (result.code, result.errors) == (2, [f"error: {target} cannot be written: Is a directory"])

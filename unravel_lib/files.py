@@ -69,8 +69,9 @@ def cell_text(text: str) -> str:
 
 
 def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
-    """Extensions as the user typed them -> lower case, with a dot, without repeats ("WAV" -> ".wav")."""
-    return tuple(dict.fromkeys("." + e.strip().lower().lstrip("*.") for e in extensions if e.strip(" *.")))
+    """Extensions as the user typed them -> lower case, with a dot, without repeats ("WAV,flac" -> ".wav", ".flac")."""
+    typed = [extension for text in extensions for extension in text.split(",")]
+    return tuple(dict.fromkeys("." + e.strip().lower().lstrip("*.") for e in typed if e.strip(" *.")))
 
 
 def find_files(
@@ -241,7 +242,8 @@ def write_whole(target: Path) -> Iterator[Path]:
     A reader of `target` sees the old file or the new one, never a part. Errors of the file system become OutputError
     with the target's name and the reason.
     """
-    part = target.with_name(f".{_cut(target.name)}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    name = cut(target.name, NAME_BYTES - len(PART_SUFFIX) - 10)  # which leaves room for two dots and eight digits
+    part = target.with_name(f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
     lock = None
     _living.add(part)
     try:
@@ -310,9 +312,10 @@ def _wait_for_lock(descriptor: int, folder: Path) -> None:
         time.sleep(0.01)
 
 
-def _cut(name: str) -> str:
-    room = NAME_BYTES - len(PART_SUFFIX) - 10  # the two dots and eight hex digits around the name
-    return os.fsencode(name)[:room].decode("utf-8", "ignore")
+def cut(name: str, n_bytes: int) -> str:
+    """As many whole characters of a name as fit; the result can be written whatever the file system encoding is."""
+    text = os.fsencode(name)[: max(n_bytes, 0)].decode("utf-8", "ignore")
+    return os.fsdecode(text.encode())
 
 
 def _reason(error: OSError) -> str:

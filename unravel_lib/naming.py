@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from unravel_lib.errors import InputError
-from unravel_lib.files import NAME_BYTES, PART_SUFFIX, Source, shown
+from unravel_lib.files import NAME_BYTES, PART_SUFFIX, Source, cut, shown
 
 DIGITS = 8  # of the hash in a name
 MOST_DIGITS = 64  # all of SHA-256
@@ -20,9 +20,9 @@ def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIG
     """
     digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:digits]
     free = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
-    text = os.fsencode(stem)[: max(free, 0)].decode("utf-8", "ignore")
+    text = os.fsencode(cut(stem, free)).decode()
     text = "".join(c if c.isprintable() else "_" for c in text)
-    return f"{prefix}--{os.fsdecode(text.encode())}--{digest}{suffix}"  # in the encoding of the file system
+    return f"{prefix}--{os.fsdecode(text.encode())}--{digest}{suffix}"
 
 
 def result_name(source: Source, prefix: str, suffix: str, digits: int = DIGITS) -> str:

@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
 
 from unravel_lib import __version__
@@ -187,26 +187,27 @@ def _same_place(one: str, other: str) -> bool:
 class Finished:
     """The results in a folder that earlier runs finished, also under the names that version 1.0 gave them.
 
-    (That hashed the absolute path of the input, so a result may bear any hash.) The folder is listed once, when the
-    first file is not found under its name, and each sidecar is read at most once.
+    (That hashed the absolute path of an input, so a result may bear any hash.) Such a result belongs to the input
+    whose path below `--input` its sidecar's `source` ends with; of several to the one with the longest. The folder is
+    listed once, when the first result is not found under its name, and no sidecar is read twice.
+
+    Parameters
+    ----------
+    relatives : the paths below `--input` of all inputs
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, relatives: Iterable[str]) -> None:
         self.folder = folder
+        self._relatives = frozenset(relatives)
         self._names: dict[str, list[str]] | None = None  # beginning of the name -> names not yet looked at
-        self._places: dict[tuple[str, str | None], list[tuple[Path, str]]] = defaultdict(list)
+        self._results: dict[tuple[str, str | None], list[Path]] = defaultdict(list)  # by input and its content
 
     def holds(self, target: Path, relative: str, facts: Sidecar) -> bool:
-        """True if `facts`, of an input with that path below `--input`, are at `target` or under an old name."""
+        """True if the result for that input with these facts is complete at `target` or under an old name."""
         if is_complete(target, facts):
             return True
-        beginning = target.name.rpartition("--")[0]
-        self._look_at(beginning, target.suffix)
-        wanted = PurePosixPath(relative).parts
-        return any(
-            PurePath(source).parts[-len(wanted) :] == wanted and is_complete(path, facts)
-            for path, source in self._places[beginning, facts.source_sha256]
-        )
+        self._look_at(target.name.rpartition("--")[0], target.suffix)
+        return any(is_complete(path, facts) for path in self._results[relative, facts.source_sha256])
 
     def _look_at(self, beginning: str, suffix: str) -> None:
         if self._names is None:
@@ -214,11 +215,16 @@ class Finished:
             with os.scandir(self.folder) as entries:
                 for name in (entry.name for entry in entries if entry.name.endswith(suffix)):
                     self._names[name.rpartition("--")[0]].append(name)
-        for name in self._names.pop(beginning, []):
+        for path in (self.folder / name for name in self._names.pop(beginning, [])):
             with contextlib.suppress(InputError):  # damaged: not complete
-                facts = read_sidecar(self.folder / name)
+                facts = read_sidecar(path)
                 if facts is not None and facts.source is not None:
-                    self._places[beginning, facts.source_sha256].append((self.folder / name, facts.source))
+                    self._results[self._input_of(facts.source), facts.source_sha256].append(path)
+
+    def _input_of(self, source: str) -> str:
+        parts = PurePath(source).parts
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        return next((end for end in ends if end in self._relatives), "")
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
