@@ -42,7 +42,7 @@ def load_latents(path: Path) -> RealArray:
     """
     before = _state(path)
     mapped = open_latents(path)  # of the mapping no page is touched: a file that shrinks would end the process
-    array = _read_values(path, mapped)
+    array = read_values(path, mapped)
     if _state(path) != before:
         raise changed(path)
     refuse_not_finite(path, array)
@@ -62,7 +62,7 @@ def _state(path: Path) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _read_values(path: Path, mapped: RealArray) -> RealArray:
+def read_values(path: Path, mapped: RealArray) -> RealArray:
     """The values of a mapped array [dims, frames], read from its file."""
     if not isinstance(mapped, np.memmap):
         return mapped
