@@ -294,3 +294,19 @@ def test_names_that_the_locale_cannot_write(script: object, tmp_path: Path, name
     assert one == two and len(one) == 1
     one, two = ({p.name: p.read_bytes() for p in (tmp_path / f).rglob("*.wav")} for f in ("utf8", "ascii"))
     assert one == two and len(one) == 1
+
+
+def test_equal_names_with_equal_hashes_overwrite_nothing(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """The SHA-256 of these two paths begin with the same 8 digits."""
+    for folder, level in (("59415", 0.1), ("64880", 0.2)):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        soundfile.write(tmp_path / "in" / folder / "take.wav", np.full(300, level), 44100)
+    flags = ("--input", tmp_path / "in", "--output", tmp_path / "out")
+    code, written, _ = encode(capfdbinary, *flags)
+    assert (code, len(set(written))) == (0, 2)
+    assert [path.name[: len("encoded--take--bc97bed5")] for path in written] == ["encoded--take--bc97bed5"] * 2
+    sources = [json.loads(path.with_suffix(".json").read_text())["source"] for path in written]
+    assert sources == [str(tmp_path / "in" / folder / "take.wav") for folder in ("59415", "64880")]
+    assert encode(capfdbinary, *flags, "--skip_existing")[:2] == (0, [])

@@ -46,8 +46,8 @@ def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Pa
     while pending:
         groups: dict[str, list[Source]] = defaultdict(list)
         for source in pending:
-            groups[result_name(source, prefix, suffix, digits).casefold()].append(source)
-        names |= {one.path: result_name(one, prefix, suffix, digits) for one, *more in groups.values() if not more}
+            names[source.path] = result_name(source, prefix, suffix, digits)
+            groups[names[source.path].casefold()].append(source)
         alike = [group for group in groups.values() if len(group) > 1]
         if alike and digits == MOST_DIGITS:
             raise InputError(_same_names(alike[0]))
