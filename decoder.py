@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from unravel_lib import cli, files
 from unravel_lib.errors import InputError
-from unravel_lib.sidecar import is_complete, read_sidecar
+from unravel_lib.naming import result_names
+from unravel_lib.sidecar import Finished, read_sidecar, refuse_replacing
 
 if TYPE_CHECKING:
     from unravel_lib.latents import RealArray
@@ -32,10 +33,9 @@ def build_parser() -> cli.Parser:
         "python decoder.py --input latents/ --model voice.ts --output sound/",
     )
     source = parser.add_argument_group("latents")
-    source.add_argument(
-        "--input", type=Path, required=True, metavar="PATH",
-        help="a .npy, a latent audio .wav, or a folder of them searched to its bottom",
-    )  # fmt: skip
+    cli.add_input(
+        source, "latents: .npy, latent audio .wav, or folders of them searched to their bottom", required=True
+    )
     model = parser.add_argument_group("model")
     cli.add_model(model)
     cli.add_sample_rate(model, "the model's rate, for models that do not say it")
@@ -47,6 +47,7 @@ def build_parser() -> cli.Parser:
         help="how samples are stored; FLOAT keeps peaks beyond full scale (default PCM_24)",
     )  # fmt: skip
     cli.add_skip_existing(result)
+    cli.add_overwrite(result)
     return parser
 
 
@@ -55,31 +56,36 @@ def main(argv: list[str]) -> int:
     args = build_parser().parse(argv)
     batch = cli.Batch(args.output)
     sources = find_latents(args.input, args.output, batch)
+    names = result_names(sources, "decoded", ".wav")
     output = files.make_output_folder(args.output)
+    finished = Finished(output, [source.relative for source in sources]) if args.skip_existing else None
     model = cli.load_model(args)
     seconds: dict[Path, float] = {}
     for source in sources:  # all are looked at before the model runs on anything
-        with batch.check(source):
-            seconds[source] = check_fit(model, source) * model.compression / model.sample_rate
+        with batch.check(source.path):
+            seconds[source.path] = check_fit(model, source.path) * model.compression / model.sample_rate
     with cli.progress(seconds, seconds.__getitem__, "s of sound") as bar:
-        for source in seconds:
-            with batch.attempt(source):
-                target = output / files.output_name("decoded", source, ".wav")
-                if decode_file(model, source, target, args, bar.update):
+        for source in (source for source in sources if source.path in seconds):
+            with batch.attempt(source.path):
+                target = output / names[source.path]
+                if decode_file(model, source, target, args, finished, bar.update):
                     batch.wrote(target)
     return batch.finish()
 
 
-def find_latents(root: Path, output: Path, batch: cli.Batch) -> list[Path]:
-    """Latents files under `root`; in a folder, a .wav counts only if it is latent audio."""
+def find_latents(roots: list[Path], output: Path, batch: cli.Batch) -> list[files.Source]:
+    """Latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
     from unravel_lib import export
 
-    found = files.find_files(root, EXTENSIONS, output, batch.failed)
-    if not root.is_dir():
-        return found
-    latents_only = [path for path in found if path.suffix.lower() == ".npy" or export.is_latent_audio(path)]
+    found = files.find_files(roots, EXTENSIONS, output, batch)
+    named = set(roots)
+    latents_only = [
+        source
+        for source in found
+        if source.path.suffix.lower() == ".npy" or source.path in named or export.is_latent_audio(source.path)
+    ]
     if found and not latents_only:
-        raise InputError(f"{files.shown(root)} holds .wav files, but no latents: make some with encoder.py")
+        raise InputError(f"{files.shown(roots[0])} holds .wav files, but no latents: make some with encoder.py")
     return latents_only
 
 
@@ -112,23 +118,34 @@ def open_latents(model: "Model", source: Path) -> "RealArray":
     return latents.load_latents(source)
 
 
-def decode_file(model: "Model", source: Path, target: Path, args: argparse.Namespace, watch: Any) -> bool:
-    """Decode one file with its sidecar; False if `--skip_existing` found it done."""
+def decode_file(
+    model: "Model",
+    source: files.Source,
+    target: Path,
+    args: argparse.Namespace,
+    finished: Finished | None,
+    watch: Any,
+) -> bool:
+    """Decode one file with its sidecar; False if it is among those that are `finished`."""
     import numpy as np
 
     from unravel_lib import audio, latents
 
-    files.refuse_overwriting(target, [source])
-    array = open_latents(model, source)
+    files.refuse_overwriting(target, [source.path])
+    array = open_latents(model, source.path)
     key = latents.content_key(array)
-    facts = cli.model_facts(model, args, source, key, subtype=args.subtype)
+    facts = cli.model_facts(model, args, source.path, key, subtype=args.subtype)
     facts = replace(facts, dims=array.shape[0], frames=array.shape[1])
-    if args.skip_existing and is_complete(target, facts):
+    if finished is not None and finished.holds(target, source.relative, facts):
         return False
+    if not args.overwrite:
+        refuse_replacing(target, facts)
     blocks = (np.ascontiguousarray(block, dtype=np.float32) for _, block in latents.blocks(array))
     sound = cli.watched(model.decode(blocks, args.seed, key, args.compensate_delay), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
-    peak = audio.write_audio(target, sound, model.sample_rate, model.out_channels, args.subtype, samples, facts)
+    peak = audio.write_audio(
+        target, sound, model.sample_rate, model.out_channels, args.subtype, samples, facts, args.overwrite
+    )
     if peak > 1 and args.subtype != "FLOAT":
         cli.log.warning(
             "%s was clipped: it peaks at %.3f, %.1f dB beyond full scale (--subtype FLOAT keeps it)",

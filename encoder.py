@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from unravel_lib import cli, files
 from unravel_lib.errors import InputError
-from unravel_lib.sidecar import is_complete
+from unravel_lib.naming import result_names
+from unravel_lib.sidecar import Finished, refuse_replacing
 
 if TYPE_CHECKING:
     from unravel_lib.model import Model
@@ -28,9 +29,7 @@ def build_parser() -> cli.Parser:
         "python encoder.py --input recordings/ --model voice.ts --output latents/",
     )
     sound = parser.add_argument_group("sound")
-    sound.add_argument(
-        "--input", type=Path, required=True, metavar="PATH", help="a sound file, or a folder searched to its bottom"
-    )
+    cli.add_input(sound, "sound files, or folders searched to their bottom", required=True)
     sound.add_argument(
         "--extensions", nargs="+", default=audio.EXTENSIONS, metavar="EXT",
         help=f"which files to take from a folder (default {' '.join(audio.EXTENSIONS)})",
@@ -42,6 +41,7 @@ def build_parser() -> cli.Parser:
     result = parser.add_argument_group("result")
     cli.add_output(result, "./_encoder-output")
     cli.add_skip_existing(result)
+    cli.add_overwrite(result)
     return parser
 
 
@@ -50,35 +50,47 @@ def main(argv: list[str]) -> int:
     args = build_parser().parse(argv)
     batch = cli.Batch(args.output)
     extensions = files.normalised_extensions(args.extensions)
-    sources = files.find_files(args.input, extensions, args.output, batch.failed)
+    sources = files.find_files(args.input, extensions, args.output, batch)
+    names = result_names(sources, "encoded", ".npy")
     output = files.make_output_folder(args.output)
+    finished = Finished(output, [source.relative for source in sources]) if args.skip_existing else None
     model = cli.load_model(args)
-    with cli.progress(sources, _seconds, "s of sound") as bar:
+    with cli.progress(names, _seconds, "s of sound") as bar:
         for source in sources:
-            with batch.attempt(source):
-                target = output / files.output_name("encoded", source, ".npy")
-                if encode_file(model, source, target, args, bar.update):
+            with batch.attempt(source.path):
+                target = output / names[source.path]
+                if encode_file(model, source, target, args, finished, bar.update):
                     batch.wrote(target)
     return batch.finish()
 
 
-def encode_file(model: "Model", source: Path, target: Path, args: argparse.Namespace, watch: Any) -> bool:
-    """Encode one file with its sidecar; False if `--skip_existing` found it done."""
+def encode_file(
+    model: "Model",
+    source: files.Source,
+    target: Path,
+    args: argparse.Namespace,
+    finished: Finished | None,
+    watch: Any,
+) -> bool:
+    """Encode one file with its sidecar; False if it is among those that are `finished`."""
     import numpy as np
 
     from unravel_lib import audio
     from unravel_lib.latents import save_latents
 
-    files.refuse_overwriting(target, [source])
-    key = files.sha256_of(source)
-    facts = cli.model_facts(model, args, source, key)
-    if args.skip_existing and is_complete(target, facts):
+    files.refuse_overwriting(target, [source.path])
+    key = files.sha256_of(source.path)
+    facts = cli.model_facts(model, args, source.path, key)
+    if finished is not None and finished.holds(target, source.relative, facts):
         return False
-    with audio.open_audio(source) as sound:
+    if not args.overwrite:
+        refuse_replacing(target, facts)
+    with audio.open_audio(source.path) as sound:
         blocks = audio.to_channels(cli.watched(sound.blocks(), sound.sample_rate, watch), model.in_channels)
         signal = audio.resampled(blocks, sound.sample_rate, model.sample_rate)
         latents = np.concatenate(list(model.encode(signal, args.seed, key, args.compensate_delay)), axis=1)
-    save_latents(target, latents, replace(facts, dims=latents.shape[0], frames=latents.shape[1]))
+    facts = replace(facts, dims=latents.shape[0], frames=latents.shape[1])
+    save_latents(target, latents, facts, args.overwrite)
     return True
 
 

@@ -4,7 +4,6 @@ import unravel_lib.startup  # noqa: F401  before all that takes time
 
 # isort: split
 import argparse
-from pathlib import Path
 
 from unravel_lib import cli, tempo
 from unravel_lib.errors import UsageError
@@ -22,9 +21,9 @@ def build_parser() -> cli.Parser:
         "python generator.py --input ./_encoder-output --distribution walk --pattern swapper --bpm 120",
     )
     group = p.add_argument_group("what to learn from")
-    group.add_argument("--input", type=Path, metavar="PATH", help="a .npy of encoder.py, or a folder of them")
+    cli.add_input(group, "the .npy of encoder.py, or folders of them")
     group.add_argument(
-        "--statistics", type=Path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
+        "--statistics", type=cli.path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
     )
     group.add_argument("--iqr", action="store_true", help="trust quartiles and ranks, which outliers do not move")
     cli.add_sample_rate(group, "of the model (default: what the encodings' sidecars say, else 44100)")

@@ -15,10 +15,10 @@ from unravel_lib.files import (
     find_files,
     make_output_folder,
     normalised_extensions,
-    output_name,
     refuse_overwriting,
     shown,
 )
+from unravel_lib.naming import output_name
 
 if TYPE_CHECKING:
     from unravel_lib.inspection import Inspection
@@ -36,10 +36,7 @@ log = logging.getLogger("unravel_lib")
 def build_parser() -> cli.Parser:
     parser = cli.Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
-    group.add_argument(
-        "--input", type=Path, metavar="FILE_OR_FOLDER",
-        help="a model file, or a folder of them; left out: the bundled pocket model",
-    )  # fmt: skip
+    cli.add_input(group, "model files, or folders of them; left out: the bundled pocket model")
     group.add_argument(
         "--extensions", nargs="+", default=list(EXTENSIONS), metavar="EXT",
         help=f"which files of a folder are models (default {' '.join(EXTENSIONS)})",
@@ -69,14 +66,14 @@ def main(argv: list[str]) -> int:
     args = parser.parse(argv)
     if args.json and (args.config or args.dict or args.attr):
         parser.error("--json goes without --config, --dict and --attr: stdout is one document")
-    paths = _paths(args)
+    batch = cli.Batch(args.output if args.save else None)
+    paths = _paths(args, batch)
     if args.save:
         make_output_folder(args.output)
     from unravel_lib import inspection, inspection_report
 
-    folder = args.input is not None and args.input.is_dir()
+    folder = _many(args)
     asked = args.config or args.dict or args.attr
-    batch = cli.Batch(args.output if args.save else None)
     all_facts, configs, unanswered = [], {}, 0
     for path in _told(paths, folder and not asked):
         with batch.attempt(path):
@@ -102,9 +99,14 @@ def main(argv: list[str]) -> int:
     return batch.finish() or (cli.SOME_FAILED if unanswered else cli.DONE)
 
 
-def _paths(args: argparse.Namespace) -> list[Path]:
+def _many(args: argparse.Namespace) -> bool:
+    """True where `--input` may give any number of models: a folder, or several paths."""
+    return args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
+
+
+def _paths(args: argparse.Namespace, batch: cli.Batch) -> list[Path]:
     if args.input is not None:
-        return find_files(args.input, normalised_extensions(args.extensions))
+        return [source.path for source in find_files(args.input, normalised_extensions(args.extensions), None, batch)]
     from unravel_lib.model import POCKET
 
     log.info("no --input: this is the bundled pocket model")
@@ -131,7 +133,8 @@ def _print_json(document: Any) -> None:
 def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: cli.Batch) -> None:
     from unravel_lib import inspection_report
 
-    targets = [args.output / output_name(kind, path, ".csv") for kind in ("facts", "state_dict")]
+    key = found.facts.sha256 or str(path)  # so that no model's tables take the place of another's
+    targets = [args.output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
     inspection_report.write_facts(targets[0], found.facts)
@@ -140,7 +143,7 @@ def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: cli.
     if shares:
         from unravel_lib import plots
 
-        targets.append(args.output / output_name("variance", path, ".png"))
+        targets.append(args.output / output_name("variance", path.stem, key, ".png"))
         plots.draw_variance(targets[-1], found.facts.name, shares, found.facts.dims or len(shares))
     for target in targets:
         if args.json or args.config or args.dict or args.attr:
@@ -156,7 +159,7 @@ def _converse(found: "Inspection", path: Path, args: argparse.Namespace) -> int:
     from unravel_lib import inspection_report, prompt
 
     unanswered = 0
-    if args.input is not None and args.input.is_dir():
+    if _many(args):
         log.info("%s", shown(path))
     if args.dict:
         keys = list(found.tensors)

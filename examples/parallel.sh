@@ -1,7 +1,8 @@
 #!/bin/sh
-# Encode a folder of recordings with GNU parallel, one encoder per core. The files are those of one encoder over the
-# whole folder, since an encoding depends on seed and sound only: byte for byte if that encoder ran with
-# OMP_NUM_THREADS=1 too, to rounding if not (with more threads sums are added up in another order).
+# Encode a folder of recordings with GNU parallel, one encoder per core. OUTPUT gets the folders that RECORDINGS has.
+# The latents are those of one encoder over the whole folder, since an encoding depends on seed and sound only: byte for
+# byte if that encoder ran with OMP_NUM_THREADS=1 too, to rounding if not (with more threads sums are added up in another
+# order).
 # stdout has the paths of the latents, in the order in which they are ready.
 set -eu
 
@@ -26,7 +27,7 @@ shift 2
 # pays where recordings are long. Run it again after an interruption: --skip_existing makes what is missing.
 # The exit code is the number of recordings that failed; stderr names them.
 export OMP_NUM_THREADS=1
-find "$recordings" -type f \( -iname '*.wav' -o -iname '*.aif' -o -iname '*.aiff' -o -iname '*.flac' -o -iname '*.mp3' \
-    -o -iname '*.ogg' -o -iname '*.opus' -o -iname '*.m4a' -o -iname '*.aac' \) -print0 |
-    parallel --null --no-run-if-empty --jobs "${JOBS:-100%}" \
-        "$python" "$tools/encoder.py" --skip_existing --output "$output" "$@" --input {}
+(cd "$recordings" && find . -type f \( -iname '*.wav' -o -iname '*.aif' -o -iname '*.aiff' -o -iname '*.flac' \
+    -o -iname '*.mp3' -o -iname '*.ogg' -o -iname '*.opus' -o -iname '*.m4a' -o -iname '*.aac' \) -print0) |
+    parallel --null --quote --no-run-if-empty --jobs "${JOBS:-100%}" \
+        "$python" "$tools/encoder.py" --skip_existing --output "$output/{//}" "$@" --input "$recordings/{}"

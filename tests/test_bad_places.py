@@ -1,5 +1,6 @@
 """Odd names, places without permission, untrue sidecars: nothing is lost and users see one line."""
 
+import fcntl
 import os
 import sys
 import tempfile
@@ -10,7 +11,9 @@ import fixtures_codecs as codecs
 import pytest
 from fixtures_runs import TONE, Run, Z, kinds_left, npy, wav
 
+from unravel_lib import files
 from unravel_lib.latents import save_latents
+from unravel_lib.naming import output_name
 from unravel_lib.sidecar import Sidecar, write_sidecar
 
 
@@ -46,6 +49,83 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_done(run: Run, n
     (nobody / "closed").chmod(0o700)
     assert (result.code, result.errors[0]) == (1, f"error: {nobody}/closed cannot be read: Permission denied")
     assert kinds_left(nobody / "out") == ".json .npy failures.csv"
+
+
+def test_what_cannot_be_looked_at_is_named_and_leaves_the_list_of_failures_when_mended(run: Run, nobody: Path) -> None:
+    """A folder that may be listed but not entered, links to names that are too long; the rest is done."""
+    (nobody / "in" / "listed" / "deep").mkdir(parents=True)
+    (nobody / "in" / "listed" / "a.wav").write_bytes(wav(TONE))
+    (nobody / "in" / "listed").chmod(0o444)
+    (nobody / "in" / "b.wav").write_bytes(wav(TONE))
+    for name in ("long.wav", "long"):
+        (nobody / "in" / name).symlink_to("n" * 300)
+    flags = ("--input", nobody / "in", "--output", nobody / "out")
+    result = run("encoder", *flags)
+    (nobody / "in" / "listed").chmod(0o755)
+    assert result.code == 1
+    assert sorted(result.errors) == [
+        f"error: {nobody}/in/listed cannot be read: Permission denied",
+        f"error: {nobody}/in/long cannot be read: File name too long",
+        f"error: {nobody}/in/long.wav cannot be read: File name too long",
+        "error: 3 of 4 inputs failed:",
+    ]
+    assert kinds_left(nobody / "out") == ".json .npy failures.csv"
+    assert len((nobody / "out" / "failures.csv").read_text().splitlines()) == 4
+    (nobody / "in" / "long").unlink()
+    (nobody / "in" / "long.wav").unlink()
+    assert run("encoder", *flags).code == 0
+    assert kinds_left(nobody / "out") == ".json .json .npy .npy"
+
+
+def test_of_a_folder_that_was_not_looked_at_failures_stay(run: Run, tmp_path: Path) -> None:
+    for folder in ("in", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.wav").write_bytes(b"no sound")
+        run("encoder", "--input", tmp_path / folder, "--output", tmp_path / "out")
+        (tmp_path / folder / f"{folder}.wav").unlink()
+        (tmp_path / folder / "good.wav").write_bytes(wav(TONE))
+    assert run("encoder", "--input", tmp_path / "in", "--output", tmp_path / "out").code == 0
+    rows = (tmp_path / "out" / "failures.csv").read_text().splitlines()[1:]
+    assert len(rows) == 1 and rows[0].startswith(f"{tmp_path}/other/other.wav,")
+
+
+@pytest.mark.parametrize("place", ["pipe.py", "zero.py"])
+@pytest.mark.parametrize("flag", ["--statistics", "--pattern"])
+def test_what_may_never_end_is_not_read(run: Run, tmp_path: Path, flag: str, place: str) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "zero.py").symlink_to("/dev/zero")
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    path = tmp_path / place
+    given = (flag, f"{path}:mine", "--input", tmp_path / "x.npy") if flag == "--pattern" else (flag, path)
+    result = run("generator", *given, "--output", tmp_path / "out")
+    assert (result.code, result.errors) == (2, [f"error: {path} is a pipe or a device: give a file"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_named_like_a_result(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_bytes(wav(TONE))
+    result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "y.npy")
+    line = f"error: {tmp_path}/y.npy looks like the name of a file: give --output a folder, in which results get names "
+    assert (result.code, result.errors) == (2, [line + "of their own"])
+    assert not (tmp_path / "y.npy").exists()
+
+
+def test_a_folder_that_another_program_has_locked(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `flock out encoder.py --output out`."""
+    monkeypatch.setattr(files, "LOCK_NOTICE", 0.1)
+    monkeypatch.setattr(files, "LOCK_PATIENCE", 0.5)
+    (tmp_path / "x.wav").write_bytes(wav(TONE))
+    (tmp_path / "out").mkdir()
+    lock = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
+    os.close(lock)
+    assert result.code == 0
+    assert result.err.splitlines()[1:] == [
+        f"warning: waiting for {tmp_path}/out, which another program has locked",
+        f"warning: {tmp_path}/out is still locked by another program: going on without the lock",
+    ]
+    assert kinds_left(tmp_path / "out") == ".json .npy"
 
 
 def test_a_folder_that_may_not_be_written(run: Run, nobody: Path) -> None:
@@ -88,11 +168,9 @@ def test_output_equal_to_input(run: Run, tmp_path: Path) -> None:
 
 def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     """A latents file that bears the name of its own result."""
-    from unravel_lib.files import output_name
-
     source = tmp_path / "x.npy"
     source.write_bytes(npy(Z))
-    target = tmp_path / output_name("decoded", source, ".wav")
+    target = tmp_path / output_name("decoded", "x", "x.npy", ".wav")
     target.symlink_to(source)
     result = run("decoder", "--input", source, "--output", tmp_path)
     assert (result.code, result.errors) == (2, [f"error: {target} is an input of this run: choose another --output"])
@@ -100,10 +178,8 @@ def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_place_of_a_result(run: Run, tmp_path: Path) -> None:
-    from unravel_lib.files import output_name
-
     (tmp_path / "x.wav").write_bytes(wav(TONE))
-    target = tmp_path / "out" / output_name("encoded", tmp_path / "x.wav", ".npy")
+    target = tmp_path / "out" / output_name("encoded", "x", "x.wav", ".npy")
     target.mkdir(parents=True)
     result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
     assert (result.code, result.errors) == (2, [f"error: {target} cannot be written: Is a directory"])

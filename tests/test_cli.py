@@ -83,7 +83,7 @@ def parser() -> cli.Parser:
     result = cli.Parser("d", "e")
     result.add_argument("--whole", type=cli.whole_number(1, 9))
     result.add_argument("--real", type=cli.number(0.5, 9))
-    result.add_argument("--place", type=Path)
+    result.add_argument("--place", type=cli.path)
     result.add_argument("--kind", choices=("alpha", "beta"))
     return result
 

@@ -159,3 +159,53 @@ def test_skip_existing(latents: Path, tmp_path: Path, capfdbinary: pytest.Captur
     assert len(decode(capfdbinary, *flags)[1]) == 2
     assert decode(capfdbinary, *flags)[1] == []
     assert len(decode(capfdbinary, *flags, "--subtype", "FLOAT")[1]) == 2
+
+
+def test_two_models_do_not_share_a_result(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """To compare what two models make of a piece, one decodes it twice; the first result is not replaced."""
+    import fixtures_codecs as codecs
+
+    first = codecs.save(codecs.Offline(), tmp_path / "voice.ts")
+    second = codecs.save(codecs.Streaming(), tmp_path / "drums.ts")
+    save_latents(tmp_path / "piece.npy", np.zeros((codecs.DIMS, 3)))
+    flags = ("--input", tmp_path / "piece.npy", "--output", tmp_path / "out")
+    _, (written,), _ = decode(capfdbinary, *flags, "--model", first)
+    before = written.read_bytes()
+    code, none, err = decode(capfdbinary, *flags, "--model", second)
+    assert (code, none, written.read_bytes()) == (2, [], before)
+    assert f"error: {written} was made with voice.ts, not with drums.ts: choose another --output, or add" in err
+    assert decode(capfdbinary, *flags, "--model", second, "--overwrite")[:2] == (0, [written])
+    assert json.loads(written.with_suffix(".json").read_text())["model"] == "drums.ts"
+
+
+def test_a_piece_that_was_made_anew_is_decoded_anew_and_another_of_the_same_name_is_refused(
+    latents: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    flags = ("--output", tmp_path / "out")
+    _, (written,), _ = decode(capfdbinary, "--input", latents / "a.npy", *flags)
+    save_latents(latents / "a.npy", np.ones((8, 2)))
+    assert decode(capfdbinary, "--input", latents / "a.npy", *flags)[:2] == (0, [written])
+    before = written.read_bytes()
+    (tmp_path / "more").mkdir()
+    save_latents(tmp_path / "more" / "a.npy", np.zeros((8, 2)))
+    code, none, err = decode(capfdbinary, "--input", tmp_path / "more" / "a.npy", *flags)
+    assert (code, none, written.read_bytes()) == (2, [], before)
+    assert f"{written} was made from {latents}/a.npy, not from {tmp_path}/more/a.npy: choose another" in err
+
+
+def test_latents_that_are_cut_while_they_are_decoded(
+    latents: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a mapped file that shrinks, the next look at it ends the process."""
+    from unravel_lib.model import Model
+
+    expected = decode(capfdbinary, "--input", latents / "a.npy", "--output", tmp_path / "one")[1][0].read_bytes()
+    plain = Model.decode
+
+    def cut_first(*args: object) -> object:
+        (latents / "a.npy").write_bytes(b"")
+        return plain(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Model, "decode", cut_first)
+    code, (written,), _ = decode(capfdbinary, "--input", latents / "a.npy", "--output", tmp_path / "two")
+    assert (code, written.read_bytes()) == (0, expected)

@@ -168,3 +168,145 @@ def test_it_works_from_the_shell(script: object, recordings: Path, tmp_path: Pat
     assert done.returncode == 0
     assert Path(done.stdout.strip()).is_file()
     assert "Traceback" not in done.stderr
+
+
+def pocket_with_another_name(folder: Path) -> Path:
+    """A model that is another one by its SHA-256."""
+    import zipfile
+
+    path = folder / "voice.ts"
+    path.write_bytes(POCKET.read_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("pocket/extra/note", "another file")
+    return path
+
+
+def test_results_of_another_model_are_not_replaced(
+    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    flags = ("--input", sounds / "kick.wav", sounds / "deep" / "er", "--output", tmp_path / "out")
+    other = ("--model", pocket_with_another_name(tmp_path))
+    _, written, _ = encode(capfdbinary, *flags)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    code, none, err = encode(capfdbinary, *flags, *other)
+    assert (code, none) == (2, [])
+    line = (
+        f"error: {written[0]} was made with pocket.ts, not with voice.ts: choose another --output, or add --overwrite"
+    )
+    assert err.splitlines().count(line) == 1
+    (tmp_path / "out" / "failures.csv").unlink()
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert encode(capfdbinary, *flags, *other, "--overwrite")[:2] == (0, written)
+    assert encode(capfdbinary, *flags)[0] == 2
+
+
+def test_results_of_another_recording_are_not_replaced_but_those_of_a_changed_one_are(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, level in (("monday", 0.1), ("tuesday", 0.2), ("copy", 0.1)):
+        (tmp_path / place).mkdir()
+        soundfile.write(tmp_path / place / "take.wav", np.full(300, level), 44100)
+    monkeypatch.chdir(tmp_path / "monday")
+    flags = ("--output", tmp_path / "out")
+    _, (written,), _ = encode(capfdbinary, "--input", "take.wav", *flags)
+    monkeypatch.chdir(tmp_path / "tuesday")  # the same words, another recording
+    code, none, err = encode(capfdbinary, "--input", "take.wav", *flags)
+    assert (code, none) == (2, [])
+    assert (
+        f"{written} was made from {tmp_path}/monday/take.wav, not from {tmp_path}/tuesday/take.wav: choose another "
+        "--output, or add --overwrite"
+    ) in err
+    assert encode(capfdbinary, "--input", tmp_path / "copy", *flags)[:2] == (0, [written])  # the same sound
+    soundfile.write(tmp_path / "copy" / "take.wav", np.full(300, 0.3), 44100)
+    assert encode(capfdbinary, "--input", tmp_path / "copy", *flags, "--seed", 1)[:2] == (0, [written])
+    assert encode(capfdbinary, "--input", tmp_path / "tuesday", *flags, "--overwrite")[:2] == (0, [written])
+
+
+def test_the_same_folder_elsewhere_gives_the_same_names(
+    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    _, one, _ = encode(capfdbinary, "--input", sounds, "--output", tmp_path / "one")
+    sounds.rename(tmp_path / "mounted elsewhere")
+    _, two, _ = encode(capfdbinary, "--input", tmp_path / "mounted elsewhere", "--output", tmp_path / "two")
+    assert [path.name for path in one] == [path.name for path in two]
+    flags = ("--input", tmp_path / "mounted elsewhere", "--output", tmp_path / "one", "--skip_existing")
+    assert encode(capfdbinary, *flags)[:2] == (0, [])
+
+
+def test_inputs_whose_results_would_have_one_name_are_refused_before_anything_is_done(
+    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    inputs = sounds / "kick.wav", sounds / "deep" / "kick.wav"
+    code, none, err = encode(capfdbinary, "--input", *inputs, "--output", tmp_path / "out")
+    assert (code, none, len(err.splitlines())) == (2, [], 1)
+    assert f"the results of {inputs[0]} and {inputs[1]} would have the same name" in err
+    assert not (tmp_path / "out").exists()
+
+
+def old_name(path: Path) -> Path:
+    """The name that version 1.0 gave a result: by the absolute path of its source, whatever that was."""
+    return path.with_name(f"{path.name.rpartition('--')[0]}--0123abcd{path.suffix}")
+
+
+def test_skip_existing_knows_results_under_the_names_of_version_1(
+    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], calls: list[str]
+) -> None:
+    flags = ("--output", tmp_path / "out", "--skip_existing", "--extensions", "wav")
+    _, written, _ = encode(capfdbinary, "--input", sounds / "deep", *flags)
+    assert len(written) == 2
+    for path in written:
+        for file in (path, path.with_suffix(".json")):
+            file.rename(old_name(file))
+    assert encode(capfdbinary, "--input", sounds / "deep", *flags)[:2] == (0, [])
+    # another recording with the same sound and the same name has no result yet
+    code, made, _ = encode(capfdbinary, "--input", sounds, *flags)
+    assert (code, sorted(path.name.split("--")[1] for path in made)) == (0, ["kick", "odd_name"])
+    old_name(written[0]).write_bytes(b"cut short")
+    assert encode(capfdbinary, "--input", sounds / "deep", *flags)[1] == [written[0]]
+
+
+def test_a_home_folder_several_inputs_and_extensions_with_commas(
+    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    extensions = ("--extensions", ".wav,flac")
+    code, written, _ = encode(capfdbinary, "--input=~/sounds", *extensions, "--output=~/out")
+    assert (code, len(written), written[0].parent) == (0, 5, tmp_path / "out")
+    several = (sounds / "deep" / "kick.wav", sounds / "-dash.aiff", "--input", sounds / "deep" / "er")
+    code, written, _ = encode(capfdbinary, "--input", *several, "--output", tmp_path / "several")
+    assert (code, [path.name.split("--")[1] for path in written]) == (0, ["kick", "-dash", "UPPER"])
+
+
+@pytest.mark.parametrize("name", ["日本.wav", "é.wav"])
+def test_names_that_the_locale_cannot_write(script: object, tmp_path: Path, name: str) -> None:
+    """Under an ASCII file system encoding the result has the same name, and the same bytes, as under UTF-8."""
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / name, np.full(300, 0.1), 44100)
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for folder, environment in (("utf8", {**os.environ, "PYTHONUTF8": "1"}), ("ascii", ascii_only)):
+        options = {"env": environment, "encoding": "utf-8"}
+        done = script("encoder", "--input", tmp_path / "in", "--output", tmp_path / folder, **options)  # type: ignore[operator]
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.rstrip("\n")).is_file()
+        done = script("decoder", "--input", tmp_path / folder, "--output", tmp_path / folder / "sound", **options)  # type: ignore[operator]
+        assert done.returncode == 0, done.stderr
+    one, two = ({p.name: p.read_bytes() for p in (tmp_path / f).rglob("*.npy")} for f in ("utf8", "ascii"))
+    assert one == two and len(one) == 1
+    one, two = ({p.name: p.read_bytes() for p in (tmp_path / f).rglob("*.wav")} for f in ("utf8", "ascii"))
+    assert one == two and len(one) == 1
+
+
+def test_equal_names_with_equal_hashes_overwrite_nothing(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """The SHA-256 of these two paths begin with the same 8 digits."""
+    for folder, level in (("59415", 0.1), ("64880", 0.2)):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        soundfile.write(tmp_path / "in" / folder / "take.wav", np.full(300, level), 44100)
+    flags = ("--input", tmp_path / "in", "--output", tmp_path / "out")
+    code, written, _ = encode(capfdbinary, *flags)
+    assert (code, len(set(written))) == (0, 2)
+    assert [path.name[: len("encoded--take--bc97bed5")] for path in written] == ["encoded--take--bc97bed5"] * 2
+    sources = [json.loads(path.with_suffix(".json").read_text())["source"] for path in written]
+    assert sources == [str(tmp_path / "in" / folder / "take.wav") for folder in ("59415", "64880")]
+    assert encode(capfdbinary, *flags, "--skip_existing")[:2] == (0, [])

@@ -107,9 +107,16 @@ def test_parallel_encodes_as_one_encoder_does(shell, script, recordings, tmp_pat
     assert done.returncode == 0, done.stderr
     alone = script("encoder", "--input", recordings, "--output", tmp_path / "one", env=os.environ | ONE_THREAD)
     assert alone.returncode == 0, alone.stderr
-    one = {path.name: path.read_bytes() for path in (tmp_path / "one").glob("*.npy")}
+    one = {stem_of(path): path.read_bytes() for path in (tmp_path / "one").glob("*.npy")}
     assert len(one) == 2
-    assert {Path(line).name: (tmp_path / line).read_bytes() for line in lines(done)} == one
+    made = [tmp_path / line for line in lines(done)]
+    assert {stem_of(path): path.read_bytes() for path in made} == one
+    assert sorted(path.parent for path in made) == [tmp_path / "many", tmp_path / "many" / "more of them"]
+
+
+def stem_of(result: Path) -> str:
+    """The name of the recording in the name of its latents."""
+    return result.name.split("--")[1]
 
 
 def test_parallel_says_what_is_missing(shell, tmp_path):

@@ -262,3 +262,18 @@ def test_header_of_the_npy_is_what_numpy_writes(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.ascontiguousarray(plain))
     assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "y.npy").read_bytes()
     assert json.dumps(np.load(tmp_path / "x.npy").shape) == "[1, 2, 3]"
+
+
+@pytest.mark.parametrize("hold", [1, 4])
+def test_latent_audio_that_is_cut_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: int) -> None:
+    path = tmp_path / "x.wav"
+    export.write_latent_audio(path, [np.ones((50_000, 2))], 2, 50_000, 21, hold=hold)
+
+    def then_cut(*args: object) -> int:
+        with open(path, "r+b") as file:
+            file.truncate(100_000)
+        return hold
+
+    monkeypatch.setattr(export, "_hold_of", then_cut)
+    with pytest.raises(InputError, match=r"x\.wav was changed by another program while it was read: run this again$"):
+        export.load_latent_audio(path)

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from unravel_lib import files
 from unravel_lib.errors import InputError, OutputError
@@ -22,8 +20,23 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def found(folder: Path, *extensions: str, output: Path | None = None) -> list[str]:
-    paths = files.find_files(folder, files.normalised_extensions(extensions), output)
-    return [os.fspath(path.relative_to(folder)) for path in paths]
+    sources = files.find_files([folder], files.normalised_extensions(extensions), output)
+    assert [source.path for source in sources] == [folder / source.relative for source in sources]
+    return [source.relative for source in sources]
+
+
+class Told:
+    """What a search reports."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+        self.folders: list[Path] = []
+
+    def failed(self, path: Path, reason: str) -> None:
+        self.failures.append(reason)
+
+    def looked_at(self, path: Path) -> None:
+        self.folders.append(path)
 
 
 def test_shown_is_one_printable_line() -> None:
@@ -31,25 +44,10 @@ def test_shown_is_one_printable_line() -> None:
     assert files.shown(os.fsdecode(b"a\n\x1b[1m\xff")) == "a\\n\\x1b[1m\\udcff"
 
 
-@given(st.binary(min_size=1, max_size=300).filter(lambda b: b"\0" not in b and b"/" not in b))
-def test_any_name_can_be_shown_and_gives_a_name_that_fits(name: bytes) -> None:
-    source = Path("/folder", os.fsdecode(name))
-    assert files.shown(source).isprintable()
-    result = files.output_name("encoded", source, ".npy")
-    assert result.isprintable() and "/" not in result and result.endswith(".npy")
-    part = f".{result}.12345678{files.PART_SUFFIX}"
-    assert len(os.fsencode(part)) <= files.NAME_BYTES
-
-
-def test_the_same_source_has_the_same_name_and_another_folder_another() -> None:
-    assert files.output_name("e", Path("a/x.wav"), ".npy") == files.output_name("e", Path("b/../a/x.wav"), ".npy")
-    assert files.output_name("e", Path("a/x.wav"), ".npy") != files.output_name("e", Path("b/x.wav"), ".npy")
-    assert files.output_name("e", Path("a/x.wav"), ".npy") != files.output_name("e", Path("a/x.mp3"), ".npy")
-
-
 @pytest.mark.parametrize("typed", ["wav", ".wav", "WAV", " .Wav ", "*.wav"])
 def test_extensions_as_people_type_them(typed: str) -> None:
     assert files.normalised_extensions([typed, "wav", ".", "*", " "]) == (".wav",)
+    assert files.normalised_extensions([f"{typed},FLAC", ",.aif,", ","]) == (".wav", ".flac", ".aif")
 
 
 def test_find_files_sorts_and_leaves_out_what_is_hidden(tmp_path: Path) -> None:
@@ -86,12 +84,42 @@ def test_a_folder_that_cannot_be_read_is_an_error_or_a_report(tmp_path: Path, mo
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match="closed cannot be read: Permission denied"):
         found(tmp_path, "wav")
-    told: list[str] = []
-    paths = files.find_files(tmp_path, [".wav"], None, lambda path, reason: told.append(reason))
-    assert [path.name for path in paths] == ["a.wav"]
-    assert told == [f"{tmp_path}/closed cannot be read: Permission denied"]
+    told = Told()
+    sources = files.find_files([tmp_path], [".wav"], None, told)
+    assert [source.relative for source in sources] == ["a.wav"]
+    assert told.failures == [f"{tmp_path}/closed cannot be read: Permission denied"] and told.folders == [tmp_path]
     with pytest.raises(InputError, match="closed cannot be read"):  # the folder that was asked for itself
-        files.find_files(tmp_path / "closed", [".wav"], None, lambda path, reason: None)
+        files.find_files([tmp_path / "closed"], [".wav"], None, Told())
+
+
+def test_several_roots_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a/b/x.wav", "a/y.wav", "c.mp3")
+    monkeypatch.chdir(tmp_path)
+    roots = [Path("a/b"), Path("a"), tmp_path / "a" / "y.wav", Path("c.mp3")]
+    found = files.find_files(roots, [".wav"])
+    assert [(str(s.path), s.relative) for s in found] == [("a/b/x.wav", "x.wav"), ("a/y.wav", "y.wav"), ("c.mp3",) * 2]
+
+
+def test_of_several_roots_a_bad_one_is_reported(tmp_path: Path) -> None:
+    touch(tmp_path, "x.wav", "empty/x.mp3")
+    roots, told = [tmp_path / name for name in ("gone", "x.wav", "empty")], Told()
+    assert [source.relative for source in files.find_files(roots, [".wav"], None, told)] == ["x.wav"]
+    assert [reason.split(": ")[0] for reason in told.failures] == [
+        f"{tmp_path}/gone does not exist", f"{tmp_path}/empty holds no .wav file"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="gone does not exist"):
+        files.find_files(roots, [".wav"])
+
+
+def test_names_that_the_system_does_not_take_are_listed_or_reported(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav")
+    for name in ("long.wav", "long"):
+        (tmp_path / name).symlink_to("n" * 300)
+    (tmp_path / "gone").symlink_to("nowhere")
+    told = Told()
+    found = files.find_files([tmp_path], [".wav"], None, told)
+    assert [source.relative for source in found] == ["a.wav", "long.wav"]
+    assert told.failures == [f"{tmp_path}/long cannot be read: File name too long"]
 
 
 def test_write_whole_shows_the_old_or_the_new_file(tmp_path: Path) -> None:
@@ -155,6 +183,16 @@ def test_the_output_folder_is_made_and_tried(tmp_path: Path) -> None:
             files.make_output_folder(tmp_path / path)
 
 
+@pytest.mark.parametrize("name", ["x.wav", "x.NPY", "deep/x.png"])
+def test_a_folder_is_not_named_like_a_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="looks like the name of a file: give --output a folder"):
+        files.make_output_folder(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / name).mkdir(parents=True)
+    files.make_output_folder(tmp_path / name)
+    files.make_output_folder(tmp_path / "session 2.1")
+
+
 def test_overwriting_an_input_is_refused_through_links_too(tmp_path: Path) -> None:
     touch(tmp_path, "x", "y")
     (tmp_path / "hard").hardlink_to(tmp_path / "x")
@@ -180,6 +218,42 @@ def test_alone_means_alone(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_a_lock_of_another_program_is_waited_for_once_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(files, "LOCK_NOTICE", 0.1)
+    monkeypatch.setattr(files, "LOCK_PATIENCE", 0.3)
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    start = time.monotonic()
+    with files.alone_in(tmp_path):
+        assert 0.3 < time.monotonic() - start < 5
+    assert [record.getMessage() for record in caplog.records] == [
+        f"waiting for {tmp_path}, which another program has locked",
+        f"{tmp_path} is still locked by another program: going on without the lock",
+    ]
+    start = time.monotonic()
+    for _ in range(20):
+        with files.alone_in(tmp_path):
+            pass
+    assert time.monotonic() - start < 1 and len(caplog.records) == 2
+    os.close(other)
+    with files.alone_in(tmp_path):  # free again, so locked again
+        third = os.open(tmp_path, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(third)
+
+
+def test_what_may_never_end_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is a pipe or a device: give a file"):
+            files.refuse_endless(path)
+    for path in (tmp_path, tmp_path / "gone", Path(__file__)):
+        files.refuse_endless(path)
 
 
 def test_no_locks_are_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from fixtures_runs import TONE, Run, Z, npy, wav
 
 import decoder
 import encoder
-from unravel_lib import audio, cli, files
+from unravel_lib import audio, cli, naming
 from unravel_lib.errors import InputError
 from unravel_lib.sidecar import sidecar_path
 
@@ -334,7 +334,7 @@ def test_the_decoder_on_a_full_disk(
     (tmp_path / "in" / "c.npy").write_bytes(npy(Z[:, :, 4:5]))
     small, reason = full_disk()
     result = run("decoder", "--input", tmp_path / "in", "--output", small, "--subtype", subtype)
-    b = small / files.output_name("decoded", tmp_path / "in" / "b.npy", ".wav")
+    b = small / naming.output_name("decoded", "b", "b.npy", ".wav")
     assert (result.code, result.errors[0]) == (1, f"error: {b} cannot be written: {reason}")
     assert len(result.out.splitlines()) == 2
     assert sorted(p.suffix for p in small.iterdir()) == [".csv", ".json", ".json", ".wav", ".wav"]
@@ -353,7 +353,7 @@ def test_the_encoder_on_a_full_disk(run: Run, full_disk: Callable[[], tuple[Path
     small, reason = full_disk()
     (small / "mine.txt").write_text("mine")
     result = run("encoder", "--input", tmp_path / "x.wav", "--output", small)
-    target = small / files.output_name("encoded", tmp_path / "x.wav", ".npy")
+    target = small / naming.output_name("encoded", "x", "x.wav", ".npy")
     assert (result.code, result.errors) == (2, [f"error: {target} cannot be written: {reason}"])
     assert sorted(path.name for path in small.iterdir()) == ["failures.csv", "mine.txt"]
 

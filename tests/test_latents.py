@@ -1,6 +1,7 @@
 """Latents files as other programs may write them."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,33 @@ def test_any_real_type_order_and_shape(tmp_path: Path, dtype: str, shape: tuple[
     np.testing.assert_array_equal(found, array.reshape(4, 9))
 
 
-def test_large_files_are_not_in_memory(tmp_path: Path) -> None:
-    assert isinstance(load(tmp_path, Z), np.memmap)
+def test_what_is_loaded_is_in_memory(tmp_path: Path) -> None:
+    """A mapped file that another program cuts short ends the process."""
+    array = load(tmp_path, Z)
+    (tmp_path / "x.npy").write_bytes(b"")
+    np.testing.assert_array_equal(array, Z)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
+    plain = latents.open_latents
+
+    def then_changed(path: Path) -> np.ndarray:
+        array = plain(path)
+        path.write_bytes(path.read_bytes()[: 200 if cut else None])
+        os.utime(path, (1, 1))
+        return array
+
+    monkeypatch.setattr(latents, "open_latents", then_changed)
+    with pytest.raises(InputError, match=r"x\.npy was changed by another program while it was read: run this again$"):
+        load(tmp_path, Z)
+
+
+def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert latents._free_memory() > 1 << 20
+    monkeypatch.setattr(latents, "_free_memory", lambda: 100)
+    with pytest.raises(InputError, match=r"x\.npy needs 0 MiB of memory, 0 are free: cut it into pieces"):
+        load(tmp_path, Z)
 
 
 @settings(max_examples=30, deadline=None)

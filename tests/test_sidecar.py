@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unravel_lib import __version__, sidecar
-from unravel_lib.errors import InputError
+from unravel_lib.errors import InputError, OutputError
 from unravel_lib.sidecar import Sidecar, is_complete, read_sidecar, sidecar_path, write_described, write_sidecar
 
 FACTS = Sidecar(
@@ -53,7 +53,8 @@ def test_a_huge_or_strange_json_is_not_read(file: Path) -> None:
 
 
 BAD = [
-    ("sample_rate", 0), ("sample_rate", "44100"), ("sample_rate", 10**400), ("sample_rate", float("nan")),
+    ("sample_rate", 0), ("sample_rate", 1e-305), ("sample_rate", "44100"), ("sample_rate", 10**400),
+    ("sample_rate", float("nan")),
     ("sample_rate", float("inf")), ("sample_rate", True), ("compression", 0), ("compression", 2048.0),
     ("compression", True), ("compression", 2**53), ("dims", -1), ("frames", "3"), ("seed", -1), ("seed", 1.5),
     ("model", 3), ("source", ["x"]), ("options", []), ("format_version", 2), ("format_version", None),
@@ -143,3 +144,95 @@ def test_two_runs_at_once_never_mix(tmp_path: Path) -> None:
         with sidecar.alone_in(tmp_path):
             seed = int(path.read_bytes()[:1])
             assert is_complete(path, Sidecar(seed=seed))
+
+
+OTHER_MODEL, OTHER_INPUT = {"model": "b.ts", "model_sha256": "c" * 64}, {"source": "y.wav", "source_sha256": "c" * 64}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (OTHER_MODEL, r"x\.npy was made with voice\.ts, not with b\.ts: choose another --output, or add --overwrite$"),
+        ({"model_sha256": "c" * 64}, r"x\.npy was made with another voice\.ts, not with this one: "),
+        (OTHER_INPUT, r"x\.npy was made from in\\udcff\.wav, not from y\.wav: choose another --output, or add --over"),
+        ({"source": "y.wav"}, None),  # the same content elsewhere
+        ({"source": "./in\udcff.wav", "source_sha256": "c" * 64}, None),  # changed since
+        ({"seed": 8, "options": {}, "sample_rate": 48000.0, "frames": 9}, None),
+    ],
+)
+def test_a_result_of_something_else_is_not_replaced(file: Path, changes: dict[str, object], why: str | None) -> None:
+    new = replace(FACTS, **changes)  # type: ignore[arg-type]
+    if why is None:
+        sidecar.refuse_replacing(file, new)
+        return
+    with pytest.raises(OutputError, match=why):
+        sidecar.refuse_replacing(file, new)
+    with pytest.raises(OutputError, match=why), write_described(file, new, overwrite=False) as part:
+        part.write_bytes(b"other")
+    assert is_complete(file, FACTS) and len(list(file.parent.iterdir())) == 2
+    with write_described(file, new) as part:
+        part.write_bytes(b"other")
+    assert is_complete(file, new)
+
+
+def test_what_a_killed_run_left_may_be_replaced_but_not_what_cannot_be_told(file: Path) -> None:
+    new = replace(FACTS, **OTHER_MODEL)  # type: ignore[arg-type]
+    edit(file, format_version=2)
+    with pytest.raises(InputError, match="has format version 2"):
+        sidecar.refuse_replacing(file, new)
+    sidecar_path(file).write_text("{}")
+    sidecar.refuse_replacing(file, new)
+    sidecar_path(file).unlink()
+    sidecar.refuse_replacing(file, new)
+    write_sidecar(file, FACTS)
+    file.unlink()
+    sidecar.refuse_replacing(file, new)
+
+
+@pytest.mark.parametrize(
+    ("ours", "since", "found", "same"),
+    [
+        ("1.2.0", "1.0.0", "1.0.0", True), ("1.2.0", "1.0.0", "1.2.0", True), ("1.10.0", "1.9.0", "1.9.1", True),
+        ("1.2.0", "1.1.0", "1.0.9", False), ("1.2.0", "1.0.0", "1.3.0", False), ("1.2.0", "1.0.0", "one", False),
+        ("1.2.0", "1.0.0", None, False),
+    ],
+)  # fmt: skip
+def test_results_of_versions_that_make_the_same_bytes_are_complete(
+    file: Path, monkeypatch: pytest.MonkeyPatch, ours: str, since: str, found: object, same: bool
+) -> None:
+    monkeypatch.setattr(sidecar, "__version__", ours)
+    monkeypatch.setattr(sidecar, "SAME_BYTES_SINCE", since)
+    edit(file, unravel_version=found)
+    assert is_complete(file, FACTS) is same
+
+
+def test_a_result_under_an_old_name_belongs_to_the_input_with_the_longest_path(tmp_path: Path) -> None:
+    facts = replace(FACTS, source="/mnt/in/a/x.wav")
+    old = tmp_path / "encoded--x--01234567.npy"
+    old.write_bytes(b"content")
+    write_sidecar(old, facts)
+    for inputs, owner in ((["x.wav", "a/x.wav"], "a/x.wav"), (["x.wav", "b/x.wav"], "x.wav"), (["b/x.wav"], None)):
+        finished = sidecar.Finished(tmp_path, inputs)
+        for relative in (*inputs, *inputs):
+            assert finished.holds(tmp_path / "encoded--x--89abcdef.npy", relative, FACTS) is (relative == owner)
+    finished = sidecar.Finished(tmp_path, ["x.wav"])
+    assert not finished.holds(tmp_path / "encoded--y--89abcdef.npy", "x.wav", FACTS)
+    assert not finished.holds(tmp_path / "encoded--x--89abcdef.npy", "x.wav", replace(FACTS, seed=8))
+
+
+def test_each_sidecar_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    plain = sidecar.read_sidecar
+    monkeypatch.setattr(sidecar, "read_sidecar", lambda path: (reads.append(path), plain(path))[1])
+    for index in range(40):
+        path = tmp_path / f"encoded--take--{index:08x}.npy"
+        path.write_bytes(b"content")
+        write_sidecar(path, replace(FACTS, source=f"/mnt/{index}/take.wav", source_sha256=f"{index:064x}"))
+    relatives = [f"{index}/take.wav" for index in range(40)]
+    finished = sidecar.Finished(tmp_path, relatives)
+    for index, relative in enumerate(relatives):
+        key = f"{index:064x}"
+        assert finished.holds(
+            tmp_path / f"encoded--take--a{index:07x}.npy", relative, replace(FACTS, source_sha256=key)
+        )
+    assert len(reads) <= 40 + 2 * 40  # each once, and those that are compared

@@ -343,6 +343,19 @@ def test_both_exports_of_the_same_weights_are_one_model(tmp_path: Path) -> None:
         refused(paths, "0.npy", "2.npy")
 
 
+def test_a_mixture_of_models_is_told_by_name_and_number(tmp_path: Path) -> None:
+    paths = saved(tmp_path, *[np.zeros((2, 3))] * 6)
+    for path, model in zip(paths, [("a.ts", "a" * 64), ("b.ts", "b" * 64)] + [("a.ts", "c" * 64)] * 3, strict=False):
+        write_sidecar(path, Sidecar(model=model[0], model_sha256=model[1]))
+    with pytest.raises(InputError) as raised:
+        stats.common_facts(paths)
+    assert str(raised.value) == (
+        "these are encodings of different models, by their sidecars: "
+        f"3 files of a.ts cccccccc (such as {paths[2]}), 1 file of a.ts aaaaaaaa (such as {paths[0]}), "
+        f"1 file of b.ts (such as {paths[1]}): give --input encodings of one model"
+    )
+
+
 def test_common_facts(tmp_path: Path) -> None:
     """Files without sidecar and silent sidecars disagree with nothing; a renamed model is the same model."""
     paths = saved(tmp_path, *[np.zeros((2, 3))] * 4)

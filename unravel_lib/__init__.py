@@ -1,6 +1,7 @@
 """UnRAVEl: speculative composition in the latent space of RAVE models.
 
 The rooms, from the ground up. `errors` names what can go wrong; `files` finds inputs and writes outputs whole;
+`naming` gives results their names;
 `sidecar` describes a written file in a small JSON beside it; `cli` holds what the four scripts share (`process` tunes
 memory and threads). `audio` reads, resamples and writes sound (`containers` tells what a file holds before it is
 decoded); `latents` reads and writes latents files; `archive` looks into a model file without running it; `model` runs

@@ -291,6 +291,7 @@ def write_audio(
     subtype: str,
     samples: int,
     sidecar: Sidecar | None = None,
+    overwrite: bool = True,
 ) -> float:
     """Write blocks [channels, n] to a WAV as they come, whole or not at all; RF64 where it would outgrow 4 GiB.
 
@@ -299,6 +300,7 @@ def write_audio(
     samples : expected length, per channel
     subtype : one of SUBTYPES; the PCM ones clip at full scale
     sidecar : written with the sound
+    overwrite : as in `write_described`
 
     Returns
     -------
@@ -307,7 +309,7 @@ def write_audio(
     peak = 0.0
     width = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
     kind = "WAV" if samples * channels * width < RIFF_LIMIT else "RF64"
-    with write_described(path, sidecar) as part, open(part, "wb+") as file:
+    with write_described(path, sidecar, overwrite) as part, open(part, "wb+") as file:
         target = file if sys.platform == "win32" else file.fileno()
         with soundfile.SoundFile(
             target, "w", round(sample_rate), channels, subtype, format=kind, closefd=False

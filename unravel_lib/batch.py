@@ -60,6 +60,10 @@ class Batch:
         self._seen.add(_key(path))
         self.failures.append((path, reason))
 
+    def looked_at(self, path: Path) -> None:
+        """Remember a place that was looked at: an earlier failure on it is mended, unless it fails again."""
+        self._seen.add(_key(path))
+
     @contextlib.contextmanager
     def check(self, path: Path) -> Iterator[None]:
         """Look at one input; what goes wrong is recorded against it and does not leave the block."""
@@ -99,7 +103,7 @@ class Batch:
         return SOME_FAILED if self.done else NOTHING_DONE
 
     def _update(self, target: Path) -> None:
-        """Failures of this run in, inputs that are mended now out; failures of runs on other inputs stay."""
+        """Failures of this run in, inputs that are mended or gone out; failures of runs on other inputs stay."""
         assert self.output is not None
         if not self.failures and not target.exists():
             return
@@ -110,13 +114,20 @@ class Batch:
                     "%s is not a list of failures: it stays as it is, the failures are told here only", shown(target)
                 )
                 return
-            kept = [row for row in before if row[0] not in self._seen]
+            kept = [row for row in before if not self._settled(row[0])]
             rows = kept + [[_key(path), cell_text(reason)] for path, reason in self.failures]
             if not rows:
                 target.unlink(missing_ok=True)
             elif rows != before:
                 with write_whole(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerows([FAILURES_HEADER, *rows])
+
+    def _settled(self, key: str) -> bool:
+        """True for what this run looked at, and for what is gone from a folder that it looked at."""
+        if key in self._seen:
+            return True
+        printable = "\\" not in key  # with escapes it is not the name
+        return printable and str(Path(key).parent) in self._seen and not os.path.lexists(key)
 
 
 def _why(path: Path, error: Exception) -> str:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import difflib
-import itertools
 import logging
 import math
 import os
@@ -54,9 +53,6 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
-        for flag in (s for action in self._actions if action.type is Path for s in action.option_strings):
-            if f"{flag}=" in argv or (flag, "") in itertools.pairwise(argv):
-                self.error(f"{flag} is empty: is a variable of the shell unset?")  # "" would be the current folder
         known, unknown = self.parse_known_args(argv)
         if unknown:
             flags = [s for action in self._actions for s in action.option_strings]
@@ -72,6 +68,7 @@ class Parser(argparse.ArgumentParser):
         elif message.endswith(("expected one argument", "expected at least one argument")):
             flag = message.split()[1].rstrip(":")
             message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
+        message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
         message = shown(" ".join(message.split()))
         self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
 
@@ -80,6 +77,13 @@ def nearest(given: str, known: Sequence[str]) -> str:
     """ "; did you mean X?" for the known name that is closest to what was given, or nothing."""
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path; "~" is the home folder, also in `--input=~/x`, where the shell leaves it as it is."""
+    if not text:  # it would be the current folder
+        raise argparse.ArgumentTypeError("is empty: is a variable of the shell unset?")
+    return Path(os.path.expanduser(text))  # noqa: PTH111  which leaves ./~ and unknown users as they are
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -112,10 +116,15 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def add_input(group: Any, text: str, required: bool = False) -> None:
+    """`--input`, alike in every script: one or more paths, and the flag may be repeated."""
+    group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
+
+
 def add_output(group: Any, default: str) -> None:
     """`--output`, alike in every script."""
     group.add_argument(
-        "--output", type=Path, default=Path(default), metavar="FOLDER", help=f"where results go (default {default})"
+        "--output", type=path, default=Path(default), metavar="FOLDER", help=f"where results go (default {default})"
     )
 
 
@@ -130,7 +139,7 @@ def add_seed(group: Any, default: int = 42) -> None:
 def add_model(group: Any) -> None:
     """`--model --device --trust_model --compensate_delay`, alike in encoder and decoder."""
     group.add_argument(
-        "--model", type=Path, metavar="MODEL.ts",
+        "--model", type=path, metavar="MODEL.ts",
         help="a RAVE export (TorchScript); left out: the bundled pocket model",
     )  # fmt: skip
     group.add_argument(
@@ -163,7 +172,7 @@ def model_facts(model: Any, args: argparse.Namespace, source: Path, key: str, **
         model=model.name,
         model_sha256=model.sha256,
         weights_sha256=model.weights_sha256,
-        source=os.fspath(source),
+        source=os.path.abspath(source),
         source_sha256=key,
         seed=args.seed,
         options={"compensate_delay": args.compensate_delay, "device": model.device.type, **options},
@@ -176,6 +185,11 @@ def add_skip_existing(group: Any) -> None:
         "--skip_existing", action="store_true",
         help="leave files alone that an earlier run finished with the same model, seed and flags",
     )  # fmt: skip
+
+
+def add_overwrite(group: Any) -> None:
+    """`--overwrite`, alike in encoder and decoder."""
+    group.add_argument("--overwrite", action="store_true", help="replace results of another model or another input too")
 
 
 def add_sample_rate(group: Any, text: str) -> None:

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError
 from unravel_lib.files import shown
-from unravel_lib.latents import RealArray, open_latents
+from unravel_lib.latents import RealArray, changed, open_latents, read_values
 from unravel_lib.pieces import BLOCK_VALUES
 
-SMALL_BYTES = 1 << 26  # a file up to this size may be mapped as a whole
+SMALL_BYTES = 1 << 26  # a file up to this size may be read as a whole
 MOST_THREADS = 4  # more would mean more memory, and wait for the disk
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -28,8 +28,8 @@ Result = TypeVar("Result")
 class Encoding:
     """One latents file of shape (dims, frames); `encoding[dims, frames]` copies that piece of it into memory.
 
-    Reads like an array, but between two reads no file is open and no page is mapped: a process may hold about a
-    thousand open files, and mapped pages count as its memory.
+    Reads like an array, but between two reads no file is open: a process may hold about a thousand. Nothing is mapped:
+    a mapped file that another program cuts short ends the process.
     """
 
     path: Path
@@ -47,17 +47,14 @@ class Encoding:
     def __getitem__(self, key: Any) -> RealArray:
         array = open_latents(self.path)
         if array.shape != self.shape or array.dtype != self.dtype:
-            raise self._changed()
-        return np.array(array[key])
+            raise changed(self.path)
+        return np.array(read_values(self.path, array)[key])
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> RealArray:
         return self[:, :].astype(self.dtype if dtype is None else dtype, copy=False)
 
     def piece(self, dims: slice, frames: slice) -> RealArray:
-        """The same as `encoding[dims, frames]`, read instead of mapped, which is faster; steps of 1 only.
-
-        (A mapping may bring in 2 MiB per dim, whatever it is asked for.)
-        """
+        """The same as `encoding[dims, frames]`, without reading the rest of the file; steps of 1 only."""
         rows, places = (range(*key.indices(size)) for key, size in zip((dims, frames), self.shape, strict=True))
         result: RealArray = np.empty((len(rows), len(places)), self.dtype)
         self.read_into(result, rows.start, places.start)
@@ -65,14 +62,18 @@ class Encoding:
 
     def read_into(self, target: RealArray, dim: int, frame: int) -> None:
         """Fill `target` [dims, frames] from here, beginning at `dim` and `frame`, without a copy in between."""
-        if self.offset is None or target.dtype != self.dtype:
-            target[:] = self[dim : dim + target.shape[0], frame : frame + target.shape[1]]
+        dims, frames = slice(dim, dim + target.shape[0]), slice(frame, frame + target.shape[1])
+        if self.offset is None:
+            target[:] = self[dims, frames]
+            return
+        if target.dtype != self.dtype:
+            target[:] = self.piece(dims, frames)
             return
         with self._opened() as file:
             for row, values in enumerate(target, dim):
                 file.seek(self.offset + (row * self.shape[1] + frame) * self.dtype.itemsize)
                 if file.readinto(values.data.cast("B")) != values.nbytes:
-                    raise self._changed()
+                    raise changed(self.path)
 
     def frames(self, index: npt.NDArray[np.int64]) -> RealArray:
         """Single frames [dims, len(index)] from anywhere in the file."""
@@ -86,7 +87,7 @@ class Encoding:
                 file.seek(self.offset + place * size)
                 values.append(file.read(size))
         if len(data := b"".join(values)) != dims * len(index) * size:
-            raise self._changed()
+            raise changed(self.path)
         return np.frombuffer(data, self.dtype).reshape(dims, -1)
 
     @contextlib.contextmanager
@@ -96,9 +97,6 @@ class Encoding:
                 yield file
         except OSError as error:
             raise InputError(f"{shown(self.path)} cannot be read: {error.strerror}") from error
-
-    def _changed(self) -> InputError:
-        return InputError(f"{shown(self.path)} was changed by another program while it was read: run this again")
 
 
 def block_borders(encoding: Encoding) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files import shown
-from unravel_lib.latents import MAX_DIMS, RealArray, refuse_not_finite
+from unravel_lib.latents import MAX_DIMS, RealArray, changed, refuse_not_finite
 from unravel_lib.pieces import BLOCK_VALUES, Array, packed
 from unravel_lib.sidecar import Sidecar, read_sidecar, write_described
 
@@ -204,6 +204,8 @@ def load_latent_audio(path: Path, compression: int | None = None) -> RealArray:
                     "held: was it cut or resampled?"
                 )
             array = _read_held(file, hold).T
+            if array.shape[1] != file.frames // hold:
+                raise changed(path)
     except (soundfile.SoundFileError, OSError) as error:
         raise InputError(f"{shown(path)} cannot be read as a WAV file: {_soundfile_reason(error)}") from error
     refuse_not_finite(path, array)
@@ -239,7 +241,7 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
 
 
 def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
-    """The first of every `hold` samples of an open sound file, as [frames, dims]; reads in blocks."""
+    """The first of every `hold` samples of an open sound file, as [frames, dims]; fewer where it was cut meanwhile."""
     dtype = "float64" if file.subtype == "DOUBLE" else "float32"
     if hold == 1:
         return np.asarray(file.read(dtype=dtype, always_2d=True))
@@ -247,7 +249,9 @@ def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
     step = max(1, BLOCK_VALUES // (hold * file.channels))
     for start in range(0, len(result), step):
         block = file.read(step * hold, dtype=dtype, always_2d=True)[::hold]
-        result[start : start + len(block)] = block
+        if len(block) != len(result[start : start + step]):
+            return result[:start]
+        result[start : start + step] = block
     return result
 
 

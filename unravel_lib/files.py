@@ -3,13 +3,17 @@
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
+import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from unravel_lib.errors import InputError, OutputError
 
@@ -22,8 +26,34 @@ STALE_SECONDS = 60  # a part file younger than this may belong to a run that has
 NAME_BYTES = 255  # longest file name on all common file systems
 FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run a cell that begins with these
 SHOWN_EXTENSIONS = 12  # so many are named where none was the right one
+WRITTEN_KINDS = (".wav", ".npy", ".json", ".csv", ".png")  # what the scripts write; no name for a new folder
+LOCK_NOTICE, LOCK_PATIENCE = 2.0, 10.0  # seconds until it is said what is waited for; until it goes on without
+
+log = logging.getLogger("unravel_lib")
 
 _living: set[Path] = set()  # part files that this process is writing
+_locked_by_others: set[tuple[int, int]] = set()  # folders that are no longer waited for
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input file: where it lies, and its path below the `--input` that found it, with "/" ("a/b.wav").
+
+    A file that `--input` names itself has its name as `relative`.
+    """
+
+    path: Path
+    relative: str
+
+
+class Report(Protocol):
+    """Who is told what a search meets (see `unravel_lib.batch.Batch`)."""
+
+    def failed(self, path: Path, reason: str) -> None:
+        """A file or folder cannot be read."""
+
+    def looked_at(self, path: Path) -> None:
+        """A folder was read."""
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -39,54 +69,70 @@ def cell_text(text: str) -> str:
 
 
 def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
-    """Extensions as the user typed them -> lower case, with a dot, without repeats ("WAV" -> ".wav")."""
-    return tuple(dict.fromkeys("." + e.strip().lower().lstrip("*.") for e in extensions if e.strip(" *.")))
+    """Extensions as the user typed them -> lower case, with a dot, without repeats ("WAV,flac" -> ".wav", ".flac")."""
+    typed = [extension for text in extensions for extension in text.split(",")]
+    return tuple(dict.fromkeys("." + e.strip().lower().lstrip("*.") for e in typed if e.strip(" *.")))
 
 
 def find_files(
-    root: Path,
-    extensions: Sequence[str],
-    output: Path | None = None,
-    unreadable: Callable[[Path, str], None] | None = None,
-) -> list[Path]:
-    """All files under `root` with one of the extensions, sorted by path; a file given by name is taken as it is.
+    roots: Sequence[Path], extensions: Sequence[str], output: Path | None = None, report: Report | None = None
+) -> list[Source]:
+    """All files under each root with one of the extensions, sorted by path; a root that is a file is taken as it is.
 
     Folders are searched recursively and through symbolic links, each real folder once. Hidden files and folders
     are skipped, and so is everything in `output`: a folder of results inside the input is not an input. Links that
-    lead nowhere are listed, so that the run can name them.
+    lead nowhere are listed, so that the run can name them. A file that two roots lead to is listed once.
 
     Parameters
     ----------
-    unreadable : called with a folder inside `root` that cannot be read, and why; without it that is an error
+    report : told of what cannot be read, and of the folders that were; without it the first of these is an error, as
+        it is where the only root cannot be used at all
 
     Raises
     ------
     InputError
-        `root` does not exist, or a folder holds no matching file; the text tells which extensions it does hold.
+        A root does not exist, or a folder holds no matching file; the text tells which extensions it does hold.
     """
     if not extensions:
         raise InputError("--extensions names none: write them like wav or .wav")
+    found: dict[str, Source] = {}
+    for root in roots:
+        try:
+            for source in _files_under(root, extensions, output, report):
+                found.setdefault(os.path.abspath(source.path), source)
+        except InputError as error:
+            if report is None or len(roots) == 1:
+                raise
+            report.failed(root, str(error))
+    return list(found.values())
+
+
+def _files_under(root: Path, extensions: Sequence[str], output: Path | None, report: Report | None) -> list[Source]:
     if not os.path.lexists(root):
         raise InputError(f"{shown(root)} does not exist: check the path given to --input")
     if not root.is_dir():
         if not root.is_file():
             raise InputError(f"{shown(root)} is neither a file nor a folder: give --input a file or a folder of files")
-        return [root]
+        return [Source(root, root.name)]
     failures: list[tuple[Path, str]] = []
+    folders: list[Path] = []
     found: list[Path] = []
     others: set[str] = set()
-    for path in _walk(root, output, failures):
+    for path in _walk(root, output, extensions, failures, folders):
         if path.suffix.lower() in extensions:
             found.append(path)
         else:
             others.add(path.suffix.lower() or "files without extension")
-    for folder, reason in failures:
-        if unreadable is None or folder == root:
+    for place, reason in failures:
+        if report is None or place == root:
             raise InputError(reason)
-        unreadable(folder, reason)
+        report.failed(place, reason)
+    if report is not None:
+        for folder in folders:
+            report.looked_at(folder)
     if not found and not failures:
         raise InputError(f"{shown(root)} holds no {' '.join(extensions)} file: {_what_is_there(others)}")
-    return sorted(found, key=os.fsencode)
+    return [Source(path, path.relative_to(root).as_posix()) for path in sorted(found, key=os.fsencode)]
 
 
 def _what_is_there(extensions: set[str]) -> str:
@@ -96,24 +142,46 @@ def _what_is_there(extensions: set[str]) -> str:
     return shown(f"it holds {' '.join(some)}{' and others' if len(extensions) > len(some) else ''}")
 
 
-def _walk(root: Path, output: Path | None, failures: list[tuple[Path, str]]) -> Iterator[Path]:
+def _walk(
+    root: Path,
+    output: Path | None,
+    extensions: Sequence[str],
+    failures: list[tuple[Path, str]],
+    folders: list[Path],
+) -> Iterator[Path]:
+    """The files under `root` that show; adds what cannot be looked at to `failures`, what was to `folders`."""
     seen: set[tuple[int, int]] = set()
     if output is not None and output.is_dir() and not output.samefile(root):
         seen.add(_identity(output))
 
-    def failed(error: OSError) -> None:
-        failures.append((Path(error.filename), f"{shown(error.filename)} cannot be read: {error.strerror}"))
+    def failed(error: OSError, place: str | None = None) -> None:
+        place = place or error.filename
+        failures.append((Path(place), f"{shown(place)} cannot be read: {error.strerror}"))
 
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=failed):
-        if _identity(folder) in seen:
+        try:
+            identity = _identity(os.path.join(folder, os.curdir))  # a folder may be listed, and yet give no file
+        except OSError as error:
+            failed(error, folder)
             subfolders.clear()
             continue
-        seen.add(_identity(folder))
+        if identity in seen:
+            subfolders.clear()
+            continue
+        seen.add(identity)
+        folders.append(Path(folder))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            if not name.startswith(".") and (path.is_file() or (path.is_symlink() and not path.exists())):
-                yield path
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            try:
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+            except OSError as error:
+                leads_nowhere = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+                if path.suffix.lower() in extensions or leads_nowhere:
+                    if path.is_symlink():
+                        yield path
+                else:  # perhaps a link to a folder
+                    failed(error, os.fspath(path))
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
@@ -130,20 +198,19 @@ def sha256_of(path: Path) -> str:
         raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
 
 
-def output_name(prefix: str, source: Path, suffix: str) -> str:
-    """`prefix--<stem>--<8 hex of the absolute source path><suffix>`, cut to fit a file name.
-
-    The same source always gets the same name; equal names in different folders get different ones.
-    """
-    digest = hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:8]
-    room = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
-    stem = os.fsencode(source.stem)[: max(room, 0)].decode("utf-8", "ignore")
-    stem = "".join(c if c.isprintable() else "_" for c in stem)
-    return f"{prefix}--{stem}--{digest}{suffix}"
+def refuse_endless(path: Path) -> None:
+    """Raise InputError where the path leads to a pipe, a device or the like, which may give bytes for ever, or none."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{shown(path)} is a pipe or a device: give a file")
 
 
 def make_output_folder(folder: Path) -> Path:
     """Create the output folder where it is missing, check that it can be written to, sweep away stale part files."""
+    if folder.suffix.lower() in WRITTEN_KINDS and not os.path.lexists(folder):
+        raise OutputError(
+            f"{shown(folder)} looks like the name of a file: give --output a folder, in which results get names of "
+            "their own"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         trial = folder / f".write-test.{secrets.token_hex(4)}{PART_SUFFIX}"
@@ -175,7 +242,8 @@ def write_whole(target: Path) -> Iterator[Path]:
     A reader of `target` sees the old file or the new one, never a part. Errors of the file system become OutputError
     with the target's name and the reason.
     """
-    part = target.with_name(f".{_cut(target.name)}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    name = cut(target.name, NAME_BYTES - len(PART_SUFFIX) - 10)  # which leaves room for two dots and eight digits
+    part = target.with_name(f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
     lock = None
     _living.add(part)
     try:
@@ -206,22 +274,48 @@ def remove_parts() -> None:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other runs from exchanging files in this folder for a moment; does nothing where there are no locks."""
+    """Keep other runs from exchanging files in this folder for a moment; does nothing where there are no locks.
+
+    Runs hold the lock for milliseconds. Another program may hold it as long as it likes, as `flock FOLDER encoder.py`
+    does: after some seconds this is said, then it goes on without, and does not wait for this folder again.
+    """
     if sys.platform == "win32":
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _wait_for_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
 
 
-def _cut(name: str) -> str:
-    room = NAME_BYTES - len(PART_SUFFIX) - 10  # the two dots and eight hex digits around the name
-    return os.fsencode(name)[:room].decode("utf-8", "ignore")
+def _wait_for_lock(descriptor: int, folder: Path) -> None:
+    status = os.fstat(descriptor)
+    start, told = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            waited = time.monotonic() - start
+        if (status.st_dev, status.st_ino) in _locked_by_others:
+            return
+        if waited > LOCK_PATIENCE:
+            log.warning("%s is still locked by another program: going on without the lock", shown(folder))
+            _locked_by_others.add((status.st_dev, status.st_ino))
+            return
+        if waited > LOCK_NOTICE and not told:
+            log.warning("waiting for %s, which another program has locked", shown(folder))
+            told = True
+        time.sleep(0.01)
+
+
+def cut(name: str, n_bytes: int) -> str:
+    """As many whole characters of a name as fit; the result can be written whatever the file system encoding is."""
+    text = os.fsencode(name)[: max(n_bytes, 0)].decode("utf-8", "ignore")
+    return os.fsdecode(text.encode())
 
 
 def _reason(error: OSError) -> str:

@@ -11,7 +11,7 @@ from unravel_lib import cli, distributions, patterns, stats, tempo
 from unravel_lib.composition import Composition, check_run, refuse_to_replace, run_folder
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.export import PD_CHANNELS
-from unravel_lib.files import find_files, make_output_folder, shown
+from unravel_lib.files import find_files, make_output_folder, refuse_endless, shown
 from unravel_lib.pattern_contract import Material
 from unravel_lib.pieces import Array, Sampler, told
 from unravel_lib.sidecar import Sidecar, read_sidecar, write_sidecar
@@ -26,20 +26,25 @@ log = logging.getLogger("unravel_lib")
 def _inputs(args: argparse.Namespace) -> list[Path]:
     """The files to learn from; of a folder not those that the generator made: they would count as encodings."""
     if args.statistics:
+        refuse_endless(args.statistics)
         return [args.statistics]
-    found = find_files(args.input, [".npy"], args.output)
-    if not args.input.is_dir():
-        return found
-    own = {path for path in found if (read_sidecar(path) or Sidecar()).options.get("script") == "generator"}
+    found = [source.path for source in find_files(args.input, [".npy"], args.output)]
+    named = set(args.input)
+    in_folders = [path for path in found if path not in named]
+    own = {path for path in in_folders if (read_sidecar(path) or Sidecar()).options.get("script") == "generator"}
     if len(own) == len(found):
         raise InputError(
-            f"{shown(args.input)} holds no .npy but results of generator.py: give --input encodings, or one of these "
+            f"{_told(args.input)} holds no .npy but results of generator.py: give --input encodings, or one of these "
             "results by its name"
         )
     if own:
         some = "1 result" if len(own) == 1 else f"{len(own)} results"
-        log.info("leaving out %s of generator.py in %s (--input takes one by name)", some, shown(args.input))
+        log.info("leaving out %s of generator.py in %s (--input takes one by name)", some, _told(args.input))
     return [path for path in found if path not in own]
+
+
+def _told(paths: list[Path]) -> str:
+    return shown(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _known_facts(args: argparse.Namespace, inputs: list[Path]) -> Sidecar:
@@ -58,7 +63,7 @@ def _known_facts(args: argparse.Namespace, inputs: list[Path]) -> Sidecar:
                 f"{name} is {stated:.10g} by the encodings' sidecars, not {given:.10g}: leave --{name} out"
             )
         facts = replace(facts, **{name: given if stated is None else stated})
-    return replace(facts, source=shown(args.statistics or args.input) if inputs else None)
+    return replace(facts, source=_told([args.statistics] if args.statistics else args.input) if inputs else None)
 
 
 def rates_of(args: argparse.Namespace) -> tuple[float, int]:

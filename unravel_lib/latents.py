@@ -1,6 +1,8 @@
 """Latents files: `.npy`, float32, C order, shape (1, dims, frames). Found, loaded, validated, saved here."""
 
 import hashlib
+import os
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,19 +29,67 @@ MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables 
 
 
 def load_latents(path: Path) -> RealArray:
-    """Open a latents file as an array of shape (dims, frames), memory-mapped, in its own real dtype.
+    """Read a latents file as an array of shape (dims, frames) in its own real dtype.
 
-    Takes (1, dims, frames) and (dims, frames), any real dtype and byte order, C or Fortran order. Values are checked
-    block by block, so that a file of any size is fine. Convert blocks to float32 or float64 as you use them.
+    Takes (1, dims, frames) and (dims, frames), any real dtype and byte order, C or Fortran order. The values are in
+    memory, so nothing that happens to the file changes them. Convert blocks to float32 or float64 as you use them.
 
     Raises
     ------
     InputError
-        Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside.
+        Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside; larger than the
+        memory; or written to while it was read.
     """
-    array = open_latents(path)
+    before = _state(path)
+    mapped = open_latents(path)  # of the mapping no page is touched: a file that shrinks would end the process
+    array = read_values(path, mapped)
+    if _state(path) != before:
+        raise changed(path)
     refuse_not_finite(path, array)
     return array
+
+
+def changed(path: Path) -> InputError:
+    """The error of a file that did not stay as it was."""
+    return InputError(f"{shown(path)} was changed by another program while it was read: run this again")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_values(path: Path, mapped: RealArray) -> RealArray:
+    """The values of a mapped array [dims, frames], read from its file."""
+    if not isinstance(mapped, np.memmap):
+        return mapped
+    free = _free_memory()
+    if mapped.nbytes > free:
+        raise InputError(
+            f"{shown(path)} needs {mapped.nbytes >> 20:,} MiB of memory, {free >> 20:,} are free: cut it into pieces"
+        )
+    values = np.empty(mapped.size, mapped.dtype)
+    try:
+        with open(path, "rb") as file:
+            file.seek(mapped.offset)
+            n_bytes = file.readinto(values.view(np.uint8).data)
+    except OSError as error:
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}") from error
+    if n_bytes != values.nbytes:
+        raise changed(path)
+    return values.reshape(mapped.shape, order="C" if mapped.flags.c_contiguous else "F")
+
+
+def _free_memory() -> int:
+    """Bytes of memory that programs can still have; of a system that does not tell, more than any file needs."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+        return 1024 * int(text.split("MemAvailable:")[1].split()[0])
+    except (OSError, LookupError, ValueError):
+        return sys.maxsize
 
 
 def refuse_not_finite(path: Path, array: RealArray) -> None:
@@ -56,7 +106,7 @@ def refuse_not_finite(path: Path, array: RealArray) -> None:
 
 
 def open_latents(path: Path) -> RealArray:
-    """As `load_latents`, but the values are not looked at: for those who check them as they go."""
+    """As `load_latents`, but memory-mapped, and the values are not looked at: for those who check them as they go."""
     array: RealArray = _open(path)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{shown(path)} holds {array.dtype} values, expected real numbers (float32)")
@@ -105,10 +155,10 @@ def content_key(array: RealArray) -> str:
     return digest.hexdigest()
 
 
-def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None) -> None:
+def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None, overwrite: bool = True) -> None:
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), whole or not at all.
 
-    A `sidecar` is written with them.
+    A `sidecar` is written with them; `overwrite` as in `write_described`.
 
     Raises
     ------
@@ -122,7 +172,7 @@ def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = N
         raise ValueError(f"latents must have shape (dims, frames), got {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError("latents must be finite")
-    with write_described(path, sidecar) as part, open(part, "wb") as file:
+    with write_described(path, sidecar, overwrite) as part, open(part, "wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (1, *array.shape)}
         np.lib.format.write_array_header_1_0(file, header)
         file.write(array.astype("<f4", copy=False).data)  # np.save hides why a full disk is an error

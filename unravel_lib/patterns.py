@@ -24,7 +24,7 @@ import numpy as np
 
 from unravel_lib.cli import nearest
 from unravel_lib.errors import UnravelError, UsageError
-from unravel_lib.files import shown
+from unravel_lib.files import refuse_endless, shown
 from unravel_lib.pattern_contract import PATTERNS, Pattern, failed_line, pattern, seed_global_chance
 from unravel_lib.pieces import Array, repeat
 
@@ -132,6 +132,7 @@ def _load(source: str) -> None:
 
     It may import what lies beside it, unless a library has the same name.
     """
+    refuse_endless(Path(source))
     try:
         code = Path(source).read_bytes()
     except OSError as error:

@@ -2,18 +2,21 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from unravel_lib import __version__
-from unravel_lib.errors import InputError
+from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files import alone_in, sha256_of, shown, write_whole
 
 FORMAT = "unravel-sidecar"
 FORMAT_VERSION = 1
 MAX_BYTES = 1 << 20  # a sidecar is about 1 KB; anything over 1 MiB is not one
+SAME_BYTES_SINCE = "1.0.0"  # the first version that makes the same files of the same input and options as this one
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,12 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> Path:
 
 
 @contextlib.contextmanager
-def write_described(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
+def write_described(path: Path, sidecar: Sidecar | None, overwrite: bool = True) -> Iterator[Path]:
     """As `write_whole`, but the file and its sidecar take their places together.
 
     At no moment does an old sidecar lie beside a new file: one that says something else goes first. Of two runs
-    that write the same file at the same time, one wins both. Without a sidecar this is `write_whole`.
+    that write the same file at the same time, one wins both. Without a sidecar this is `write_whole`. Unless
+    `overwrite`, what `refuse_replacing` refuses is refused, also where another run wrote it a moment ago.
     """
     if sidecar is None:
         with write_whole(path) as part:
@@ -71,6 +75,8 @@ def write_described(path: Path, sidecar: Sidecar | None) -> Iterator[Path]:
         text = _as_json(sidecar, path.name, part)
         note.write_text(text, encoding="utf-8")
         until_both_are_there.enter_context(alone_in(path.parent))
+        if not overwrite:
+            refuse_replacing(path, sidecar)
         if not _says(sidecar_path(path), text):
             sidecar_path(path).unlink(missing_ok=True)
 
@@ -131,13 +137,98 @@ def is_complete(path: Path, expected: Sidecar) -> bool:
         found = read_sidecar(path)
     except InputError:
         return False
-    if facts is None or found is None or facts.get("unravel_version") != __version__ or not path.is_file():
+    if facts is None or found is None or not _same_bytes(facts.get("unravel_version")) or not path.is_file():
         return False
     want, have = asdict(expected), asdict(found)
     want = json.loads(json.dumps(want))  # tuples become lists, as on disk
     left_out = ("source", "weights_sha256")
     same = all(have[name] == value for name, value in want.items() if value is not None and name not in left_out)
     return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
+
+
+def _same_bytes(version: Any) -> bool:
+    try:
+        first, found, ours = (
+            tuple(map(int, text.split("."))) for text in (SAME_BYTES_SINCE, str(version), __version__)
+        )
+    except ValueError:
+        return False
+    return first <= found <= ours
+
+
+def refuse_replacing(target: Path, facts: Sidecar) -> None:
+    """Raise where `target` is there and was made with another model, or from another input, than `facts` name.
+
+    The same input is one of the same content, or of the same path where it was changed since. A target without a
+    sidecar is not refused: it is what a run leaves that was killed between the two.
+
+    Raises
+    ------
+    OutputError
+        It is a result of something else.
+    InputError
+        Its sidecar is damaged or of a later version.
+    """
+    found = read_sidecar(target) if os.path.lexists(target) else None
+    if found is None:
+        return
+    if found.model_sha256 not in (None, facts.model_sha256):
+        ours, theirs = shown(facts.model or "this model"), shown(found.model or "another model")
+        other = f"another {theirs}, not with this one" if ours == theirs else f"{theirs}, not with {ours}"
+        raise OutputError(f"{shown(target)} was made with {other}: choose another --output, or add --overwrite")
+    same = found.source is not None and facts.source is not None and _same_place(found.source, facts.source)
+    if found.source_sha256 not in (None, facts.source_sha256) and not same:
+        raise OutputError(
+            f"{shown(target)} was made from {shown(found.source or 'another file')}, not from "
+            f"{shown(facts.source or 'this one')}: choose another --output, or add --overwrite"
+        )
+
+
+def _same_place(one: str, other: str) -> bool:
+    return os.path.abspath(one) == os.path.abspath(other)
+
+
+class Finished:
+    """The results in a folder that earlier runs finished, also under the names that version 1.0 gave them.
+
+    (That hashed the absolute path of an input, so a result may bear any hash.) Such a result belongs to the input
+    whose path below `--input` its sidecar's `source` ends with; of several to the one with the longest. The folder is
+    listed once, when the first result is not found under its name, and no sidecar is read twice.
+
+    Parameters
+    ----------
+    relatives : the paths below `--input` of all inputs
+    """
+
+    def __init__(self, folder: Path, relatives: Iterable[str]) -> None:
+        self.folder = folder
+        self._relatives = frozenset(relatives)
+        self._names: dict[str, list[str]] | None = None  # beginning of the name -> names not yet looked at
+        self._results: dict[tuple[str, str | None], list[Path]] = defaultdict(list)  # by input and its content
+
+    def holds(self, target: Path, relative: str, facts: Sidecar) -> bool:
+        """True if the result for that input with these facts is complete at `target` or under an old name."""
+        if is_complete(target, facts):
+            return True
+        self._look_at(target.name.rpartition("--")[0], target.suffix)
+        return any(is_complete(path, facts) for path in self._results[relative, facts.source_sha256])
+
+    def _look_at(self, beginning: str, suffix: str) -> None:
+        if self._names is None:
+            self._names = defaultdict(list)
+            with os.scandir(self.folder) as entries:
+                for name in (entry.name for entry in entries if entry.name.endswith(suffix)):
+                    self._names[name.rpartition("--")[0]].append(name)
+        for path in (self.folder / name for name in self._names.pop(beginning, [])):
+            with contextlib.suppress(InputError):  # damaged: not complete
+                facts = read_sidecar(path)
+                if facts is not None and facts.source is not None:
+                    self._results[self._input_of(facts.source), facts.source_sha256].append(path)
+
+    def _input_of(self, source: str) -> str:
+        parts = PurePath(source).parts
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        return next((end for end in ends if end in self._relatives), "")
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -162,5 +253,5 @@ def _valid(name: str, value: Any) -> bool:
     if name == "seed":
         return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if name == "sample_rate":
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9  # so not NaN either
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value < 1e9  # so not NaN either
     return isinstance(value, str)

@@ -1,7 +1,8 @@
 """Measure latents, keep the measure as a table, read it back. No random numbers."""
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ REPORTED_IQR = (
     ("median", "median"), ("deviation", "deviation"), ("lower", "lower"), ("upper", "upper"), ("min", "minimum"),
     ("q1", "q1"), ("q3", "q3"), ("max", "maximum"), ("lag-1", "autocorrelation"),
 )  # fmt: skip
+NAMED = 5  # models that are named where encodings of several are mixed
 LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
 COLUMNS = ["dim", *MEASURED[:2], *EYE, *FOLLOWING, *MEASURED[2:], "frames", "files"]
 COLUMNS += [name for name in QUANTILE_NAMES if name not in EYE]
@@ -92,9 +94,9 @@ def common_facts(paths: Sequence[Path]) -> Sidecar:
         Two sidecars name different models, rates, compressions or dims.
     """
     known: dict[str, tuple[Any, Path]] = {}
-    for path in paths:
-        sidecar = read_sidecar(path) or Sidecar()
-        marks = ("model_sha256", "weights_sha256")
+    sidecars = {path: read_sidecar(path) or Sidecar() for path in paths}
+    marks = ("model_sha256", "weights_sha256")
+    for path, sidecar in sidecars.items():
         same_model = any(name in known and known[name][0] == getattr(sidecar, name) for name in marks)
         for name in (*marks, "model", "sample_rate", "compression", "dims"):
             fact = getattr(sidecar, name)
@@ -103,11 +105,34 @@ def common_facts(paths: Sequence[Path]) -> Sidecar:
             before, source = known.setdefault(name, (fact, path))
             # a model may have been renamed, or be the other export of the same weights
             if fact != before and not (same_model and name in ("model", "model_sha256")):
+                if name in (*marks, "model"):
+                    raise InputError(_mixture(sidecars))
                 raise InputError(
                     f"{shown(path)} has {name} {fact!s:.70}, {shown(source)} has {before!s:.70} (by their sidecars): "
                     "give --input encodings of one model"
                 )
     return Sidecar(**{name: fact for name, (fact, _) in known.items()})
+
+
+def _mixture(sidecars: Mapping[Path, Sidecar]) -> str:
+    """Which models made these files, and how many each."""
+    counts: Counter[tuple[str | None, str | None]] = Counter()
+    first: dict[tuple[str | None, str | None], Path] = {}
+    for path, sidecar in sidecars.items():
+        if sidecar.model_sha256 or sidecar.model:
+            counts[sidecar.model_sha256, sidecar.model] += 1
+            first.setdefault((sidecar.model_sha256, sidecar.model), path)
+    names = Counter(name for _, name in counts)
+    parts = []
+    for (sha256, name), count in counts.most_common(NAMED):
+        alike = f" {(sha256 or 'unknown')[:8]}" if name is None or names[name] > 1 else ""
+        files = "1 file" if count == 1 else f"{count} files"
+        parts.append(f"{files} of {shown(name or 'a model')}{alike} (such as {shown(first[sha256, name])})")
+    more = f" and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
+    return (
+        f"these are encodings of different models, by their sidecars: {', '.join(parts)}{more}: give --input encodings "
+        "of one model"
+    )
 
 
 def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
