@@ -61,12 +61,14 @@ def main(argv: list[str]) -> int:
     for source in sources:  # all are looked at before the model runs on anything
         with batch.check(source):
             seconds[source] = check_fit(model, source) * model.compression / model.sample_rate
-    with cli.progress(seconds, seconds.__getitem__, "s of sound") as bar:
-        for source in seconds:
+    with cli.Progress(list(seconds), seconds.__getitem__, "s of sound") as bar:
+        for source in bar:
             with batch.attempt(source):
                 target = output / files.output_name("decoded", source, ".wav")
                 if decode_file(model, source, target, args, bar.update):
                     batch.wrote(target)
+                else:
+                    batch.skipped += 1
     return batch.finish()
 
 
@@ -137,4 +139,4 @@ def decode_file(model: "Model", source: Path, target: Path, args: argparse.Names
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, remedy=cli.RESUME)

@@ -53,12 +53,14 @@ def main(argv: list[str]) -> int:
     sources = files.find_files(args.input, extensions, args.output, batch.failed)
     output = files.make_output_folder(args.output)
     model = cli.load_model(args)
-    with cli.progress(sources, _seconds, "s of sound") as bar:
-        for source in sources:
+    with cli.Progress(sources, _seconds, "s of sound") as bar:
+        for source in bar:
             with batch.attempt(source):
                 target = output / files.output_name("encoded", source, ".npy")
                 if encode_file(model, source, target, args, bar.update):
                     batch.wrote(target)
+                else:
+                    batch.skipped += 1
     return batch.finish()
 
 
@@ -93,4 +95,4 @@ def _seconds(source: Path) -> float:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, remedy=cli.RESUME)
