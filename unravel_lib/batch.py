@@ -156,14 +156,14 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and not isinstance(error, UnravelError):
         name = f"{shown(error.filename)}: " if isinstance(error.filename, str) else ""
         return f"{name}{error.strerror}"
-    return _known(error) or f"this should not happen: {_unexpected(error)}"
+    return _known(error) or f"this should not happen: {unexpected(error)}"
 
 
 def _why(path: Path, error: Exception) -> str:
     """Why one of many inputs failed, as one line."""
     if isinstance(error, MemoryError):
         return f"{shown(path)} needs more memory than there is: {str(error) or 'close other programs'}"
-    return _known(error) or f"{shown(path)} failed unexpectedly: {_unexpected(error)}"
+    return _known(error) or f"{shown(path)} failed unexpectedly: {unexpected(error)}"
 
 
 def _known(error: Exception) -> str | None:
@@ -182,7 +182,7 @@ def _known(error: Exception) -> str | None:
     return None
 
 
-def _unexpected(error: BaseException) -> str:
+def unexpected(error: BaseException) -> str:
     """An error that nobody foresaw, as one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{f' ({shown(text)[:300]})' if text else ''}: --debug shows where; please report it"
