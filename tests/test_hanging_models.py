@@ -88,7 +88,7 @@ def test_the_second_signal_ends_a_call_that_does_not_return(
     time.sleep(0.5)
     assert hanging.poll() is None
     hanging.send_signal(signum)
-    returned, out, _ = ended(hanging, within=2)
+    returned, out, _ = ended(hanging, within=3)
     assert (returned, out.count("\n"), "--skip_existing" in out) == (code, 1, True)
     assert out.startswith(f"error: {signals.TEXTS[code]}: {signals.KEPT}")
     assert not (tmp_path / "new").exists()

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import resource
 import signal
 import struct
 import subprocess
@@ -187,7 +188,19 @@ def test_no_memory_for_a_library_is_told_as_such() -> None:
     assert batch.reason(ImportError("x")).startswith("this should not happen")
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self").exists(), reason="needs /proc to be unwritable")
+def test_a_memory_limit_is_told_as_such(tmp_path: Path) -> None:
+    """There is room for Python and numpy, not for PyTorch."""
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    limit = 400 << 20
+    done = subprocess.run(
+        [sys.executable, "decoder.py", "--input", tmp_path / "x.npy", "--output", tmp_path / "out"],
+        capture_output=True, text=True, cwd=ROOT, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: out of memory: ") and not (tmp_path / "out").exists()
+
+
 def test_a_home_that_cannot_be_written_to_is_no_news(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(npy(Z))
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "out", "--run", "r"]

@@ -95,7 +95,7 @@ class Batch:
             yield
         except BrokenPipeError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, it costs the picture only
+        except Exception as error:  # whatever it is, it costs the picture only
             signals.check()
             log.debug("traceback of the failure below", exc_info=True)
             log.error("%s", _why(path, error))
