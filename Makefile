@@ -24,6 +24,7 @@ $(VENV)/python-is-new-enough:
 	@touch $@
 
 $(VENV)/has-requirements: requirements.txt $(VENV)/python-is-new-enough
+	@echo "installing into $(VENV): about 5 GB, most of it PyTorch; this takes some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

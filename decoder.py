@@ -64,12 +64,15 @@ def main(argv: list[str]) -> int:
     for source in sources:  # all are looked at before the model runs on anything
         with batch.check(source.path):
             seconds[source.path] = check_fit(model, source.path) * model.compression / model.sample_rate
-    with cli.progress(seconds, seconds.__getitem__, "s of sound") as bar:
-        for source in (source for source in sources if source.path in seconds):
+    fitting = [source for source in sources if source.path in seconds]
+    with cli.Progress(fitting, lambda source: seconds[source.path], "s of sound") as bar:
+        for source in bar:
             with batch.attempt(source.path):
                 target = output / names[source.path]
                 if decode_file(model, source, target, args, finished, bar.update):
                     batch.wrote(target)
+                else:
+                    batch.skipped += 1
     return batch.finish()
 
 
@@ -155,4 +158,4 @@ def decode_file(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, remedy=cli.RESUME)

@@ -55,12 +55,14 @@ def main(argv: list[str]) -> int:
     output = files.make_output_folder(args.output)
     finished = Finished(output, [source.relative for source in sources]) if args.skip_existing else None
     model = cli.load_model(args)
-    with cli.progress(names, _seconds, "s of sound") as bar:
-        for source in sources:
+    with cli.Progress(sources, _seconds, "s of sound") as bar:
+        for source in bar:
             with batch.attempt(source.path):
                 target = output / names[source.path]
                 if encode_file(model, source, target, args, finished, bar.update):
                     batch.wrote(target)
+                else:
+                    batch.skipped += 1
     return batch.finish()
 
 
@@ -94,15 +96,15 @@ def encode_file(
     return True
 
 
-def _seconds(source: Path) -> float:
+def _seconds(source: files.Source) -> float:
     from unravel_lib import audio
 
     try:
-        with audio.open_audio(source) as sound:
+        with audio.open_audio(source.path) as sound:
             return sound.seconds
     except InputError:  # told when its turn comes
         return 0.0
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, remedy=cli.RESUME)

@@ -118,10 +118,8 @@ def _told(paths: list[Path], progress: bool) -> Iterator[Path]:
     if not progress:
         yield from paths
         return
-    with cli.progress(paths, lambda path: 1, "models") as bar:
-        for path in paths:
-            yield path
-            bar.update(1)
+    with cli.Progress(paths, lambda path: 1, "models") as bar:
+        yield from bar
 
 
 def _print_json(document: Any) -> None:

@@ -87,6 +87,7 @@ def keeping_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        signal.set_wakeup_fd(-1)
         sys.unraisablehook = hook
         cli.log.handlers[:], cli.log.level, cli.log.propagate = handlers, level, propagate
         for name, handler in zip(names, before, strict=True):

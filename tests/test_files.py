@@ -149,7 +149,7 @@ def test_write_whole_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) ->
 def test_parts_of_this_process_can_be_removed_by_those_who_leave(tmp_path: Path) -> None:
     with pytest.raises(OutputError), files.write_whole(tmp_path / "x") as part:
         part.write_text("half")
-        files.remove_parts()
+        files.remove_unfinished()
         assert not list(tmp_path.iterdir())
 
 

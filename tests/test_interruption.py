@@ -133,7 +133,7 @@ def test_a_stopped_batch_is_resumed_to_the_same_bytes(
     _, err = process.communicate(timeout=30)
     assert process.returncode == code
     last = err.decode().splitlines()[-1]
-    assert last.startswith(f"error: {word}") and last.endswith(KEPT) and b"Traceback" not in err
+    assert last.startswith(f"error: {word}") and last.endswith(f"{KEPT}; {cli.RESUME}") and b"Traceback" not in err
     assert_whole(tmp_path / "out", ".npy")
     assert not list((tmp_path / "out").glob(".*"))
     complete = len(list((tmp_path / "out").glob("*.json")))

@@ -11,10 +11,12 @@ from pathlib import Path
 from unravel_lib import signals
 from unravel_lib.errors import OutputError, UnravelError
 from unravel_lib.files import alone_in, cell_text, shown, write_whole
+from unravel_lib.progress import beside_bar
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 FAILURES = "failures.csv"
 FAILURES_HEADER = ["input", "reason"]
+NO_ROOM_FOR_A_LIBRARY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # glibc's words
 
 log = logging.getLogger("unravel_lib")
 
@@ -25,7 +27,9 @@ class Batch:
     def __init__(self, output: Path | None) -> None:
         self.output = output  # None: a run that writes no files, so no failures.csv either
         self.done = 0
+        self.skipped = 0  # of those done: what `--skip_existing` left alone
         self.failures: list[tuple[Path, str]] = []
+        self.lost_pictures = 0
         self._seen: set[str] = set()
         self._stdout_fails = False
 
@@ -42,9 +46,10 @@ class Batch:
         if self._stdout_fails:
             return
         try:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(os.fsencode(path) + b"\n")
-            sys.stdout.buffer.flush()
+            with beside_bar(sys.stdout):
+                sys.stdout.flush()
+                sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+                sys.stdout.buffer.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -54,11 +59,11 @@ class Batch:
                 f"{shown(path)} is written, but its name cannot be printed to stdout: {error.strerror}"
             ) from error
 
-    def failed(self, path: Path, reason: str) -> None:
+    def failed(self, path: Path, text: str) -> None:
         """Report an input that cannot be used, and remember it for the summary."""
-        log.error("%s", reason)
+        log.error("%s", text)
         self._seen.add(_key(path))
-        self.failures.append((path, reason))
+        self.failures.append((path, text))
 
     def looked_at(self, path: Path) -> None:
         """Remember a place that was looked at: an earlier failure on it is mended, unless it fails again."""
@@ -87,6 +92,20 @@ class Batch:
             yield
         self.done += len(self.failures) == before
 
+    @contextlib.contextmanager
+    def picture(self, path: Path) -> Iterator[None]:
+        """Draw a picture of a result: if that fails, the results are complete all the same, and no input failed."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # whatever it is, it costs the picture only
+            signals.check()
+            log.debug("traceback of the failure below", exc_info=True)
+            log.error("%s", _why(path, error))
+            self.lost_pictures += 1
+        signals.check()
+
     def finish(self) -> int:
         """Print the summary, bring `failures.csv` up to date, return the exit code."""
         if self.output is not None:
@@ -94,13 +113,21 @@ class Batch:
                 self._update(self.output / FAILURES)
             except (OutputError, OSError) as error:
                 log.error("%s cannot be brought up to date: %s", FAILURES, error)
-        if not self.failures:
-            return DONE
-        if self.done + len(self.failures) > 1:
-            log.error("%d of %d inputs failed:", len(self.failures), self.done + len(self.failures))
-            for _, reason in self.failures:
-                log.error("  %s", reason)
-        return SOME_FAILED if self.done else NOTHING_DONE
+        count = self.done + len(self.failures)
+        if self.skipped:
+            files = f"{counted(count, 'file')} {'was' if count == 1 else 'were'} finished before: nothing to do"
+            if self.skipped < count:
+                files = f"{self.skipped} of {count} files were finished before: left alone"
+            log.info("%s", files)
+        if self.lost_pictures:
+            log.error("%s could not be drawn; the results are complete", counted(self.lost_pictures, "picture"))
+        if self.failures and count > 1:
+            log.error("%d of %d inputs failed:", len(self.failures), count)
+            for _, text in self.failures:
+                log.error("  %s", text)
+        if self.failures and not self.done:
+            return NOTHING_DONE
+        return SOME_FAILED if self.failures or self.lost_pictures else DONE
 
     def _update(self, target: Path) -> None:
         """Failures of this run in, inputs that are mended or gone out; failures of runs on other inputs stay."""
@@ -115,7 +142,7 @@ class Batch:
                 )
                 return
             kept = [row for row in before if not self._settled(row[0])]
-            rows = kept + [[_key(path), cell_text(reason)] for path, reason in self.failures]
+            rows = kept + [[_key(path), cell_text(text)] for path, text in self.failures]
             if not rows:
                 target.unlink(missing_ok=True)
             elif rows != before:
@@ -130,12 +157,40 @@ class Batch:
         return printable and str(Path(key).parent) in self._seen and not os.path.lexists(key)
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 file", "2 files"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def reason(error: Exception) -> str:
+    """Why a run ended, as one line."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, UnravelError):
+        name = f"{shown(error.filename)}: " if isinstance(error.filename, str) else ""
+        return f"{name}{error.strerror}"
+    return _known(error) or f"this should not happen: {unexpected(error)}"
+
+
 def _why(path: Path, error: Exception) -> str:
+    """Why one of many inputs failed, as one line."""
+    if isinstance(error, MemoryError):
+        return f"{shown(path)} needs more memory than there is: {str(error) or 'close other programs'}"
+    return _known(error) or f"{shown(path)} failed unexpectedly: {unexpected(error)}"
+
+
+def _known(error: Exception) -> str | None:
+    """What can be said of an error that is not a bug of ours."""
     if isinstance(error, UnravelError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"{shown(path)} needs more memory than there is: {str(error) or 'close other programs'}"
-    return f"{shown(path)} failed unexpectedly: {unexpected(error)}"
+        return f"out of memory: {str(error) or 'close other programs or take fewer files'}"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("unravel_lib"):
+        return (
+            f"{shown(error.name)} is not installed in this Python ({shown(sys.executable)}): activate the environment "
+            "with `. .venv/bin/activate`, or install it with `pip install -r requirements.txt`"
+        )
+    if isinstance(error, ImportError) and any(sign in str(error) for sign in NO_ROOM_FOR_A_LIBRARY):
+        return f"out of memory: {shown(str(error))}: close other programs, or raise the limit (ulimit -v)"
+    return None
 
 
 def unexpected(error: BaseException) -> str:

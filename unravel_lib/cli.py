@@ -19,13 +19,15 @@ from unravel_lib.batch import FAILURES as FAILURES
 from unravel_lib.batch import NOTHING_DONE as NOTHING_DONE
 from unravel_lib.batch import SOME_FAILED as SOME_FAILED
 from unravel_lib.batch import Batch as Batch
-from unravel_lib.batch import silence_stdout, unexpected
-from unravel_lib.errors import UnravelError
+from unravel_lib.batch import reason, silence_stdout
 from unravel_lib.files import shown
+from unravel_lib.progress import Progress as Progress
+from unravel_lib.progress import beside_bar
 from unravel_lib.sidecar import Sidecar
 
 INTERRUPTED, TERMINATED = 130, 143
 MAX_SEED = 2**63 - 1
+RESUME = "the same command with --skip_existing goes on"  # after a stop, where the script has that flag
 
 log = logging.getLogger("unravel_lib")
 
@@ -204,15 +206,6 @@ def watched(blocks: Iterable[Any], sample_rate: float, watch: Callable[[float], 
         watch(block.shape[1] / sample_rate)
 
 
-def progress(inputs: Iterable[Path], size: Callable[[Path], float], unit: str) -> Any:
-    """A progress bar on stderr over the summed `size` of the inputs; silent where stderr is not a terminal."""
-    from tqdm import tqdm
-
-    total = sum(map(size, inputs)) if sys.stderr.isatty() else 0
-    form = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}]"
-    return tqdm(total=total, unit=unit, bar_format=form, disable=None, file=sys.stderr, dynamic_ncols=True)
-
-
 class _Lines(logging.Handler):
     """The library's messages as plain lines on stderr, without tearing a progress bar."""
 
@@ -222,18 +215,16 @@ class _Lines(logging.Handler):
             text = f"{record.levelname.lower()}: {shown(text.replace(chr(10), ' '))}"
         if record.exc_info:
             text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        bars = sys.modules.get("tqdm")
-        if bars is not None:
-            bars.tqdm.write(text, file=sys.stderr)
-        else:
+        with beside_bar(sys.stderr):
             print(text, file=sys.stderr)
 
 
-def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoReturn:
+def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy: str | None = None) -> NoReturn:
     """Run a script's `main(argv) -> exit code`; print what fails as one line and exit as documented.
 
     0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM,
-    129 after the terminal was closed. A traceback is shown with `--debug` only.
+    129 after the terminal was closed. A traceback is shown with `--debug` only. `remedy` is what a stopped run tells
+    about going on.
     """
     ours = argv is None  # the whole process
     argv = sys.argv[1:] if argv is None else argv
@@ -242,15 +233,16 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoRe
     log.handlers[:] = [_Lines()]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its cache cannot be written
     with contextlib.suppress(ValueError):  # not in the main thread
-        signals.answer()
+        signals.answer(remedy)
     process.tune()
     try:
         code = main(argv)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         code = stop.code if isinstance(stop, signals.Stopped) else INTERRUPTED
-        log.error("%s: %s", signals.TEXTS[code], signals.KEPT)
+        log.error("%s", signals.told(code))
     except BrokenPipeError:  # whoever read our stdout has gone: nothing to tell
         silence_stdout()
         code = SOME_FAILED
@@ -258,23 +250,12 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None) -> NoRe
         if debug:
             traceback.print_exc()
         stopped = signals.code()  # a library may have made something else of it
-        log.error("%s", _told(error) if stopped is None else f"{signals.TEXTS[stopped]}: {signals.KEPT}")
+        log.error("%s", reason(error) if stopped is None else signals.told(stopped))
         code = NOTHING_DONE if stopped is None else stopped
     signals.leave()
     if ours:
         process.leave(code)
     sys.exit(code)
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, UnravelError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return f"out of memory: {str(error) or 'close other programs or take fewer files'}"
-    if isinstance(error, OSError) and error.strerror:
-        name = f"{shown(error.filename)}: " if isinstance(error.filename, str) else ""
-        return f"{name}{error.strerror}"
-    return f"this should not happen: {unexpected(error)}"
 
 
 def _mend_streams() -> None:

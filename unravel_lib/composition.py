@@ -11,7 +11,7 @@ import numpy as np
 
 from unravel_lib import distributions, export
 from unravel_lib.errors import OutputError, UsageError
-from unravel_lib.files import NAME_BYTES, refuse_overwriting, sha256_of, shown
+from unravel_lib.files import NAME_BYTES, make_folder, refuse_overwriting, sha256_of, shown
 from unravel_lib.pattern_contract import Material, Pattern
 from unravel_lib.pieces import Array, count_frames
 from unravel_lib.sidecar import Sidecar
@@ -190,13 +190,13 @@ def run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> P
     try:
         if name is not None:
             folder = check_run(output, name, overwrite)
-            folder.mkdir(exist_ok=overwrite)
+            make_folder(folder, exist_ok=overwrite)
             return folder
         stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
         for attempt in range(1, 10_000):
             folder = output / (stem if attempt == 1 else f"{stem}_{attempt}")
             try:
-                folder.mkdir()
+                make_folder(folder, exist_ok=False)
             except FileExistsError:
                 continue
             return folder

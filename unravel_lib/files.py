@@ -32,6 +32,7 @@ LOCK_NOTICE, LOCK_PATIENCE = 2.0, 10.0  # seconds until it is said what is waite
 log = logging.getLogger("unravel_lib")
 
 _living: set[Path] = set()  # part files that this process is writing
+_made: list[Path] = []  # folders that this process has made, inner ones first
 _locked_by_others: set[tuple[int, int]] = set()  # folders that are no longer waited for
 
 
@@ -212,7 +213,7 @@ def make_output_folder(folder: Path) -> Path:
             "their own"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         trial = folder / f".write-test.{secrets.token_hex(4)}{PART_SUFFIX}"
         os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
         trial.unlink()
@@ -224,6 +225,13 @@ def make_output_folder(folder: Path) -> Path:
         raise OutputError(f"{shown(folder)} cannot be written to: {error.strerror}: choose another --output") from error
     _sweep(folder)
     return folder
+
+
+def make_folder(folder: Path, exist_ok: bool = True) -> None:
+    """Make a folder, and those above it where they are missing; `remove_unfinished` removes what stays empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    _made[:0] = missing
+    folder.mkdir(parents=True, exist_ok=exist_ok)
 
 
 def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
@@ -247,6 +255,7 @@ def write_whole(target: Path) -> Iterator[Path]:
     lock = None
     _living.add(part)
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)  # another run may have removed it while it was empty
         lock = os.open(part, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o666)
         if sys.platform != "win32":
             with contextlib.suppress(OSError):  # some network file systems have no locks
@@ -265,11 +274,15 @@ def write_whole(target: Path) -> Iterator[Path]:
         _living.discard(part)
 
 
-def remove_parts() -> None:
-    """Remove the part files that this process is writing: for those who leave in the middle of something."""
+def remove_unfinished() -> None:
+    """Remove the part files that this process is writing, and the folders that it has made and not used."""
     for part in list(_living):
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+    for folder in _made:
+        with contextlib.suppress(OSError):  # it holds something
+            folder.rmdir()
+    _made.clear()
 
 
 @contextlib.contextmanager

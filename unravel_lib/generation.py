@@ -225,10 +225,10 @@ def _size(n_bytes: float) -> str:
 
 
 def _draw_statistics(plan: Composition, folder: Path, batch: cli.Batch) -> None:
-    """The pictures of the measure; a picture that fails is a failure of its own, and costs no music."""
+    """The pictures of the measure."""
     for kind in ("distribution", "correlation"):
         target = folder / f"{kind}.png"
-        with batch.check(target):
+        with batch.picture(target):
             from unravel_lib import plots
 
             draw = plots.draw_distribution if kind == "distribution" else plots.draw_correlation
@@ -237,9 +237,9 @@ def _draw_statistics(plan: Composition, folder: Path, batch: cli.Batch) -> None:
 
 
 def _draw_result(path: Path, sampler: Sampler, batch: cli.Batch) -> None:
-    """The picture of a result; see `_draw_statistics`."""
+    """The picture of a result."""
     target = path.with_suffix(".png")
-    with batch.check(target):
+    with batch.picture(target):
         from unravel_lib import plots
 
         plots.draw_values(target, f"{path.name}: {told(sampler.n_frames)}", sampler)
@@ -251,7 +251,7 @@ def _write(
 ) -> None:
     """Write a result and its sidecar; the sampler sees all frames, and so does a progress bar if there are many."""
     big = plan.n_bytes(n_frames) > BIG_BYTES
-    with cli.progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
+    with cli.Progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
 
         def watch(block: Array) -> None:
             sampler(block)

@@ -1,18 +1,30 @@
-"""Ctrl-C, SIGTERM and a closed terminal: stop where we are, leave nothing half done, show no traceback."""
+"""Ctrl-C, SIGTERM and a closed terminal: stop where we are, leave nothing half done, show no traceback.
+
+Python runs its signal handlers in the main thread between two steps of Python code, so never while that thread is in a
+call of a model that does not return. A thread of ours sees every signal nevertheless: it ends the process at the second
+one, or where the main thread has not come back some seconds after the first. Code in C++ that holds the interpreter's
+lock would stop this thread too; calls of TorchScript methods release it.
+"""
 
 import contextlib
 import os
 import signal
 import sys
-from typing import NoReturn
+import threading
 
 from unravel_lib import files
 
 TEXTS = {130: "interrupted", 143: "terminated", 129: "the terminal was closed"}
 KEPT = "finished files are kept, no half file is left"
 
-_received: int | None = None
+GRACE = 5.0  # seconds that the main thread has after the first signal
+
+_received: int | None = None  # as the main thread knows it
 _leaving = False
+_remedy = ""
+_wakeup: tuple[int, int] | None = None  # a pipe: each signal's number arrives here, from C
+_seen: list[int] = []  # as the watching thread knows them
+_ending = threading.Lock()  # never released: who gets it ends the process
 
 
 class Stopped(KeyboardInterrupt):
@@ -28,19 +40,29 @@ class Stopped(KeyboardInterrupt):
         self.code = 128 + signum
 
 
-def answer() -> None:
+def answer(remedy: str | None = None) -> None:
     """From now on the stop signals raise `Stopped`; those that our parent ignores stay ignored.
+
+    `remedy` is what a stopped run tells about going on.
 
     A shell starts background jobs with Ctrl-C ignored, since it is meant for what runs in front; `nohup` does the
     same with the closed terminal.
     """
-    global _received, _leaving
-    _received, _leaving = None, False
+    global _received, _leaving, _remedy
+    _received, _leaving, _remedy = None, False, f"; {remedy}" if remedy else ""
+    _seen.clear()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         signum = getattr(signal, name, None)
         if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _stop)
     sys.unraisablehook = _unraisable
+    with contextlib.suppress(RuntimeError):  # no room for a thread
+        _watch()
+
+
+def told(code: int) -> str:
+    """What a run that a signal stopped says at its end."""
+    return f"{TEXTS[code]}: {KEPT}{_remedy}"
 
 
 def check() -> None:
@@ -58,7 +80,33 @@ def leave() -> None:
     """The exit code is settled: remove what is unfinished; a signal from now on just ends the process."""
     global _leaving
     _leaving = True
-    files.remove_parts()
+    files.remove_unfinished()
+
+
+def _watch() -> None:
+    """Start the thread that sees signals while the main thread cannot."""
+    global _wakeup
+    if _wakeup is None:
+        reading, writing = os.pipe()
+        if sys.platform != "win32":
+            os.set_blocking(writing, False)
+        threading.Thread(target=_see, args=(reading,), daemon=True).start()
+        _wakeup = reading, writing
+    signal.set_wakeup_fd(_wakeup[1], warn_on_full_buffer=False)
+
+
+def _see(reading: int) -> None:
+    while True:
+        for signum in os.read(reading, 64):
+            if 128 + signum not in TEXTS:
+                continue
+            _seen.append(signum)
+            if len(_seen) == 1:
+                timer = threading.Timer(GRACE, _leave_at_once, [128 + signum])
+                timer.daemon = True
+                timer.start()
+            else:
+                _leave_at_once(128 + _seen[0])
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -69,12 +117,15 @@ def _stop(signum: int, frame: object) -> None:
     _leave_at_once(128 + (_received or signum))
 
 
-def _leave_at_once(code: int) -> NoReturn:
-    """The second Ctrl-C: whatever still holds us up, go; without the interpreter's farewell, which could hang too."""
+def _leave_at_once(code: int) -> None:
+    """Whatever still holds us up, go; without the interpreter's farewell, which could hang too."""
+    if not _ending.acquire(blocking=False):
+        return
     if not _leaving:
         with contextlib.suppress(OSError):  # stderr is closed
-            os.write(2, f"error: {TEXTS[code]}: {KEPT}\n".encode())
-    files.remove_parts()
+            line = "\n" if os.isatty(2) else ""  # below the progress bar and the terminal's ^C
+            os.write(2, f"{line}error: {told(code)}\n".encode())
+    files.remove_unfinished()
     os._exit(code)
 
 
