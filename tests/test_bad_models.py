@@ -92,7 +92,7 @@ AGAIN = "download or export it again"
 GOOD_MODEL = torchscript(codecs.Offline())
 
 
-def model(given: str, make: Make | bytes, line: str, left: str = "") -> Row:
+def model(given: str, make: Make | bytes, line: str, left: str = "-") -> Row:
     return Row(given, E, bytes_of(make) if isinstance(make, bytes) else make, line, left, 2, "m.ts")
 
 
