@@ -9,7 +9,7 @@ import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -40,10 +40,15 @@ def load(path: Path) -> dict[str, Any]:
     ModelError
         It wants to import something (the text names what), or it is damaged.
     """
+    with open(path, "rb") as file:
+        return _load_named(path, archive.for_torch(file))
+
+
+def _load_named(path: Path, source: str | IO[bytes]) -> dict[str, Any]:
     try:
-        return _load(path, mapped=True)
+        return _load(source, mapped=isinstance(source, str))
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:
-        wanted = _unsafe_imports(path)
+        wanted = _unsafe_imports(source)
         if wanted:
             raise ModelError(
                 f"{shown(path)} is not loaded: it wants to import {', '.join(map(shown, wanted[:8]))}, which could run "
@@ -54,19 +59,19 @@ def load(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _load(path: Path, mapped: bool) -> dict[str, Any]:
+def _load(source: str | IO[bytes], mapped: bool) -> dict[str, Any]:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except RuntimeError as error:
         if not mapped or "mmap" not in str(error):
             raise
-        return _load(path, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
+        return _load(source, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
     return found if isinstance(found, dict) else {"state_dict": {"value": found}}
 
 
-def _unsafe_imports(path: Path) -> list[str]:
+def _unsafe_imports(source: str | IO[bytes]) -> list[str]:
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(source))
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError):
         return []
 
