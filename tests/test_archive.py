@@ -178,7 +178,7 @@ def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain:
     [
         b"def f(self, saved):\n  return torch.add(self.saved_mean, ops.prim.dtype(saved))\n",
         b'def f(x):\n  return torch.format("save {} to ops.c10d", getattr(self.net, "0"))\n',
-        b'def f(self):\n  x = self.encoder.values.wherever\n  return torch.add(x, __torch__.rave.Generator(x), alpha="#\\"")\n',
+        b'def f(self):\n  x = self.net.values.wherever\n  return torch.add(x, __torch__.rave.Generator("#\\""))\n',
         b"",
     ],
 )
@@ -275,12 +275,15 @@ def test_a_broken_object_table_is_suspicious() -> None:
     assert found.endswith("dist_rpc.Agent")
 
 
-def test_huge_code_is_not_read(plain: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "size", "name"), [(1, archive.CODE_BYTES + 2, "code/0.py"), (4, archive.CODE_BYTES - 2, "code/3.py")]
+)
+def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
     path.write_bytes(plain.read_bytes())
-    for part in range(3):  # each of them is small enough
-        add(path, f"plain/code/big{part}.py", b"x\n" * (archive.TEXT_BYTES // 6), compress_type=zipfile.ZIP_DEFLATED)
-    with pytest.raises(ModelError, match="1.0 MiB of code or tables at plain/code/big2.py, at most 1 MiB"):
+    for part in range(count):
+        add(path, f"plain/code/{part}.py", b"\n" * size, compress_type=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match=f"more code or larger tables than real exports.* KiB in {name}"):
         archive.check(path)
     assert archive.check(path, trust=True) is Kind.TORCHSCRIPT
 

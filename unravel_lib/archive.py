@@ -24,6 +24,7 @@ from unravel_lib.files import shown
 BLOCK_BYTES = 1 << 20
 HEAD_BYTES = 512
 TEXT_BYTES = 1 << 20  # of all code of a model, and of each object table; real ones have 120 and 50 KiB
+CODE_BYTES = 1 << 18  # of one code member, as parsing takes up to 900 times the memory; real ones have 25 KiB
 OBJECT_TABLES = ("data.pkl", "constants.pkl")
 UNPACKED_RATIO = 16  # PyTorch stores tensors unpacked: an archive that grows more than this is no model
 UNPACKED_SPARE = 64 << 20
@@ -289,7 +290,7 @@ def _read_all(path: Path, archive: zipfile.ZipFile, trust: bool, target: zipfile
                 copy = zipfile.ZipInfo(info.filename)
                 takers.append(opened.enter_context(target.open(copy, "w", force_zip64=True)).write)
             if screening and _is_text(info):
-                _refuse_large(path, info, sum(map(len, texts.values())) if _is_code(info) else 0)
+                _refuse_large(path, info, sum(len(text) for other, text in texts.items() if _is_code(other)))
                 takers.append(kept.append)
             for block in _blocks(path, archive, info):
                 for take in takers:
@@ -355,11 +356,13 @@ def _is_loaded(info: zipfile.ZipInfo) -> bool:
     return _is_code(info) or inner in tables or inner.startswith(("data/", "constants/"))
 
 
-def _refuse_large(path: Path, info: zipfile.ZipInfo, before: int = 0) -> None:
-    if before + info.file_size > TEXT_BYTES:
+def _refuse_large(path: Path, info: zipfile.ZipInfo, code_before: int = 0) -> None:
+    size = info.file_size
+    if size > (CODE_BYTES if _is_code(info) else TEXT_BYTES) or (_is_code(info) and code_before + size > TEXT_BYTES):
         raise ModelError(
-            f"{shown(path)} has {(before + info.file_size) / 2**20:.1f} MiB of code or tables at {shown(info.filename)}, "
-            "at most 1 MiB is looked through: if you know who made it, allow it with --trust_model"
+            f"{shown(path)} has more code or larger tables than real exports: {size >> 10} KiB in "
+            f"{shown(_inner(info))}, {(code_before + size) >> 10} KiB up to there, which is not looked through: if you "
+            "know who made it, allow it with --trust_model"
         )
 
 

@@ -15,19 +15,18 @@ from unravel_lib.screen import MAX_DEPTH
 
 MAX_GLOBALS = 100_000
 # what PyTorch writes, and with it all that its reader understands
-OPCODES = frozenset(
-    """
+_OPCODES = """
     PROTO STOP MARK GLOBAL NEWOBJ REDUCE BUILD BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE
     BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS
     EMPTY_DICT SETITEM SETITEMS
-    """.split()
-)
+"""
+OPCODES = frozenset(_OPCODES.split())
 NAME = re.compile(r"[\w.<>]+", re.ASCII)
 CLASSES = "__torch__.torch."  # what libraries register, not the file
-OF_PYTORCH = frozenset(
-    ("collections.OrderedDict", "torch.device", "torch._utils._rebuild_tensor_v2", "torch.jit._pickle.restore_type_tag")
-    + tuple(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor"))
-)
+OF_PYTORCH = {
+    "collections.OrderedDict", "torch.device", "torch._utils._rebuild_tensor_v2", "torch.jit._pickle.restore_type_tag",
+    *(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor")),
+}  # fmt: skip
 ITEM_BYTES = {
     **dict.fromkeys(("torch.BoolStorage", "torch.ByteStorage", "torch.CharStorage"), 1),
     **dict.fromkeys(("torch.ShortStorage", "torch.HalfStorage", "torch.BFloat16Storage"), 2),
@@ -88,6 +87,7 @@ def _refuse_odd_steps(data: bytes) -> None:
     """
     stack: list[tuple[list[int], bool] | None] = []  # None is a mark
     memo: dict[int, list[int]] = {}
+    argument: Any
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name not in OPCODES:
             raise ValueError(f"{opcode.name} in it")
@@ -173,8 +173,9 @@ class _Reader(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         """The values of a tensor, which the archive must have as many of as the table says."""
         _, kind, key, _, count = pid
-        if not 0 <= count * ITEM_BYTES[kind] <= self._tensor_bytes.get(key, 0):
-            raise ValueError(f"{count} values for tensor {str(key)[:20]}, which has {self._tensor_bytes.get(key, 0)} bytes")
+        there = self._tensor_bytes.get(key, 0)
+        if not 0 <= count * ITEM_BYTES[kind] <= there:
+            raise ValueError(f"{count} values for tensor {str(key)[:20]}, which has {there} bytes")
         return _Storage(count)
 
 

@@ -6,8 +6,7 @@ files or networks, that believe sizes or indices without a check (`set_`, `embed
 that begin with an underscore), that make sparse, quantized or nested tensors, and the gradients (`..._backward`).
 """
 
-TENSORS = frozenset(
-    """
+_TENSORS = """
     Bool Complex ComplexImplicit Float FloatImplicit Int IntImplicit ScalarImplicit Size __and__ __contains__
     __derive_index __getitem__ __iand__ __ilshift__ __interpolate __ior__ __irshift__ __is__ __isnot__ __ixor__
     __lshift__ __not__ __or__ __range_length __round_to_zero_floordiv __rshift__ __upsample __xor__ _assert_async
@@ -84,26 +83,22 @@ TENSORS = frozenset(
     unique_dim_consecutive unsqueeze unsqueeze_ upsample_bicubic2d upsample_bilinear2d upsample_linear1d
     upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d vander var var_mean vdot view
     view_as view_as_complex view_as_real vsplit vstack wait warn where xlogy xlogy_ zero zero_ zeros zeros_like
-    """.split()
-)
+"""
 
-STRINGS_AND_CONTAINERS = frozenset(
-    """
+_STRINGS_AND_CONTAINERS = """
     append bin capitalize center chr clear copy count dict endswith expandtabs extend find format get hex index
     insert isalnum isalpha isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper
     items join keys len list ljust lower lstrip oct ord partition percentFormat pop popitem remove replace reverse
     rfind rindex rjust rpartition rsplit rstrip set setdefault sorted split splitlines startswith str strip swapcase
     title update upper values zfill
-    """.split()
-)
+"""
 
-ATEN = TENSORS | STRINGS_AND_CONTAINERS  # torch.NAME and x.NAME
-
-PRIM = frozenset(
-    """
+_PRIM = """
     NumToTensor Print RaiseException StringIndex TupleIndex TupleUnpack ModuleContainerIndex EnumName EnumValue
     Uninitialized abs data device dtype grad id index is_cpu is_cuda is_meta is_mkldnn is_mps is_nested is_quantized
     is_sparse is_vulkan is_xla is_xpu itemsize layout max min name nbytes rangelist requires_grad tolist type
     unchecked_cast unchecked_unwrap_optional
-    """.split()
-)  # ops.prim.NAME, and what Python itself has: print, abs, min, ...
+"""
+
+ATEN = frozenset(f"{_TENSORS} {_STRINGS_AND_CONTAINERS}".split())  # torch.NAME and x.NAME
+PRIM = frozenset(_PRIM.split())  # ops.prim.NAME, and what Python itself has: print, abs, min, ...

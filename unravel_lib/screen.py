@@ -19,6 +19,7 @@ RUN_ON_LOADING = "__setstate__"
 WRITTEN = re.compile(rb"[\n\x20-\x7e]*")  # the characters that PyTorch writes
 STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"' rb"|'(?:[^'\\\n]|\\.)*'")
 NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined lines, strings over many lines
+NAMELESS = (ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 
 
 def code(source: bytes) -> Iterator[str]:
@@ -47,20 +48,20 @@ def _walk(tree: ast.AST) -> Iterator[str]:
         if depth > MAX_DEPTH:
             yield f"code nested more than {MAX_DEPTH} deep"
             return
-        parts: list[str] = []
         if isinstance(node, ast.Attribute):
             inner, parts = _dotted(node)
             yield from _dotted_name(parts)
-            if parts[0]:
-                continue
-            depth, node = depth + len(parts) - 1, inner
-            nodes.append((node, depth))
+            if not parts[0]:
+                nodes.append((inner, depth + len(parts) - 1))
             continue
         if isinstance(node, ast.FunctionDef) and node.name == RUN_ON_LOADING:
             yield RUN_ON_LOADING
         elif isinstance(node, ast.Name):
-            yield from _bare_name(node.id)
-        children = list(ast.iter_child_nodes(node))
+            told = _bare_name(node.id)
+            if told is not None:
+                yield told
+            continue
+        children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, NAMELESS)]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
             yield from _getattr(node)
             children.remove(node.func)
@@ -93,11 +94,11 @@ def _dotted_name(parts: list[str]) -> Iterator[str]:
         yield from (f"torch.{name}" for name in parts[1:] if _is_refused(name))
 
 
-def _bare_name(name: str) -> Iterator[str]:
+@functools.cache
+def _bare_name(name: str) -> str | None:
     if name in ("torch", "ops", "__torch__", "getattr"):  # to be completed elsewhere
-        yield f"{name} under another name"
-    elif name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")):
-        yield name
+        return f"{name} under another name"
+    return name if name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")) else None
 
 
 def _getattr(node: ast.Call) -> Iterator[str]:
