@@ -36,6 +36,7 @@ NESTED = {
     "dicts": START + (b"}" + b"K\x00") * 5000 + b"N" + b"s" * 5000 + b".",
     "by memo": START + b")q\x00" + b"h\x00\x85q\x00" * 5000 + b"\x85.",
     "lists by memo": START + b"(]q\x00" + b"]q\x01h\x00aq\x00" * 5000 + b"t.",
+    "lists in the memo before they are filled": START + b"(]q\x00" + b"]q\x01h\x00a]q\x00h\x01a" * 2500 + b"t.",
     "overwritten": START + b"}K\x00)" + b"\x85" * 5000 + b"sK\x00Ns.",
     "left behind": START + b")" + b"\x85" * 5000 + b"N.",
     "a type": START

@@ -117,20 +117,22 @@ def screened(path: Path, trust: bool = False) -> Iterator[str | IO[bytes]]:
             copy = opened.enter_context(tempfile.TemporaryFile())
             with _open(path) as archive, zipfile.ZipFile(copy, "w") as target:
                 _read_all(path, archive, trust, target)
-            copy.flush()  # also writes what is still in memory
+            source = for_torch(copy)
         except OSError as error:
             raise ModelError(
                 f"{shown(path)} cannot be copied to the folder for temporary files: {error.strerror}: "
                 "set TMPDIR to a folder with more room"
             ) from error
-        yield for_torch(copy)
+        yield source
 
 
 def for_torch(file: IO[bytes]) -> str | IO[bytes]:
     """The name of an open file, whatever it is called and also after its removal; the file where it has none.
 
     PyTorch reads a named file piece by piece, any other whole into memory; it does not take names that are no UTF-8.
+    Ask anew for each time that it is read: on macOS a name goes on where the last reader stopped.
     """
+    file.seek(0)  # also writes what is still in memory
     name = f"/dev/fd/{file.fileno()}"
     return name if os.path.exists(name) else file
 
