@@ -4,6 +4,7 @@ PyTorch believes what they say: names of classes, how deep they nest, how large 
 """
 
 import io
+import math
 import pickle
 import pickletools
 import re
@@ -14,6 +15,7 @@ from typing import Any
 from unravel_lib.screen import MAX_DEPTH
 
 MAX_GLOBALS = 100_000
+MAX_REPEATED = 1 << 24  # values of a tensor that has fewer of its own; a copy of it, 64 MiB
 # what PyTorch writes, and with it all that its reader understands
 _OPCODES = """
     PROTO STOP MARK GLOBAL NEWOBJ REDUCE BUILD BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE
@@ -186,4 +188,6 @@ def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and last >= storage.count:
         raise ValueError("a tensor larger than its values")
+    if math.prod(size) > max(storage.count, MAX_REPEATED):
+        raise ValueError("a tensor that repeats its values without end")
     return _Object()
