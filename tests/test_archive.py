@@ -17,6 +17,8 @@ import fixtures_models as models
 import numpy as np
 import pytest
 import torch
+import torchaudio.transforms as audio
+from torch import nn
 
 from unravel_lib import archive, object_table, screen
 from unravel_lib.archive import Kind
@@ -125,6 +127,27 @@ def test_every_family_passes_the_screen(tmp_path: Path) -> None:
         path = models.script(tmp_path, name)
         assert archive.check(path) is Kind.TORCHSCRIPT
         assert archive.suspicions_in(path) == []
+
+
+LAYERS = {
+    "recurrent": lambda: (nn.LSTM(4, 4, 2, bidirectional=True), nn.GRU(4, 4)),
+    "norms": lambda: (nn.BatchNorm1d(4), nn.InstanceNorm1d(4), nn.GroupNorm(2, 4), nn.LayerNorm(4), nn.RMSNorm(4)),
+    "convolutions": lambda: (
+        nn.Conv1d(1, 1, 3, padding=2, padding_mode="circular"),
+        nn.utils.parametrizations.weight_norm(nn.ConvTranspose1d(1, 1, 3)),
+        nn.Conv2d(1, 1, 3, padding="same"),
+    ),
+    "activations": lambda: (nn.GELU(), nn.SiLU(), nn.GLU(), nn.PReLU(), nn.Softplus(), nn.Hardswish()),
+    "others": lambda: (nn.Embedding(3, 3), nn.Upsample(scale_factor=2, mode="linear"), nn.Dropout(), nn.Linear(2, 2)),
+    "spectra": lambda: (audio.MelSpectrogram(), audio.InverseSpectrogram(), audio.Resample(16000, 8000), audio.MFCC()),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_ordinary_layers_pass_the_screen(name: str, tmp_path: Path) -> None:
+    for layer in LAYERS[name]():
+        torch.jit.script(layer.eval()).save(tmp_path / "x.ts")
+        assert archive.suspicions_in(tmp_path / "x.ts") == [], layer
 
 
 HOSTILE = {

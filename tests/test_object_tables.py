@@ -68,7 +68,7 @@ ODD = {
     "size": (tensor(b"K\x04", b"K\x00", b"K\x05", b"K\x01"), "a tensor larger than its values"),
     "stride": (tensor(b"K\x04", b"K\x00", b"K\x04", b"K\x02"), "a tensor larger than its values"),
     "offset": (tensor(b"K\x04", b"K\x01", b"K\x04", b"K\x01"), "a tensor larger than its values"),
-    "repeats": (tensor(b"K\x04", b"K\x00", long((1 << 24) + 1), b"K\x00"), "a tensor that repeats its values without end"),
+    "repeats": (tensor(b"K\x04", b"K\x00", long((1 << 24) + 1), b"K\x00"), "a tensor that repeats its values"),
     "negative": (tensor(b"K\x04", long(-1), b"K\x04", b"K\x01"), "a tensor of negative size"),
 }  # fmt: skip
 
