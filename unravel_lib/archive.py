@@ -284,6 +284,7 @@ def _read_all(path: Path, archive: zipfile.ZipFile, trust: bool, target: zipfile
     refuse_strange_archive(path, archive)
     screening = _kind_of_zip(path, archive) is Kind.TORCHSCRIPT and not trust
     texts: dict[zipfile.ZipInfo, bytes] = {}
+    code_bytes = 0
     for info in archive.infolist():
         kept: list[bytes] = []
         with contextlib.ExitStack() as opened:
@@ -292,7 +293,8 @@ def _read_all(path: Path, archive: zipfile.ZipFile, trust: bool, target: zipfile
                 copy = zipfile.ZipInfo(info.filename)
                 takers.append(opened.enter_context(target.open(copy, "w", force_zip64=True)).write)
             if screening and _is_text(info):
-                _refuse_large(path, info, sum(len(text) for other, text in texts.items() if _is_code(other)))
+                code_bytes += info.file_size if _is_code(info) else 0
+                _refuse_large(path, info, code_bytes)
                 takers.append(kept.append)
             for block in _blocks(path, archive, info):
                 for take in takers:
@@ -358,12 +360,12 @@ def _is_loaded(info: zipfile.ZipInfo) -> bool:
     return _is_code(info) or inner in tables or inner.startswith(("data/", "constants/"))
 
 
-def _refuse_large(path: Path, info: zipfile.ZipInfo, code_before: int = 0) -> None:
-    size = info.file_size
-    if size > (CODE_BYTES if _is_code(info) else TEXT_BYTES) or (_is_code(info) and code_before + size > TEXT_BYTES):
+def _refuse_large(path: Path, info: zipfile.ZipInfo, code_bytes: int = 0) -> None:
+    """Refuse what would take long to look through; `code_bytes` are those of all code members up to this one."""
+    if info.file_size > (CODE_BYTES if _is_code(info) else TEXT_BYTES) or code_bytes > TEXT_BYTES:
         raise ModelError(
-            f"{shown(path)} has more code or larger tables than real exports: {size >> 10} KiB in "
-            f"{shown(_inner(info))}, {(code_before + size) >> 10} KiB up to there, which is not looked through: if you "
+            f"{shown(path)} has more code or larger tables than real exports: {info.file_size >> 10} KiB in "
+            f"{shown(_inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not looked through: if you "
             "know who made it, allow it with --trust_model"
         )
 
