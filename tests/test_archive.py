@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -16,8 +17,10 @@ import fixtures_models as models
 import numpy as np
 import pytest
 import torch
+import torchaudio.transforms as audio
+from torch import nn
 
-from unravel_lib import archive, screen
+from unravel_lib import archive, object_table, screen
 from unravel_lib.archive import Kind
 from unravel_lib.errors import ModelError
 
@@ -126,18 +129,39 @@ def test_every_family_passes_the_screen(tmp_path: Path) -> None:
         assert archive.suspicions_in(path) == []
 
 
+LAYERS = {
+    "recurrent": lambda: (nn.LSTM(4, 4, 2, bidirectional=True), nn.GRU(4, 4)),
+    "norms": lambda: (nn.BatchNorm1d(4), nn.InstanceNorm1d(4), nn.GroupNorm(2, 4), nn.LayerNorm(4), nn.RMSNorm(4)),
+    "convolutions": lambda: (
+        nn.Conv1d(1, 1, 3, padding=2, padding_mode="circular"),
+        nn.utils.parametrizations.weight_norm(nn.ConvTranspose1d(1, 1, 3)),
+        nn.Conv2d(1, 1, 3, padding="same"),
+    ),
+    "activations": lambda: (nn.GELU(), nn.SiLU(), nn.GLU(), nn.PReLU(), nn.Softplus(), nn.Hardswish()),
+    "others": lambda: (nn.Embedding(3, 3), nn.Upsample(scale_factor=2, mode="linear"), nn.Dropout(), nn.Linear(2, 2)),
+    "spectra": lambda: (audio.MelSpectrogram(), audio.InverseSpectrogram(), audio.Resample(16000, 8000), audio.MFCC()),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_ordinary_layers_pass_the_screen(name: str, tmp_path: Path) -> None:
+    for layer in LAYERS[name]():
+        torch.jit.script(layer.eval()).save(tmp_path / "x.ts")
+        assert archive.suspicions_in(tmp_path / "x.ts") == [], layer
+
+
 HOSTILE = {
     'torch.save(x, "f")': "torch.save",
     'x.save("f")': "torch.save",
     'torch . save ( x, "f")': "torch.save",
     '(torch. # hello\n    save(x, "f"))': "torch.save",
-    'ops.aten.save(x, "f")': "torch.save",
-    't = torch\n    t.save(x, "f")': "torch.save",
-    'o = ops\n    p = o.aten\n    p.add(x, x)': "torch.ops",
-    'getattr(torch, "save")(x, "f")': "save",
-    'getattr(torch, "sa" "ve")(x, "f")': "save",
-    'getattr(torch, "s\\x61ve")(x, "f")': "save",
-    'getattr(x, "save")("f")': "save",
+    'ops.aten.save(x, "f")': "torch.ops.aten.save",
+    't = torch\n    t.save(x, "f")': "torch under another name",
+    'o = ops\n    p = o.aten\n    p.add(x, x)': "ops under another name",
+    'getattr(torch, "save")(x, "f")': "torch.save",
+    'getattr(torch, "sa" "ve")(x, "f")': "torch.save",
+    'getattr(torch, "s\\x61ve")(x, "f")': "torch.save",
+    'getattr(x, "save")("f")': "torch.save",
     'y = x.save("f").add(1)': "torch.save",
     'getattr(torch, name)(x, "f")': "a computed getattr",
     'y = torch.from_file("f", True, 3)': "torch.from_file",
@@ -146,7 +170,20 @@ HOSTILE = {
     "ops.torchaudio.sox_io_save_audio_file(x)": "torch.ops.torchaudio.sox_io_save_audio_file",
     "y = __torch__.torch.classes.dist_rpc.Agent(x)": "__torch__.torch.classes.dist_rpc.Agent",
     "y = [z.save(x) for z in [x]]": "torch.save",
-    'lambda lambda x.save("f")': "unreadable code with save",
+    'lambda lambda x.add("f")': "unreadable code",
+    'g = getattr\n    g(x, "save")("f")': "getattr under another name",
+    "y = torch._sparse_coo_tensor_unsafe(x, x, [9])": "torch._sparse_coo_tensor_unsafe",
+    "y = x._sparse_mask_projection(x)": "torch._sparse_mask_projection",
+    "y = x.set_(x)": "torch.set_",
+    "y = torch.unknown_tomorrow(x)": "torch.unknown_tomorrow",
+    "y = ops.quantized.add(x, x, 1., 0)": "torch.ops.quantized.add",
+    "y = __torch__.torch .classes.dist_rpc.Agent(x)": "__torch__.torch.classes.dist_rpc.Agent",
+    "y = x  # type: Tensor": "code that PyTorch does not write",
+    "y = 'ä'": "code that PyTorch does not write",
+    "y = 1 \\\n + 1": "code that PyTorch does not write",
+    "y = " + "-" * 150 + "1": "code nested more than 100 deep",
+    "y = " + "(" * 20_000 + "1" + ")" * 20_000: "unreadable code",
+    "y = x" + ".a" * 150: "code nested more than 100 deep",
 }  # fmt: skip
 
 
@@ -155,7 +192,7 @@ def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain:
     path = models.with_code(plain, tmp_path / "x.ts", statement)
     with pytest.raises(ModelError, match="--trust_model") as caught:
         archive.check(path)
-    assert f"{HOSTILE[statement]} in code/__torch__/fixtures_models.py" in str(caught.value)
+    assert re.search(f"{re.escape(HOSTILE[statement])}.* in code/__torch__/fixtures_models.py", str(caught.value))
     assert archive.check(path, trust=True) is Kind.TORCHSCRIPT
 
 
@@ -164,7 +201,7 @@ def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain:
     [
         b"def f(self, saved):\n  return torch.add(self.saved_mean, ops.prim.dtype(saved))\n",
         b'def f(x):\n  return torch.format("save {} to ops.c10d", getattr(self.net, "0"))\n',
-        b"a : __torch__.torch.classes.quantized.Conv2dPackedParamsBase\n",
+        b'def f(self):\n  x = self.net.values.wherever\n  return torch.add(x, __torch__.rave.Generator("#\\""))\n',
         b"",
     ],
 )
@@ -177,10 +214,8 @@ def test_an_encoding_of_its_own_hides_nothing() -> None:
     assert list(screen.code(b'# coding: utf-7\ny = x +ACM-z; torch.save(x, "f")\n'))
 
 
-def test_deep_nesting_and_null_bytes_are_searched_word_by_word() -> None:
-    assert list(screen.code(b"(" * 5000 + b"x.save" + b")" * 5000)) == ["unreadable code with save"]
-    assert list(screen.code(b"x = 1\0\ntorch.save(x)")) == ["unreadable code with save"]
-    assert list(screen.code(b"x = 1\0\ntorch.add(x)")) == []
+def test_null_bytes_are_unreadable() -> None:
+    assert list(screen.code(b"x = 1\0\ntorch.add(x)")) == ["unreadable code"]
 
 
 def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,16 +293,22 @@ def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
 
 
 def test_a_broken_object_table_is_suspicious() -> None:
-    assert "unreadable" in next(screen.pickle(b"\x80\x02cos\nsyst"))
-    assert next(screen.pickle(b"\x80\x02c__torch__.torch.classes.dist_rpc\nAgent\n."), "").endswith("dist_rpc.Agent")
+    assert "odd object table" in next(object_table.suspicions(b"\x80\x02cos\nsyst", {}))
+    found = next(object_table.suspicions(b"\x80\x02c__torch__.torch.classes.dist_rpc\nAgent\n.", {}), "")
+    assert found.endswith("dist_rpc.Agent")
 
 
-def test_huge_code_is_not_read(plain: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "size", "name"), [(1, archive.CODE_BYTES + 2, "code/0.py"), (4, archive.CODE_BYTES - 2, "code/3.py")]
+)
+def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
     path.write_bytes(plain.read_bytes())
-    add(path, "plain/code/big.py", bytes(archive.TEXT_BYTES + 1), compress_type=zipfile.ZIP_DEFLATED)
-    with pytest.raises(ModelError, match="at most 16 are read"):
+    for part in range(count):
+        add(path, f"plain/code/{part}.py", b"\n" * size, compress_type=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match=f"more code or larger tables than real exports.* KiB in {name}"):
         archive.check(path)
+    assert archive.check(path, trust=True) is Kind.TORCHSCRIPT
 
 
 def test_looking_needs_no_torch() -> None:

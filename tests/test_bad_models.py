@@ -1,14 +1,19 @@
 """Bad models: what users see (rows as `fixtures_rows` describes them)."""
 
 import io
+import json
 import os
 import pickle
+import shutil
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import fixtures_codecs as codecs
+import fixtures_models as models
 import pytest
+import safetensors.torch
 import torch
 from fixtures_rows import E, Row, bytes_of, folder, link_to, nothing
 from fixtures_runs import TONE, Make, Run, Z, kinds_left, npy, wav
@@ -81,6 +86,22 @@ class Silent(codecs.Offline):
         for layer in self.down:
             x = layer(x)
         return x / 0.0 * 0.0
+
+
+class Chatty(codecs.Offline):
+    """Prints in everything that it does."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        print("encoding")
+        for layer in self.down:
+            x = layer(x)
+        return x
+
+    @torch.jit.export
+    def get_sample_rate(self) -> int:
+        print("answering")
+        return 44100
 
 
 class Evil:
@@ -181,3 +202,69 @@ def test_the_inspector_runs_nothing(
     result = run("inspector", "--input", tmp_path / name, "--save", "--output", tmp_path / "out")
     assert result.code == 2
     assert not (tmp_path / "hacked").exists()
+
+
+def test_what_a_model_prints_goes_to_stderr(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.ts"
+    path.write_bytes(torchscript(Chatty()))
+    (tmp_path / "x.wav").write_bytes(wav(TONE))
+    encoded = run("encoder", "--input", tmp_path / "x.wav", "--model", path, "--output", tmp_path / "out")
+    assert encoded.code == 0 and "encoding" in encoded.err
+    assert [Path(os.fsdecode(line)).suffix for line in encoded.out.splitlines()] == [".npy"]
+    told = run("inspector", "--input", path, "--json")
+    assert json.loads(told.out)["methods"] and "encoding" in told.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("get_sample_rate\n"))
+    asked = run("inspector", "--input", path, "--attr", "--yes")
+    assert b"44100" in asked.out and b"answering" not in asked.out and "answering" in asked.err
+
+
+def nested_constants(name: str, data: bytes) -> tuple[str, bytes]:
+    return name, b"\x80\x02)" + b"\x85" * 1_000_000 + b"." if name.endswith("/constants.pkl") else data
+
+
+def nested_code(name: str, data: bytes) -> tuple[str, bytes]:
+    brackets = b"(" * 20_000 + b"x" + b")" * 20_000
+    return name, data.replace(b"return x", b"return " + brackets, 1) if name.endswith(".py") else data
+
+
+@pytest.mark.parametrize("change", [nested_constants, nested_code])
+def test_endless_nesting_ends_one_model_only(
+    change: Callable[[str, bytes], tuple[str, bytes]], run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    honest = models.script(tmp_path, "rave23")
+    models.rewrite(honest, folder / "a.ts", change)
+    shutil.copy(honest, folder / "b.ts")
+    result = run("inspector", "--input", folder, "--json")
+    first, second = json.loads(result.out)
+    assert result.code == 1 and "a.ts contains " in result.errors[0]
+    assert first["encoder"] is None and second["encoder"] == "VariationalEncoder (EncoderV2)"
+
+
+def test_a_tensor_that_repeats_itself_without_end(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.ckpt"
+    values = torch.tensor([1.0, 3.0])
+    overlapping = torch.zeros(1 << 20).as_strided((1 << 19, 1 << 19), (1, 1))
+    torch.save({"a": values[:, None].expand(2, 10**12), "b": overlapping}, path)
+    saved = run("inspector", "--input", path, "--save", "--output", tmp_path / "out")
+    assert saved.code == 0
+    rows = next((tmp_path / "out").glob("state_dict--*.csv")).read_text(encoding="utf-8").splitlines()
+    assert rows[1:] == ["a,2x1000000000000,float32,2.0,1.0,1.0,3.0", "b,524288x524288,float32,,,,"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\nb\n"))
+    asked = run("inspector", "--input", path, "--dict")
+    assert b"mean 2, std 1, min 1, max 3" in asked.out and b"mean nan" in asked.out
+
+
+@pytest.mark.parametrize("kind", ["ts", "ckpt", "safetensors"])
+def test_a_name_that_is_no_text(kind: str, run: Run, tmp_path: Path) -> None:
+    data = {"ts": GOOD_MODEL, "ckpt": checkpoint(), "safetensors": safetensors.torch.save({"a": torch.zeros(3)})}
+    path = tmp_path / os.fsdecode(b"m\xff." + kind.encode())
+    path.write_bytes(data[kind])
+    told = run("inspector", "--input", path, "--json")
+    assert told.code == 0 and json.loads(told.out)["parameters"], told.err
+    if kind == "ts":
+        (tmp_path / "x.wav").write_bytes(wav(TONE))
+        out = tmp_path / "out"
+        assert run("encoder", "--input", tmp_path / "x.wav", "--model", path, "--output", out).code == 0
+        assert run("decoder", "--input", out, "--model", path, "--output", tmp_path / "sound").code == 0

@@ -1,25 +1,31 @@
 """Look into a model file without running it: what kind it is, whether it arrived whole, whether its code is harmless.
 
 Model files are zip archives (TorchScript, checkpoints since PyTorch 1.6) or safetensors. Everything here reads bytes;
-nothing is unpickled, imported or executed, and torch is not needed.
+nothing is made, imported or executed. PyTorch does not read a TorchScript file itself: Python's `zipfile` and PyTorch
+may find different things in the same bytes. It gets a new archive of what was looked at (`screened`).
 """
 
+import contextlib
 import enum
 import json
 import os
 import struct
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
-from unravel_lib import screen
+from unravel_lib import object_table, screen
 from unravel_lib.errors import ModelError
 from unravel_lib.files import shown
 
 BLOCK_BYTES = 1 << 20
 HEAD_BYTES = 512
-TEXT_BYTES = 16 << 20  # the largest code member or pickle that is read at once; real ones have up to 1 MiB
+TEXT_BYTES = 1 << 20  # of all code of a model, and of each object table; real ones have 120 and 50 KiB
+CODE_BYTES = 1 << 18  # of one code member, as parsing takes up to 900 times the memory; real ones have 25 KiB
+OBJECT_TABLES = ("data.pkl", "constants.pkl")
 UNPACKED_RATIO = 16  # PyTorch stores tensors unpacked: an archive that grows more than this is no model
 UNPACKED_SPARE = 64 << 20
 ZIP_START = b"PK\x03\x04"
@@ -75,9 +81,9 @@ def identify(path: Path) -> Kind:
 
 
 def check(path: Path, trust: bool = False) -> Kind:
-    """Make sure that a model file arrived whole and is safe to load; run this before every load.
+    """Make sure that a model file arrived whole and is harmless; costs about 0.2 s for a 150 MB model.
 
-    Costs about 0.2 s for a 150 MB model. `trust` leaves out the look at the code (`--trust_model`), never the rest.
+    `trust` leaves out the look at the code (`--trust_model`), never the rest.
 
     Raises
     ------
@@ -86,33 +92,62 @@ def check(path: Path, trust: bool = False) -> Kind:
         code that could touch files or run something outside the model.
     """
     kind = identify(path)
-    if not zipfile.is_zipfile(path):
-        return kind
-    with _open(path) as archive:
-        refuse_strange_archive(path, archive)
-        bad = wrong_checksum(archive)
-        if bad is not None:
-            raise ModelError(f"{shown(path)} is damaged inside: checksum of {shown(bad)} is wrong: {AGAIN}")
-        if kind is Kind.TORCHSCRIPT and not trust:
-            found = next(suspicions(path, archive), None)
-            if found is not None:
-                raise ModelError(
-                    f"{shown(path)} contains {shown(found)}, which could touch files or run something outside the "
-                    "model, expected only audio computations: if you know who made it, allow it with --trust_model"
-                )
+    if zipfile.is_zipfile(path):
+        with _open(path) as archive:
+            _read_all(path, archive, trust)
     return kind
+
+
+@contextlib.contextmanager
+def screened(path: Path, trust: bool = False) -> Iterator[str | IO[bytes]]:
+    """Yield what to give to `torch.jit.load`: a new archive of exactly the bytes that were checked.
+
+    Parameters
+    ----------
+    path : a TorchScript file
+    trust : leave out the look at the code (`--trust_model`), never the rest
+
+    Raises
+    ------
+    ModelError
+        As `check`; or the folder for temporary files has no room.
+    """
+    with contextlib.ExitStack() as opened:
+        try:
+            copy = opened.enter_context(tempfile.TemporaryFile())
+            with _open(path) as archive, zipfile.ZipFile(copy, "w") as target:
+                _read_all(path, archive, trust, target)
+            source = for_torch(copy)
+        except OSError as error:
+            raise ModelError(
+                f"{shown(path)} cannot be copied to the folder for temporary files: {error.strerror}: "
+                "set TMPDIR to a folder with more room"
+            ) from error
+        yield source
+
+
+def for_torch(file: IO[bytes]) -> str | IO[bytes]:
+    """The name of an open file, whatever it is called and also after its removal; the file where it has none.
+
+    PyTorch reads a named file piece by piece, any other whole into memory; it does not take names that are no UTF-8.
+    Ask anew for each time that it is read: on macOS a name goes on where the last reader stopped.
+    """
+    file.seek(0)  # also writes what is still in memory
+    name = f"/dev/fd/{file.fileno()}"
+    return name if os.path.exists(name) else file
 
 
 def suspicions_in(path: Path) -> list[str]:
     """Everything in a TorchScript file for which `check` wants `--trust_model`, as readable phrases."""
     with _open(path) as archive:
-        return list(dict.fromkeys(suspicions(path, archive)))
+        texts = {info: _text(path, archive, info) for info in archive.infolist() if _is_text(info)}
+        return list(dict.fromkeys(_suspicions(texts, archive)))
 
 
 def code_members(path: Path) -> list[str]:
     """The names of the code members of a TorchScript file."""
     with _open(path) as archive:
-        return [i.filename for i in archive.infolist() if _is_code(i.filename)]
+        return [info.filename for info in archive.infolist() if _is_code(info)]
 
 
 def member(path: Path, name: str) -> bytes | None:
@@ -244,37 +279,99 @@ def refuse_strange_archive(path: Path, archive: zipfile.ZipFile) -> None:
         raise strange(f"it would unpack to {unpacked / 2**30:.1f} GiB")
 
 
-def wrong_checksum(archive: zipfile.ZipFile) -> str | None:
-    """The name of the first member whose bytes do not fit their checksum, or None; reads in blocks of 1 MiB."""
+def _read_all(path: Path, archive: zipfile.ZipFile, trust: bool, target: zipfile.ZipFile | None = None) -> None:
+    """Read every member once: into its checksum, into `target` where PyTorch needs it, and into the screen."""
+    refuse_strange_archive(path, archive)
+    screening = _kind_of_zip(path, archive) is Kind.TORCHSCRIPT and not trust
+    texts: dict[zipfile.ZipInfo, bytes] = {}
+    code_bytes = 0
     for info in archive.infolist():
-        try:
-            with archive.open(info) as member:
-                while member.read(BLOCK_BYTES):
-                    pass
-        except UNREADABLE:
-            return info.filename
-    return None
+        kept: list[bytes] = []
+        with contextlib.ExitStack() as opened:
+            takers: list[Callable[[bytes], Any]] = []
+            if target is not None and _is_loaded(info):
+                copy = zipfile.ZipInfo(info.filename)
+                takers.append(opened.enter_context(target.open(copy, "w", force_zip64=True)).write)
+            if screening and _is_text(info):
+                code_bytes += info.file_size if _is_code(info) else 0
+                _refuse_large(path, info, code_bytes)
+                takers.append(kept.append)
+            for block in _blocks(path, archive, info):
+                for take in takers:
+                    take(block)
+        if kept:
+            texts[info] = b"".join(kept)
+    found = next(_suspicions(texts, archive), None)
+    if found is not None:
+        raise ModelError(
+            f"{shown(path)} contains {shown(found)}, which could touch files or run something outside the "
+            "model, expected only audio computations: if you know who made it, allow it with --trust_model"
+        )
 
 
-def suspicions(path: Path, archive: zipfile.ZipFile) -> Iterator[str]:
+def _blocks(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The bytes of one member, 1 MiB at a time; raises ModelError at its end where they are not what they were."""
+    try:
+        with archive.open(info) as member:
+            count = 0
+            while block := member.read(BLOCK_BYTES):
+                count += len(block)
+                yield block
+        whole = count == info.file_size
+    except UNREADABLE:
+        whole = False
+    if not whole:
+        raise ModelError(f"{shown(path)} is damaged inside: checksum of {shown(info.filename)} is wrong: {AGAIN}")
+
+
+def _suspicions(texts: dict[zipfile.ZipInfo, bytes], archive: zipfile.ZipFile) -> Iterator[str]:
     """Yield what the code and the object tables of a TorchScript archive contain that no honest model needs."""
-    for info in archive.infolist():
-        inner = info.filename.split("/", 1)[-1]
-        if _is_code(info.filename):
-            for what in screen.code(_text(path, archive, info)):
-                yield f"{what} in {inner}"
-        elif inner.lower() in ("data.pkl", "constants.pkl"):
-            for what in screen.pickle(_text(path, archive, info)):
-                yield f"{what} in {inner}"
+    sizes = {_inner(info).lower(): info.file_size for info in archive.infolist()}
+    for info, text in texts.items():
+        inner = _inner(info)
+        if _is_code(info):
+            found = screen.code(text)
+        else:
+            folder = f"{inner.lower().removesuffix('.pkl')}/"
+            found = object_table.suspicions(
+                text, {name.removeprefix(folder): size for name, size in sizes.items() if name.startswith(folder)}
+            )
+        for what in found:
+            yield f"{what} in {inner}"
 
 
-def _is_code(name: str) -> bool:
-    return name.lower().endswith(".py")
+def _inner(info: zipfile.ZipInfo) -> str:
+    """The name of a member without the archive's root, which is the name of the model."""
+    return info.filename.split("/", 1)[-1]
+
+
+def _is_code(info: zipfile.ZipInfo) -> bool:
+    return _inner(info).lower().startswith("code/") and info.filename.lower().endswith(".py")
+
+
+def _is_text(info: zipfile.ZipInfo) -> bool:
+    return _is_code(info) or _inner(info).lower() in OBJECT_TABLES
+
+
+def _is_loaded(info: zipfile.ZipInfo) -> bool:
+    """True for what PyTorch needs: the rest (where in its source each line of code came from) is left behind."""
+    inner = _inner(info).lower()
+    tables = (*OBJECT_TABLES, "version", ".data/version", "byteorder")
+    return _is_code(info) or inner in tables or inner.startswith(("data/", "constants/"))
+
+
+def _refuse_large(path: Path, info: zipfile.ZipInfo, code_bytes: int = 0) -> None:
+    """Refuse what would take long to look through; `code_bytes` are those of all code members up to this one."""
+    if info.file_size > (CODE_BYTES if _is_code(info) else TEXT_BYTES) or code_bytes > TEXT_BYTES:
+        raise ModelError(
+            f"{shown(path)} has more code or larger tables than real exports: {info.file_size >> 10} KiB in "
+            f"{shown(_inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not looked through: if you "
+            "know who made it, allow it with --trust_model"
+        )
 
 
 def _text(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > TEXT_BYTES:
-        raise ModelError(f"{shown(path)}: {shown(info.filename)} has {info.file_size >> 20} MiB, at most 16 are read")
+    _refuse_large(path, info)
     try:
         return archive.read(info)
     except UNREADABLE as error:

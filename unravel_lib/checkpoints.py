@@ -9,7 +9,7 @@ import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -28,6 +28,8 @@ SAT_PREFIXES = (*TRAINING_PREFIXES, "pretransform.model.", "conditioner.conditio
 SAT = "Stable Audio Tools"
 RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
 TORCH_VERSIONS = ("torch_version", "pytorch_version")  # what trainers that write it call it
+# what torch.load raises about what is no checkpoint, or not a whole one
+FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError)
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -40,34 +42,37 @@ def load(path: Path) -> dict[str, Any]:
     ModelError
         It wants to import something (the text names what), or it is damaged.
     """
-    try:
-        return _load(path, mapped=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:
-        wanted = _unsafe_imports(path)
-        if wanted:
+    with open(path, "rb") as file:
+        try:
+            return _load(file, mapped=True)
+        except FAILURES as error:
+            wanted = _unsafe_imports(file)
+            if wanted:
+                raise ModelError(
+                    f"{shown(path)} is not loaded: it wants to import {', '.join(map(shown, wanted[:8]))}, which could "
+                    "run anything: save it again with its state_dict only"
+                ) from error
             raise ModelError(
-                f"{shown(path)} is not loaded: it wants to import {', '.join(map(shown, wanted[:8]))}, which could run "
-                "anything: save it again with its state_dict only"
+                f"{shown(path)} cannot be loaded as a checkpoint, its contents are damaged: {archive.AGAIN}"
             ) from error
-        raise ModelError(
-            f"{shown(path)} cannot be loaded as a checkpoint, its contents are damaged: {archive.AGAIN}"
-        ) from error
 
 
-def _load(path: Path, mapped: bool) -> dict[str, Any]:
+def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
+    source = archive.for_torch(file)
+    mapped = mapped and isinstance(source, str)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except RuntimeError as error:
         if not mapped or "mmap" not in str(error):
             raise
-        return _load(path, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
+        return _load(file, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
     return found if isinstance(found, dict) else {"state_dict": {"value": found}}
 
 
-def _unsafe_imports(path: Path) -> list[str]:
+def _unsafe_imports(file: IO[bytes]) -> list[str]:
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError):
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(archive.for_torch(file)))
+    except FAILURES:
         return []
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import math
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +42,20 @@ def methods_of(module: Any) -> list[str]:
     return [name for name in module._c._method_names() if not name.startswith("_")]
 
 
+@contextlib.contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """While the code of a model runs, what it prints goes to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def call_method(module: Any, method: str, x: torch.Tensor) -> Any:
     """Call a method of a TorchScript module by the plain interpreter.
 
     The profiling one recompiles for new shapes and fuses after a few calls: slower on short files, and the bytes of a
     file would depend on how many came before it.
     """
-    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+    with prints_to_stderr(), torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         return getattr(module, method)(x)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from unravel_lib import archive, checkpoints, families, screen
+from unravel_lib import archive, checkpoints, families, object_table
 from unravel_lib.batch import unexpected
-from unravel_lib.contract import MODEL_ERRORS
+from unravel_lib.contract import MODEL_ERRORS, prints_to_stderr
 from unravel_lib.errors import InputError, ModelError, UnravelError
 from unravel_lib.facts import Facts
 from unravel_lib.files import sha256_of, shown
@@ -46,6 +46,7 @@ class Inspection:
     failure: UnravelError | None = None
 
 
+@prints_to_stderr()
 def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection:
     """Tell what is in a model file; a file that cannot be opened is told about as far as its bytes allow.
 
@@ -117,15 +118,15 @@ def _class_in_file(path: Path, facts: Facts) -> None:
 def _table_of_objects(path: Path) -> list[str]:
     try:
         data = archive.member(path, "data.pkl")
-        return screen.pickle_globals(data) if data is not None else []
+        return object_table.imports(data) if data is not None else []
     except (ModelError, ValueError, IndexError):
         return []
 
 
 def _load_script(path: Path, trust: bool) -> Any:
-    archive.check(path, trust)
     try:
-        return torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        with archive.screened(path, trust) as source:
+            return torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (*MODEL_ERRORS, OSError) as error:
         raise ModelError(
             f"{shown(path)} is TorchScript, but this PyTorch cannot load it: {telling_line(error)}"

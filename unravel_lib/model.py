@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from unravel_lib import archive, reach
-from unravel_lib.contract import MODEL_ERRORS, Probe, call_method, read_contract
+from unravel_lib.contract import MODEL_ERRORS, Probe, call_method, prints_to_stderr, read_contract
 from unravel_lib.delay import Delay, delay_of
 from unravel_lib.errors import ModelError
 from unravel_lib.files import sha256_of, shown
@@ -52,6 +52,7 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+@prints_to_stderr()
 def load(
     path: Path | None = None, device: str = "cpu", trust: bool = False, sample_rate: float | None = None
 ) -> "Model":
@@ -69,23 +70,24 @@ def load(
         Not a whole, harmless TorchScript file with encode and decode.
     """
     path = POCKET if path is None else path
-    kind = archive.check(path, trust)
+    kind = archive.identify(path)
     if kind is not archive.Kind.TORCHSCRIPT:
         raise ModelError(f"{shown(path)} is a {kind.value}, expected a TorchScript export (.ts): export it with RAVE")
     target = choose_device(device)
     try:
-        return Model(path, _load_module(path, target), target, sample_rate)
+        return Model(path, _load_module(path, trust, target), target, sample_rate)
     except MODEL_ERRORS as error:
         if target.type != "mps":
             raise ModelError(f"{shown(path)} fails on {target}: {_one_line(error)}") from error
         log.warning("%s cannot run on MPS (%s): running on the CPU", shown(path.name), _one_line(error))
         target = torch.device("cpu")
-        return Model(path, _load_module(path, target), target, sample_rate)
+        return Model(path, _load_module(path, trust, target), target, sample_rate)
 
 
-def _load_module(path: Path, device: torch.device) -> Any:
+def _load_module(path: Path, trust: bool, device: torch.device) -> Any:
     try:
-        return torch.jit.load(path, map_location="cpu").eval().to(device)  # type: ignore[no-untyped-call]
+        with archive.screened(path, trust) as source:
+            return torch.jit.load(source, map_location="cpu").eval().to(device)  # type: ignore[no-untyped-call]
     except (*MODEL_ERRORS, OSError) as error:
         raise ModelError(f"{shown(path)} cannot be loaded: {_one_line(error)}") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from unravel_lib import families, inspection
 from unravel_lib.cli import nearest
-from unravel_lib.contract import MODEL_ERRORS
+from unravel_lib.contract import MODEL_ERRORS, prints_to_stderr
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.facts import plain
 from unravel_lib.files import shown
@@ -177,7 +177,8 @@ def _callable(module: Any, name: str, kind: str, yes: bool, ask: Ask) -> str:
             return "  not called"
         told = ""
     try:
-        value = getattr(module, name) if kind == "property" else getattr(module, name)()
+        with prints_to_stderr():
+            value = getattr(module, name) if kind == "property" else getattr(module, name)()
     except MODEL_ERRORS as error:
         raise ModelError(f"{shown(name)} failed when called: {inspection.telling_line(error)}") from error
     return f"{told}\n{_indented(_spelt(value))}".lstrip("\n")

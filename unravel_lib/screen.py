@@ -1,144 +1,124 @@
-"""What the code inside a TorchScript file could do to the machine, told from its text alone. No torch, no files.
+"""What the code inside a TorchScript file could do to the machine, told from its text alone. No files.
 
-TorchScript has no `import`, no `open` and no `eval`. What is left to fear are a few operators (`torch.save` writes a
-file, `torch.from_file` maps one, also into existence, remote calls talk to a network), operators and classes that
-other libraries register, and `__setstate__`, which runs as soon as the file is loaded. None of 48 exports of RAVE,
-MSPrior, vschaos2 and AFTER uses any of these.
+TorchScript has no `import`, no `open` and no `eval`. What is left to fear are operators (`torch.save` writes a file,
+others write outside of their tensors), classes that other libraries register, and `__setstate__`, which runs as soon
+as the file is loaded. So code may use the operators that `operators` lists, and must look as PyTorch writes it: what
+only PyTorch's own parser understands cannot be judged here.
 """
 
 import ast
-import pickletools
+import functools
 import re
 import warnings
 from collections.abc import Iterator
 
-FORBIDDEN = frozenset(
-    ("__setstate__", "save", "from_file", "rpc_sync", "rpc_async", "rpc_remote", "PythonOp", "IgnoredPythonOp")
-)  # fmt: skip
-OPERATORS = frozenset(("aten", "prim", "prims", "quantized", "_quantized", "sparse", "prepacked", "mkldnn_prepacked"))
-CLASSES = frozenset(("quantized", "sparse"))  # registered by PyTorch itself, packed weights only
-CLASSES_PREFIX = "__torch__.torch.classes."
-PICKLE_MODULES = ("torch.jit._pickle", "torch._utils", "torch", "collections")
-MAX_GLOBALS = 100_000
+from unravel_lib.operators import ATEN, PRIM
+
+MAX_DEPTH = 100  # of nesting; real exports have up to 12
+RUN_ON_LOADING = "__setstate__"
+WRITTEN = re.compile(rb"[\n\x20-\x7e]*")  # the characters that PyTorch writes
+STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"' rb"|'(?:[^'\\\n]|\\.)*'")
+NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined lines, strings over many lines
+NAMELESS = (ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 
 
 def code(source: bytes) -> Iterator[str]:
-    """Yield what a code member contains that could reach outside the model.
+    """Yield what a code member contains that could reach outside the model, or that cannot be judged.
 
-    The code is in the syntax of Python, so Python's own parser reads it: spaces, comments, string escapes and names
-    given to `getattr` hide nothing. Text that Python cannot parse is searched word by word, which sees more than there
-    is rather than less.
+    The code is in the syntax of Python, so Python's own parser reads it: spaces, string escapes and names given to
+    `getattr` hide nothing.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd escapes in strings
             tree = ast.parse(source.decode("utf-8"))  # as text: bytes could name an encoding of their own
-        visitor = _Visitor()
-        visitor.visit(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        yield from _words(source)
+        yield "unreadable code"
         return
-    yield from visitor.found
+    yield from dict.fromkeys(_walk(tree))
+    if not WRITTEN.fullmatch(source) or NEVER_WRITTEN.search(STRING.sub(b"", source)):
+        yield "code that PyTorch does not write (comments or odd characters)"
 
 
-def _words(source: bytes) -> Iterator[str]:
-    words = set(re.findall(rb"[A-Za-z_][A-Za-z_0-9]*", source))
-    for word in sorted({name.encode() for name in FORBIDDEN} | {b"getattr", b"ops", b"classes"}):
-        if word in words:
-            yield f"unreadable code with {word.decode()}"
+def _walk(tree: ast.AST) -> Iterator[str]:
+    """Judge every node; without recursion, so that no depth of nesting does harm."""
+    nodes: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while nodes:
+        node, depth = nodes.pop()
+        if depth > MAX_DEPTH:
+            yield f"code nested more than {MAX_DEPTH} deep"
+            return
+        if isinstance(node, ast.Attribute):
+            inner, parts = _dotted(node)
+            yield from _dotted_name(parts)
+            if not parts[0]:
+                nodes.append((inner, depth + len(parts) - 1))
+            continue
+        if isinstance(node, ast.FunctionDef) and node.name == RUN_ON_LOADING:
+            yield RUN_ON_LOADING
+        elif isinstance(node, ast.Name):
+            told = _bare_name(node.id)
+            if told is not None:
+                yield told
+            continue
+        children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, NAMELESS)]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            yield from _getattr(node)
+            children.remove(node.func)
+        nodes.extend((child, depth + 1) for child in reversed(children))
 
 
-class _Visitor(ast.NodeVisitor):
-    def __init__(self) -> None:
-        self.found: dict[str, None] = {}
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        self._look(node)
-
-    def visit_Name(self, node: ast.Name) -> None:
-        self._look(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if node.name in FORBIDDEN:
-            self.found[node.name] = None
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        if isinstance(node.func, ast.Name) and node.func.id == "getattr":
-            name = node.args[1] if len(node.args) > 1 else None
-            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
-                self.found["a computed getattr"] = None
-            elif name.value in FORBIDDEN:
-                self.found[name.value] = None
-            elif isinstance(node.args[0], ast.Name) and node.args[0].id == "torch":
-                self.found[f"torch.{name.value}"] = None
-        self.generic_visit(node)
-
-    def _look(self, node: ast.expr) -> None:
-        """Judge a dotted name as a whole: `ops.aten.save`, `self.net.save`, `(x + y).save`."""
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if isinstance(node, ast.Name):
-            parts.append(node.id)
-        else:
-            self.visit(node)
-            parts.append("")
-        parts.reverse()
-        bad = next((part for part in parts if part in FORBIDDEN), None)
-        if bad is not None:
-            self.found[f"torch.{bad}" if bad in ("save", "from_file") else bad] = None
-        elif parts[0] == "ops" and (len(parts) < 3 or parts[1] not in OPERATORS):
-            self.found[".".join(["torch", *parts])] = None
-        elif parts[0] == "__torch__" and not _harmless_class(parts):
-            self.found[".".join(parts)] = None
+def _dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
+    """`a.b.c` -> its innermost expression and ["a", "b", "c"]; the first part is "" where it is no global name."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    is_global = isinstance(node, ast.Name) and node.id in ("torch", "ops", "__torch__")
+    parts.append(node.id if is_global and isinstance(node, ast.Name) else "")
+    return node, parts[::-1]
 
 
-def _harmless_class(parts: list[str]) -> bool:
-    if len(parts) < 3 and parts[1:] in ([], ["torch"]):
-        return False  # the start of a name, on its way to being completed elsewhere
-    if parts[1:3] == ["torch", "classes"]:
-        return len(parts) > 4 and parts[3] in CLASSES
-    return True
+def _dotted_name(parts: list[str]) -> Iterator[str]:
+    """Judge a name as a whole: `torch.save`, `ops.prim.data`, `__torch__.module.Class`, `.net.save`."""
+    if parts[0] == "__torch__":  # a class or function of the file itself, but for those that libraries register
+        if parts[1:3] in (["torch"], ["torch", "classes"]):
+            yield ".".join(parts)
+    elif parts[0] == "ops":
+        allowed = {"aten": ATEN, "prim": PRIM}.get(parts[1], frozenset())
+        if len(parts) != 3 or parts[2] not in allowed:
+            yield ".".join(["torch", *parts])
+    elif parts[0] == "torch" and parts[1] not in ATEN:
+        yield f"torch.{parts[1]}"
+    else:
+        yield from (f"torch.{name}" for name in parts[1:] if _is_refused(name))
 
 
-def pickle(data: bytes) -> Iterator[str]:
-    """Yield the names that an object table of a TorchScript file wants to import beyond its own classes and tensors."""
-    try:
-        for name in pickle_globals(data):
-            module, _, attribute = name.rpartition(".")
-            if name.startswith(CLASSES_PREFIX):
-                if name[len(CLASSES_PREFIX) :].split(".")[0] not in CLASSES:
-                    yield name
-            elif not name.startswith("__torch__.") and not (module in PICKLE_MODULES and _plain(module, attribute)):
-                yield f"an import of {name}"
-    except (ValueError, IndexError) as error:
-        yield f"an unreadable object table ({' '.join(str(error).split())[:60]})"
+@functools.cache
+def _bare_name(name: str) -> str | None:
+    if name in ("torch", "ops", "__torch__", "getattr"):  # to be completed elsewhere
+        return f"{name} under another name"
+    return name if name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")) else None
 
 
-def _plain(module: str, attribute: str) -> bool:
-    if module == "torch":
-        return attribute.endswith("Storage") or attribute == "device"
-    if module == "collections":
-        return attribute == "OrderedDict"
-    return True
+def _getattr(node: ast.Call) -> Iterator[str]:
+    name = node.args[1] if len(node.args) > 1 else None
+    if isinstance(name, ast.Constant) and isinstance(name.value, str):
+        if _is_refused(name.value):
+            yield f"torch.{name.value}"
+    else:
+        yield "a computed getattr"
 
 
-def pickle_globals(data: bytes) -> list[str]:
-    """All `module.name` that a pickle would import, in order of appearance, read without running it.
+@functools.cache
+def _is_refused(name: str) -> bool:
+    """True for what PyTorch takes for an operator, on any value, and the list of allowed ones does not have."""
+    if name == RUN_ON_LOADING:
+        return True
+    return name not in ATEN and name not in PRIM and (_is_operator(f"aten::{name}") or _is_operator(f"prim::{name}"))
 
-    Raises
-    ------
-    ValueError
-        Not a well-formed pickle.
-    """
-    found: dict[str, None] = {}
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("GLOBAL", "INST"):
-            found[str(argument).replace(" ", ".", 1)] = None
-        elif opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):  # TorchScript's own pickles have none of these
-            found["a name that is only known at run time"] = None
-        if len(found) > MAX_GLOBALS:
-            raise ValueError("too many names")
-    return list(found)
+
+def _is_operator(name: str) -> bool:
+    import torch
+
+    return bool(torch._C._jit_get_schemas_for_operator(name))

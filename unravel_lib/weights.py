@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from unravel_lib.archive import for_torch
+
 CHUNK_VALUES = 1 << 21  # values looked at in one go: 16 MiB as float64
 SHOWN_VALUES = 1000  # a tensor with more is shown by its corners
 
@@ -33,7 +35,9 @@ class SafeTensors(Mapping[str, torch.Tensor]):
         from safetensors import safe_open
 
         opened: Any = safe_open
-        self._file = opened(path, framework="pt")
+        with open(path, "rb") as file:
+            name = for_torch(file)
+            self._file = opened(name if isinstance(name, str) else path, framework="pt")
         self._keys = dict.fromkeys(self._file.keys())
         self.metadata: dict[str, str] = dict(self._file.metadata() or {})
 
@@ -63,7 +67,7 @@ def describe(key: str, tensor: torch.Tensor) -> Weights:
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     count, mean, squares, low, high = 0, 0.0, 0.0, math.inf, -math.inf
     with suppress(RuntimeError, NotImplementedError, TypeError):  # a layout without values, such as a sparse one
-        for chunk in _chunks(tensor.detach()):
+        for chunk in _chunks(_without_repeats(tensor.detach())):
             n, total = chunk.numel(), count + chunk.numel()
             variance, chunk_mean = (float(value) for value in torch.var_mean(chunk, correction=0))
             difference = chunk_mean - mean
@@ -77,6 +81,19 @@ def describe(key: str, tensor: torch.Tensor) -> Weights:
     if not math.isfinite(mean):  # a comparison with NaN is always false: min() and max() may have dropped it
         low, high = (math.nan, math.nan) if math.isnan(mean) else (low, high)
     return Weights(key, shape, dtype, mean, math.sqrt(squares / count) if squares == squares else math.nan, low, high)
+
+
+def _without_repeats(tensor: torch.Tensor) -> torch.Tensor:
+    """One copy of values that an expanded tensor repeats: its mean, deviation and extremes are the same.
+
+    Raises RuntimeError where there are still more values than the file can hold: parts that overlap in other ways.
+    """
+    for axis, step in enumerate(tensor.stride()):
+        if step == 0 and tensor.shape[axis] > 1:
+            tensor = tensor.narrow(axis, 0, 1)
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise RuntimeError("values that overlap")
+    return tensor
 
 
 def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:

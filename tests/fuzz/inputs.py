@@ -26,7 +26,7 @@ import decoder  # noqa: E402
 import encoder  # noqa: E402
 import generator  # noqa: E402
 import inspector  # noqa: E402
-from unravel_lib import archive, audio, export, files, latents, sidecar  # noqa: E402
+from unravel_lib import archive, audio, export, files, latents, object_table, screen, sidecar  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 
 MEMORY = Path("/dev/shm")
@@ -90,6 +90,13 @@ def screen_model(data: bytes) -> None:
         archive.check(path)
         archive.code_members(path)
         archive.format_version(path)
+
+
+def screen_parts(data: bytes) -> None:
+    """The code and the object tables inside a model file."""
+    sizes = {str(key): 64 for key in range(4)}
+    list(screen.code(data))
+    list(object_table.suspicions(data, sizes))
 
 
 def parse_arguments(data: bytes) -> None:
@@ -162,6 +169,11 @@ def _sidecar() -> bytes:
     return sidecar._as_json(facts, "x.npy", path).encode()
 
 
+def _pocket(*endings: str) -> list[bytes]:
+    with zipfile.ZipFile(ROOT / "unravel_lib" / "pocket.ts") as file:
+        return [file.read(name) for name in file.namelist() if name.endswith(endings)]
+
+
 Z = np.ones((1, 4, 5), np.float32)
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "npy": (
@@ -190,6 +202,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 1 << 40) + b"{}", b"version https://git-lfs",
         ],
     ),
+    "model parts": (screen_parts, [data for data in _pocket(".py", ".pkl") if len(data) < 20_000]),
     "arguments": (
         parse_arguments,
         [
