@@ -1,6 +1,7 @@
 """What a person sees: the screen of a terminal during a run, and the log of a run without one."""
 
 import fcntl
+import logging
 import os
 import pty
 import resource
@@ -148,8 +149,9 @@ def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    monkeypatch.setattr(cli.log, "propagate", True)
-    caplog.set_level("INFO")
+    monkeypatch.setattr(cli.log, "handlers", [caplog.handler])
+    monkeypatch.setattr(cli.log, "propagate", False)
+    monkeypatch.setattr(cli.log, "level", logging.INFO)
     with cli.Progress([Path("a"), Path("b")], {Path("a"): 10.0, Path("b"): 5.0}.__getitem__, "s") as bar:
         for _ in bar:
             bar.update(7)
