@@ -10,7 +10,7 @@ ZOO := .zoo
 help:
 	@echo "make demo       encode the bundled recordings, generate from them, decode; says where to listen"
 	@echo "make test       every test that needs no RAVE"
-	@echo "make lint       ruff and mypy"
+	@echo "make lint       ruff, mypy and the order of imports"
 	@echo "make test-rave  build real RAVE exports and run the model contract over them (Python 3.11)"
 	@echo "make bench      measure against the plain way; needs the exports of make test-rave"
 	@echo "make stress     kill runs at random moments and see that nothing is lost"
@@ -42,6 +42,7 @@ lint: $(VENV)/has-dev-requirements
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # RAVE pins an old NumPy, so it lives in an environment of its own, which only builds the exports.
 IS_311 := import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 11) else 1)

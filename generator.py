@@ -1,34 +1,37 @@
 """Generate new latents from the statistics of encodings: draw loops, arrange them in a pattern, write latent audio."""
 
-import unravel_lib.startup  # noqa: F401  before all that takes time
+import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 
 # isort: split
 import argparse
 
-from unravel_lib import cli, tempo
+from unravel_lib.cli.batch import DONE
+from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
+from unravel_lib.cli.run import run
 from unravel_lib.errors import UsageError
+from unravel_lib.music import tempo
 
 OUTPUT = "./_generator-output"
 NUM_LATENTS = 10
 
 
-def build_parser() -> cli.Parser:
+def build_parser() -> Parser:
     """All flags, in the order in which a musician meets them."""
-    p = cli.Parser(
+    p = Parser(
         "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
         "or as .npy for decoder.py.\nEach run makes a folder of its own in --output: statistics, pictures, results, "
         "and a .json beside each result that tells how it came to be.\nstdout lists the files made, one per line.",
         "python generator.py --input ./_encoder-output --distribution walk --pattern swapper --bpm 120",
     )
     group = p.add_argument_group("what to learn from")
-    cli.add_input(group, "the .npy of encoder.py, or folders of them")
+    add_input(group, "the .npy of encoder.py, or folders of them")
     group.add_argument(
-        "--statistics", type=cli.path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
+        "--statistics", type=path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
     )
     group.add_argument("--iqr", action="store_true", help="trust quartiles and ranks, which outliers do not move")
-    cli.add_sample_rate(group, "of the model (default: what the encodings' sidecars say, else 44100)")
+    add_sample_rate(group, "of the model (default: what the encodings' sidecars say, else 44100)")
     group.add_argument(
-        "--compression", type=cli.whole_number(1, 1 << 20), metavar="N",
+        "--compression", type=whole_number(1, 1 << 20), metavar="N",
         help="audio samples per frame of the model (default: what the sidecars say, else 2048)",
     )  # fmt: skip
     _add_music(p)
@@ -36,7 +39,7 @@ def build_parser() -> cli.Parser:
     return p
 
 
-def _add_music(p: cli.Parser) -> None:
+def _add_music(p: Parser) -> None:
     group = p.add_argument_group("what to make")
     group.add_argument(
         "--distribution", default="normal", metavar="NAME",
@@ -53,20 +56,20 @@ def _add_music(p: cli.Parser) -> None:
     )  # fmt: skip
     length = group.add_mutually_exclusive_group()
     length.add_argument(
-        "--num_latents", type=cli.whole_number(1, tempo.MAX_LATENTS), metavar="K",
+        "--num_latents", type=whole_number(1, tempo.MAX_LATENTS), metavar="K",
         help=f"frames in a loop (default {NUM_LATENTS})",
     )  # fmt: skip
     length.add_argument(
-        "--bpm", type=cli.number(0.1, 1e6), metavar="BPM", help="instead: the length whose tempo comes nearest"
+        "--bpm", type=number(0.1, 1e6), metavar="BPM", help="instead: the length whose tempo comes nearest"
     )
     group.add_argument(
-        "--num_loops", type=cli.whole_number(1, 1_000_000), default=4, metavar="R",
+        "--num_loops", type=whole_number(1, 1_000_000), default=4, metavar="R",
         help="how often the pattern repeats things (default 4)",
     )  # fmt: skip
     group.add_argument(
-        "--num_files", type=cli.whole_number(1, 10_000), default=1, metavar="N", help="how many files (default 1)"
+        "--num_files", type=whole_number(1, 10_000), default=1, metavar="N", help="how many files (default 1)"
     )
-    cli.add_seed(group)
+    add_seed(group)
     p.general.add_argument("--list_distributions", action="store_true", help="show all distributions and leave")
     p.general.add_argument(
         "--list_patterns", action="store_true",
@@ -75,7 +78,7 @@ def _add_music(p: cli.Parser) -> None:
     p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and leave")
 
 
-def _add_results(p: cli.Parser) -> None:
+def _add_results(p: Parser) -> None:
     group = p.add_argument_group("results")
     group.add_argument(
         "--embeddings", action="store_true", help="write .npy for decoder.py instead of latent audio (.wav)"
@@ -89,7 +92,7 @@ def _add_results(p: cli.Parser) -> None:
         help="latent audio at the model's sample rate, each frame held for --compression samples",
     )  # fmt: skip
     group.add_argument("--no_plots", action="store_true", help="draw no pictures, which saves a second")
-    cli.add_output(group, OUTPUT)
+    add_output(group, OUTPUT)
     group.add_argument("--run", metavar="NAME", help="name of the run's folder in --output (default: date and time)")
     group.add_argument("--overwrite", action="store_true", help="let --run write into a folder that exists")
 
@@ -105,28 +108,28 @@ def main(argv: list[str]) -> int:
         raise UsageError("--overwrite is about the folder that --run names: give --run NAME")
     if args.list_distributions or args.list_patterns or args.tempo_table:
         _show_lists(args)
-        return cli.DONE
+        return DONE
     if not args.input and not args.statistics:
         raise UsageError("--input is missing: give a .npy of encoder.py, a folder of them, or --statistics FILE.csv")
-    from unravel_lib import generation
+    from unravel_lib.cli import generate
 
     args.num_latents = args.num_latents or NUM_LATENTS
-    return generation.generate(args)
+    return generate.generate(args)
 
 
 def _show_lists(args: argparse.Namespace) -> None:
     if args.list_distributions:
-        from unravel_lib import distributions
+        from unravel_lib.music import distributions
 
         _show("distributions", distributions.listing())
     if args.list_patterns:
-        from unravel_lib import patterns
+        from unravel_lib.music import patterns
 
         _show("patterns", patterns.listing(args.pattern))
     if args.tempo_table:
-        from unravel_lib import generation
+        from unravel_lib.cli import generate
 
-        print(tempo.table(*generation.rates_of(args)))
+        print(tempo.table(*generate.rates_of(args)))
 
 
 def _show(title: str, entries: list[tuple[str, str]]) -> None:
@@ -135,4 +138,4 @@ def _show(title: str, entries: list[tuple[str, str]]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

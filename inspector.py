@@ -1,6 +1,6 @@
 """Tell what is in a model file: RAVE of every version, and what can be told of its relatives."""
 
-import unravel_lib.startup  # noqa: F401  before all that takes time
+import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 
 # isort: split
 import argparse
@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unravel_lib import cli
-from unravel_lib.files import (
-    find_files,
-    make_output_folder,
-    normalised_extensions,
-    refuse_overwriting,
-    shown,
-)
-from unravel_lib.naming import output_name
+from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
+from unravel_lib.cli.parser import Parser, add_input, add_output
+from unravel_lib.cli.progress import Progress
+from unravel_lib.cli.run import run
+from unravel_lib.files.atomic import make_output_folder, refuse_overwriting
+from unravel_lib.files.find import find_files, normalised_extensions
+from unravel_lib.files.naming import output_name
+from unravel_lib.text import printable
 
 if TYPE_CHECKING:
-    from unravel_lib.inspection import Inspection
+    from unravel_lib.inspection.inspect import Inspection
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
 DESCRIPTION = """Tell what is in a model file: what it is, what it takes and gives, how late it answers.
@@ -33,10 +32,10 @@ or from a pipe, one per line; exit or Ctrl-D leaves."""
 log = logging.getLogger("unravel_lib")
 
 
-def build_parser() -> cli.Parser:
-    parser = cli.Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
+def build_parser() -> Parser:
+    parser = Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
-    cli.add_input(group, "model files, or folders of them; left out: the bundled pocket model")
+    add_input(group, "model files, or folders of them; left out: the bundled pocket model")
     group.add_argument(
         "--extensions", nargs="+", default=list(EXTENSIONS), metavar="EXT",
         help=f"which files of a folder are models (default {' '.join(EXTENSIONS)})",
@@ -44,7 +43,7 @@ def build_parser() -> cli.Parser:
     group.add_argument(
         "--save", action="store_true", help="write the facts and the state_dict as CSV, the variance per dim as PNG"
     )
-    cli.add_output(group, "./_inspector-output")
+    add_output(group, "./_inspector-output")
     group.add_argument(
         "--json", action="store_true", help="the facts as JSON on stdout: an object, a list for a folder"
     )
@@ -66,27 +65,27 @@ def main(argv: list[str]) -> int:
     args = parser.parse(argv)
     if args.json and (args.config or args.dict or args.attr):
         parser.error("--json goes without --config, --dict and --attr: stdout is one document")
-    batch = cli.Batch(args.output if args.save else None)
+    batch = Batch(args.output if args.save else None)
     paths = _paths(args, batch)
     if args.save:
         make_output_folder(args.output)
-    from unravel_lib import inspection, inspection_report
+    from unravel_lib.inspection import inspect, report
 
     folder = _many(args)
     asked = args.config or args.dict or args.attr
     all_facts, configs, unanswered = [], {}, 0
     for path in _told(paths, folder and not asked):
         with batch.attempt(path):
-            found = inspection.inspect(path, args.trust_model, measure=args.save or not asked)
+            found = inspect.inspect(path, args.trust_model, measure=args.save or not asked)
             all_facts.append(found.facts)
             if found.facts.kind is not None and not (args.json or asked):
-                log.info("%s\n", inspection_report.text(found.facts))
+                log.info("%s\n", report.text(found.facts))
             if found.failure is not None:
                 raise found.failure
             if args.save:
                 _save(found, path, args, batch)
             if args.config:
-                configs[str(path)] = inspection.config(found, path)
+                configs[str(path)] = inspect.config(found, path)
             unanswered += _converse(found, path, args)
     if args.json:
         documents = [facts.as_json() for facts in all_facts]
@@ -95,8 +94,8 @@ def main(argv: list[str]) -> int:
     elif configs:
         _print_json(configs if folder else next(iter(configs.values())))
     if folder and not (args.json or asked):
-        log.info("%s", inspection_report.table(all_facts))
-    return batch.finish() or (cli.SOME_FAILED if unanswered else cli.DONE)
+        log.info("%s", report.table(all_facts))
+    return batch.finish() or (SOME_FAILED if unanswered else DONE)
 
 
 def _many(args: argparse.Namespace) -> bool:
@@ -104,10 +103,10 @@ def _many(args: argparse.Namespace) -> bool:
     return args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
 
 
-def _paths(args: argparse.Namespace, batch: cli.Batch) -> list[Path]:
+def _paths(args: argparse.Namespace, batch: Batch) -> list[Path]:
     if args.input is not None:
         return [source.path for source in find_files(args.input, normalised_extensions(args.extensions), None, batch)]
-    from unravel_lib.model import POCKET
+    from unravel_lib.models.model import POCKET
 
     log.info("no --input: this is the bundled pocket model")
     return [POCKET]
@@ -118,25 +117,25 @@ def _told(paths: list[Path], progress: bool) -> Iterator[Path]:
     if not progress:
         yield from paths
         return
-    with cli.Progress(paths, lambda path: 1, "models") as bar:
+    with Progress(paths, lambda path: 1, "models") as bar:
         yield from bar
 
 
 def _print_json(document: Any) -> None:
-    from unravel_lib.facts import plain
+    from unravel_lib.inspection.facts import plain
 
     print(json.dumps(plain(document), indent=1, allow_nan=False), flush=True)
 
 
-def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: cli.Batch) -> None:
-    from unravel_lib import inspection_report
+def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: Batch) -> None:
+    from unravel_lib.inspection import report
 
     key = found.facts.sha256 or str(path)  # so that no model's tables take the place of another's
     targets = [args.output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
-    inspection_report.write_facts(targets[0], found.facts)
-    inspection_report.write_tensors(targets[1], found.tensors)
+    report.write_facts(targets[0], found.facts)
+    report.write_tensors(targets[1], found.tensors)
     shares = found.facts.variance_shares
     if shares:
         from unravel_lib import plots
@@ -154,19 +153,20 @@ def _converse(found: "Inspection", path: Path, args: argparse.Namespace) -> int:
     """The prompts of --dict and --attr, on stdout; returns how many questions had no answer."""
     if not (args.dict or args.attr):
         return 0
-    from unravel_lib import inspection_report, prompt
+    from unravel_lib.cli import prompt
+    from unravel_lib.inspection import report
 
     unanswered = 0
     if _many(args):
-        log.info("%s", shown(path))
+        log.info("%s", printable(path))
     if args.dict:
         keys = list(found.tensors)
-        print(inspection_report.columns((key, _shape(found.tensors[key])) for key in keys), flush=True)
+        print(report.columns((key, _shape(found.tensors[key])) for key in keys), flush=True)
         unanswered += prompt.converse(keys, prompt.tensor_answer(found))
     if args.attr:
         kinds = prompt.attribute_names(found, path)
         print(
-            inspection_report.columns((name, prompt.listed(found, name, kind)) for name, kind in kinds.items()),
+            report.columns((name, prompt.listed(found, name, kind)) for name, kind in kinds.items()),
             flush=True,
         )
         unanswered += prompt.converse(list(kinds), prompt.attribute_answer(found, kinds, args.yes))
@@ -178,4 +178,4 @@ def _shape(tensor: Any) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from unravel_lib import process
+from unravel_lib.cli import process
 
 process.tune()
 import torch  # noqa: E402

@@ -24,10 +24,14 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from unravel_lib import audio, distributions, model, patterns, stats  # noqa: E402
-from unravel_lib.latents import save_latents  # noqa: E402
-from unravel_lib.pattern_contract import Material  # noqa: E402
-from unravel_lib.summary import Statistics  # noqa: E402
+from unravel_lib.audio.read import open_audio  # noqa: E402
+from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
+from unravel_lib.latents.npy import save_latents  # noqa: E402
+from unravel_lib.models import model  # noqa: E402
+from unravel_lib.music import distributions, patterns  # noqa: E402
+from unravel_lib.music.registry import Material  # noqa: E402
+from unravel_lib.statistics import measure  # noqa: E402
+from unravel_lib.statistics.summary import Statistics  # noqa: E402
 
 Array = npt.NDArray[np.float64]
 
@@ -225,9 +229,9 @@ def heard_by(pocket: model.Model) -> None:
 
 def read(path: Path, pocket: model.Model) -> npt.NDArray[np.float32]:
     """A recording at the model's rate, [channels, samples]."""
-    with audio.open_audio(path) as sound:
-        mixed = audio.to_channels(sound.blocks(), pocket.in_channels)
-        return np.concatenate(list(audio.resampled(mixed, sound.sample_rate, pocket.sample_rate)), axis=1)
+    with open_audio(path) as sound:
+        mixed = to_channels(sound.blocks(), pocket.in_channels)
+        return np.concatenate(list(resampled(mixed, sound.sample_rate, pocket.sample_rate)), axis=1)
 
 
 def encoded(sounds: Sequence[npt.NDArray[np.float32]], pocket: model.Model) -> list[Array]:
@@ -242,7 +246,7 @@ def main() -> None:
     (frames,) = encoded([read(RECORDING, pocket)], pocket)
     with TemporaryDirectory() as folder:
         save_latents(Path(folder) / "latents.npy", frames.T)
-        statistics = stats.measure([Path(folder) / "latents.npy"])
+        statistics = measure.measure([Path(folder) / "latents.npy"])
         seeds = np.random.SeedSequence(SEED).spawn(2)
         loop = drawn(statistics, 11, seeds[0])
         material = Material(loop, loop, 1, np.ones(statistics.dims), seeds[1])

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unravel_lib.patterns import pattern
+from unravel_lib.music.registry import pattern
 
 
 @pattern

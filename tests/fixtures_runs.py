@@ -19,7 +19,7 @@ import decoder
 import encoder
 import generator
 import inspector
-from unravel_lib import cli
+from unravel_lib.cli import run as cli
 
 SCRIPTS: dict[str, ModuleType] = {
     "encoder": encoder,
@@ -46,7 +46,7 @@ class Result:
 
 def runner(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> "Run":
     """run("encoder", "--input", path) -> Result; the bundled model is loaded once, since that takes half a second."""
-    from unravel_lib import model
+    from unravel_lib.models import model
 
     load = model.load
     monkeypatch.setattr(model, "load", lambda path, *rest: _pocket(*rest) if path is None else load(path, *rest))
@@ -72,7 +72,7 @@ Run = Callable[..., Result]
 def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
     import torch
 
-    from unravel_lib import model
+    from unravel_lib.models import model
 
     return model.Model(model.POCKET, torch.jit.load(model.POCKET).eval(), torch.device("cpu"), sample_rate)
 

@@ -32,7 +32,10 @@ import torch  # noqa: E402  imported once for all runs
 import decoder  # noqa: E402
 import encoder  # noqa: E402
 import generator  # noqa: E402
-from unravel_lib import audio, cli, export, generation, latents, model, plots, stats  # noqa: E402, F401
+from unravel_lib.cli import run as cli  # noqa: E402
+from unravel_lib.cli.batch import Batch  # noqa: E402
+from unravel_lib.latents import npy  # noqa: E402
+from unravel_lib.statistics import tables  # noqa: E402, F401
 
 MAIN = {"encoder": encoder.main, "decoder": decoder.main, "generator": generator.main}
 FILES = 12
@@ -101,7 +104,7 @@ def jobs(place: Path) -> dict[str, list[str]]:
         (place / "sounds").mkdir(exist_ok=True)
         soundfile.write(place / "sounds" / f"{index}.wav", 0.3 * np.sin(2 * np.pi * 110 * (index + 1) * t), 44100)
         (place / "latents").mkdir(exist_ok=True)
-        latents.save_latents(place / "latents" / f"{index}.npy", rng.standard_normal((8, 20 * (index + 1))))
+        npy.save_latents(place / "latents" / f"{index}.npy", rng.standard_normal((8, 20 * (index + 1))))
     music = ["--pattern", "fibo", "--num_files", "8", "--num_loops", "30", "--embeddings", "--no_plots"]
     return {
         "encoder": ["--input", str(place / "sounds"), "--skip_existing"],
@@ -159,9 +162,9 @@ def measured() -> Iterator[list[tuple[int, int, float]]]:
     """Open files, threads and MiB after every 500th file that the encoder or decoder was asked for."""
     found: list[tuple[int, int, float]] = []
     count = 0
-    plain = cli.Batch.wrote
+    plain = Batch.wrote
 
-    def wrote(self: cli.Batch, path: Path) -> None:
+    def wrote(self: Batch, path: Path) -> None:
         nonlocal count
         count += 1
         if count % 500 == 0:
@@ -169,11 +172,11 @@ def measured() -> Iterator[list[tuple[int, int, float]]]:
             found.append((len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")), pages / 256))  # noqa: PTH208
         plain(self, path)
 
-    cli.Batch.wrote = wrote  # type: ignore[method-assign]
+    Batch.wrote = wrote  # type: ignore[method-assign]
     try:
         yield found
     finally:
-        cli.Batch.wrote = plain  # type: ignore[method-assign]
+        Batch.wrote = plain  # type: ignore[method-assign]
 
 
 def many_small_files(place: Path, count: int) -> None:
@@ -206,7 +209,7 @@ def _small_sound(folder: Path, index: int) -> None:
 
 
 def _small_latents(folder: Path, index: int) -> None:
-    latents.save_latents(folder / f"{index:05}.npy", np.full((8, 1), index / 1e4))
+    npy.save_latents(folder / f"{index:05}.npy", np.full((8, 1), index / 1e4))
 
 
 def a_file_of_5_gb(place: Path) -> None:
@@ -225,7 +228,7 @@ def a_file_of_5_gb(place: Path) -> None:
     def work() -> None:
         with contextlib.suppress(SystemExit):
             cli.run(encoder.main, ["--input", str(path), "--output", str(place / "5gb")])
-        made = latents.load_latents(next((place / "5gb").glob("*.npy")))
+        made = npy.load_latents(next((place / "5gb").glob("*.npy")))
         assert made.shape[1] == math.ceil(math.ceil(frames * 44100 / 384_000) / 2048), made.shape
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"5 GB: {made.shape[1]} frames, peak of memory {peak:.0f} MiB", file=sys.stderr)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from unravel_lib import pieces, plots, stats
-from unravel_lib.latents import save_latents
-from unravel_lib.summary import Statistics
+from unravel_lib import plots
+from unravel_lib.latents import blocks
+from unravel_lib.latents.npy import save_latents
+from unravel_lib.statistics import measure
+from unravel_lib.statistics.summary import Statistics
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -21,11 +23,11 @@ def measured(folder: Path, dims: int, frames: int, iqr: bool = False) -> Statist
     values = np.random.default_rng(dims).normal(1, 2, (dims, frames))
     values[0] = 0.7
     save_latents(folder / "x.npy", values)
-    return stats.measure([folder / "x.npy"], iqr)
+    return measure.measure([folder / "x.npy"], iqr)
 
 
-def sampled(values: np.ndarray, cut: int) -> pieces.Sampler:
-    sampler = pieces.Sampler(len(values))
+def sampled(values: np.ndarray, cut: int) -> blocks.Sampler:
+    sampler = blocks.Sampler(len(values))
     sampler(values[:cut])
     sampler(values[cut:])
     return sampler
@@ -82,13 +84,13 @@ def test_any_name_can_be_a_title(tmp_path: Path, title: str, recwarn: pytest.War
 
 def test_sampler_keeps_evenly_spaced_frames_in_order() -> None:
     """Whatever blocks they come in; first frame included; never more than the picture needs."""
-    for n in (1, 7, pieces.SAMPLED, pieces.SAMPLED + 1, 10_000):
+    for n in (1, 7, blocks.SAMPLED, blocks.SAMPLED + 1, 10_000):
         values = np.arange(float(n))[:, np.newaxis]
-        sampler = pieces.Sampler(n)
+        sampler = blocks.Sampler(n)
         for start in range(0, n, 611):
             sampler(values[start : start + 611])
         assert np.array_equal(sampler.frames[:, 0], sampler.positions)
-        assert len(sampler.frames) == min(n, pieces.SAMPLED) and sampler.positions[0] == 0
+        assert len(sampler.frames) == min(n, blocks.SAMPLED) and sampler.positions[0] == 0
         steps = np.diff(sampler.positions)
         assert n == 1 or (steps.min() >= 1 and steps.max() - steps.min() <= 1)
 
@@ -96,7 +98,7 @@ def test_sampler_keeps_evenly_spaced_frames_in_order() -> None:
 def test_sampler_keeps_copies() -> None:
     """Blocks are reused by whoever makes them."""
     block = np.ones((3, 1))
-    sampler = pieces.Sampler(6)
+    sampler = blocks.Sampler(6)
     sampler(block)
     block[:] = 2
     sampler(block)
@@ -105,7 +107,7 @@ def test_sampler_keeps_copies() -> None:
 
 def test_sampler_does_not_fall_in_step_with_a_loop() -> None:
     """64-frame loops over 524,800 frames: all 64 frames of the loop show up."""
-    positions = pieces.Sampler(524_800).positions
+    positions = blocks.Sampler(524_800).positions
     assert len(set((positions % 64).tolist())) == 64
 
 
@@ -114,7 +116,7 @@ def test_correlation_colours_are_those_of_minus_1_to_1(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(2, 400))
     values[1] += 0.6 * values[0]
     save_latents(tmp_path / "x.npy", values)
-    statistics = stats.measure([tmp_path / "x.npy"])
+    statistics = measure.measure([tmp_path / "x.npy"])
     plots.draw_correlation(tmp_path / "c.png", statistics)
     picture = pixels(tmp_path / "c.png")[..., :3]
     top, bottom, left = 65, picture.shape[0] - 60, 70
@@ -163,7 +165,7 @@ def test_a_constant_dim_at_the_end_of_the_scale_is_drawn_inside(tmp_path: Path) 
     values = np.random.default_rng(0).normal(size=(2, 50))
     values[1] = 9.0
     save_latents(tmp_path / "x.npy", values)
-    plots.draw_distribution(tmp_path / "d.png", stats.measure([tmp_path / "x.npy"]))
+    plots.draw_distribution(tmp_path / "d.png", measure.measure([tmp_path / "x.npy"]))
     picture = np.rint(pixels(tmp_path / "d.png")[:, :, :3] * 255)
     orange = [int(plots.ORANGE[i : i + 2], 16) for i in (1, 3, 5)]
     rows = np.flatnonzero((picture == orange).all(axis=2).any(axis=1))

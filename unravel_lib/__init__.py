@@ -1,19 +1,29 @@
 """UnRAVEl: speculative composition in the latent space of RAVE models.
 
-The rooms, from the ground up. `errors` names what can go wrong; `files` finds inputs and writes outputs whole;
-`naming` gives results their names;
-`sidecar` describes a written file in a small JSON beside it; `cli` holds what the four scripts share (`process` tunes
-memory and threads, `signals` ends a run that is stopped, `progress` tells how far one is). `audio` reads, resamples and
-writes sound (`containers` tells what a file holds before
-it is decoded); `latents`
-reads and writes latents files; `archive` looks into a model file without running it; `model`
-runs it (`contract` says what it promises); `inspection` tells what is in it (`families` knows the marks of TorchScript
-exports, `checkpoints` the other files, `inspection_report` writes it down). `stats` measures latents (`encodings` reads
-them by pieces, `moments`, `quantiles` and `ranks` do the sums, `summary` holds what they tell), `distributions` draws
-new frames from the measure, `patterns` arranges them in time (`pattern_contract` says what a pattern is, `pieces` packs
-its long arrays), `tempo` turns frames into BPM, `export` writes latent audio, `plots` draws; `composition` puts these
-together for `generation`, which is what generator.py does. `pocket` builds `pocket.ts`, the bundled small model.
-Imports point downward only.
+The packages, each importing only from those above it: `errors`, `text`; `files` (found, written whole, described);
+`audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
+(what is known about latents); `music` (distributions, patterns, tempo, composition) and `inspection` (facts about
+model files); `plots`; `cli` (what the four scripts share).
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unravel_lib.latents.blocks import repeat as repeat
+    from unravel_lib.music.registry import pattern as pattern
+
 __version__ = "1.0.0"
+
+_NAMES = {"pattern": "music.registry", "repeat": "latents.blocks"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562): `import unravel_lib` alone takes no time."""
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_NAMES]

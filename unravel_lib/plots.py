@@ -18,9 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unravel_lib.files import shown, write_whole
-from unravel_lib.pieces import Sampler, told
-from unravel_lib.summary import Statistics
+from unravel_lib.files.atomic import atomic_write
+from unravel_lib.latents.blocks import Sampler
+from unravel_lib.statistics.summary import Statistics
+from unravel_lib.text import frames_text, printable
 
 Array = npt.NDArray[np.float64]
 
@@ -46,11 +47,11 @@ def _figure(path: Path, width: float, height: float, title: str) -> Iterator[Fig
         matplotlib.rc("axes.spines", top=False, right=False)
         figure = Figure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(figure)
-        text = shown(title)
+        text = printable(title)
         text = text if len(text) <= LONGEST_TITLE else f"{text[: LONGEST_TITLE - 3]}..."
         figure.text(0.5 / width, 1 - 0.3 / height, text, fontsize=11, ha="left", va="center")
         yield figure
-        with write_whole(path) as part, open(part, "wb") as file:
+        with atomic_write(path) as part, open(part, "wb") as file:
             figure.savefig(file, format="png", metadata={"Software": None})
 
 
@@ -68,7 +69,7 @@ def draw_distribution(path: Path, statistics: Statistics) -> None:
     from a CSV) there are boxes only.
     """
     dims = statistics.dims
-    with _figure(path, _width(dims), 5, f"Values per dim, {told(statistics.frames)}") as figure:
+    with _figure(path, _width(dims), 5, f"Values per dim, {frames_text(statistics.frames)}") as figure:
         axes = _axes(figure, 0.8, 0.3)
         if statistics.arrays:
             sample = statistics.sample(MOST_FRAMES)

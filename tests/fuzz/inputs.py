@@ -26,8 +26,13 @@ import decoder  # noqa: E402
 import encoder  # noqa: E402
 import generator  # noqa: E402
 import inspector  # noqa: E402
-from unravel_lib import archive, audio, export, files, latents, object_table, screen, sidecar  # noqa: E402
+from unravel_lib import text  # noqa: E402
+from unravel_lib.audio.read import open_audio  # noqa: E402
+from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
+from unravel_lib.files import sidecar  # noqa: E402
+from unravel_lib.latents import latent_audio, npy  # noqa: E402
+from unravel_lib.models import code_scan, model_file, object_table  # noqa: E402
 
 MEMORY = Path("/dev/shm")
 PLACE = Path(tempfile.mkdtemp(prefix="fuzz", dir=MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None))
@@ -45,9 +50,9 @@ def read_npy(data: bytes) -> None:
     """The latents reader; what it lets in must be what it says."""
     path = _file("x.npy", data)
     with contextlib.suppress(UnravelError):
-        array = latents.load_latents(path)
+        array = npy.load_latents(path)
         assert array.ndim == 2 and array.size and np.isfinite(np.asarray(array, np.float32)).all()
-        latents.content_key(array)
+        npy.content_key(array)
 
 
 def read_sidecar(data: bytes) -> None:
@@ -58,7 +63,7 @@ def read_sidecar(data: bytes) -> None:
     with contextlib.suppress(UnravelError):
         facts = sidecar.read_sidecar(path)
         if facts is not None:
-            files.shown(facts.model or "")
+            text.printable(facts.model or "")
             assert sidecar._as_json(facts, "x", path)
     assert not sidecar.is_complete(path, sidecar.Sidecar(seed=1, source_sha256="0" * 64))
 
@@ -66,8 +71,8 @@ def read_sidecar(data: bytes) -> None:
 def read_audio(data: bytes) -> None:
     """The sound reader, libsndfile and FFmpeg; what it lets in is finite."""
     path = _file("x.wav", data)
-    with contextlib.suppress(UnravelError), audio.open_audio(path) as sound:
-        blocks = audio.resampled(audio.to_channels(sound.blocks(), 1), sound.sample_rate, 44100)
+    with contextlib.suppress(UnravelError), open_audio(path) as sound:
+        blocks = resampled(to_channels(sound.blocks(), 1), sound.sample_rate, 44100)
         for index, block in enumerate(blocks):
             assert block.dtype == np.float32 and block.shape[0] == 1 and np.isfinite(block).all()
             if index == MOST_BLOCKS:
@@ -77,9 +82,9 @@ def read_audio(data: bytes) -> None:
 def read_latent_audio(data: bytes) -> None:
     """The reader of latent audio."""
     path = _file("latent.wav", data)
-    export.is_latent_audio(path)
+    latent_audio.is_latent_audio(path)
     with contextlib.suppress(UnravelError):
-        array = export.load_latent_audio(path, 64)
+        array = latent_audio.load_latent_audio(path, 64)
         assert array.ndim == 2 and array.size and np.isfinite(array).all()
 
 
@@ -87,15 +92,15 @@ def screen_model(data: bytes) -> None:
     """The look into a model file before it is loaded."""
     path = _file("x.ts", data)
     with contextlib.suppress(UnravelError):
-        archive.check(path)
-        archive.code_members(path)
-        archive.format_version(path)
+        model_file.check(path)
+        model_file.code_members(path)
+        model_file.format_version(path)
 
 
 def screen_parts(data: bytes) -> None:
     """The code and the object tables inside a model file."""
     sizes = {str(key): 64 for key in range(4)}
-    list(screen.code(data))
+    list(code_scan.code(data))
     list(object_table.suspicions(data, sizes))
 
 
@@ -117,7 +122,7 @@ def parse_arguments(data: bytes) -> None:
 
 def parse_pattern_arguments(data: bytes) -> None:
     """Names, patterns and their options in generator.py."""
-    from unravel_lib import patterns, tempo
+    from unravel_lib.music import patterns, tempo
 
     words = [os.fsdecode(word) for word in data.split(b"\0")]
     with contextlib.suppress(UnravelError):
@@ -170,7 +175,7 @@ def _sidecar() -> bytes:
 
 
 def _pocket(*endings: str) -> list[bytes]:
-    with zipfile.ZipFile(ROOT / "unravel_lib" / "pocket.ts") as file:
+    with zipfile.ZipFile(ROOT / "unravel_lib" / "models" / "pocket" / "pocket.ts") as file:
         return [file.read(name) for name in file.namelist() if name.endswith(endings)]
 
 
@@ -192,12 +197,14 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     ),
     "latent audio": (
         read_latent_audio,
-        [export.wav_header(3, 4, 21, "DOUBLE") + bytes(96), export.wav_header(64, 2, 44100, "FLOAT") + bytes(512)],
+        [latent_audio.wav_header(3, 4, 21, "DOUBLE") + bytes(96),
+         latent_audio.wav_header(64, 2, 44100, "FLOAT") + bytes(512)],
     ),
     "model": (
         screen_model,
         [
-            (ROOT / "unravel_lib" / "pocket.ts").read_bytes()[:3000], _zip(constants_pkl=b"\x80\x02.", version=b"3\n"),
+            (ROOT / "unravel_lib" / "models" / "pocket" / "pocket.ts").read_bytes()[:3000],
+            _zip(constants_pkl=b"\x80\x02.", version=b"3\n"),
             _zip(data_pkl=b"\x80\x02}q\0.", code_x_py=b"import torch\ntorch.save(1)\n"), b"PK\x05\x06" + bytes(18),
             struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 1 << 40) + b"{}", b"version https://git-lfs",
         ],

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from unravel_lib import model as models
-from unravel_lib.state import weights_sha256
+from unravel_lib.models import model as models
+from unravel_lib.models.state import weights_sha256
 
 ZOO = Path(os.environ.get("UNRAVEL_ZOO", Path(__file__).resolve().parents[2] / ".zoo"))
 CHUNK = 12  # frames: small, so that many chunks are quick; the model makes it larger where its context asks for more

@@ -1,0 +1,216 @@
+"""Manners of the command line: errors in one line, exit codes, the list of failures."""
+
+import csv
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fixtures_runs import SCRIPTS, keeping_signals
+
+from unravel_lib.cli import signals
+from unravel_lib.cli.batch import DONE, NOTHING_DONE, SOME_FAILED, Batch
+from unravel_lib.cli.parser import Parser, number, path, whole_number
+from unravel_lib.cli.run import log, run
+from unravel_lib.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """The process as it was."""
+    with keeping_signals():
+        yield
+
+
+def ended(main: Callable[[list[str]], int], *argv: str) -> object:
+    with pytest.raises(SystemExit) as left:
+        run(main, list(argv))
+    return left.value.code
+
+
+def raising(error: BaseException) -> Callable[[list[str]], int]:
+    def main(argv: list[str]) -> int:
+        raise error
+
+    return main
+
+
+ENDS = [
+    (UsageError("a b: do c"), 2, "error: a b: do c\n"),
+    (MemoryError(), 2, "error: out of memory: close other programs or take fewer files\n"),
+    (MemoryError("8 GiB"), 2, "error: out of memory: 8 GiB\n"),
+    (OSError(5, "Input/output error", "a\nb"), 2, "error: a\\nb: Input/output error\n"),
+    (OSError(5, "Input/output error"), 2, "error: Input/output error\n"),
+    (
+        ZeroDivisionError("one\ntwo"), 2,
+        "error: this should not happen: ZeroDivisionError (one two): --debug shows where; please report it\n",
+    ),
+    (KeyboardInterrupt(), 130, f"error: interrupted: {signals.KEPT}\n"),
+    (signals.Stopped(signal.SIGTERM), 143, f"error: terminated: {signals.KEPT}\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "code", "line"), ENDS, ids=[repr(e[0]) for e in ENDS])
+def test_ends(capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str) -> None:
+    assert ended(raising(error)) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(raising(UsageError("x")), "--debug") == 2
+    err = capsys.readouterr().err
+    assert "Traceback" in err and err.endswith("error: x\n")
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_the_code_of_main_is_the_exit_code(code: int) -> None:
+    assert ended(lambda argv: code) == code
+
+
+def test_levels_of_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: list[str]) -> int:
+        for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+            log.log(level, "two\nlines")
+        return 0
+
+    ended(main)
+    assert capsys.readouterr().err == "two\nlines\nwarning: two lines\nerror: two lines\n"
+
+
+def parser() -> Parser:
+    result = Parser("d", "e")
+    result.add_argument("--whole", type=whole_number(1, 9))
+    result.add_argument("--real", type=number(0.5, 9))
+    result.add_argument("--place", type=path)
+    result.add_argument("--kind", choices=("alpha", "beta"))
+    return result
+
+
+GOOD = [
+    (["--whole", "9"], "whole", 9), (["--whole=1"], "whole", 1), (["--real", "0.5"], "real", 0.5),
+    (["--real", "9"], "real", 9.0), (["--kind", "beta"], "kind", "beta"), (["--place", "-"], "place", Path("-")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("argv", "name", "value"), GOOD)
+def test_good_flags(argv: list[str], name: str, value: object) -> None:
+    assert getattr(parser().parse(argv), name) == value
+
+
+BAD = [
+    (["--whole", "0"], "argument --whole: 0 is out of range, expected 1 to 9"),
+    (["--whole", "10"], "argument --whole: 10 is out of range, expected 1 to 9"),
+    (["--whole", "9" * 5000], f"argument --whole: {'9' * 40} is not a whole number"),
+    (["--real", "0.4"], "argument --real: 0.4 is out of range, expected 0.5 to 9"),
+    (["--real", "nan"], "argument --real: nan is out of range, expected 0.5 to 9"),
+    (["--real=-inf"], "argument --real: -inf is out of range, expected 0.5 to 9"),
+    (["--kind", "alfa"], "--kind alfa is unknown: choose from alpha, beta; did you mean alpha?"),
+    (["--kind", "a'\"b"], "--kind a\\'\"b is unknown: choose from alpha, beta"),
+    (["--knid", "x"], "unknown argument --knid; did you mean --kind?"),
+    (["--knid=x"], "unknown argument --knid=x; did you mean --kind?"),
+    (["--whol", "3"], "unknown argument --whol; did you mean --whole?"),
+    (["--place"], "--place needs a value (one that begins with a dash is written --place=-value)"),
+    (["--place", ""], "--place is empty: is a variable of the shell unset?"),
+    (["--place="], "--place is empty: is a variable of the shell unset?"),
+    (["\udcff\x07"], "unknown argument \\udcff\\x07"),
+]
+
+
+@pytest.mark.parametrize(("argv", "line"), BAD, ids=[line for _, line in BAD])
+def test_bad_flags(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str], line: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x.py"])
+    assert ended(lambda args: parser().parse(args) and 0, *argv) == 2
+    assert capsys.readouterr().err == f"x.py: error: {line} (--help shows all flags)\n"
+
+
+@pytest.mark.parametrize("script", list(SCRIPTS))
+def test_help_is_quick_and_plain(script: str) -> None:
+    """No heavy library for --help, and nothing in it that an old terminal could not show."""
+    code = "import sys, runpy; sys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    code += "finally: print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy', 'av') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"{script}.py", "--help"],
+        capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == b""
+    assert done.stdout.endswith(b"[]\n") and b"--debug" in done.stdout
+
+
+# ---------------------------------------------------------------- batches
+
+
+def failing(folder: Path, *names: str, good: tuple[str, ...] = ()) -> int:
+    batch = Batch(folder)
+    for name in names + good:
+        with batch.attempt(Path(name)):
+            if name in names:
+                raise UsageError(f"{name} is bad")
+    return batch.finish()
+
+
+def listed(folder: Path) -> list[list[str]]:
+    with open(folder / "failures.csv", newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def test_a_batch_tells_done_some_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert failing(tmp_path, good=("a", "b")) == DONE
+    assert not (tmp_path / "failures.csv").exists()
+    assert failing(tmp_path, "a", "b", good=("c",)) == SOME_FAILED
+    assert failing(tmp_path, "a") == NOTHING_DONE
+    assert listed(tmp_path) == [[os.path.abspath("b"), "b is bad"], [os.path.abspath("a"), "a is bad"]]
+
+
+def test_failures_that_are_mended_go_and_those_of_other_runs_stay(tmp_path: Path) -> None:
+    failing(tmp_path, "a", "b")
+    failing(tmp_path, "c")
+    failing(tmp_path, good=("a",))
+    assert [row[1] for row in listed(tmp_path)] == ["b is bad", "c is bad"]
+    failing(tmp_path, good=("b", "c"))
+    assert not (tmp_path / "failures.csv").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"mine", b"input,reason\na,b,c\n", b"\xff,\xfe\n"])
+def test_a_failures_file_of_someone_else_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    (tmp_path / "failures.csv").write_bytes(content)
+    assert failing(tmp_path, "a", good=("b",)) == SOME_FAILED
+    assert failing(tmp_path, good=("a", "b")) == DONE
+    assert (tmp_path / "failures.csv").read_bytes() == content
+
+
+def test_a_list_of_failures_that_cannot_be_written_is_no_second_failure(tmp_path: Path) -> None:
+    (tmp_path / "failures.csv").mkdir()
+    assert failing(tmp_path, "a", good=("b",)) == SOME_FAILED
+    assert failing(tmp_path / "gone", "a", good=("b",)) == SOME_FAILED
+
+
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    failing(tmp_path, "=1+1", "@x", "-x", "new\nline")
+    assert [row[1] for row in listed(tmp_path)] == ["'=1+1 is bad", "'@x is bad", "'-x is bad", "new\nline is bad"]
+
+
+@pytest.mark.parametrize(("loaded", "last"), [("torch", ""), ("other", "taken apart\n")])
+def test_the_end_is_quick_once_pytorch_is_loaded_and_leaves_nothing_out(root: Path, loaded: str, last: str) -> None:
+    code = f"""
+import atexit, sys
+from unravel_lib.cli import run as cli
+
+class Heavy:
+    def __del__(self):
+        print("taken apart")
+
+sys.modules["{loaded}"] = Heavy()
+atexit.register(print, "farewell")
+cli.run(lambda argv: print("done") or 1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, f"done\nfarewell\n{last}")

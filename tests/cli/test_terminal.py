@@ -1,0 +1,261 @@
+"""What a person sees: the screen of a terminal during a run, and the log of a run without one."""
+
+import fcntl
+import logging
+import os
+import pty
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyte
+import pytest
+from conftest import ROOT
+from fixtures_runs import TONE, Run, Z, npy, wav
+
+from unravel_lib.cli import batch, progress
+from unravel_lib.cli.progress import Progress
+from unravel_lib.cli.run import RESUME, log
+
+COLUMNS, ROWS = 240, 60
+
+
+class Terminal:
+    """A command in a pseudo-terminal."""
+
+    def __init__(self, *command: object) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.ByteStream(self._screen)
+
+        def manners() -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, start_new_session=True, preexec_fn=manners,
+        )  # fmt: skip
+        os.close(slave)
+
+    def lines(self) -> list[str]:
+        """The screen as it is, without empty lines at its end."""
+        return "\n".join(line.rstrip() for line in self._screen.display).rstrip().split("\n")
+
+    def read(self, enough: Callable[[list[str]], bool] = lambda lines: False) -> list[str]:
+        """Take in what the command writes until that is enough, or to its end."""
+        while not enough(self.lines()):
+            try:
+                data = os.read(self._master, 4096)
+            except OSError:  # all have closed the other side
+                data = b""
+            if not data:
+                self.process.wait(timeout=30)
+                break
+            self._stream.feed(data)
+        return self.lines()
+
+    def press(self, keys: bytes) -> None:
+        """Type on its keyboard."""
+        os.write(self._master, keys)
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    """Three recordings."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.wav").write_bytes(wav(TONE))
+    return folder
+
+
+def test_paths_stand_alone_above_the_bar(sounds: Path, tmp_path: Path) -> None:
+    terminal = Terminal("encoder.py", "--input", sounds, "--output", tmp_path / "out")
+    first, *paths, bar = terminal.read()
+    assert terminal.process.returncode == 0
+    assert first.startswith("no --model given")
+    assert sorted(paths) == sorted(map(str, (tmp_path / "out").glob("*.npy"))) and len(paths) == 3
+    assert bar.startswith("100%") and "| 2/2 s of sound [" in bar
+
+
+def test_the_bar_of_one_decoded_file_says_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "z.npy").write_bytes(npy(Z[:, :, :29]))
+    terminal = Terminal("decoder.py", "--input", tmp_path / "z.npy", "--output", tmp_path / "out")
+    lines = terminal.read()
+    assert terminal.process.returncode == 0 and len(lines) == 3, lines
+    assert lines[2].startswith("100%")
+
+
+def test_ctrl_c_is_told_below_the_bar_with_the_way_to_go_on(sounds: Path, tmp_path: Path) -> None:
+    for index in range(100):
+        (sounds / f"more{index}.wav").write_bytes(wav(TONE))
+    terminal = Terminal("encoder.py", "--input", sounds, "--output", tmp_path / "out")
+    terminal.read(lambda lines: any(line.endswith(".npy") for line in lines))
+    terminal.press(b"\x03")
+    *_, bar, last = terminal.read()
+    assert terminal.process.returncode == 130
+    assert "s of sound [" in bar
+    assert last == f"error: interrupted: finished files are kept, no half file is left; {RESUME}"
+
+
+def test_a_second_ctrl_c_is_told_on_a_line_of_its_own(tmp_path: Path) -> None:
+    code = (
+        "import time\nfrom unravel_lib.cli import run as cli\ndef main(argv):\n    for _ in range(2):\n        try:\n"
+    )
+    code += "            print('ready', end='', flush=True)\n            time.sleep(9)\n        except BaseException:\n"
+    code += "            pass\n    return 0\ncli.run(main)"
+    terminal = Terminal("-c", code)
+    terminal.read(lambda lines: lines[0].count("ready") == 1)
+    terminal.press(b"\x03")
+    terminal.read(lambda lines: lines[0].count("ready") == 2)
+    time.sleep(0.1)
+    terminal.press(b"\x03")
+    assert terminal.read() == ["ready^Cready^C", "error: interrupted: finished files are kept, no half file is left"]
+    assert terminal.process.returncode == 130
+
+
+def test_nothing_to_do_is_said(run: Run, sounds: Path, tmp_path: Path) -> None:
+    flags = ("--input", sounds, "--output", tmp_path / "out", "--skip_existing")
+    assert "before" not in run("encoder", *flags).err
+    result = run("encoder", *flags)
+    assert (result.code, result.out, result.err.splitlines()[1:]) == (
+        0, b"", ["3 files were finished before: nothing to do"],
+    )  # fmt: skip
+    next((tmp_path / "out").glob("*.npy")).unlink()
+    assert run("encoder", *flags).err.splitlines()[1:] == ["2 of 3 files were finished before: left alone"]
+    one = ("--input", next((tmp_path / "out").glob("*.npy")), "--output", tmp_path / "sound", "--skip_existing")
+    run("decoder", *one)
+    assert run("decoder", *one).err.splitlines()[1:] == ["1 file was finished before: nothing to do"]
+
+
+# ---------------------------------------------------------------- without a terminal
+
+
+def test_a_run_without_a_terminal_tells_its_progress_now_and_then(
+    run: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("--input", sounds, "--output", tmp_path / "out")
+    assert "of sound" not in run("encoder", *flags).err
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    told = [line for line in run("encoder", *flags).err.splitlines() if "of sound" in line]
+    assert told[-1] == "2 of 2 s of sound, 3 of 3 files" and len(told) >= 3
+
+
+def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
+    monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "level", logging.INFO)
+    with Progress([Path("a"), Path("b")], {Path("a"): 10.0, Path("b"): 5.0}.__getitem__, "s") as bar:
+        for _ in bar:
+            bar.update(7)
+    assert caplog.messages == [
+        "7 of 15 s, 0 of 2 files", "10 of 15 s, 1 of 2 files", "15 of 15 s, 1 of 2 files", "15 of 15 s, 2 of 2 files",
+    ]  # fmt: skip
+
+
+def test_sizes_are_asked_for_only_where_they_show() -> None:
+    asked: list[Path] = []
+    with Progress([Path("a")], lambda path: asked.append(path) or 1.0, "s") as bar:  # type: ignore[func-returns-value]
+        for _ in bar:
+            bar.update(1)
+    assert asked == []
+
+
+# ---------------------------------------------------------------- an environment that is not what it should be
+
+
+@pytest.mark.parametrize("script", ["encoder", "decoder", "generator", "inspector"])
+def test_a_python_without_the_requirements_is_told_how_to_get_them(script: str, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    command = [sys.executable, "-S", f"{script}.py", "--input", tmp_path / "x.npy", "--output", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: ") and f"is not installed in this Python ({sys.executable})" in done.stderr
+    assert ". .venv/bin/activate" in done.stderr and "pip install -r requirements.txt" in done.stderr
+
+
+def test_no_memory_for_a_library_is_told_as_such() -> None:
+    error = ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    assert batch.reason(error) == (
+        "out of memory: libtorch_cpu.so: failed to map segment from shared object: close other programs, or raise the "
+        "limit (ulimit -v)"
+    )
+    assert batch.reason(ImportError("x")).startswith("this should not happen")
+
+
+def test_a_memory_limit_is_told_as_such(tmp_path: Path) -> None:
+    """There is room for Python and numpy, not for PyTorch."""
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    limit = 400 << 20
+    done = subprocess.run(
+        [sys.executable, "decoder.py", "--input", tmp_path / "x.npy", "--output", tmp_path / "out"],
+        capture_output=True, text=True, cwd=ROOT, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: out of memory: ") and not (tmp_path / "out").exists()
+
+
+def test_a_home_that_cannot_be_written_to_is_no_news(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "out", "--run", "r"]
+    environment = {**os.environ, "HOME": "/proc/nowhere", "MPLBACKEND": "agg"}
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "generator.py", *flags], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=120
+    )
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 6
+    assert "atplotlib" not in done.stderr and "mkdir" not in done.stderr
+
+
+# ---------------------------------------------------------------- folders
+
+
+@pytest.mark.parametrize("script", ["encoder", "decoder", "inspector"])
+def test_a_run_that_fails_before_it_writes_leaves_no_new_folder(run: Run, tmp_path: Path, script: str) -> None:
+    (tmp_path / "x.wav").write_bytes(wav(TONE))
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    (tmp_path / "bad.ts").write_bytes(b"none")
+    (tmp_path / "mine").mkdir()
+    source = {"encoder": "x.wav", "decoder": "x.npy"}.get(script, "bad.ts")
+    flags = ["--save"] if script == "inspector" else ["--model", tmp_path / "bad.ts"]
+    for output in ("new/deep", "mine"):
+        result = run(script, "--input", tmp_path / source, "--output", tmp_path / output, *flags)
+        assert result.code == 2
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert ("new" in left) == (script == "inspector") and "mine" in left  # the inspector writes failures.csv
+
+
+def test_a_generator_that_fails_before_it_writes_leaves_no_new_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    monkeypatch.setattr("unravel_lib.cli.generate.write_csv", fail)
+    result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "new", "--run", "r")
+    assert result.code == 2 and not (tmp_path / "new").exists()
+
+
+def test_a_folder_removed_while_it_was_empty_is_made_again(tmp_path: Path) -> None:
+    """A run beside this one may have made it, failed, and tidied up."""
+    from unravel_lib.files import atomic
+
+    output = atomic.make_output_folder(tmp_path / "new")
+    output.rmdir()
+    with atomic.atomic_write(output / "x") as part:
+        part.write_text("x")
+    assert (output / "x").read_text() == "x"

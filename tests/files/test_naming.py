@@ -1,0 +1,57 @@
+"""Names of results: the same on every machine, and never the same for two inputs."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unravel_lib.errors import InputError
+from unravel_lib.files import naming
+from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX
+from unravel_lib.files.find import Source
+from unravel_lib.text import printable
+
+
+def source(relative: str, root: str = "/in") -> Source:
+    return Source(Path(root, relative), relative)
+
+
+@given(st.binary(min_size=1, max_size=300).filter(lambda b: b"\0" not in b and b"/" not in b))
+def test_any_name_can_be_shown_and_gives_a_name_that_fits(name: bytes) -> None:
+    one = source(os.fsdecode(name))
+    assert printable(one.path).isprintable()
+    result = naming.result_name(one, "encoded", ".npy", naming.MOST_DIGITS)
+    assert result.isprintable() and "/" not in result and result.endswith(".npy")
+    part = f".{result}.12345678{PART_SUFFIX}"
+    assert len(os.fsencode(part)) <= NAME_BYTES
+
+
+def test_a_name_follows_from_the_path_below_the_input_alone() -> None:
+    assert naming.result_name(source("a/x.wav"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
+    assert naming.result_name(source("a/x.wav", "/mnt/elsewhere"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
+    others = {naming.result_name(source(name), "e", ".npy") for name in ("a/x.wav", "b/x.wav", "a/x.mp3", "x.wav")}
+    assert len(others) == 4
+
+
+def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -> None:
+    many = [source(f"{index:05}/take.wav") for index in range(400)]
+    names = naming.result_names(many, "e", ".npy")
+    assert {len(name) for name in names.values()} == {len("e--take--01234567.npy")}
+    short = {one: naming.result_name(one, "e", ".npy", 2) for one in many}  # 256 hashes for 400 names
+    try:
+        before, naming.DIGITS = naming.DIGITS, 2
+        names = naming.result_names(many, "e", ".npy")
+        again = naming.result_names(many[::-1], "e", ".npy")
+    finally:
+        naming.DIGITS = before
+    assert len(set(names.values())) == 400 and again == names
+    for one in many:
+        alone = list(short.values()).count(short[one]) == 1
+        assert (names[one.path] == short[one]) is alone
+
+
+def test_equal_paths_below_two_inputs_are_refused() -> None:
+    with pytest.raises(InputError, match=r"results of /a/x\.wav and /b/x\.wav would have the same name: .*--output"):
+        naming.result_names([source("x.wav", "/a"), source("y.wav"), source("x.wav", "/b")], "e", ".npy")

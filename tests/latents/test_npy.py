@@ -1,0 +1,123 @@
+"""Latents files as other programs may write them."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unravel_lib.errors import InputError
+from unravel_lib.files.sidecar import Sidecar, is_complete
+from unravel_lib.latents import npy
+
+Z = np.random.default_rng(0).standard_normal((4, 9)).astype(np.float32)
+
+
+def load(folder: Path, array: np.ndarray) -> np.ndarray:
+    np.save(folder / "x.npy", array)
+    return npy.load_latents(folder / "x.npy")
+
+
+def test_what_is_saved_is_what_the_contract_says(tmp_path: Path) -> None:
+    npy.save_latents(tmp_path / "x.npy", Z.astype(np.float64).tolist())
+    array = np.load(tmp_path / "x.npy")
+    assert (array.dtype, array.shape, array.flags.c_contiguous) == (np.float32, (1, 4, 9), True)
+    np.testing.assert_array_equal(array[0], Z)
+    np.save(tmp_path / "numpy.npy", Z[None])
+    assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+def test_the_sidecar_comes_with_it(tmp_path: Path) -> None:
+    npy.save_latents(tmp_path / "x.npy", Z, Sidecar(seed=3))
+    assert is_complete(tmp_path / "x.npy", Sidecar(seed=3))
+
+
+@pytest.mark.parametrize("bad", [Z[None], Z[0], Z[:, :0], np.full((2, 2), np.nan), np.full((2, 2), 1e300)])
+def test_a_bug_is_never_written(tmp_path: Path, bad: np.ndarray) -> None:
+    with pytest.raises(ValueError), np.errstate(over="ignore"):
+        npy.save_latents(tmp_path / "x.npy", bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", ">f8", "<f2", "<i2", "|u1", "<f16"])
+@pytest.mark.parametrize("shape", [(4, 9), (1, 4, 9)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_real_type_order_and_shape(tmp_path: Path, dtype: str, shape: tuple[int, ...], order: str) -> None:
+    array = np.asarray((Z * 10).astype(dtype).reshape(shape), order=order)  # type: ignore[call-overload]
+    found = load(tmp_path, array)
+    assert found.shape == (4, 9)
+    np.testing.assert_array_equal(found, array.reshape(4, 9))
+
+
+def test_what_is_loaded_is_in_memory(tmp_path: Path) -> None:
+    """A mapped file that another program cuts short ends the process."""
+    array = load(tmp_path, Z)
+    (tmp_path / "x.npy").write_bytes(b"")
+    np.testing.assert_array_equal(array, Z)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
+    plain = npy.open_latents
+
+    def then_changed(path: Path) -> np.ndarray:
+        array = plain(path)
+        path.write_bytes(path.read_bytes()[: 200 if cut else None])
+        os.utime(path, (1, 1))
+        return array
+
+    monkeypatch.setattr(npy, "open_latents", then_changed)
+    with pytest.raises(InputError, match=r"x\.npy was changed by another program while it was read: run this again$"):
+        load(tmp_path, Z)
+
+
+def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert npy._free_memory() > 1 << 20
+    monkeypatch.setattr(npy, "_free_memory", lambda: 100)
+    with pytest.raises(InputError, match=r"x\.npy needs 0 MiB of memory, 0 are free: cut it into pieces"):
+        load(tmp_path, Z)
+
+
+@settings(max_examples=30, deadline=None)
+@given(dims=st.integers(1, 40), frames=st.integers(1, 200), values=st.integers(1, 300))
+def test_blocks_cover_every_frame_once(dims: int, frames: int, values: int) -> None:
+    array = np.arange(dims * frames).reshape(dims, frames)
+    before, npy.BLOCK_VALUES = npy.BLOCK_VALUES, values
+    try:
+        pairs = list(npy.blocks(array))
+    finally:
+        npy.BLOCK_VALUES = before
+    np.testing.assert_array_equal(np.concatenate([block for _, block in pairs], axis=1), array)
+    assert [start for start, _ in pairs] == list(np.cumsum([0, *(b.shape[1] for _, b in pairs)])[:-1])
+
+
+def test_a_bad_value_is_found_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy, "BLOCK_VALUES", 8)
+    bad = Z.copy()
+    bad[2, 7] = np.inf
+    with pytest.raises(InputError, match="inf at dim 2, frame 7"):
+        load(tmp_path, bad)
+
+
+def test_the_content_key_is_that_of_the_values(tmp_path: Path) -> None:
+    key = npy.content_key(Z)
+    assert key == hashlib.sha256(b"(4, 9)" + Z.tobytes()).hexdigest()
+    assert npy.content_key(np.asfortranarray(Z.astype(">f8"))) == key
+    assert npy.content_key(Z.reshape(9, 4)) != key
+    assert npy.content_key(Z + np.float32(1e-6)) != key
+
+
+@pytest.mark.parametrize("head", [b"", b"\x93NUMPY", b"PK\x03\x04" + bytes(40), b"\x80\x04N.", b"RIFF" + bytes(40)])
+def test_no_array_at_all(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "x.npy").write_bytes(head)
+    with pytest.raises(InputError, match=r"x\.npy (is|holds) .*expected"):
+        npy.load_latents(tmp_path / "x.npy")
+
+
+def test_missing_or_a_folder(tmp_path: Path) -> None:
+    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "x.npy", "No such file or directory")):
+        with pytest.raises(InputError, match=f"cannot be read: {why}"):
+            npy.load_latents(path)

@@ -1,0 +1,246 @@
+"""The model contract on small codecs of our own; the same contract on real RAVE exports is in tests/rave."""
+
+from pathlib import Path
+
+import fixtures_codecs as codecs
+import numpy as np
+import pytest
+import torch
+
+from unravel_lib.errors import ModelError, UsageError
+from unravel_lib.models import context as reach
+from unravel_lib.models import model as models
+
+C = codecs.COMPRESSION
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("codecs")
+    kinds = (codecs.Offline, codecs.Variational, codecs.Global, codecs.Coded, codecs.Streaming, codecs.Minimal)
+    odd = (codecs.Counting, codecs.Forgetless, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
+    for kind in (*kinds, *odd):
+        codecs.save(kind(), folder / f"{kind.__name__}.ts")
+    codecs.save(codecs.Offline(2, 2), folder / "Stereo.ts")
+    return folder
+
+
+def load(zoo: Path, name: str, chunk: int = 20) -> models.Model:
+    model = models.load(zoo / f"{name}.ts", sample_rate=codecs.RATE if name == "Minimal" else None)
+    model.chunk_frames = chunk
+    return model
+
+
+def noise(channels: int, n: int) -> np.ndarray:
+    return np.random.default_rng(n).standard_normal((channels, n)).astype(np.float32) * 0.3
+
+
+def joined(blocks: object) -> np.ndarray:
+    return np.concatenate(list(blocks), axis=1)  # type: ignore[call-overload]
+
+
+def whole(zoo: Path, name: str, method: str, x: np.ndarray) -> np.ndarray:
+    """One call on everything, on a fresh load."""
+    module = torch.jit.load(zoo / f"{name}.ts").eval()
+    with torch.no_grad():
+        return getattr(module, method)(torch.from_numpy(x)[None])[0].numpy()
+
+
+LENGTHS = [1, C - 1, C, C + 1, 20 * C - 1, 20 * C, 20 * C + 1, 200 * C, 200 * C + 7]
+
+
+@pytest.mark.parametrize("name", ["Offline", "Coded", "Streaming", "Stereo", "Counting", "OneByOne"])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_encode_in_chunks_equals_the_whole(zoo: Path, name: str, length: int) -> None:
+    model = load(zoo, name)
+    x = noise(model.in_channels, length)
+    expected = whole(zoo, name, "encode", x)
+    result = joined(model.encode(np.array_split(x, 7, axis=1), 0, "key"))
+    assert result.shape == expected.shape == (codecs.DIMS, -(-length // C))
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["Offline", "Streaming", "Stereo", "PseudoStereo"])
+@pytest.mark.parametrize("frames", [1, 2, 19, 20, 21, 200, 203])
+def test_decode_in_chunks_equals_the_whole(zoo: Path, name: str, frames: int) -> None:
+    model = load(zoo, name)
+    z = noise(codecs.DIMS, frames) * 3
+    expected = whole(zoo, name, "decode", z)
+    result = joined(model.decode(np.array_split(z, 5, axis=1), 0, "key"))
+    assert result.shape == expected.shape == (model.out_channels, frames * C)
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_batches_of_chunks_equal_the_whole(zoo: Path) -> None:
+    model = load(zoo, "Offline")
+    model.batch = 3
+    x = noise(1, 205 * C + 9)
+    np.testing.assert_allclose(joined(model.encode([x], 0, "key")), whole(zoo, "Offline", "encode", x), atol=1e-5)
+
+
+def test_without_context_the_seams_would_show(zoo: Path) -> None:
+    """The comparison above can fail: with the measured context taken away, it does."""
+    model = load(zoo, "Offline")
+    model.__dict__["encode_context"] = reach.Context(0, 0)
+    x = noise(1, 205 * C)
+    difference = np.abs(joined(model.encode([x], 0, "key")) - whole(zoo, "Offline", "encode", x))
+    assert difference.max() > 1e-2
+
+
+def test_measured_context_covers_the_true_reach(zoo: Path) -> None:
+    """17 taps at stride 8, twice, then 5 at stride 1: 2 frames and (8 + 8 * 8) / 64 more = 3.1 frames."""
+    context = load(zoo, "Offline").encode_context
+    assert context is not None
+    assert {context.left, context.right} <= {4, 5}
+    coded = load(zoo, "Coded").encode_context  # codes hide small differences
+    assert coded is not None
+    assert min(coded.left, coded.right) >= 4
+    assert load(zoo, "Global").encode_context is None
+
+
+def test_random_parts_do_not_hide_the_reach(zoo: Path) -> None:
+    """Both calls of the measurement draw the same noise, also the first time that anything is asked of the model."""
+    assert load(zoo, "Variational").encode_context == load(zoo, "Offline").encode_context
+    assert load(zoo, "Variational").decode_context == load(zoo, "Offline").decode_context
+
+
+def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    x = noise(1, 300 * C)
+    result = joined(load(zoo, "Global").encode([x], 0, "key"))
+    np.testing.assert_allclose(result, whole(zoo, "Global", "encode", x), atol=1e-6)
+    assert "reaches everywhere" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Offline", "Variational", "Streaming", "Coded", "Minimal"])
+def test_a_file_gives_the_same_bytes_first_last_alone_and_twice(zoo: Path, name: str) -> None:
+    first, second = noise(1, 70 * C + 3), noise(1, 50 * C)
+    model = load(zoo, name)
+    alone = joined(model.encode([first], 7, "a"))
+    joined(model.encode([second], 7, "b"))
+    assert joined(model.encode([first], 7, "a")).tobytes() == alone.tobytes()
+    sound = joined(model.decode([alone], 7, "a"))
+    joined(model.decode([alone[:, :5]], 7, "b"))
+    assert joined(model.decode([alone], 7, "a")).tobytes() == sound.tobytes()
+    again = load(zoo, name)
+    assert joined(again.decode([alone], 7, "a")).tobytes() == sound.tobytes()
+
+
+@pytest.mark.parametrize("name", ["Variational", "Minimal", "Streaming"])
+@pytest.mark.parametrize("frames", [5, 70])
+def test_a_fresh_model_gives_its_first_file_no_other_bytes(zoo: Path, name: str, frames: int) -> None:
+    """Whatever a model is asked at its first file must not use up the seed or the state; shorter than a chunk too."""
+    x = noise(1, frames * C - 3)
+    first = joined(load(zoo, name).encode([x], 7, "a"))
+    model = load(zoo, name)
+    joined(model.encode([noise(1, 9 * C)], 7, "b"))
+    assert joined(model.encode([x], 7, "a")).tobytes() == first.tobytes()
+    sound = joined(load(zoo, name).decode([first], 7, "a"))
+    assert joined(model.decode([first], 7, "a")).tobytes() == sound.tobytes()
+
+
+def test_state_that_cannot_be_put_back_is_told(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert load(zoo, "Counting").streaming is False
+    assert "keeps state" not in caplog.text
+    _ = load(zoo, "Forgetless").streaming
+    assert "Forgetless.ts keeps state outside its buffers" in caplog.text
+
+
+def test_the_seed_and_the_content_shape_the_noise(zoo: Path) -> None:
+    x, model = noise(1, 30 * C), load(zoo, "Variational")
+    results = [joined(model.encode([x], seed, key)).tobytes() for seed, key in ((1, "a"), (2, "a"), (1, "b"))]
+    assert len(set(results)) == 3
+
+
+def test_an_abandoned_file_leaves_no_trace(zoo: Path) -> None:
+    model, x = load(zoo, "Streaming"), noise(1, 200 * C)
+    expected = joined(model.encode([x], 0, "a")).tobytes()
+    next(model.encode([x], 0, "a"))
+    assert joined(model.encode([x], 0, "a")).tobytes() == expected
+
+
+FACTS = {  # sample_rate, compression, dims, in_channels, out_channels, streaming
+    "Offline": (8000, 64, 4, 1, 1, False),
+    "Variational": (8000, 64, 4, 1, 1, False),
+    "Streaming": (8000, 64, 4, 1, 1, True),
+    "Minimal": (8000, 64, 2, 1, 1, False),
+    "PseudoStereo": (48000, 64, 4, 1, 2, False),
+    "Stereo": (8000, 64, 4, 2, 2, False),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_facts(zoo: Path, name: str) -> None:
+    model = load(zoo, name)
+    facts = (model.sample_rate, model.compression, model.dims, model.in_channels, model.out_channels, model.streaming)
+    assert facts == FACTS[name]
+
+
+def test_a_silent_model_gets_44100_and_says_so(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert models.load(zoo / "Minimal.ts").sample_rate == 44100
+    assert "does not say its sample rate: taking 44100 Hz (--sample_rate" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate"), [(codecs.Asked(22050), 22050), (codecs.Asked(0), 44100), (codecs.Asked(0, 8000), 8000)]
+)
+def test_a_model_is_asked_for_its_rate_and_may_fail_to_tell(codec: torch.nn.Module, rate: int, tmp_path: Path) -> None:
+    assert models.load(codecs.save(codec, tmp_path / "m.ts")).sample_rate == rate
+
+
+def test_the_rate_flag_is_for_models_that_do_not_say(zoo: Path) -> None:
+    assert models.load(zoo / "Offline.ts", sample_rate=8000).sample_rate == 8000
+    with pytest.raises(UsageError, match="runs at 8000 Hz, not 44100: leave --sample_rate out"):
+        models.load(zoo / "Offline.ts", sample_rate=44100)
+
+
+def test_odd_lengths_are_filled_up_for_models_that_want_whole_frames(zoo: Path) -> None:
+    x = noise(1, 3 * C + 5)
+    result = joined(load(zoo, "Minimal").encode([x], 0, "k"))
+    np.testing.assert_allclose(result[0, 3], x[0, 3 * C :].sum() / C, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("OneWay", "OneWay.ts has no encode: its methods are forward, decode"),
+        ("Uneven", "Uneven.ts encodes 4 dims but decodes 5"),
+    ],
+)
+def test_unusable_models_are_refused_in_one_line(zoo: Path, name: str, message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        models.load(zoo / f"{name}.ts")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_is_not_there_is_named(zoo: Path) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="--device cuda is not available"):
+            models.load(zoo / "Offline.ts", device="cuda")
+    assert models.load(zoo / "Offline.ts", device="auto").device.type in ("cpu", "cuda", "mps")
+
+
+def test_a_full_gpu_gets_smaller_calls(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is halved, then the window; the result stays the same."""
+    model = load(zoo, "Offline", chunk=60)
+    model.batch = 2
+    x = noise(1, 400 * C)
+    expected = joined(model.encode([x], 0, "k"))
+    plain, calls = model._call_once, []
+
+    def cramped(method: str, block: np.ndarray) -> np.ndarray:
+        calls.append(block.shape)
+        if block.shape[0] * block.shape[2] > 40 * C:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        with monkeypatch.context() as patch:
+            patch.setattr(model, "device", torch.device("cpu"))
+            return plain(method, block)
+
+    monkeypatch.setattr(model, "_call_once", cramped)
+    monkeypatch.setattr(model, "device", torch.device("meta"))
+    np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
+    assert any(shape[0] == 2 for shape in calls)
+
+    monkeypatch.setattr(model, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(ModelError, match=r"out of memory even for .* use --device cpu"):
+        joined(model.encode([x], 0, "k"))

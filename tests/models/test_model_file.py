@@ -1,0 +1,317 @@
+"""What a model file is, whether it is whole and whether its code is harmless: told without running it."""
+
+import io
+import os
+import pickle
+import re
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fixtures_models as models
+import numpy as np
+import pytest
+import torch
+import torchaudio.transforms as audio
+from torch import nn
+
+from unravel_lib.errors import ModelError
+from unravel_lib.models import code_scan, model_file, object_table
+from unravel_lib.models.model_file import Kind
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.script(tmp_path_factory.mktemp("plain"), "plain")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return models.checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+def zipped(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in members.items():
+            file.writestr(name.replace("__", "/").replace("_dot_", "."), data)
+    return buffer.getvalue()
+
+
+def test_kinds(plain: Path, checkpoints: dict[str, Path]) -> None:
+    assert model_file.identify(plain) is model_file.check(plain) is Kind.TORCHSCRIPT
+    assert model_file.check(checkpoints["sat_bare"]) is Kind.CHECKPOINT
+    assert model_file.check(checkpoints["legacy"]) is Kind.CHECKPOINT
+    assert model_file.check(checkpoints["sat_safetensors"]) is Kind.SAFETENSORS
+
+
+NO_MODELS = {
+    "empty": (b"", "is empty"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git-lfs pointer"),
+    "page": (b"\xef\xbb\xbf\n <!DOCTYPE html><html></html>", "web page"),
+    "text": (b"hello, this is no model", "text file.*'hello,'"),
+    "long text": ("wörter ".encode() * 200, "text file"),
+    "zeros": (b"\0" * 4000, "only zeros"),
+    "noise": (bytes(range(256)) * 8, "not a model file"),
+    "pickle": (pickle.dumps({"a": 1}), "bare Python pickle"),
+    "other zip": (zipped(a_dot_txt=b"x"), "neither constants.pkl nor data.pkl"),
+    "zip at its root": (zipped(constants_dot_pkl=b"x"), "neither constants.pkl nor data.pkl"),
+    "zipped model": (zipped(voice_dot_ts=b"x"), "holds voice.ts: unpack it"),
+    "empty zip": (zipped(), "empty zip"),
+    "sound": (b"RIFF\x24\0\0\0WAVEfmt ", "sound file"),
+    "cut safetensors": (struct.pack("<Q", 900) + b'{"a": 1}', "truncated"),
+}
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+def test_no_model_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+    data, expected = NO_MODELS[name]
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(data)
+    for look in (model_file.identify, model_file.check):
+        with pytest.raises(ModelError, match=expected) as caught:
+            look(path)
+        assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_latents_are_no_model(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 8, 3), np.float32))
+    with pytest.raises(ModelError, match="NumPy array"):
+        model_file.identify(tmp_path / "x.npy")
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "link.ts").symlink_to(tmp_path / "gone.ts")
+    os.mkfifo(tmp_path / "pipe.ts")
+    for name, expected in (
+        ("no.ts", "does not exist"),
+        ("", "is a folder"),
+        ("link.ts", "link"),
+        ("pipe.ts", "regular"),
+    ):
+        with pytest.raises(ModelError, match=expected):
+            model_file.identify(tmp_path / name)
+
+
+def test_truncated(plain: Path, tmp_path: Path) -> None:
+    data = plain.read_bytes()
+    for length in (30, len(data) // 2, len(data) - 1):
+        (tmp_path / "cut.ts").write_bytes(data[:length])
+        with pytest.raises(ModelError, match="truncated"):
+            model_file.check(tmp_path / "cut.ts")
+    for hole in (40, len(data) // 2):  # the table of contents then points in front of the file
+        (tmp_path / "hole.ts").write_bytes(data[:hole] + data[hole + 9 :])
+        with pytest.raises(ModelError, match=r"hole\.ts is"):
+            model_file.check(tmp_path / "hole.ts")
+
+
+def test_one_wrong_bit_is_found(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    data = bytearray(checkpoints["sat_bare"].read_bytes())
+    with zipfile.ZipFile(checkpoints["sat_bare"]) as file:
+        info = next(i for i in file.infolist() if i.filename.endswith("data/0"))
+    start = data.index(torch.arange(56.0).numpy().tobytes(), info.header_offset)
+    data[start + 100] ^= 1
+    (tmp_path / "bad.ckpt").write_bytes(data)
+    assert model_file.identify(tmp_path / "bad.ckpt") is Kind.CHECKPOINT
+    with pytest.raises(ModelError, match=r"damaged inside: checksum of sat_bare/data/0 is wrong"):
+        model_file.check(tmp_path / "bad.ckpt", trust=True)
+
+
+def test_every_family_passes_the_screen(tmp_path: Path) -> None:
+    for name in models.SCRIPTS:
+        path = models.script(tmp_path, name)
+        assert model_file.check(path) is Kind.TORCHSCRIPT
+        assert model_file.suspicions_in(path) == []
+
+
+LAYERS = {
+    "recurrent": lambda: (nn.LSTM(4, 4, 2, bidirectional=True), nn.GRU(4, 4)),
+    "norms": lambda: (nn.BatchNorm1d(4), nn.InstanceNorm1d(4), nn.GroupNorm(2, 4), nn.LayerNorm(4), nn.RMSNorm(4)),
+    "convolutions": lambda: (
+        nn.Conv1d(1, 1, 3, padding=2, padding_mode="circular"),
+        nn.utils.parametrizations.weight_norm(nn.ConvTranspose1d(1, 1, 3)),
+        nn.Conv2d(1, 1, 3, padding="same"),
+    ),
+    "activations": lambda: (nn.GELU(), nn.SiLU(), nn.GLU(), nn.PReLU(), nn.Softplus(), nn.Hardswish()),
+    "others": lambda: (nn.Embedding(3, 3), nn.Upsample(scale_factor=2, mode="linear"), nn.Dropout(), nn.Linear(2, 2)),
+    "spectra": lambda: (audio.MelSpectrogram(), audio.InverseSpectrogram(), audio.Resample(16000, 8000), audio.MFCC()),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_ordinary_layers_pass_the_screen(name: str, tmp_path: Path) -> None:
+    for layer in LAYERS[name]():
+        torch.jit.script(layer.eval()).save(tmp_path / "x.ts")
+        assert model_file.suspicions_in(tmp_path / "x.ts") == [], layer
+
+
+HOSTILE = {
+    'torch.save(x, "f")': "torch.save",
+    'x.save("f")': "torch.save",
+    'torch . save ( x, "f")': "torch.save",
+    '(torch. # hello\n    save(x, "f"))': "torch.save",
+    'ops.aten.save(x, "f")': "torch.ops.aten.save",
+    't = torch\n    t.save(x, "f")': "torch under another name",
+    'o = ops\n    p = o.aten\n    p.add(x, x)': "ops under another name",
+    'getattr(torch, "save")(x, "f")': "torch.save",
+    'getattr(torch, "sa" "ve")(x, "f")': "torch.save",
+    'getattr(torch, "s\\x61ve")(x, "f")': "torch.save",
+    'getattr(x, "save")("f")': "torch.save",
+    'y = x.save("f").add(1)': "torch.save",
+    'getattr(torch, name)(x, "f")': "a computed getattr",
+    'y = torch.from_file("f", True, 3)': "torch.from_file",
+    'rpc_sync("w", f)': "rpc_sync",
+    "ops.c10d.send(x)": "torch.ops.c10d.send",
+    "ops.torchaudio.sox_io_save_audio_file(x)": "torch.ops.torchaudio.sox_io_save_audio_file",
+    "y = __torch__.torch.classes.dist_rpc.Agent(x)": "__torch__.torch.classes.dist_rpc.Agent",
+    "y = [z.save(x) for z in [x]]": "torch.save",
+    'lambda lambda x.add("f")': "unreadable code",
+    'g = getattr\n    g(x, "save")("f")': "getattr under another name",
+    "y = torch._sparse_coo_tensor_unsafe(x, x, [9])": "torch._sparse_coo_tensor_unsafe",
+    "y = x._sparse_mask_projection(x)": "torch._sparse_mask_projection",
+    "y = x.set_(x)": "torch.set_",
+    "y = torch.unknown_tomorrow(x)": "torch.unknown_tomorrow",
+    "y = ops.quantized.add(x, x, 1., 0)": "torch.ops.quantized.add",
+    "y = __torch__.torch .classes.dist_rpc.Agent(x)": "__torch__.torch.classes.dist_rpc.Agent",
+    "y = x  # type: Tensor": "code that PyTorch does not write",
+    "y = 'ä'": "code that PyTorch does not write",
+    "y = 1 \\\n + 1": "code that PyTorch does not write",
+    "y = " + "-" * 150 + "1": "code nested more than 100 deep",
+    "y = " + "(" * 20_000 + "1" + ")" * 20_000: "unreadable code",
+    "y = x" + ".a" * 150: "code nested more than 100 deep",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", HOSTILE)
+def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain: Path, tmp_path: Path) -> None:
+    path = models.with_code(plain, tmp_path / "x.ts", statement)
+    with pytest.raises(ModelError, match="--trust_model") as caught:
+        model_file.check(path)
+    assert re.search(f"{re.escape(HOSTILE[statement])}.* in code/__torch__/fixtures_models.py", str(caught.value))
+    assert model_file.check(path, trust=True) is Kind.TORCHSCRIPT
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"def f(self, saved):\n  return torch.add(self.saved_mean, ops.prim.dtype(saved))\n",
+        b'def f(x):\n  return torch.format("save {} to ops.c10d", getattr(self.net, "0"))\n',
+        b'def f(self):\n  x = self.net.values.wherever\n  return torch.add(x, __torch__.rave.Generator("#\\""))\n',
+        b"",
+    ],
+)
+def test_harmless_code_passes(source: bytes) -> None:
+    assert list(code_scan.code(source)) == []
+
+
+def test_an_encoding_of_its_own_hides_nothing() -> None:
+    # read as UTF-7, the rest of the line would be a comment
+    assert list(code_scan.code(b'# coding: utf-7\ny = x +ACM-z; torch.save(x, "f")\n'))
+
+
+def test_null_bytes_are_unreadable() -> None:
+    assert list(code_scan.code(b"x = 1\0\ntorch.add(x)")) == ["unreadable code"]
+
+
+def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "trap.ts"
+    torch.jit.script(models.Trap()).save(str(path))
+    with pytest.raises(ModelError, match="__setstate__ in code/"):
+        model_file.check(path)
+    assert "torch.save in code/__torch__/fixtures_models.py" in model_file.suspicions_in(path)
+    assert not Path("trapped").exists()
+    torch.jit.load(str(path))
+    assert Path("trapped").exists(), "this trap is not the threat that it should be"
+
+
+def rename(old: str, new: str) -> Callable[[str, bytes], tuple[str, bytes]]:
+    return lambda name, data: (name.replace(old, new), data)
+
+
+def test_torch_ignores_case_and_so_does_the_screen(plain: Path, tmp_path: Path) -> None:
+    hostile = models.with_code(plain, tmp_path / "a.ts", 'torch.save(x, "f")')
+    shouting = models.rewrite(hostile, tmp_path / "b.ts", rename("code/__torch__/fixtures_models.py", "CODE/__TORCH__/FIXTURES_MODELS.PY"))  # fmt: skip # noqa: E501
+    torch.jit.load(str(shouting))
+    with pytest.raises(ModelError, match=r"torch\.save in CODE/"):
+        model_file.check(shouting)
+
+
+def add(path: Path, name: str, data: bytes = b"x", **how: Any) -> None:
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as file:
+        warnings.simplefilter("ignore")  # about the second of a name
+        file.writestr(name, data, **how)
+
+
+STRANGE = {
+    "two members named": lambda p: add(p, "plain/DATA.pkl"),
+    "is outside of plain/": lambda p: add(p, "elsewhere/code/x.py"),
+    "outside": lambda p: add(p, "plain/../x.py"),
+    "model.json": lambda p: add(p, "plain/model.json"),
+    "in front of it": lambda p: p.write_bytes(zipfile.ZIP_STORED.to_bytes(8, "little") + p.read_bytes()),
+    "behind it": lambda p: zipfile.ZipFile(p, "a").__setattr__("comment", b"hello"),
+    "unpack to": lambda p: add(p, "plain/data/9", bytes(80 << 20), compress_type=zipfile.ZIP_DEFLATED),
+    "unknown way": lambda p: add(p, "plain/data/9", compress_type=zipfile.ZIP_LZMA),
+}
+
+
+@pytest.mark.parametrize("expected", STRANGE)
+def test_archives_that_pytorch_would_not_write(expected: str, plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.ts"
+    path.write_bytes(plain.read_bytes())
+    STRANGE[expected](path)
+    if expected == "in front of it":  # must still look like a zip from its first byte on
+        path.write_bytes(b"PK\x03\x04" + path.read_bytes()[4:])
+    with pytest.raises(ModelError, match=expected):
+        model_file.check(path, trust=True)
+
+
+def test_flatbuffer_in_front_of_a_zip_is_no_model(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.ts").write_bytes(b"\x20\0\0\0PTMF" + bytes(56) + plain.read_bytes())
+    with pytest.raises(ModelError, match="not a model file"):
+        model_file.identify(tmp_path / "x.ts")
+
+
+def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
+    for table in (
+        b"\x80\x02cos\nsystem\n.",
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        b"\x80\x02(S'x'\nios\nsystem\n.",
+    ):
+
+        def change(name: str, data: bytes, table: bytes = table) -> tuple[str, bytes]:
+            return name, table if name.endswith("/constants.pkl") else data
+
+        path = models.rewrite(plain, tmp_path / "x.ts", change)
+        with pytest.raises(ModelError, match=r"an import of .* in constants\.pkl"):
+            model_file.check(path)
+
+
+def test_a_broken_object_table_is_suspicious() -> None:
+    assert "odd object table" in next(object_table.suspicions(b"\x80\x02cos\nsyst", {}))
+    found = next(object_table.suspicions(b"\x80\x02c__torch__.torch.classes.dist_rpc\nAgent\n.", {}), "")
+    assert found.endswith("dist_rpc.Agent")
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "name"),
+    [(1, model_file.CODE_BYTES + 2, "code/0.py"), (4, model_file.CODE_BYTES - 2, "code/3.py")],
+)
+def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.ts"
+    path.write_bytes(plain.read_bytes())
+    for part in range(count):
+        add(path, f"plain/code/{part}.py", b"\n" * size, compress_type=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match=f"more code or larger tables than real exports.* KiB in {name}"):
+        model_file.check(path)
+    assert model_file.check(path, trust=True) is Kind.TORCHSCRIPT
+
+
+def test_looking_needs_no_torch() -> None:
+    code = "import sys, unravel_lib.models.model_file; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

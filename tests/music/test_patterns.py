@@ -1,0 +1,398 @@
+"""Patterns: what each makes, against straightforward reference code; the contract; patterns of a user's own."""
+
+import importlib
+import itertools
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unravel_lib.errors import UsageError
+from unravel_lib.latents.blocks import count_frames, reblock, repeat
+from unravel_lib.music import patterns
+from unravel_lib.music.registry import PATTERNS, Material
+
+OWN = [name for name, entry in PATTERNS.items() if entry.source is None]
+DIRECTIONS = ("forward", "inverted", "mirrored", "mirror-inverted")
+
+
+def material(k: int = 3, dims: int = 2, r: int = 2, seed: int = 5) -> Material:
+    """A and B with every value different from all others, and easy to read: A 0.., B 100.."""
+    a = np.arange(k * dims, dtype=float).reshape(k, dims)
+    return Material(a, a + 100, r, np.linspace(0.1, 0.2, dims), np.random.SeedSequence(seed))
+
+
+def whole(name: str, of: Material, *options: str) -> np.ndarray:
+    entry = patterns.find(name)
+    blocks = reblock(entry.pieces(of, entry.read_options(options)), of.loop.shape[1])
+    return np.concatenate([block.copy() for block in blocks])
+
+
+def reference(name: str, of: Material, **options: Any) -> np.ndarray:
+    """Each pattern in the plainest way, frame by frame and value by value."""
+    a, b, r = of.loop.copy(), of.loop_b.copy(), of.n_loops
+    k, dims = a.shape
+    rng = np.random.default_rng(np.random.SeedSequence(of.seed.entropy))
+    out: list[np.ndarray] = []
+    if name == "loop":
+        out = [row for _ in range(r) for row in a]
+    elif name == "fibo":
+        numbers = [1, 2]
+        while numbers[-1] <= k:
+            numbers.append(numbers[-1] + numbers[-2])
+        out = [row for _ in range(r) for n in numbers if n <= k for row in a[:n]]
+    elif name == "orale":
+        offsets = rng.uniform(-of.std, of.std, (options.get("levels", 2), dims))
+        part = a
+        for offset in offsets:
+            part = np.concatenate([part, part, part, part + offset])
+        out = [row for _ in range(r) for row in part]
+    elif name == "blender":
+        frames, columns = list(range(k)), list(range(dims))
+        direction = options.get("direction", "forward")
+        frames = frames[::-1] if "inverted" in direction else frames
+        columns = columns[::-1] if "mirror" in direction else columns
+        out = [row.copy() for _ in range(r) for row in a]
+        for frame, dim in itertools.product(frames, columns):
+            a[frame, dim] = b[frame, dim]
+            out += [row.copy() for _ in range(r) for row in a]
+    elif name == "swapper":
+        for _ in range(k):
+            frame, dim = rng.integers(k), rng.integers(dims)
+            a[frame, dim], b[frame, dim] = b[frame, dim], a[frame, dim]
+            out += [row.copy() for _ in range(r) for row in a]
+    return np.stack(out)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_pattern_keeps_the_contract(name: str) -> None:
+    """Shape, dtype, finite, same seed same bytes, inputs untouched; and a longer loop never makes it shorter."""
+    for k, dims, r in [(1, 1, 1), (1, 8, 3), (4, 3, 2), (13, 16, 4)]:
+        of = material(k, dims, r)
+        before = of.loop.copy(), of.loop_b.copy(), of.std.copy()
+        for array in (of.loop, of.loop_b, of.std):
+            array.flags.writeable = False
+        result = whole(name, of)
+        assert (result.ndim == 2 and result.shape[1] == dims and len(result) >= k * r) or name == "fibo"
+        assert result.dtype == np.float64 and np.isfinite(result).all()
+        assert whole(name, of).tobytes() == result.tobytes()
+        assert all(np.array_equal(x, y) for x, y in zip(before, (of.loop, of.loop_b, of.std), strict=True))
+        entry = patterns.find(name)
+        assert count_frames(entry.pieces(of, entry.read_options([]))) == len(result)
+        assert entry.summary and not entry.summary.startswith("(no")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_built_in_functions_change_nothing_they_are_given(name: str) -> None:
+    """Also when called directly, as a user's own pattern may do."""
+    of = material()
+    given_values = of.given(PATTERNS[name].given)
+    kept = {n: v.copy() for n, v in given_values.items() if isinstance(v, np.ndarray)}
+    pieces = list(PATTERNS[name].function(**given_values))
+    assert pieces and all(np.array_equal(given_values[n], v) for n, v in kept.items())
+    joined = np.concatenate([p.reshape(-1, p.shape[-1]) for p in pieces])  # pieces are not changed afterwards either
+    assert np.array_equal(joined, whole(name, of))
+
+
+sizes = st.tuples(st.integers(1, 14), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**40))
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, st.sampled_from(OWN))
+def test_against_the_reference(size: tuple[int, int, int, int], name: str) -> None:
+    of = material(*size)
+    np.testing.assert_allclose(whole(name, of), reference(name, of), atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(sizes, st.sampled_from(DIRECTIONS), st.integers(1, 3))
+def test_options_against_the_reference(size: tuple[int, int, int, int], direction: str, levels: int) -> None:
+    of = material(*size)
+    found = whole("blender", of, f"direction={direction}")
+    np.testing.assert_array_equal(found, reference("blender", of, direction=direction))
+    np.testing.assert_array_equal(found[-len(of.loop) :], of.loop_b)
+    found = whole("orale", of, f"levels={levels}")
+    np.testing.assert_allclose(found, reference("orale", of, levels=levels), atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
+def test_lengths_are_those_of_the_formulas(k: int, dims: int, r: int) -> None:
+    of = material(k, dims, r)
+    fibonacci = [n for n in (1, 2, 3, 5, 8, 13, 21, 34) if n <= k]
+    lengths = {"loop": k * r, "fibo": sum(fibonacci) * r, "orale": 16 * k * r,
+               "blender": k * (k * dims + 1) * r, "swapper": k * k * r}  # fmt: skip
+    for name, length in lengths.items():
+        entry = PATTERNS[name]
+        assert count_frames(entry.pieces(of, entry.read_options([]))) == length, name
+        assert entry.length is None or entry.length(k, dims, r) == length, name
+
+
+@pytest.mark.parametrize("enough", [1, 4, 17, 10_000])
+def test_orale_is_the_same_in_pieces_of_any_size(enough: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "ENOUGH_FRAMES", enough)
+    of = material(2, 3, 2)
+    np.testing.assert_allclose(whole("orale", of, "levels=4"), reference("orale", of, levels=4), atol=1e-12)
+
+
+def test_fibo_golden() -> None:
+    assert whole("fibo", material(4, 1, 1))[:, 0].tolist() == [0, 0, 1, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("direction", "changed"),
+    [("forward", [100, 1, 2, 3]), ("inverted", [0, 1, 102, 3]), ("mirrored", [0, 101, 2, 3]),
+     ("mirror-inverted", [0, 1, 2, 103])],
+)  # fmt: skip
+def test_blender_golden(direction: str, changed: list[int]) -> None:
+    """2 frames x 2 dims: A is [0 1], [2 3]; which value becomes B's (+ 100) first tells the direction."""
+    result = whole("blender", material(2, 2, 1), f"direction={direction}")
+    assert result[:2].ravel().tolist() == [0, 1, 2, 3]
+    assert result[2:4].ravel().tolist() == changed
+
+
+SWAPPED = [[0, 1, 2, 3, 4, 105], [0, 101, 2, 3, 4, 105], [0, 101, 2, 103, 4, 105]]
+
+
+def test_swapper_golden() -> None:
+    """Seed 5: the three points that are swapped, one after the other; each step keeps what the last one did."""
+    result = whole("swapper", material(3, 2, 1)).reshape(3, 6)
+    assert result.tolist() == SWAPPED
+
+
+def test_orale_golden() -> None:
+    """One dim, one frame: 0 0 0 a, then 0 0 0 a, 0 0 0 a, and b b b a+b; offsets stay within the spread."""
+    of = Material(np.zeros((1, 1)), np.zeros((1, 1)), 1, np.array([0.5]), np.random.SeedSequence(1))
+    result = whole("orale", of).ravel()
+    a, b = result[3], result[12]
+    assert a != 0 != b and abs(a) <= 0.5 and abs(b) <= 0.5
+    np.testing.assert_allclose(result, [0, 0, 0, a] * 3 + [b, b, b, a + b])
+    assert (round(a, 6), round(b, 6)) == (0.011822, 0.450464)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("orale", ["levels"], "not name=value"),
+        ("orale", ["levels=x"], "takes a whole number"),
+        ("orale", ["levels=2.5"], "takes a whole number"),
+        ("orale", ["level=2"], "no such option, it takes levels; did you mean levels"),
+        ("orale", ["levels=2", "levels=3"], "given twice"),
+        ("loop", ["levels=2"], "it takes none"),
+        ("loop", ["n_loops=2"], "it takes none"),
+        ("blender", ["direction=mirord"], "forward, inverted, mirrored, mirror-inverted; did you mean mirrored"),
+    ],
+)
+def test_wrong_options_are_told(name: str, options: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        PATTERNS[name].read_options(options)
+
+
+@pytest.mark.parametrize("levels", [0, -1, 13])
+def test_levels_out_of_range(levels: int) -> None:
+    with pytest.raises(UsageError, match=r"pattern orale: levels=.* out of range"):
+        whole("orale", material(), f"levels={levels}")
+
+
+@pytest.mark.parametrize("name", ["blend", "no", ""])
+def test_unknown_pattern(name: str) -> None:
+    hint = "did you mean blender" if name == "blend" else "choose from loop"
+    with pytest.raises(UsageError, match=hint):
+        patterns.find(name)
+
+
+def test_packing_keeps_every_frame_in_order() -> None:
+    """Pieces larger and smaller than a block, repeated ones and empty ones."""
+    x = np.arange(60.0).reshape(30, 2)
+    given_pieces = [x[:1], repeat(x[:3], 5), x[:0], x, repeat(x, 2), repeat(x[:0], 4)]
+    expected = np.concatenate([p.reshape(-1, 2) for p in given_pieces])
+    for size in (1, 2, 7, 20, 1000):
+        blocks = [block.copy() for block in reblock(given_pieces, 2, block_values=size)]
+        np.testing.assert_array_equal(np.concatenate(blocks), expected)
+        assert all(len(block) == max(1, size // 2) for block in blocks[:-1])
+
+
+def test_repetition_takes_no_memory_and_counting_stops() -> None:
+    endless = repeat(np.zeros((10, 2)), 10**9)
+    assert count_frames([endless]) == 10**10
+    assert count_frames(itertools.repeat(np.zeros((10, 2))), limit=95) == 100
+    first = next(reblock([endless], 2, block_values=100))
+    assert first.shape == (50, 2)
+
+
+def own_file(folder: Path, text: str) -> str:
+    path = folder / "mine.py"
+    path.write_text("import numpy as np\nfrom unravel_lib import pattern, repeat\n" + text)
+    return str(path)
+
+
+STUTTER = '''
+@pattern
+def stutter(loop, n_loops, times: int = 2):
+    """Every frame several times."""
+    return np.tile(np.repeat(loop, times, axis=0), (n_loops, 1))
+'''
+
+
+def test_a_pattern_of_ones_own(tmp_path: Path) -> None:
+    file = own_file(tmp_path, STUTTER)
+    assert whole(f"{file}:stutter", material(2, 1, 2), "times=3").ravel().tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert patterns.find(f"{file}:stutter").summary == "Every frame several times."
+    assert "stutter" not in dict(patterns.listing())
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.py"]  # nothing is written beside it
+
+
+def test_own_pattern_may_change_its_arrays_and_share_names(tmp_path: Path) -> None:
+    """In-place work does no harm, and a user's `loop` does not take the place of ours."""
+    file = own_file(
+        tmp_path, "@pattern\ndef loop(loop, loop_b):\n    loop += loop_b\n    yield loop\n    yield loop * 0\n"
+    )
+    of = material(2, 1, 1)
+    for _ in range(2):
+        assert whole(f"{file}:loop", of).ravel().tolist() == [100, 102, 0, 0]
+    assert whole("loop", of).ravel().tolist() == [0, 1]
+
+
+def test_option_types(tmp_path: Path) -> None:
+    file = own_file(
+        tmp_path,
+        "from typing import Literal\n@pattern\ndef f(loop, a: float, b: bool = False, c='x', d=3, e: str = 'q', *, "
+        "g: Literal['u', 'v'] = 'u'):\n    return loop\n",
+    )
+    entry = patterns.find(f"{file}:f")
+    assert entry.read_options(["a=1e-3", "b=yes", "c=a=b", "d=-4", "g=v"]) == {
+        "a": 0.001, "b": True, "c": "a=b", "d": -4, "e": "q", "g": "v",
+    }  # fmt: skip
+    for wrong, message in [
+        (["a=nan"], "finite"), (["a=1", "b=perhaps"], "yes or no"), ([], "needs --pattern_args a=float"),
+    ]:  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            entry.read_options(wrong)
+
+
+FAILING = [
+    ("@pattern\ndef f(loop):\n    x = loop[\n", r"line 5: SyntaxError"),
+    ("import nowhere_to_be_found\n", r"line 3: ModuleNotFoundError"),
+    ("@pattern\ndef f(loop):\n    return 1 / 0\n", r"line 5: ZeroDivisionError: division by zero"),
+    ("@pattern\ndef f(loop):\n    yield loop\n    raise ValueError('too\\nodd')\n", r"line 6: too odd"),
+    ("def g(x):\n    return x[99]\n@pattern\ndef f(loop):\n    return g(loop)\n", r"line 4: IndexError"),
+    ("@pattern\ndef f(loop):\n    return loop[:, :1]\n", r"shape \(3, 1\), expected \(frames, 2\)"),
+    ("@pattern\ndef f(loop):\n    return loop.astype(str)\n", r"<U32 values, expected real numbers"),
+    ("import sys\nsys.exit()\n", r"line 4: SystemExit$"),
+    ("import sys\n@pattern\ndef f(loop):\n    yield loop\n    sys.exit(0)\n", r"line 7: SystemExit: 0$"),
+    ("@pattern\ndef f(loop):\n    return None\n", r"mine.py, line \d: TypeError"),
+    ("@pattern\ndef f(loop):\n    return loop / 0\n", r"not finite"),
+    (
+        "@pattern\ndef f(loop, *rest):\n    return loop\n",
+        r"line 3: TypeError: pattern f: \*rest cannot be given",
+    ),
+    ("@pattern\ndef f(loop, x: list = ()):\n    return loop\n", r"line 3: TypeError: option x is of type list"),
+    ("@pattern(length=lambda *of: 1 / 0)\ndef f(loop):\n    return loop\n", r"line 3: ZeroDivisionError: division by"),
+    (
+        "def far(k):\n    return 2 * k\n@pattern(length=far)\ndef f(loop):\n    return loop\n",
+        r"line 5: TypeError: far\(\)",
+    ),
+    ("@pattern(length=7)\ndef f(loop):\n    return loop\n", r"line 3: TypeError: 'int' object is not callable"),
+    ("@pattern(length=lambda *of: 1.5)\ndef f(loop):\n    return loop\n", r"line 3: length gave 1.5, expected a whole"),
+    ("@pattern(length=lambda *of: -1)\ndef f(loop):\n    return loop\n", r"line 3: length gave -1, expected a whole"),
+    (
+        "@pattern(length=lambda *of: 2)\ndef f(loop):\n    return loop\n",
+        r"line 3: length gave 2 frames, .* made 3: mend",
+    ),
+    (
+        "@pattern(length=lambda *of: 4)\ndef f(loop):\n    return loop\n",
+        r"line 3: length gave 4 frames, .* made 3: mend",
+    ),
+    ("@pattern\ndef f(loop):\n    while True:\n        yield loop[:0]\n", r"line 3: 100,000 pieces in a row have no"),
+    ("def f(loop):\n    return loop\n", r"put @pattern"),
+    ("@pattern\ndef other(loop):\n    return loop\n", r"it has other"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), FAILING)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_errors_in_ones_own_pattern_name_file_and_line(tmp_path: Path, text: str, message: str) -> None:
+    file = own_file(tmp_path, text)
+    with pytest.raises(UsageError, match=message) as caught:
+        whole(f"{file}:f", material())
+    assert "\n" not in str(caught.value)
+
+
+OTHER_CHANCE = """
+import random
+table = np.random.rand(3)
+@pattern
+def f(loop):
+    return loop * np.random.rand(*loop.shape) * random.random() * table[:, None]
+"""
+
+
+def test_own_pattern_that_turns_to_the_chance_of_all(tmp_path: Path) -> None:
+    """np.random and random: same seed, same bytes, whatever was drawn before; another seed makes others."""
+    name = f"{own_file(tmp_path, OTHER_CHANCE)}:f"
+    results = []
+    for seed in (1, 1, 2):
+        np.random.rand()
+        results.append(whole(name, material(seed=seed)))
+    assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
+
+
+HELPED = """
+from __future__ import annotations
+from dataclasses import dataclass
+import numpy as np
+from unravel_lib import pattern
+from {helper} import twice
+@dataclass
+class Step:
+    size: int | None = None
+@pattern
+def f(loop, times: int = 1):
+    "Twice."
+    from {helper} import late
+    return late(twice(loop), Step(times))
+"""
+
+
+def test_own_pattern_file_is_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dataclasses and imports from the file's folder work, then and later; no bytecode is left there."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    helper = f"helper_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{helper}.py").write_text("def twice(x):\n    return x * 2\ndef late(x, step):\n    return x\n")
+    (tmp_path / "mine.py").write_text(HELPED.format(helper=helper))
+    assert whole(f"{tmp_path / 'mine.py'}:f", material(2, 1, 1)).ravel().tolist() == [0, 2]
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.py", f"{helper}.py"}
+
+
+def test_a_file_beside_ones_own_pattern_takes_no_librarys_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('not the library')\n")
+    patterns.find(f"{own_file(tmp_path, STUTTER)}:stutter")
+    assert importlib.import_module("colorsys").rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+
+
+def test_listing_of_ones_own_file(tmp_path: Path) -> None:
+    file = own_file(tmp_path, STUTTER)
+    for chosen in (f"{file}:stutter", f"{file}:typo", file):
+        listed = dict(patterns.listing(chosen))
+        assert listed[f"{file}:stutter"] == "Every frame several times. [times=int, default 2]"
+        assert set(OWN) < set(listed)
+    assert f"{file}:stutter" not in dict(patterns.listing("loop"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        patterns.listing(str(tmp_path / "nowhere.py:f"))
+
+
+def test_missing_or_unnamed_pattern_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        patterns.find(str(tmp_path / "nowhere.py:f"))
+    with pytest.raises(UsageError, match="write it like"):
+        patterns.find(own_file(tmp_path, STUTTER))

@@ -1,0 +1,127 @@
+"""Bad flags: the exact line that users see."""
+
+from pathlib import Path
+
+import pytest
+from fixtures_runs import Run, Z, kinds_left
+
+from unravel_lib.latents.npy import save_latents
+
+NUMBER_FLAGS = {  # flag: (scripts, lowest, highest, whole)
+    "--seed": ("encoder decoder generator", 0, 2**63 - 1, True),
+    "--sample_rate": ("encoder decoder generator", 100, 1e6, False),
+    "--compression": ("generator", 1, 1 << 20, True),
+    "--num_latents": ("generator", 1, 1_000_000, True),
+    "--num_loops": ("generator", 1, 1_000_000, True),
+    "--num_files": ("generator", 1, 10_000, True),
+    "--bpm": ("generator", 0.1, 1e6, False),
+}
+WRONG_NUMBERS = ["-1", "0", "nan", "inf", "1e99", "9" * 40, "x", "1.5", ""]
+KINDS = [
+    (script, flag, text)
+    for flag, (scripts, low, _, whole) in NUMBER_FLAGS.items()
+    for script in scripts.split()
+    for text in WRONG_NUMBERS
+    if not (text == "0" and low == 0) and not (text == "1.5" and not whole and low < 1.5)
+]
+
+
+@pytest.mark.parametrize(("script", "flag", "text"), KINDS)
+def test_wrong_numbers(run: Run, tmp_path: Path, script: str, flag: str, text: str) -> None:
+    _, low, high, whole = NUMBER_FLAGS[flag]
+    try:
+        float(text)
+        integral = not whole or text.lstrip("-").isdigit()
+    except ValueError:
+        integral = False
+    kind = "whole number" if whole else "number"
+    expected = f"{low} to {high}" if whole else f"{low:g} to {high:g}"
+    why = f"is out of range, expected {expected}" if integral else f"is not a {kind}"
+    result = run(script, "--input", tmp_path, flag, text, "--output", tmp_path / "out")
+    line = f"{script}.py: error: argument {flag}: {text[:40]} {why} (--help shows all flags)"
+    assert (result.code, result.err.splitlines()) == (2, [" ".join(line.split())])
+    assert not (tmp_path / "out").exists()
+
+
+HELP = " (--help shows all flags)"
+FLAG_ROWS = [
+    ("encoder", ["--inptu", "x"], "the following arguments are required: --input"),
+    ("encoder", ["--input", "x", "--modle", "x"], "unknown argument --modle; did you mean --model?"),
+    ("encoder", ["--input", "x", "--skip_exsting"], "unknown argument --skip_exsting; did you mean --skip_existing?"),
+    ("encoder", ["stray", "--input", "x"], "unknown argument stray"),
+    ("encoder", ["\x1b[31m\n", "--input", "x"], "unknown argument \\x1b[31m\\n"),
+    ("encoder", ["--input"], "--input needs a value (one that begins with a dash is written --input=-value)"),
+    ("encoder", ["--input", "-x"], "--input needs a value (one that begins with a dash is written --input=-value)"),
+    ("encoder", ["--input", ""], "--input is empty: is a variable of the shell unset?"),
+    ("encoder", ["--input=", "--output", "x"], "--input is empty: is a variable of the shell unset?"),
+    ("encoder", ["--input", "x", "--output", ""], "--output is empty: is a variable of the shell unset?"),
+    ("encoder", ["--input", "x", "--model="], "--model is empty: is a variable of the shell unset?"),
+    (
+        "encoder",
+        ["--input", "x", "--extensions"],
+        "--extensions needs a value (one that begins with a dash is written --extensions=-value)",
+    ),
+    (
+        "encoder",
+        ["--input", "x", "--device", "cdua"],
+        "--device cdua is unknown: choose from auto, cpu, cuda, mps; did you mean cuda?",
+    ),
+    ("decoder", ["--input", "x", "--device", "it's"], "--device it's is unknown: choose from auto, cpu, cuda, mps"),
+    (
+        "decoder",
+        ["--input", "x", "--subtype", "PCM24"],
+        "--subtype PCM24 is unknown: choose from PCM_16, PCM_24, FLOAT; did you mean PCM_24?",
+    ),
+    (
+        "generator",
+        ["--input", "x", "--wav_subtype", "double"],
+        "--wav_subtype double is unknown: choose from DOUBLE, FLOAT",
+    ),
+    ("generator", ["--bpm", "9", "--num_latents", "9"], "argument --num_latents: not allowed with argument --bpm"),
+    ("inspector", ["--sav"], "unknown argument --sav; did you mean --save?"),
+    ("inspector", ["--input="], "--input is empty: is a variable of the shell unset?"),
+]
+
+
+@pytest.mark.parametrize(("script", "flags", "line"), FLAG_ROWS)
+def test_wrong_flags(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    flags: list[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(script, *flags)
+    assert (result.code, result.err) == (2, f"{script}.py: error: {line}{HELP}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+NAMES = [  # what only the script itself can know
+    (["--distribution", "nromal"], "did you mean normal?"),
+    (["--distribution", "\n"], "error: "),
+    (["--pattern", "swaper"], "did you mean swapper?"),
+    (["--pattern", "nowhere.py:x"], "nowhere.py"),
+    (["--pattern", "/etc:x"], "/etc"),
+    (["--pattern", "http://example.com/x.py:x"], "error: "),
+    (["--pattern", "orale", "--pattern_args", "levles=3"], "did you mean levels?"),
+    (["--pattern_args", "x"], "error: "),
+    (["--run", "../x"], "error: --run ../x is no plain folder name: slashes belong to --output"),
+]
+
+
+@pytest.mark.parametrize(("flags", "part"), NAMES)
+def test_wrong_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], part: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_latents(tmp_path / "x.npy", Z[0])
+    result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "out", *flags)
+    assert result.code == 2
+    assert len(result.errors) == 1 and part in result.errors[0], result.err
+    assert kinds_left(tmp_path / "out") in ("-", "")
+
+
+@pytest.mark.parametrize("extensions", [["."], ["*"], [" "]])
+def test_extensions_that_name_nothing(run: Run, tmp_path: Path, extensions: list[str]) -> None:
+    result = run("encoder", "--input", tmp_path, "--extensions", *extensions)
+    assert (result.code, result.errors) == (2, ["error: --extensions names none: write them like wav or .wav"])

@@ -1,0 +1,170 @@
+"""The shell scripts and the patterns in examples/ do what their first lines say."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import generator
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+RATE = 44100
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with spaces in its name, two short sounds in folders, and a file that is none."""
+    folder = tmp_path_factory.mktemp("my recordings")
+    (folder / "more of them").mkdir()
+    rng = np.random.default_rng(1)
+    for name in ("a b.wav", "more of them/c.flac"):
+        soundfile.write(folder / name, 0.1 * rng.standard_normal(RATE), RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A latents file of noise."""
+    path = tmp_path_factory.mktemp("latents") / "noise.npy"
+    np.save(path, np.random.default_rng(2).standard_normal((1, 8, 60), np.float32))
+    return path
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Runs a script of examples/ from another folder, as users do: shell("folder", arguments..., VARIABLE=value)."""
+
+    def run(name: str, *arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+        command = ["sh", str(EXAMPLES / f"{name}.sh"), *map(str, arguments)]
+        environment = os.environ | {"PYTHON": sys.executable} | variables
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
+def lines(done: "subprocess.CompletedProcess[str]") -> list[str]:
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["folder", "sweep", "parallel"])
+def test_without_arguments_a_script_tells_its_usage(shell, name):
+    done = shell(name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ") and f"{name}.sh" in done.stderr
+
+
+def test_folder_makes_new_sound_from_every_recording_and_tells_of_a_broken_one(shell, recordings, tmp_path):
+    shutil.copytree(recordings, tmp_path / "some")
+    (tmp_path / "some" / "broken.wav").write_text("no sound")
+    done = shell("folder", "some", "my output")
+    assert done.returncode == 1
+    assert "broken.wav" in done.stderr
+    sounds = [tmp_path / line for line in lines(done)]
+    assert sorted(path.parent.name.split("--")[1] for path in sounds) == ["a b", "c"]
+    for path in sounds:
+        assert soundfile.info(path).frames == 4**2 * 16 * 2048  # orale: 16 loops of 16 frames
+
+
+def test_folder_stops_where_the_model_cannot_be_used(shell, recordings, tmp_path):
+    (tmp_path / "model.ts").write_text("no model")
+    done = shell("folder", recordings, "output", "model.ts")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "model.ts" in done.stderr
+
+
+def test_sweep_makes_every_combination_once(shell, latents, tmp_path):
+    done = shell("sweep", latents, "swept", PATTERNS="loop fibo", DISTRIBUTIONS="normal empirical", SEEDS="1 2")
+    assert done.returncode == 0, done.stderr
+    made = lines(done)
+    assert len(made) == len(set(made)) == 8
+    assert "swept/fibo-empirical-2/fibo_empirical_seed2_0000_embeddings.npy" in made
+    assert len({(tmp_path / line).read_bytes() for line in made}) == 8
+
+
+def test_sweep_ends_with_the_first_failure(shell, latents):
+    done = shell("sweep", latents, "swept", PATTERNS="loop lop", DISTRIBUTIONS="normal", SEEDS="1")
+    assert done.returncode != 0
+    assert "did you mean loop?" in done.stderr
+    assert len(lines(done)) == 1
+
+
+def test_parallel_encodes_as_one_encoder_does(shell, script, recordings, tmp_path):
+    if shutil.which("parallel") is None:
+        pytest.skip("NOT TESTED: examples/parallel.sh needs GNU parallel (apt install parallel)")
+    done = shell("parallel", recordings, "many", JOBS="2")
+    assert done.returncode == 0, done.stderr
+    alone = script("encoder", "--input", recordings, "--output", tmp_path / "one", env=os.environ | ONE_THREAD)
+    assert alone.returncode == 0, alone.stderr
+    one = {stem_of(path): path.read_bytes() for path in (tmp_path / "one").glob("*.npy")}
+    assert len(one) == 2
+    made = [tmp_path / line for line in lines(done)]
+    assert {stem_of(path): path.read_bytes() for path in made} == one
+    assert sorted(path.parent for path in made) == [tmp_path / "many", tmp_path / "many" / "more of them"]
+
+
+def stem_of(result: Path) -> str:
+    """The name of the recording in the name of its latents."""
+    return result.name.split("--")[1]
+
+
+def test_parallel_says_what_is_missing(shell, tmp_path):
+    (tmp_path / "bin").mkdir()
+    for tool in ("sh", "dirname", "grep"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or tool)
+    done = shell("parallel", "recordings", "output", PATH=str(tmp_path / "bin"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs GNU parallel" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def play(latents: Path, output: Path, pattern: str, *flags: str) -> np.ndarray:
+    """What generator.py writes for a pattern of one's own: [frames, dims]."""
+    name = f"{EXAMPLES / 'my_patterns.py'}:{pattern}"
+    arguments = ["--input", str(latents), "--output", str(output), "--run", "own", "--embeddings", "--no_plots"]
+    assert generator.main([*arguments, "--pattern", name, *flags]) == 0
+    (path,) = (output / "own").glob("*.npy")
+    return np.load(path)[0].T
+
+
+def test_stutter_repeats_every_frame(latents, tmp_path):
+    flags = ["--num_latents", "5", "--num_loops", "2"]
+    stuttered = play(latents, tmp_path / "1", "stutter", *flags, "--pattern_args", "times=3")
+    plain = play(latents, tmp_path / "2", "stutter", *flags, "--pattern_args", "times=1")
+    assert plain.shape == (10, 8)
+    assert (stuttered == np.repeat(plain, 3, axis=0)).all()
+
+
+def test_crumble_loses_a_frame_each_time_round(latents, tmp_path):
+    flags = ["--num_latents", "4", "--num_loops", "3"]
+    found = play(latents, tmp_path / "1", "crumble", *flags)
+    assert found.shape == (3 * (4 + 3 + 2 + 1), 8)
+    assert (found == play(latents, tmp_path / "2", "crumble", *flags)).all()
+    first, second = found[:4], found[4:7]
+    nearest = [int(np.abs(first - frame).max(axis=1).argmin()) for frame in second]
+    assert nearest == sorted(set(nearest)) and np.abs(first[nearest] - second).max() < 1  # in order, one missing
+
+
+def test_figures_draws_the_pictures_that_the_readme_shows(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    figures = importlib.import_module("figures")
+    monkeypatch.setattr(figures, "PICTURES", tmp_path)
+    figures.main()
+    kept = {path.name for path in (EXAMPLES / "pictures").iterdir()}
+    assert kept == {path.name for path in tmp_path.iterdir()}, "run make figures"
+    for name in kept:
+        new, old = (
+            np.asarray(Image.open(path / name).convert("L"), float) for path in (tmp_path, EXAMPLES / "pictures")
+        )
+        assert new.shape == old.shape and np.abs(new - old).mean() < 4, f"{name} shows something else: run make figures"
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600_000

@@ -1,0 +1,153 @@
+"""cli.parser."""
+
+import argparse
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from unravel_lib import __version__
+from unravel_lib.cli.batch import NOTHING_DONE
+from unravel_lib.text import did_you_mean, printable
+
+MAX_SEED = 2**63 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and name the nearest thing that exists."""
+
+    def __init__(self, description: str, example: str) -> None:
+        super().__init__(
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        self.general = self.add_argument_group("general")
+        self.general.add_argument("-h", "--help", action="help", help="show this text and leave")
+        self.general.add_argument("--version", action="version", version=f"UnRAVEl {__version__}")
+        self.general.add_argument("--debug", action="store_true", help="show a Python traceback when something fails")
+
+    def format_help(self) -> str:
+        """The help text, with what every script has at its end."""
+        self._action_groups.sort(key=lambda group: group is self.general)
+        return super().format_help()
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
+        known, unknown = self.parse_known_args(argv)
+        if unknown:
+            flags = [s for action in self._actions for s in action.option_strings]
+            self.error(f"unknown argument {printable(unknown[0])}{did_you_mean(unknown[0].split('=')[0], flags)}")
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.match(r"argument (\S+): invalid choice: ['\"](.*)['\"] \(choose from (.*)\)$", message, re.DOTALL)
+        if choice:
+            flag, given, names = choice.groups()
+            known = [name.strip(" '") for name in names.split(",")]
+            message = (
+                f"{flag} {printable(given)} is unknown: choose from {', '.join(known)}{did_you_mean(given, known)}"
+            )
+        elif message.endswith(("expected one argument", "expected at least one argument")):
+            flag = message.split()[1].rstrip(":")
+            message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
+        message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
+        message = printable(" ".join(message.split()))
+        self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path; "~" is the home folder, also in `--input=~/x`, where the shell leaves it as it is."""
+    if not text:  # it would be the current folder
+        raise argparse.ArgumentTypeError("is empty: is a variable of the shell unset?")
+    return Path(os.path.expanduser(text))  # noqa: PTH111  which leaves ./~ and unknown users as they are
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """An argparse type: an integer from `low` to `high`, both included."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text:.40} is not a whole number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {low} to {high}")
+        return value
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """An argparse type: a finite number from `low` to `high`, both included."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text:.40} is not a number") from None
+        if not (math.isfinite(value) and low <= value <= high):
+            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def add_input(group: Any, text: str, required: bool = False) -> None:
+    """`--input`, alike in every script: one or more paths, and the flag may be repeated."""
+    group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
+
+
+def add_output(group: Any, default: str) -> None:
+    """`--output`, alike in every script."""
+    group.add_argument(
+        "--output", type=path, default=Path(default), metavar="FOLDER", help=f"where results go (default {default})"
+    )
+
+
+def add_seed(group: Any, default: int = 42) -> None:
+    """`--seed`, alike in every script."""
+    group.add_argument(
+        "--seed", type=whole_number(0, MAX_SEED), default=default, metavar="N",
+        help=f"same seed, same bytes (default {default})",
+    )  # fmt: skip
+
+
+def add_model(group: Any) -> None:
+    """`--model --device --trust_model --compensate_delay`, alike in encoder and decoder."""
+    group.add_argument(
+        "--model", type=path, metavar="MODEL.ts",
+        help="a RAVE export (TorchScript); left out: the bundled pocket model",
+    )  # fmt: skip
+    group.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
+        help="where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)",
+    )  # fmt: skip
+    group.add_argument(
+        "--trust_model", action="store_true", help="run a model although its code could touch files on this machine"
+    )
+    group.add_argument(
+        "--compensate_delay", action="store_true", help="remove the delay with which a streaming export answers"
+    )
+
+
+def add_skip_existing(group: Any) -> None:
+    """`--skip_existing`, alike in encoder and decoder."""
+    group.add_argument(
+        "--skip_existing", action="store_true",
+        help="leave files alone that an earlier run finished with the same model, seed and flags",
+    )  # fmt: skip
+
+
+def add_overwrite(group: Any) -> None:
+    """`--overwrite`, alike in encoder and decoder."""
+    group.add_argument("--overwrite", action="store_true", help="replace results of another model or another input too")
+
+
+def add_sample_rate(group: Any, text: str) -> None:
+    """`--sample_rate` in Hz, alike in every script."""
+    group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)

@@ -1,0 +1,97 @@
+"""How far a run has come: a bar on a terminal, elsewhere a plain line now and then, so that logs show life."""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Generic, TextIO, TypeVar
+
+LINE_SECONDS = 30.0  # between two lines where stderr is no terminal
+BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}]"
+
+log = logging.getLogger("unravel_lib")
+
+
+Input = TypeVar("Input")
+
+
+class Progress(Generic[Input]):
+    """Progress over inputs of different sizes; iterate over it to work on them, `update` it within an input.
+
+    An input counts in full once it is done, whether it was worked on, skipped or failed, and never for more.
+
+    Parameters
+    ----------
+    size : of an input, in `unit`; not called in runs that are too short to show anything
+    """
+
+    def __init__(self, inputs: Sequence[Input], size: Callable[[Input], float], unit: str) -> None:
+        self._inputs, self._size, self._unit = inputs, size, unit
+        self._index, self._within = 0, 0.0  # the input at work, and how much of it is done
+        self._due = time.monotonic() + LINE_SECONDS
+        self._bar: Any = None
+
+    def __enter__(self) -> "Progress[Input]":
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=self._starts[-1], unit=self._unit, bar_format=BAR, file=sys.stderr, dynamic_ncols=True
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __iter__(self) -> Iterator[Input]:
+        for path in self._inputs:
+            yield path
+            self._index, self._within = self._index + 1, 0.0
+            self._show()
+
+    def update(self, amount: float) -> None:
+        """Count `amount` of the input at work as done."""
+        self._within += amount
+        self._show()
+
+    @cached_property
+    def _starts(self) -> list[float]:
+        """Where each input begins on the scale of the whole, and the end of it."""
+        starts = [0.0]
+        for path in self._inputs:
+            starts.append(starts[-1] + self._size(path))
+        return starts
+
+    def _show(self) -> None:
+        if self._bar is None and time.monotonic() < self._due:
+            return
+        total, end = self._starts[-1], self._starts[min(self._index + 1, len(self._inputs))]
+        done = min(self._starts[self._index] + self._within, end)
+        if self._bar is not None:
+            self._bar.n = done
+            self._bar.update(0)  # draws where it is time to
+            return
+        self._due = time.monotonic() + LINE_SECONDS
+        files = f", {self._index} of {len(self._inputs)} files" if len(self._inputs) > 1 else ""
+        log.info("%.0f of %.0f %s%s", done, total, self._unit, files)
+
+
+def watched(blocks: Iterable[Any], sample_rate: float, watch: Callable[[float], Any]) -> Iterator[Any]:
+    """Pass blocks [channels, n] on and tell `watch` the seconds that each of them lasts."""
+    for block in blocks:
+        yield block
+        watch(block.shape[1] / sample_rate)
+
+
+def beside_bar(stream: TextIO) -> contextlib.AbstractContextManager[Any]:
+    """Take a progress bar off the terminal while the block writes to `stream`, and put it back below."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None or not stream.isatty():
+        return contextlib.nullcontext()
+    return tqdm.tqdm.external_write_mode(file=stream)  # type: ignore[no-any-return]

@@ -1,0 +1,109 @@
+"""What the four scripts share on the command line: flags, errors, exit codes, progress. No sound, no models."""
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from unravel_lib.cli import process, signals
+from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, reason, silence_stdout
+from unravel_lib.cli.progress import beside_bar
+from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.text import printable
+
+INTERRUPTED, TERMINATED = 130, 143
+RESUME = "the same command with --skip_existing goes on"  # after a stop, where the script has that flag
+
+log = logging.getLogger("unravel_lib")
+
+
+def load_model(args: argparse.Namespace) -> Any:
+    """The `unravel_lib.model.Model` that `add_model`'s flags name; says so where it is the bundled one."""
+    from unravel_lib.models import model
+
+    loaded = model.load(args.model, args.device, args.trust_model, args.sample_rate)
+    if args.model is None:
+        log.info("no --model given: using the bundled pocket model (%d dims)", loaded.dims)
+    return loaded
+
+
+def model_facts(model: Any, args: argparse.Namespace, source: Path, key: str, **options: Any) -> Sidecar:
+    """The sidecar of what a model makes of `source`, whose content key is `key`; dims and frames are left open."""
+    return Sidecar(
+        sample_rate=model.sample_rate,
+        compression=model.compression,
+        model=model.name,
+        model_sha256=model.sha256,
+        weights_sha256=model.weights_sha256,
+        source=os.path.abspath(source),
+        source_sha256=key,
+        seed=args.seed,
+        options={"compensate_delay": args.compensate_delay, "device": model.device.type, **options},
+    )
+
+
+class _Lines(logging.Handler):
+    """The library's messages as plain lines on stderr, without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno != logging.INFO:
+            text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
+        if record.exc_info:
+            text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        with beside_bar(sys.stderr):
+            print(text, file=sys.stderr)
+
+
+def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy: str | None = None) -> NoReturn:
+    """Run a script's `main(argv) -> exit code`; print what fails as one line and exit as documented.
+
+    0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM,
+    129 after the terminal was closed. A traceback is shown with `--debug` only. `remedy` is what a stopped run tells
+    about going on.
+    """
+    ours = argv is None  # the whole process
+    argv = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in argv
+    _mend_streams()
+    log.handlers[:] = [_Lines()]
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    log.propagate = False
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its cache cannot be written
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signals.install(remedy)
+    process.tune()
+    try:
+        code = main(argv)
+        sys.stdout.flush()
+    except KeyboardInterrupt as stop:
+        code = stop.code if isinstance(stop, signals.Stopped) else INTERRUPTED
+        log.error("%s", signals.told(code))
+    except BrokenPipeError:  # whoever read our stdout has gone: nothing to tell
+        silence_stdout()
+        code = SOME_FAILED
+    except Exception as error:  # noqa: BLE001  nobody else would print it as one line
+        if debug:
+            traceback.print_exc()
+        stopped = signals.code()  # a library may have made something else of it
+        log.error("%s", reason(error) if stopped is None else signals.told(stopped))
+        code = NOTHING_DONE if stopped is None else stopped
+    signals.begin_exit()
+    if ours:
+        process.exit_fast(code)
+    sys.exit(code)
+
+
+def _mend_streams() -> None:
+    """No name is too odd to print, and a closed stdout or stderr is no reason to fail."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for as long as the process lives
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,22 @@
+"""Imported first by every script: Ctrl-C while Python still imports ends the run at once, without a traceback."""
+
+# ruff: noqa: PTH120  pathlib takes 10 ms to import
+
+import sys
+from os.path import abspath, dirname
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)  # type: ignore[arg-type]
+
+
+_main = getattr(sys.modules["__main__"], "__file__", None)
+if _main is not None and dirname(abspath(_main)) == dirname(dirname(dirname(abspath(__file__)))):
+    sys.excepthook = _hook  # at once, since even `signal` takes 10 ms to import
+
+    import signal
+
+    # Not in the background, where the shell had Ctrl-C ignored. From `cli.run` on, `signals` answers.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

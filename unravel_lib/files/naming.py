@@ -1,0 +1,66 @@
+"""Names of results: they follow from an input's path below `--input`, so that every machine gives the same ones."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from unravel_lib.errors import InputError
+from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, cut
+from unravel_lib.files.find import Source
+from unravel_lib.text import printable
+
+DIGITS = 8  # of the hash in a name
+MOST_DIGITS = 64  # all of SHA-256
+
+
+def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
+    """`prefix--<stem>--<first hex digits of the SHA-256 of the key><suffix>`, cut to fit a file name.
+
+    Characters that do not print become "_".
+    """
+    digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:digits]
+    free = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
+    text = os.fsencode(cut(stem, free)).decode()
+    text = "".join(c if c.isprintable() else "_" for c in text)
+    return f"{prefix}--{os.fsdecode(text.encode())}--{digest}{suffix}"
+
+
+def result_name(source: Source, prefix: str, suffix: str, digits: int = DIGITS) -> str:
+    """The name of what is made of one input: its stem, and a hash of its path below `--input`."""
+    return output_name(prefix, PurePosixPath(source.relative).stem, source.relative, suffix, digits)
+
+
+def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Path, str]:
+    """The name of the result for the path of each input; all differ, also where upper and lower case do not count.
+
+    Of inputs with equal stems whose hashes begin alike, all get longer hashes. So a name follows from the list of all
+    inputs, whichever of them are worked on.
+
+    Raises
+    ------
+    InputError
+        Two inputs have the same path below their `--input`.
+    """
+    names: dict[Path, str] = {}
+    pending, digits = list(sources), DIGITS
+    while pending:
+        groups: dict[str, list[Source]] = defaultdict(list)
+        for source in pending:
+            names[source.path] = result_name(source, prefix, suffix, digits)
+            groups[names[source.path].casefold()].append(source)
+        alike = [group for group in groups.values() if len(group) > 1]
+        if alike and digits == MOST_DIGITS:
+            raise InputError(_same_names(alike[0]))
+        pending = [source for group in alike for source in group]
+        digits *= 2
+    return names
+
+
+def _same_names(alike: Iterable[Source]) -> str:
+    first, second, *_ = alike
+    return (
+        f"the results of {printable(first.path)} and {printable(second.path)} would have the same name: give --input "
+        "the folder that holds both, or use an --output for each"
+    )

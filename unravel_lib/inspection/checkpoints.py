@@ -1,0 +1,194 @@
+"""Checkpoints and safetensors: opened by weights_only or by their own library, and what their contents tell.
+
+Stable Audio Tools writes three kinds of files: training checkpoints (with their config inside), unwrapped ones (only
+a state_dict, the config in a JSON beside it) and unwrapped safetensors (flat keys).
+"""
+
+import json
+import math
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from unravel_lib.errors import ModelError
+from unravel_lib.inspection.facts import Facts, whole
+from unravel_lib.inspection.tensors import SafeTensors
+from unravel_lib.models import model_file
+from unravel_lib.text import printable
+
+STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")
+CONFIGS = ("model_config", "hyper_parameters", "config", "cfg", "hparams")
+CONFIG_BYTES = 8 << 20  # a config beside a model is some KB
+TRAINING_PREFIXES = ("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusion_ema.")
+FIRST_IN, FIRST_OUT = "encoder.layers.0.weight_v", "decoder.layers.0.weight_v"  # of an oobleck autoencoder
+SAT_PREFIXES = (*TRAINING_PREFIXES, "pretransform.model.", "conditioner.conditioners.")
+SAT = "Stable Audio Tools"
+RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
+TORCH_VERSIONS = ("torch_version", "pytorch_version")  # what trainers that write it call it
+# what torch.load raises about what is no checkpoint, or not a whole one
+FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError)
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The entries of a checkpoint, its tensors mapped from the file. Never more than `weights_only=True` allows.
+
+    Raises
+    ------
+    ModelError
+        It wants to import something (the text names what), or it is damaged.
+    """
+    with open(path, "rb") as file:
+        try:
+            return _load(file, mapped=True)
+        except FAILURES as error:
+            wanted = _unsafe_imports(file)
+            if wanted:
+                raise ModelError(
+                    f"{printable(path)} is not loaded: it wants to import {', '.join(map(printable, wanted[:8]))}, "
+                    "which could run anything: save it again with its state_dict only"
+                ) from error
+            raise ModelError(
+                f"{printable(path)} cannot be loaded as a checkpoint, its contents are damaged: {model_file.AGAIN}"
+            ) from error
+
+
+def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
+    source = model_file.for_torch(file)
+    mapped = mapped and isinstance(source, str)
+    try:
+        found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+    except RuntimeError as error:
+        if not mapped or "mmap" not in str(error):
+            raise
+        return _load(file, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
+    return found if isinstance(found, dict) else {"state_dict": {"value": found}}
+
+
+def _unsafe_imports(file: IO[bytes]) -> list[str]:
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(model_file.for_torch(file)))
+    except FAILURES:
+        return []
+
+
+def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint: its state_dict, or whatever tensors it holds at its top."""
+    for name in STATE_DICTS:
+        inner = entries.get(name)
+        if isinstance(inner, Mapping):
+            tensors = {str(key): value for key, value in inner.items() if isinstance(value, torch.Tensor)}
+            if tensors:
+                return tensors
+    return {str(key): value for key, value in entries.items() if isinstance(value, torch.Tensor)}
+
+
+def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
+    """(training config, where it was found): inside the checkpoint, or in a JSON beside it.
+
+    A JSON of the file's own name is its own; one of a common name (`model_config.json`) is believed only where the
+    weights, too, are those of Stable Audio Tools: the folder may hold other models.
+    """
+    for name in CONFIGS:
+        inner = entries.get(name)
+        if isinstance(inner, Mapping) and inner:
+            return dict(inner), name
+    common = ("model_config.json", "config.json") if _has_sat_weights(tensors) else ()
+    for beside in (path.with_suffix(".json"), *(path.with_name(name) for name in common)):
+        try:
+            if not beside.is_file() or beside.stat().st_size > CONFIG_BYTES:
+                continue
+            found = json.loads(beside.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and ("model" in found or "model_type" in found) and "format_version" not in found:
+            return found, f"{printable(beside.name)} beside it"
+    return None
+
+
+def read(path: Path, entries: Mapping[str, Any], tensors: Tensors, facts: Facts) -> None:
+    """Fill in what a checkpoint says: its config first, else the shapes of its weights."""
+    if isinstance(tensors, SafeTensors):
+        facts.parameters = sum(math.prod(tensors.shape(key)) for key in tensors)
+    else:
+        facts.parameters = sum(tensor.numel() for tensor in tensors.values())
+    for name in ("pytorch-lightning_version", "epoch", "global_step", "step"):
+        if isinstance(entries.get(name), (int, str)):
+            facts.details[name] = entries[name]
+    versions = (entries.get(name) for name in TORCH_VERSIONS)
+    facts.torch_version = next((str(version) for version in versions if isinstance(version, str)), None)
+    if set(tensors) >= RAVE_KEYS:
+        facts.family, facts.mark = "RAVE", "keys latent_pca, latent_mean and fidelity"
+        facts.full_dims = int(tensors["latent_mean"].numel())
+        facts.warnings.append("a training checkpoint: the other scripts need its export (.ts)")
+        return
+    found = config_of(path, entries, tensors)
+    if found is not None and _is_sat_config(found[0]):
+        _sat_config(*found, facts)
+    elif any(key.startswith(SAT_PREFIXES) for key in tensors):
+        facts.family, facts.mark = SAT, "prefixes of the keys in its state_dict"
+    _sat_weights(tensors, facts)
+
+
+def _has_sat_weights(tensors: Tensors) -> bool:
+    if set(tensors) >= RAVE_KEYS:
+        return False
+    return any(key.startswith(SAT_PREFIXES) for key in tensors) or {FIRST_IN, FIRST_OUT} <= set(tensors)
+
+
+def _is_sat_config(config: Mapping[str, Any]) -> bool:
+    return isinstance(config.get("model_type"), str) and isinstance(config.get("model"), Mapping)
+
+
+def _sat_config(config: Mapping[str, Any], where: str, facts: Facts) -> None:
+    facts.family, facts.mark = SAT, f"model_type in {where}"
+    facts.details["model type"] = config["model_type"]
+    rate = config.get("sample_rate")
+    if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e9:
+        facts.sample_rate = whole(float(rate))
+    model = config["model"]
+    if not isinstance(model.get("encoder"), Mapping) and isinstance(model.get("pretransform"), Mapping):
+        model = model["pretransform"].get("config", {})  # a diffusion model names its autoencoder's config there
+        if not isinstance(model, Mapping):
+            return
+    facts.dims, facts.compression = _count(model, "latent_dim"), _count(model, "downsampling_ratio")
+    channels = _count(model, "io_channels") or _count(config, "audio_channels")
+    facts.in_channels = _count(model, "in_channels") or channels
+    facts.out_channels = _count(model, "out_channels") or channels
+    facts.encoder, facts.decoder = _type(model, "encoder"), _type(model, "decoder")
+    bottleneck = _type(model, "bottleneck")
+    if bottleneck is not None:
+        facts.details["bottleneck"] = bottleneck
+
+
+def _sat_weights(tensors: Tensors, facts: Facts) -> None:
+    """Channels and dims from the shapes of an oobleck autoencoder's outer layers: weight_v is [out, in, kernel]."""
+    prefix = next((p for p in ("", *SAT_PREFIXES) if p + FIRST_IN in tensors and p + FIRST_OUT in tensors), None)
+    if prefix is None:
+        return
+    first, last = tensors[prefix + FIRST_IN], tensors[prefix + FIRST_OUT]
+    if first.dim() != 3 or last.dim() != 3:
+        return
+    if facts.family is None:
+        facts.family, facts.mark = SAT, f"keys {FIRST_IN} and {FIRST_OUT}"
+    channels, dims = int(first.shape[1]), int(last.shape[1])
+    if facts.dims not in (None, dims):
+        facts.warnings.append(f"the config says {facts.dims} dims, the weights have {dims}")
+    if facts.in_channels not in (None, channels):
+        facts.warnings.append(f"the config says {facts.in_channels} channels in, the weights have {channels}")
+    facts.dims, facts.in_channels = dims, channels
+
+
+def _count(config: Mapping[str, Any], name: str) -> int | None:
+    value = config.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else None
+
+
+def _type(config: Mapping[str, Any], name: str) -> str | None:
+    inner = config.get(name)
+    kind = inner.get("type") if isinstance(inner, Mapping) else None
+    return kind if isinstance(kind, str) else None

@@ -1,0 +1,195 @@
+"""The facts about model files as text for people, and as CSV tables for spreadsheets."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unravel_lib.files.atomic import atomic_write
+from unravel_lib.inspection.facts import Facts, Method, plain
+from unravel_lib.inspection.tensors import describe
+from unravel_lib.text import cell_text, printable
+
+UNKNOWN = "unknown"
+BAR_WIDTH = 40  # characters for a share of 100 %
+MOST_BARS = 32  # dims with a bar of their own
+LABEL_WIDTH = 26
+TABLE = ("name", "family", "dims", "compression", "sample rate", "in", "out", "streaming", "delay", "warnings")
+
+
+def text(facts: Facts) -> str:
+    """Everything that is known about one file, aligned; "unknown" where it does not say."""
+    lines = [printable(facts.path)]
+    lines += [f"  {label:<{LABEL_WIDTH}}{value}" for label, value in _rows(facts)]
+    lines += [f"  {'warning':<{LABEL_WIDTH}}{printable(warning)}" for warning in facts.warnings]
+    lines += [f"  {line}" for line in bars(facts)]
+    return "\n".join(lines)
+
+
+def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
+    yield "size", UNKNOWN if facts.bytes is None else f"{facts.bytes:,} bytes"
+    yield "SHA-256", facts.sha256 or UNKNOWN
+    if facts.weights_sha256 is not None:
+        yield "weights SHA-256", facts.weights_sha256
+    version = f", file format {printable(facts.format_version)}" if facts.format_version else ""
+    yield "kind", (facts.kind or UNKNOWN) + version
+    yield "family", printable(_family(facts)) + (f" (by {printable(facts.mark)})" if facts.mark else "")
+    yield "encoder", printable(facts.encoder or UNKNOWN)
+    yield "decoder", printable(facts.decoder or UNKNOWN)
+    yield "dims", _dims(facts)
+    yield "compression", UNKNOWN if facts.compression is None else f"{facts.compression} samples per frame"
+    yield "latent rate", UNKNOWN if facts.latent_rate is None else f"{facts.latent_rate:.3f} Hz"
+    yield "sample rate", UNKNOWN if facts.sample_rate is None else f"{facts.sample_rate:g} Hz"
+    yield "channels", f"{_number(facts.in_channels)} in, {_number(facts.out_channels)} out"
+    yield "streaming", _streaming(facts)
+    yield "receptive field", _receptive_field(facts)
+    for number, method in enumerate(facts.methods or []):
+        yield "methods" if number == 0 else "", _method(method)
+    if not facts.methods:
+        yield "methods", UNKNOWN if facts.methods is None else "none"
+    for number, (name, value) in enumerate((facts.attributes or {}).items()):
+        yield "nn~ attributes" if number == 0 else "", f"{printable(name)} = {_short(value)}"
+    if not facts.attributes:
+        yield "nn~ attributes", UNKNOWN if facts.attributes is None else "none"
+    yield "parameters", _number(facts.parameters)
+    yield "PyTorch version", printable(facts.torch_version or UNKNOWN)
+    for name, value in facts.details.items():
+        yield printable(name), _short(value)
+
+
+def _family(facts: Facts) -> str:
+    return " ".join(part for part in (facts.family or UNKNOWN, facts.version) if part)
+
+
+def _dims(facts: Facts) -> str:
+    if facts.full_dims is None:
+        return _number(facts.dims)
+    return f"at most {facts.full_dims}" if facts.dims is None else f"{facts.dims} of {facts.full_dims}"
+
+
+def _number(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _short(value: Any) -> str:
+    found = printable(str(plain(value)))
+    return found if len(found) <= 200 else f"{found[:197]}..."
+
+
+def _streaming(facts: Facts) -> str:
+    if facts.streaming is None:
+        return UNKNOWN
+    if not facts.streaming:
+        return "no"
+    if facts.delay_samples is None:
+        return "yes, delay unknown"
+    ms = "" if facts.delay_ms is None else f" ({facts.delay_ms:.0f} ms)"
+    parts = "" if facts.encode_delay is None else f": encode {facts.encode_delay:,}, decode {facts.decode_delay:,}"
+    return f"yes, answers {facts.delay_samples:,} samples{ms} late{parts}"
+
+
+def _receptive_field(facts: Facts) -> str:
+    contexts = (("encode", facts.encode_context), ("decode", facts.decode_context))
+    parts = [f"{name} at most {c[0]} before, {c[1]} after" for name, c in contexts if c is not None]
+    return f"in frames: {'; '.join(parts)}" if parts else UNKNOWN
+
+
+def _method(method: Method) -> str:
+    if method.in_channels is None:
+        return printable(method.name)
+    inlet = f"{method.in_channels} in at ratio {method.in_ratio}"
+    return f"{printable(method.name)}: {inlet}, {method.out_channels} out at ratio {method.out_ratio}"
+
+
+def bars(facts: Facts) -> list[str]:
+    """The share of variance per usable dim as bars of text, and what the dims that were cut off have together."""
+    shares = facts.variance_shares
+    if not shares:
+        return []
+    usable = min(facts.dims or len(shares), len(shares))
+    single = min(usable, MOST_BARS)
+    lines = ["share of variance per dim"]
+    lines += [_bar(f"dim {dim}", share) for dim, share in enumerate(shares[:single])]
+    if usable > single:
+        lines.append(_bar(f"dims {single} to {usable - 1}", sum(shares[single:usable])))
+    if len(shares) > usable:
+        lines.append(_bar("cut off", sum(shares[usable:])))
+    return lines
+
+
+def _bar(label: str, share: float) -> str:
+    return f"{label:<{LABEL_WIDTH}}{100 * share:5.1f} %  {'#' * round(BAR_WIDTH * share)}".rstrip()
+
+
+def table(all_facts: Sequence[Facts]) -> str:
+    """One row per model, in aligned columns."""
+    rows = [TABLE, *(_table_row(facts) for facts in all_facts)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _table_row(facts: Facts) -> tuple[str, ...]:
+    delay = None if facts.delay_ms is None else f"{facts.delay_ms:.0f} ms"
+    streaming = None if facts.streaming is None else "yes" if facts.streaming else "no"
+    rate = None if facts.sample_rate is None else f"{facts.sample_rate:g} Hz"
+    cells = (facts.dims, facts.compression, rate, facts.in_channels, facts.out_channels, streaming, delay)
+    name = printable(facts.name)
+    name = name if len(name) <= 40 else f"{name[:37]}..."
+    return (name, printable(_family(facts)), *("?" if c is None else str(c) for c in cells), str(len(facts.warnings)))
+
+
+def write_facts(path: Path, facts: Facts) -> None:
+    """Write the facts as CSV with the columns fact and value; a fact that the file does not say is empty."""
+    import pandas as pd
+
+    found = facts.as_json()
+    shares = found.pop("variance_shares") or []
+    rows: list[tuple[str, Any]] = []
+    for name, value in found.items():
+        if name == "methods":
+            rows += [(f"method {m['name']}", _method_cell(m)) for m in value or []]
+        elif name in ("attributes", "details"):
+            rows += [(f"{name[:-1]} {key}", _cell(item)) for key, item in (value or {}).items()]
+        elif name == "warnings":
+            rows += [("warning", _cell(warning)) for warning in value]
+        else:
+            rows.append((name, _cell(value)))
+    rows += [(f"variance share of dim {dim}", share) for dim, share in enumerate(shares)]
+    frame = pd.DataFrame(([_cell(name), value] for name, value in rows), columns=["fact", "value"])
+    with atomic_write(path) as part:
+        frame.to_csv(part, index=False, encoding="utf-8", errors="backslashreplace")
+
+
+def _method_cell(method: Mapping[str, Any]) -> str:
+    names = ("in_channels", "in_ratio", "out_channels", "out_ratio")
+    return " ".join(f"{name}={method[name]}" for name in names if method[name] is not None)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write one CSV row per tensor of a state_dict: key, shape, dtype, mean, std, min, max."""
+    import pandas as pd
+
+    rows = [describe(key, tensors[key]) for key in tensors]
+    columns = {
+        "key": [_cell(row.key) for row in rows],
+        "shape": ["x".join(map(str, row.shape)) for row in rows],
+        "dtype": [row.dtype for row in rows],
+        **{name: [getattr(row, name) for row in rows] for name in ("mean", "std", "min", "max")},
+    }
+    with atomic_write(path) as part:
+        pd.DataFrame(columns).to_csv(part, index=False, encoding="utf-8", errors="backslashreplace")
+
+
+def _cell(value: Any) -> Any:
+    """A value for a CSV cell: printable, and never a formula where a spreadsheet opens the file."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return cell_text(printable(value if isinstance(value, str) else str(value)))
+
+
+def columns(names: Iterable[tuple[str, str]]) -> str:
+    """Pairs as two aligned columns."""
+    pairs = [(printable(a), printable(b)) for a, b in names]
+    width = max((len(a) for a, _ in pairs), default=0)
+    return "\n".join(f"{a:<{width}}  {b}".rstrip() for a, b in pairs)

@@ -1,0 +1,135 @@
+"""The tensors of a model file, one at a time: shape, dtype, statistics. Any size of file fits into bounded memory."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unravel_lib.models.model_file import for_torch
+
+CHUNK_VALUES = 1 << 21  # values looked at in one go: 16 MiB as float64
+SHOWN_VALUES = 1000  # a tensor with more is shown by its corners
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One tensor: its name, shape, dtype, and statistics over all its values; NaN where there are none."""
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+    mean: float = math.nan
+    std: float = math.nan
+    min: float = math.nan
+    max: float = math.nan
+
+
+class SafeTensors(Mapping[str, torch.Tensor]):
+    """The tensors of a safetensors file, read by its own library as they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        from safetensors import safe_open
+
+        opened: Any = safe_open
+        with open(path, "rb") as file:
+            name = for_torch(file)
+            self._file = opened(name if isinstance(name, str) else path, framework="pt")
+        self._keys = dict.fromkeys(self._file.keys())
+        self.metadata: dict[str, str] = dict(self._file.metadata() or {})
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """The shape of one tensor, from the header alone."""
+        return tuple(self._file.get_slice(key).get_shape())
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        if key not in self._keys:
+            raise KeyError(key)
+        tensor: torch.Tensor = self._file.get_tensor(key)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def describe(key: str, tensor: torch.Tensor) -> Weights:
+    """Shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
+
+    Sums run in float64 over chunks, joined by the rule of Chan, Golub and LeVeque (1983), so that a tensor of any size
+    and any offset keeps its digits. Complex values are described by their magnitudes.
+    """
+    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    count, mean, squares, low, high = 0, 0.0, 0.0, math.inf, -math.inf
+    with suppress(RuntimeError, NotImplementedError, TypeError):  # a layout without values, such as a sparse one
+        for chunk in _chunks(_without_repeats(tensor.detach())):
+            n, total = chunk.numel(), count + chunk.numel()
+            variance, chunk_mean = (float(value) for value in torch.var_mean(chunk, correction=0))
+            difference = chunk_mean - mean
+            mean += difference * n / total
+            squares += variance * n + difference**2 * count * n / total
+            lowest, highest = torch.aminmax(chunk)
+            low, high = min(low, float(lowest)), max(high, float(highest))
+            count = total
+    if count == 0:
+        return Weights(key, shape, dtype)
+    if not math.isfinite(mean):  # a comparison with NaN is always false: min() and max() may have dropped it
+        low, high = (math.nan, math.nan) if math.isnan(mean) else (low, high)
+    return Weights(key, shape, dtype, mean, math.sqrt(squares / count) if squares == squares else math.nan, low, high)
+
+
+def _without_repeats(tensor: torch.Tensor) -> torch.Tensor:
+    """One copy of values that an expanded tensor repeats: its mean, deviation and extremes are the same.
+
+    Raises RuntimeError where there are still more values than the file can hold: parts that overlap in other ways.
+    """
+    for axis, step in enumerate(tensor.stride()):
+        if step == 0 and tensor.shape[axis] > 1:
+            tensor = tensor.narrow(axis, 0, 1)
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise RuntimeError("values that overlap")
+    return tensor
+
+
+def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The values as float64, flat, a chunk at a time; cuts along the first axis so that nothing is copied whole."""
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.numel() <= CHUNK_VALUES or tensor.dim() == 0:
+        flat = tensor.reshape(-1)
+        if flat.numel():
+            yield (flat.abs() if flat.is_complex() else flat).to(torch.float64)
+        return
+    tensor = tensor.permute(sorted(range(tensor.dim()), key=tensor.stride, reverse=True))  # the order in the file
+    if tensor.is_contiguous():
+        for chunk in torch.split(tensor.view(-1), CHUNK_VALUES):
+            yield (chunk.abs() if chunk.is_complex() else chunk).to(torch.float64)
+        return
+    for part in tensor:
+        yield from _chunks(part)
+
+
+def values_text(tensor: torch.Tensor) -> str:
+    """The values as text, those of a large tensor by its corners."""
+    if tensor.numel() > SHOWN_VALUES:
+        tensor = _corners(tensor.detach())
+    import numpy as np
+
+    array = tensor.detach().cpu()
+    array = array.float() if array.dtype in (torch.bfloat16, torch.float16) else array
+    with suppress(RuntimeError, TypeError):
+        return np.array2string(array.resolve_conj().numpy(), precision=6, threshold=SHOWN_VALUES, max_line_width=100)
+    return str(array)
+
+
+def _corners(tensor: torch.Tensor) -> torch.Tensor:
+    """The first values along every axis, few enough to print."""
+    most = 4 if tensor.dim() > 1 else 16
+    for axis, size in enumerate(tensor.shape):
+        tensor = tensor.narrow(axis, 0, min(size, most))
+    return tensor

@@ -1,0 +1,117 @@
+"""How far one frame reaches through a model, measured, never guessed.
+
+One frame in the middle of a signal is changed; where the answer changes too, there the frame reaches. Both calls begin
+at the same seed and the same state, so that nothing but the change can make a difference.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from unravel_lib.models.contract import Contract
+
+Block = npt.NDArray[np.float32]
+Energy = npt.NDArray[np.float64]
+Call = Callable[[Block], Block]
+
+FRAMES = (24, 64, 160, 640)  # lengths tried, until what one frame reaches fits inside
+TRIALS = 2  # signals side by side: a unit that is silent in one may speak in another
+LEVEL = 0.1  # of the noise that the signals are made of
+SILENT = 1e-6  # of the peak: a difference below this is rounding
+
+
+@dataclass(frozen=True)
+class Context:
+    """Frames before (`left`) and after (`right`) a frame that its result depends on."""
+
+    left: int
+    right: int
+
+
+UNHEARD = Context(32, 32)  # for models that give no answer to anything: more than any known export needs
+
+
+def encoder(encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
+    """Context of the encoder; None if one frame of sound reaches everywhere (global normalisation, attention)."""
+    return _context(lambda frames: encoder_response(encode, reset, contract, frames))
+
+
+def decoder(decode: Call, encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
+    """Context of the decoder; None if one frame of latents reaches everywhere."""
+    return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames))
+
+
+def _context(respond: Callable[[int], tuple[Energy, bool]]) -> Context | None:
+    for frames in FRAMES:
+        middle = frames // 2
+        energy, coded = respond(frames)
+        touched = np.flatnonzero(energy)
+        if not touched.size:
+            return UNHEARD
+        first, last = int(touched[0]), int(touched[-1])
+        if first > 1 and last < frames - 2:
+            # an output at frame k hears the inputs from k - (last - middle) to k + (middle - first)
+            left, right = last - middle, middle - first
+            # integer codes hide small differences, so they get more room; everything gets one frame to spare
+            spare = 1 + (max(left, right) // 2 if coded else 0)
+            return Context(max(left, 0) + spare, max(right, 0) + spare)
+    return None
+
+
+def encoder_response(encode: Call, reset: Callable[[], None], contract: Contract, frames: int) -> tuple[Energy, bool]:
+    """How the latents answer to one changed frame of sound.
+
+    Returns
+    -------
+    energy of the difference per frame [frames], the changed frame being frames // 2; True for integer codes
+    """
+    signal, other = _noise(contract, frames)
+    middle = slice(frames // 2 * contract.compression, (frames // 2 + 1) * contract.compression)
+    signal_changed = signal.copy()
+    signal_changed[..., middle] = 2 * other[..., middle]
+    return _difference(encode, reset, signal, signal_changed, frames)
+
+
+def decoder_response(
+    decode: Call, encode: Call, reset: Callable[[], None], contract: Contract, frames: int
+) -> tuple[Energy, bool]:
+    """How the sound answers to one changed frame of latents; the latents are those of noise, so codes are codes.
+
+    Returns
+    -------
+    energy of the difference per frame [frames], the changed frame being frames // 2; False
+    """
+    signal = _one_by_one(encode, reset, _noise(contract, frames)[0])
+    other, changed = signal[::-1], signal.copy()
+    middle = frames // 2
+    push = np.random.default_rng(1).standard_normal(signal[..., middle].shape) * max(1.0, float(signal.std()))
+    changed[..., middle] = other[..., middle] + push
+    return _difference(decode, reset, signal, changed, frames)[0], False
+
+
+def _one_by_one(call: Call, reset: Callable[[], None], signals: Block) -> Block:
+    answers = []
+    for signal in signals:
+        reset()
+        answers.append(call(signal[np.newaxis]))
+    reset()
+    return np.concatenate(answers)
+
+
+def _noise(contract: Contract, frames: int) -> tuple[Block, Block]:
+    rng = np.random.default_rng(0)
+    shape = (TRIALS, contract.in_channels, frames * contract.compression)
+    signal, other = ((LEVEL * rng.standard_normal(shape)).astype(np.float32) for _ in range(2))
+    return signal, other
+
+
+def _difference(
+    call: Call, reset: Callable[[], None], signal: Block, changed: Block, frames: int
+) -> tuple[Energy, bool]:
+    before, after = (_one_by_one(call, reset, x).astype(np.float64) for x in (signal, changed))
+    difference = np.abs(after - before)
+    difference[difference < SILENT * np.abs(before).max(initial=0.0)] = 0.0
+    energy = (difference**2).reshape(*difference.shape[:2], frames, -1).sum(axis=(0, 1, 3))
+    return energy, bool((before == np.round(before)).all())

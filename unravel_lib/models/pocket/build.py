@@ -1,0 +1,85 @@
+"""The pocket model: a small codec behind the interface of a RAVE export, so that everything runs without a download.
+
+`python -m unravel_lib.models.pocket.build` fits it to the bundled recordings and writes `pocket.ts`; `codec.py` is the
+model itself.
+"""
+
+import io
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from unravel_lib.files.atomic import atomic_write
+from unravel_lib.models.pocket.codec import DIMS, Pocket, overlap
+
+HERE = Path(__file__).resolve().parent
+POCKET = HERE / "pocket.ts"
+RECORDINGS = HERE.parents[2] / "examples" / "audio"
+KEPT_OUT = ("guit_harmonics", "tabla_tun3")  # never fitted, so that the model can be judged on them
+PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling ratios to fit the recordings at
+
+
+def recordings() -> Iterator[npt.NDArray[np.float64]]:
+    """The bundled recordings that the model is fitted on, mixed to mono, each at all PITCHES."""
+    import soundfile
+    from scipy.signal import resample_poly
+
+    for path in sorted(RECORDINGS.glob("*.flac")):
+        if path.stem not in KEPT_OUT:
+            sound = soundfile.read(path, always_2d=True)[0].mean(axis=1)
+            for up, down in PITCHES:
+                yield resample_poly(sound, up, down)
+
+
+def fit(model: Pocket) -> float:
+    """Set the model's components from the recordings; the share of the features' variance that they explain."""
+    columns = [model.features(torch.tensor(sound[None, None], dtype=torch.float32))[0] for sound in recordings()]
+    features: npt.NDArray[np.float64] = torch.cat(columns, 1).double().numpy()
+    mean = features.mean(axis=1)
+    values, vectors = np.linalg.eigh(np.cov(features))
+    largest = np.argsort(values)[: -DIMS - 1 : -1]
+    scale = np.sqrt(values[largest])
+    vectors = vectors[:, largest]
+    vectors = vectors * np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)  # up is mostly louder, and the sign is settled
+    model.mean.copy_(torch.from_numpy(mean))
+    model.analysis.copy_(torch.from_numpy((vectors / scale).T))
+    model.synthesis.copy_(torch.from_numpy(vectors * scale))
+    return float(values[largest].sum() / values.sum())
+
+
+def save(model: Pocket, target: Path) -> None:
+    """Script the model and write it; the same bytes for the same model, with no trace of where it was built."""
+    for scripted in (Pocket, overlap):  # their names in the file since version 1.0, so that its bytes stay the same
+        scripted.__module__ = "unravel_lib.pocket_codec"
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(model.eval()), buffer)
+    with zipfile.ZipFile(buffer) as source, atomic_write(target) as part, zipfile.ZipFile(part, "w") as copy:
+        for name in source.namelist():
+            inner = "pocket/" + name.partition("/")[2]
+            if not name.endswith(".debug_pkl"):  # these hold the path of this file
+                copy.writestr(zipfile.ZipInfo(inner), source.read(name))
+
+
+def build(target: Path = POCKET) -> float:
+    """Fit and write the model; the share of variance that its 8 dims explain."""
+    model = Pocket()
+    explained = fit(model)
+    save(model, target)
+    return explained
+
+
+def main() -> int:
+    """Build the bundled model; its path on stdout, as all scripts do."""
+    explained = build()
+    print(POCKET)
+    print(f"{DIMS} dims explain {explained:.1%} of the features' variance", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Frames <-> BPM: which tempi a loop of so many frames can have. Knows no models, no files."""
+
+import math
+from fractions import Fraction
+
+DEFAULT_SAMPLE_RATE = 44100  # Hz; what most RAVE models are trained at
+DEFAULT_COMPRESSION = 2048  # audio samples per frame; what most RAVE models have
+MAX_LATENTS = 1_000_000  # frames in a loop; the longest that can be asked for
+TABLE_ROWS = 64  # 64 frames at 44100 / 2048 are about 20 BPM, slower than most music
+
+
+def exact_bpm(n_frames: int, sample_rate: float, compression: int) -> Fraction:
+    """Tempo in BPM at which a loop of `n_frames` frames is one beat, without any rounding.
+
+    Parameters
+    ----------
+    n_frames : int
+        Length of the loop, at least 1.
+    sample_rate : float
+        Of the model, in Hz.
+    compression : int
+        Audio samples per frame.
+
+    Raises
+    ------
+    ValueError
+        A value is not positive.
+
+    Notes
+    -----
+    ``60 * (sample_rate / compression) / n_frames``: frames per minute over frames per beat.
+    """
+    if n_frames < 1 or compression < 1 or not (math.isfinite(sample_rate) and sample_rate > 0):
+        raise ValueError(f"expected positive values, got {n_frames}, {sample_rate}, {compression}")
+    return 60 * Fraction(sample_rate) / compression / n_frames
+
+
+def bpm(n_frames: int, sample_rate: float, compression: int) -> float:
+    """Tempo in BPM at which a loop of `n_frames` frames is one beat (see `exact_bpm`)."""
+    return float(exact_bpm(n_frames, sample_rate, compression))
+
+
+def frames_for_bpm(wanted: float, sample_rate: float, compression: int) -> int:
+    """Length of the loop, in frames, whose tempo comes nearest to `wanted` BPM; of two equally near the shorter.
+
+    Raises
+    ------
+    ValueError
+        `wanted` is not a positive number.
+    """
+    if not (math.isfinite(wanted) and wanted > 0):
+        raise ValueError(f"expected a positive tempo, got {wanted}")
+    ideal = exact_bpm(1, sample_rate, compression) / Fraction(wanted)
+    candidates = (max(1, math.floor(ideal)), max(1, math.ceil(ideal)))
+    return min(candidates, key=lambda n: (abs(exact_bpm(n, sample_rate, compression) - Fraction(wanted)), n))
+
+
+def format_bpm(value: Fraction) -> str:
+    """A tempo with two decimals, rounded half up from the exact value (703.125 -> "703.13")."""
+    hundredths = math.floor(value * 100 + Fraction(1, 2))
+    return f"{hundredths // 100}.{hundredths % 100:02d}"
+
+
+def double_time(n_frames: int, sample_rate: float, compression: int) -> str:
+    """Tempo in BPM felt in half loops, as text; "-" for an odd number of frames, which has no half."""
+    return "-" if n_frames % 2 else format_bpm(2 * exact_bpm(n_frames, sample_rate, compression))
+
+
+def table(sample_rate: float, compression: int, rows: int = TABLE_ROWS) -> str:
+    """All tempi that loops of 1 to `rows` frames can have, as an aligned table: frames, BPM, double time."""
+    lines = [f"{'frames':>6}  {'BPM':>9}  {'double time':>11}"]
+    for n in range(1, rows + 1):
+        beat = format_bpm(exact_bpm(n, sample_rate, compression))
+        lines.append(f"{n:>6}  {beat:>9}  {double_time(n, sample_rate, compression):>11}")
+    return "\n".join(lines)

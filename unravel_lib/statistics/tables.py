@@ -1,0 +1,167 @@
+"""Measure latents, keep the measure as a table, read it back. No random numbers."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from unravel_lib.errors import InputError
+from unravel_lib.files.atomic import atomic_write
+from unravel_lib.statistics.moments import FLOAT32_MAX, Array
+from unravel_lib.statistics.summary import PERCENTS, Statistics
+from unravel_lib.text import frames_text, printable
+
+STATISTICS_CSV, CORRELATION_CSV = "statistics.csv", "correlation.csv"
+MEASURED = ("mean", "std", "autocorrelation", "beyond")
+FOLLOWING = ("lower", "upper", "deviation")  # written for the eye; they follow from the quartiles
+QUANTILE_NAMES = [{0: "min", 25: "q1", 50: "median", 75: "q3", 100: "max"}.get(p, f"p{p:g}") for p in PERCENTS]
+EYE = ("min", "q1", "median", "q3", "max")
+REPORTED = (
+    ("mean", "mean"), ("std", "std"), ("min", "minimum"), ("q1", "q1"), ("median", "median"), ("q3", "q3"),
+    ("max", "maximum"), ("lag-1", "autocorrelation"),
+)  # fmt: skip
+REPORTED_IQR = (
+    ("median", "median"), ("deviation", "deviation"), ("lower", "lower"), ("upper", "upper"), ("min", "minimum"),
+    ("q1", "q1"), ("q3", "q3"), ("max", "maximum"), ("lag-1", "autocorrelation"),
+)  # fmt: skip
+LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
+COLUMNS = ["dim", *MEASURED[:2], *EYE, *FOLLOWING, *MEASURED[2:], "frames", "files"]
+COLUMNS += [name for name in QUANTILE_NAMES if name not in EYE]
+
+
+def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
+    """Write statistics.csv (a row per dim) and correlation.csv (dims x dims), with every digit; return their paths.
+
+    In correlation.csv the columns 0, 1, ... hold Pearson's correlation; with `iqr` the columns robust_0, robust_1,
+    ... follow. Both load with `pandas.read_csv(path, index_col="dim")`. (The standard library writes them here,
+    because importing pandas takes longer than all the rest of a small run.)
+    """
+    columns = {name: getattr(statistics, name) for name in (*MEASURED, *FOLLOWING)}
+    columns |= dict(zip(QUANTILE_NAMES, statistics.quantiles, strict=True))
+    columns |= {name: np.full(statistics.dims, getattr(statistics, name)) for name in ("frames", "files")}
+    columns["dim"] = np.arange(statistics.dims)
+    rows = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
+    tables = [(STATISTICS_CSV, COLUMNS, list(rows))]
+    names = [str(dim) for dim in range(statistics.dims)]
+    matrix = statistics.correlation
+    if statistics.robust_correlation is not None:
+        names += [f"robust_{dim}" for dim in range(statistics.dims)]
+        matrix = np.hstack([matrix, statistics.robust_correlation])
+    tables.append((CORRELATION_CSV, ["dim", *names], [(dim, *row) for dim, row in enumerate(matrix.tolist())]))
+    for name, header, lines in tables:
+        with atomic_write(folder / name) as part, open(part, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([header, *lines])
+    return [folder / name for name, _, _ in tables]
+
+
+def read_csv(path: Path, iqr: bool) -> Statistics:
+    """Read back what `write_csv` wrote: the same statistics to the last digit, but for `arrays`.
+
+    Parameters
+    ----------
+    path : Path
+        A statistics.csv; its correlation.csv is looked for beside it.
+    iqr : bool
+        Let the robust view be in use.
+
+    Raises
+    ------
+    InputError
+        A table is missing, incomplete or contradicts itself; or `iqr` with a table that was measured without.
+    """
+    columns = _table(path, COLUMNS)
+    dims = len(columns["dim"])
+    quantiles = np.array([columns[name] for name in QUANTILE_NAMES])
+    beside = path.with_name(CORRELATION_CSV)
+    matrix = _matrices(beside, dims)
+    if iqr and len(matrix) == 1:
+        raise InputError(
+            f"{printable(beside)} has no robust correlation, it was measured without --iqr: leave out --iqr, or "
+            "measure the encodings again by --input and --iqr"
+        )
+    frames, files = columns["frames"], columns["files"]
+    sound = {
+        "dim": np.array_equal(columns["dim"], np.arange(dims)),
+        "frames": (frames == frames[0]).all() and frames[0] >= 1 and frames[0] % 1 == 0,
+        "files": (files == files[0]).all() and files[0] >= 1 and files[0] % 1 == 0,
+        "std": (columns["std"] >= 0).all(),
+        "autocorrelation": (np.abs(columns["autocorrelation"]) <= 1).all(),
+        "beyond": ((columns["beyond"] >= 0) & (columns["beyond"] <= 1)).all(),
+        "min to max": (np.diff(quantiles, axis=0) >= 0).all(),
+    }
+    for name in (*MEASURED, *QUANTILE_NAMES):
+        if np.abs(columns[name]).max() > LARGEST:
+            raise InputError(f"{printable(path)} has values beyond float32 in {name}: write it anew by --input")
+    for name, good in sound.items():
+        if not good:
+            raise InputError(f"{printable(path)} has impossible values in {name}: write it anew by --input")
+    return Statistics(
+        dims=dims,
+        frames=int(frames[0]),
+        files=int(files[0]),
+        iqr=iqr,
+        quantiles=quantiles,
+        correlation=matrix[0],
+        robust_correlation=matrix[1] if iqr else None,
+        mean=columns["mean"],
+        std=columns["std"],
+        autocorrelation=columns["autocorrelation"],
+        beyond=columns["beyond"],
+    )
+
+
+def _matrices(path: Path, dims: int) -> list[Array]:
+    """Pearson's and, if it is there, the robust correlation [dims, dims] out of a correlation.csv."""
+    classic = [f"{dim}" for dim in range(dims)]
+    robust = [f"robust_{dim}" for dim in range(dims)]
+    columns = _table(path, ["dim", *classic])
+    if not np.array_equal(columns["dim"], np.arange(dims)):
+        raise InputError(f"{printable(path)} has not one row for each of {dims} dims: is it of the same run?")
+    kinds = [classic, robust] if robust[-1] in columns else [classic]
+    found = [np.stack([columns[name] for name in names if name in columns], axis=1) for names in kinds]
+    for matrix in found:
+        if matrix.shape != (dims, dims) or not (
+            np.allclose(matrix, matrix.T) and (np.abs(matrix) <= 1).all() and (np.diagonal(matrix) == 1).all()
+        ):
+            raise InputError(
+                f"{printable(path)} is no correlation matrix (symmetric, -1 to 1, ones on the diagonal): write it "
+                "anew by --input"
+            )
+    return found
+
+
+def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
+    """The columns of a CSV file of numbers; those that are wanted must be there."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            header, *lines = [line for line in csv.reader(file) if line] or [[]]
+            rows = np.array([[float(cell) for cell in line] for line in lines])
+    except OSError as error:
+        raise InputError(
+            f"{printable(path)} cannot be read: {error.strerror}: give the statistics.csv of a run"
+        ) from error
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{printable(path)} is not a table of numbers as generator.py writes it") from error
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise InputError(f"{printable(path)} lacks the column {missing[0]!r} of a table as generator.py writes it")
+    if rows.shape != (len(lines), len(header)) or not rows.size or not np.isfinite(rows).all():
+        raise InputError(f"{printable(path)} is incomplete: expected rows of {len(header)} finite numbers")
+    return dict(zip(header, rows.T, strict=True))
+
+
+def report(statistics: Statistics) -> str:
+    """The statistics as an aligned table for the terminal, one line per dim: those of the view in use."""
+    columns: list[tuple[str, list[str]]] = [("dim", [str(dim) for dim in range(statistics.dims)])]
+    shares = [f"{100 * share:.2f}%" for share in statistics.beyond]
+    for title, name in REPORTED_IQR if statistics.iqr else REPORTED:
+        values: Array = getattr(statistics, name)
+        columns.append((title, [f"{value:.4g}" for value in values]))
+    columns.append(("beyond", shares))
+    widths = [max(len(cell) for cell in (title, *cells)) for title, cells in columns]
+    lines = zip(*([title, *cells] for title, cells in columns), strict=True)
+    table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    files = f"{statistics.files} encoding{'s' if statistics.files > 1 else ''}"
+    view = "median and IQR (--iqr)" if statistics.iqr else "mean and standard deviation"
+    return "\n".join([f"{files}, {frames_text(statistics.frames)}, {statistics.dims} dims; in use: {view}", *table])
