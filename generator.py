@@ -6,6 +6,7 @@ import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 import argparse
 
 from unravel_lib.cli.batch import DONE
+from unravel_lib.cli.flag_names import with_flags
 from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
 from unravel_lib.cli.run import run
 from unravel_lib.errors import UsageError
@@ -134,7 +135,7 @@ def _show_lists(args: argparse.Namespace) -> None:
 
 def _show(title: str, entries: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in entries)
-    print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in entries), sep="\n")
+    print(f"{title}:", *(f"  {name:<{width}}  {with_flags(text)}" for name, text in entries), sep="\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def unexpected_error(error: BaseException) -> str:
     """An error that nobody foresaw, as one line."""
     text = " ".join(str(error).split())
     return (
-        f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}: --debug shows where; please report it"
+        f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}: `debug` shows where; please report it"
     )
 
 

@@ -164,9 +164,9 @@ OTHER_MODEL, OTHER_INPUT = {"model": "b.ts", "model_sha256": "c" * 64}, {"source
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        (OTHER_MODEL, r"x\.npy was made with voice\.ts, not with b\.ts: choose another --output, or add --overwrite$"),
+        (OTHER_MODEL, r"x\.npy was made with voice\.ts, not with b\.ts: choose another `output`, or add `overwrite`$"),
         ({"model_sha256": "c" * 64}, r"x\.npy was made with another voice\.ts, not with this one: "),
-        (OTHER_INPUT, r"x\.npy was made from in\\udcff\.wav, not from y\.wav: choose another --output, or add --over"),
+        (OTHER_INPUT, r"x\.npy was made from in\\udcff\.wav, not from y\.wav: choose another `output`, or add `over"),
         ({"source": "y.wav"}, None),  # the same content elsewhere
         ({"source": "./in\udcff.wav", "source_sha256": "c" * 64}, None),  # changed since
         ({"seed": 8, "options": {}, "sample_rate": 48000.0, "frames": 9}, None),

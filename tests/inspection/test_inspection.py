@@ -76,7 +76,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "mismatched": {"family": None, "dims": 4, "warnings": [
         "encode gives 4 dims, decode takes 5",
-        "does not say its sample rate: give --sample_rate to the other scripts",
+        "does not say its sample rate: give `sample_rate` to the other scripts",
     ]},
     "sat_training": {**CONFIGURED, "parameters": 398, "mark": "model_type in model_config"},
     "sat_unwrapped": {**CONFIGURED, "parameters": 396, "mark": "model_type in sat_unwrapped.json beside it"},
@@ -232,10 +232,10 @@ def test_hostile_model_is_told_about_but_not_loaded(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     torch.jit.script(models.Trap()).save("trap.ts")
     found = inspect.inspect(Path("trap.ts"))
-    assert isinstance(found.failure, ModelError) and "--trust_model" in str(found.failure)
+    assert isinstance(found.failure, ModelError) and "`trust_model`" in str(found.failure)
     assert found.module is None and found.facts.kind == "TorchScript" and found.facts.sha256
     assert found.facts.details == {"code members": 1, "class": "Trap"}
-    assert any("--trust_model" in warning for warning in found.facts.warnings)
+    assert any("`trust_model`" in warning for warning in found.facts.warnings)
     assert not Path("trapped").exists()
     assert inspect.inspect(Path("trap.ts"), trust=True).module is not None
     assert Path("trapped").exists()

@@ -177,7 +177,7 @@ def test_facts(zoo: Path, name: str) -> None:
 
 def test_a_silent_model_gets_44100_and_says_so(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert models.load(zoo / "Minimal.ts").sample_rate == 44100
-    assert "does not say its sample rate: taking 44100 Hz (--sample_rate" in caplog.text
+    assert "does not say its sample rate: taking 44100 Hz (`sample_rate`" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_model_is_asked_for_its_rate_and_may_fail_to_tell(codec: torch.nn.Modu
 
 def test_the_rate_flag_is_for_models_that_do_not_say(zoo: Path) -> None:
     assert models.load(zoo / "Offline.ts", sample_rate=8000).sample_rate == 8000
-    with pytest.raises(UsageError, match="runs at 8000 Hz, not 44100: leave --sample_rate out"):
+    with pytest.raises(UsageError, match="runs at 8000 Hz, not 44100: leave `sample_rate` out"):
         models.load(zoo / "Offline.ts", sample_rate=44100)
 
 
@@ -215,7 +215,7 @@ def test_unusable_models_are_refused_in_one_line(zoo: Path, name: str, message: 
 
 def test_a_device_that_is_not_there_is_named(zoo: Path) -> None:
     if not torch.cuda.is_available():
-        with pytest.raises(ModelError, match="--device cuda is not available"):
+        with pytest.raises(ModelError, match="`device` cuda is not available"):
             models.load(zoo / "Offline.ts", device="cuda")
     assert models.load(zoo / "Offline.ts", device="auto").device.type in ("cpu", "cuda", "mps")
 
@@ -242,5 +242,5 @@ def test_a_full_gpu_gets_smaller_calls(zoo: Path, monkeypatch: pytest.MonkeyPatc
     assert any(shape[0] == 2 for shape in calls)
 
     monkeypatch.setattr(model, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
-    with pytest.raises(ModelError, match=r"out of memory even for .* use --device cpu"):
+    with pytest.raises(ModelError, match=r"out of memory even for .* use `device` cpu"):
         joined(model.encode([x], 0, "k"))

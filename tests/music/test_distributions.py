@@ -338,7 +338,7 @@ def test_tables_give_the_same_bytes_as_files(statistics: Statistics, tmp_path: P
 
 
 def test_empirical_needs_the_files(statistics: Statistics) -> None:
-    with pytest.raises(UsageError, match="--input"):
+    with pytest.raises(UsageError, match="`input`"):
         draw("empirical", replace(statistics, arrays=()), np.random.default_rng(0), 3)
 
 
@@ -396,7 +396,7 @@ def test_a_draw_beyond_32_bits_is_refused_by_name(tmp_path: Path, name: str) -> 
     found = measured(tmp_path, np.random.default_rng(10).choice([-3e38, 3e38], (2, 50)), False)
     for there in ("copula", "empirical"):
         assert np.abs(draw(there, found, np.random.default_rng(0), 50)).max() < 3.1e38
-    with pytest.raises(UsageError, match=rf"--distribution {name} drew values up to .*: take copula"):
+    with pytest.raises(UsageError, match=rf"`distribution` {name} drew values up to .*: take copula"):
         draw(name, found, np.random.default_rng(0), 50)
 
 

@@ -269,7 +269,7 @@ def test_option_types(tmp_path: Path) -> None:
         "a": 0.001, "b": True, "c": "a=b", "d": -4, "e": "q", "g": "v",
     }  # fmt: skip
     for wrong, message in [
-        (["a=nan"], "finite"), (["a=1", "b=perhaps"], "yes or no"), ([], "needs --pattern_args a=float"),
+        (["a=nan"], "finite"), (["a=1", "b=perhaps"], "yes or no"), ([], "needs `pattern_args` a=float"),
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=message):
             entry.read_options(wrong)

@@ -355,7 +355,7 @@ def test_a_mixture_of_models_is_told_by_name_and_number(tmp_path: Path) -> None:
     assert str(raised.value) == (
         "these are encodings of different models, by their sidecars: "
         f"3 files of a.ts cccccccc (such as {paths[2]}), 1 file of a.ts aaaaaaaa (such as {paths[0]}), "
-        f"1 file of b.ts (such as {paths[1]}): give --input encodings of one model"
+        f"1 file of b.ts (such as {paths[1]}): give `input` encodings of one model"
     )
 
 
@@ -454,7 +454,7 @@ def test_odd_tables_are_refused(tmp_path: Path, measured: Statistics, name: str,
 
 def test_missing_and_foreign_tables_are_refused(tmp_path: Path, measured: Statistics) -> None:
     path, beside = write_csv(replace(measured, robust_correlation=None, iqr=False), tmp_path)
-    with pytest.raises(InputError, match="--iqr"):
+    with pytest.raises(InputError, match="`iqr`"):
         read_csv(path, True)
     beside.unlink()
     with pytest.raises(InputError, match=r"correlation\.csv"):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unravel_lib.cli import signals
+from unravel_lib.cli.flag_names import with_flags
 from unravel_lib.cli.progress import beside_bar
 from unravel_lib.errors import OutputError, UnravelError
 from unravel_lib.files.atomic import atomic_write, folder_lock
@@ -62,6 +63,7 @@ class Batch:
 
     def failed(self, path: Path, text: str) -> None:
         """Report an input that cannot be used, and remember it for the summary."""
+        text = with_flags(text)
         log.error("%s", text)
         self._seen.add(_key(path))
         self.failures.append((path, text))

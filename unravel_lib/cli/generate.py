@@ -41,12 +41,12 @@ def _inputs(args: argparse.Namespace) -> list[Path]:
     own = {path for path in in_folders if (read_sidecar(path) or Sidecar()).options.get("script") == "generator"}
     if len(own) == len(found):
         raise InputError(
-            f"{_told(args.input)} holds no .npy but results of generator.py: give --input encodings, or one of these "
+            f"{_told(args.input)} holds no .npy but results of generator.py: give `input` encodings, or one of these "
             "results by its name"
         )
     if own:
         some = "1 result" if len(own) == 1 else f"{len(own)} results"
-        log.info("leaving out %s of generator.py in %s (--input takes one by name)", some, _told(args.input))
+        log.info("leaving out %s of generator.py in %s (`input` takes one by name)", some, _told(args.input))
     return [path for path in found if path not in own]
 
 
@@ -87,10 +87,10 @@ def _rates(facts: Sidecar) -> tuple[float, int]:
 def _settled(facts: Sidecar) -> Sidecar:
     """The same with defaults for unknown rates, which are said."""
     if facts.sample_rate is None:
-        log.info("no sidecar tells the sample rate: taking %d Hz (--sample_rate)", tempo.DEFAULT_SAMPLE_RATE)
+        log.info("no sidecar tells the sample rate: taking %d Hz (`sample_rate`)", tempo.DEFAULT_SAMPLE_RATE)
         facts = replace(facts, sample_rate=tempo.DEFAULT_SAMPLE_RATE)
     if facts.compression is None:
-        log.info("no sidecar tells the compression: taking %d (--compression)", tempo.DEFAULT_COMPRESSION)
+        log.info("no sidecar tells the compression: taking %d (`compression`)", tempo.DEFAULT_COMPRESSION)
         facts = replace(facts, compression=tempo.DEFAULT_COMPRESSION)
     return facts
 
@@ -145,7 +145,7 @@ def _identities(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def _tell_what_stays(folder: Path, before: dict[str, tuple[int, int]]) -> None:
-    """Say which files of an earlier run `--overwrite` left beside the new ones."""
+    """Say which files of an earlier run `overwrite` left beside the new ones."""
     now = _identities(folder)
     old = sorted(name for name, identity in before.items() if now.get(name) == identity and name != FAILURES)
     if old:
@@ -165,7 +165,7 @@ def _plan(args: argparse.Namespace, inputs: list[Path], known: Sidecar) -> Compo
     length = tempo.frames_for_bpm(args.bpm, *_rates(facts)) if args.bpm else args.num_latents
     if length > tempo.MAX_LATENTS:
         raise UsageError(
-            f"--bpm {args.bpm:g} needs a loop of {length:,} frames, at most {tempo.MAX_LATENTS:,}: take more BPM"
+            f"`bpm` {args.bpm:g} needs a loop of {length:,} frames, at most {tempo.MAX_LATENTS:,}: take more BPM"
         )
     statistics = read_csv(args.statistics, args.iqr) if args.statistics else measure(inputs, args.iqr)
     log.info("%s", report(statistics))
@@ -181,7 +181,7 @@ def _warn_of_frozen_dims(statistics: Statistics, args: argparse.Namespace) -> No
     if not frozen:
         return
     names = ", ".join(map(str, frozen[:NAMED])) + (f" and {len(frozen) - NAMED} more" if len(frozen) > NAMED else "")
-    cause, way = ("--iqr", "leave out --iqr") if statistics.iqr else ("--distribution iqr-uniform", "take another one")
+    cause, way = ("`iqr`", "leave out `iqr`") if statistics.iqr else ("`distribution` iqr-uniform", "take another one")
     log.warning(
         "%s %s IQR 0 but %s: %s will stand still with %s (trim the silence, or %s)",
         *(f"dims {names}", "have", "move", "they") if len(frozen) > 1 else (f"dim {names}", "has", "moves", "it"),
@@ -211,7 +211,7 @@ def _report(plan: Composition, args: argparse.Namespace, n_frames: int, room: in
     if size * args.num_files > room:
         raise UsageError(
             f"{args.num_files} such files need {_size(size * args.num_files)}, {_size(room)} are free: take fewer "
-            "--num_files or --num_loops, or another --output"
+            "`num_files` or `num_loops`, or another `output`"
         )
     if not args.embeddings and dims > PD_CHANNELS:
         log.warning("%d channels: Pure Data's soundfiler takes at most %d", dims, PD_CHANNELS)

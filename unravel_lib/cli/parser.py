@@ -1,4 +1,4 @@
-"""cli.parser."""
+"""The argument parser of the four scripts, and the flags that several of them share."""
 
 import argparse
 import math
@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
+from unravel_lib.cli.flag_names import register, with_flags
 from unravel_lib.text import did_you_mean, printable
 
 MAX_SEED = 2**63 - 1
@@ -38,6 +39,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
+        register(action.dest for action in self._actions)
         known, unknown = self.parse_known_args(argv)
         if unknown:
             flags = [s for action in self._actions for s in action.option_strings]
@@ -56,7 +58,7 @@ class Parser(argparse.ArgumentParser):
             flag = message.split()[1].rstrip(":")
             message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
         message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
-        message = printable(" ".join(message.split()))
+        message = with_flags(printable(" ".join(message.split())))
         self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
 
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from unravel_lib.cli import process, signals
 from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, reason, silence_stdout
+from unravel_lib.cli.flag_names import with_flags
 from unravel_lib.cli.progress import beside_bar
 from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.text import printable
@@ -51,7 +52,7 @@ class _Lines(logging.Handler):
     """The library's messages as plain lines on stderr, without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text = with_flags(record.getMessage())
         if record.levelno != logging.INFO:
             text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
         if record.exc_info:

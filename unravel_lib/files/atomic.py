@@ -45,7 +45,7 @@ def make_output_folder(folder: Path) -> Path:
     """Create the output folder where it is missing, check that it can be written to, sweep away stale part files."""
     if folder.suffix.lower() in WRITTEN_KINDS and not os.path.lexists(folder):
         raise OutputError(
-            f"{printable(folder)} looks like the name of a file: give --output a folder, in which results get names of "
+            f"{printable(folder)} looks like the name of a file: give `output` a folder, in which results get names of "
             "their own"
         )
     try:
@@ -54,12 +54,12 @@ def make_output_folder(folder: Path) -> Path:
         os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
         trial.unlink()
     except FileExistsError as error:
-        raise OutputError(f"{printable(folder)} is a file: give --output a folder") from error
+        raise OutputError(f"{printable(folder)} is a file: give `output` a folder") from error
     except NotADirectoryError as error:
-        raise OutputError(f"{printable(folder)} leads through a file: give --output a folder") from error
+        raise OutputError(f"{printable(folder)} leads through a file: give `output` a folder") from error
     except OSError as error:
         raise OutputError(
-            f"{printable(folder)} cannot be written to: {error.strerror}: choose another --output"
+            f"{printable(folder)} cannot be written to: {error.strerror}: choose another `output`"
         ) from error
     _sweep(folder)
     return folder
@@ -78,7 +78,7 @@ def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
         return
     for path in inputs:
         if path.exists() and os.path.samefile(output, path):
-            raise OutputError(f"{printable(output)} is an input of this run: choose another --output")
+            raise OutputError(f"{printable(output)} is an input of this run: choose another `output`")
 
 
 @contextlib.contextmanager
@@ -171,7 +171,7 @@ def cut(name: str, n_bytes: int) -> str:
 
 def _reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return "no space left on the device: free some or choose another --output"
+        return "no space left on the device: free some or choose another `output`"
     return error.strerror or str(error)
 
 

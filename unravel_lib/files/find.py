@@ -16,9 +16,9 @@ SHOWN_EXTENSIONS = 12  # so many are named where none was the right one
 
 @dataclass(frozen=True)
 class Source:
-    """An input file: where it lies, and its path below the `--input` that found it, with "/" ("a/b.wav").
+    """An input file: where it lies, and its path below the `input` that found it, with "/" ("a/b.wav").
 
-    A file that `--input` names itself has its name as `relative`.
+    A file that `input` names itself has its name as `relative`.
     """
 
     path: Path
@@ -61,7 +61,7 @@ def find_files(
         A root does not exist, or a folder holds no matching file; the text tells which extensions it does hold.
     """
     if not extensions:
-        raise InputError("--extensions names none: write them like wav or .wav")
+        raise InputError("`extensions` names none: write them like wav or .wav")
     found: dict[str, Source] = {}
     for root in roots:
         try:
@@ -76,11 +76,11 @@ def find_files(
 
 def _files_under(root: Path, extensions: Sequence[str], output: Path | None, report: Report | None) -> list[Source]:
     if not os.path.lexists(root):
-        raise InputError(f"{printable(root)} does not exist: check the path given to --input")
+        raise InputError(f"{printable(root)} does not exist: check the path given to `input`")
     if not root.is_dir():
         if not root.is_file():
             raise InputError(
-                f"{printable(root)} is neither a file nor a folder: give --input a file or a folder of files"
+                f"{printable(root)} is neither a file nor a folder: give `input` a file or a folder of files"
             )
         return [Source(root, root.name)]
     failures: list[tuple[Path, str]] = []

@@ -1,4 +1,4 @@
-"""Names of results: they follow from an input's path below `--input`, so that every machine gives the same ones."""
+"""Names of results: they follow from an input's path below `input`, so that every machine gives the same ones."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIG
 
 
 def result_name(source: Source, prefix: str, suffix: str, digits: int = DIGITS) -> str:
-    """The name of what is made of one input: its stem, and a hash of its path below `--input`."""
+    """The name of what is made of one input: its stem, and a hash of its path below `input`."""
     return output_name(prefix, PurePosixPath(source.relative).stem, source.relative, suffix, digits)
 
 
@@ -41,7 +41,7 @@ def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Pa
     Raises
     ------
     InputError
-        Two inputs have the same path below their `--input`.
+        Two inputs have the same path below their `input`.
     """
     names: dict[Path, str] = {}
     pending, digits = list(sources), DIGITS
@@ -61,6 +61,6 @@ def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Pa
 def _same_names(alike: Iterable[Source]) -> str:
     first, second, *_ = alike
     return (
-        f"the results of {printable(first.path)} and {printable(second.path)} would have the same name: give --input "
-        "the folder that holds both, or use an --output for each"
+        f"the results of {printable(first.path)} and {printable(second.path)} would have the same name: give `input` "
+        "the folder that holds both, or use an `output` for each"
     )

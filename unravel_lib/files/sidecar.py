@@ -176,12 +176,12 @@ def refuse_replacing(target: Path, facts: Sidecar) -> None:
     if found.model_sha256 not in (None, facts.model_sha256):
         ours, theirs = printable(facts.model or "this model"), printable(found.model or "another model")
         other = f"another {theirs}, not with this one" if ours == theirs else f"{theirs}, not with {ours}"
-        raise OutputError(f"{printable(target)} was made with {other}: choose another --output, or add --overwrite")
+        raise OutputError(f"{printable(target)} was made with {other}: choose another `output`, or add `overwrite`")
     same = found.source is not None and facts.source is not None and _same_place(found.source, facts.source)
     if found.source_sha256 not in (None, facts.source_sha256) and not same:
         raise OutputError(
             f"{printable(target)} was made from {printable(found.source or 'another file')}, not from "
-            f"{printable(facts.source or 'this one')}: choose another --output, or add --overwrite"
+            f"{printable(facts.source or 'this one')}: choose another `output`, or add `overwrite`"
         )
 
 
@@ -193,12 +193,12 @@ class Finished:
     """The results in a folder that earlier runs finished, also under the names that version 1.0 gave them.
 
     (That hashed the absolute path of an input, so a result may bear any hash.) Such a result belongs to the input
-    whose path below `--input` its sidecar's `source` ends with; of several to the one with the longest. The folder is
+    whose path below `input` its sidecar's `source` ends with; of several to the one with the longest. The folder is
     listed once, when the first result is not found under its name, and no sidecar is read twice.
 
     Parameters
     ----------
-    relatives : the paths below `--input` of all inputs
+    relatives : the paths below `input` of all inputs
     """
 
     def __init__(self, folder: Path, relatives: Iterable[str]) -> None:

@@ -53,7 +53,7 @@ def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection
 
     Parameters
     ----------
-    trust : load TorchScript although its code could touch files (`--trust_model`)
+    trust : load TorchScript although its code could touch files (`trust_model`)
     measure : run the model to find its delay and receptive field, some seconds for a large one
     """
     facts = Facts(name=path.name, path=str(path))
@@ -146,7 +146,7 @@ def _read_script(path: Path, found: Inspection, measure: bool) -> None:
     names = {method.name for method in facts.methods or []} | set(module._c._method_names())
     codec = {"encode", "decode"} <= names
     if codec and facts.sample_rate is None:
-        facts.warnings.append("does not say its sample rate: give --sample_rate to the other scripts")
+        facts.warnings.append("does not say its sample rate: give `sample_rate` to the other scripts")
     sane = (facts.compression or 1) <= MAX_COMPRESSION and max(facts.dims or 1, facts.in_channels or 1) <= MAX_DIMS
     if not sane:
         facts.warnings.append("its compression, dims or channels are beyond all sense: not run")

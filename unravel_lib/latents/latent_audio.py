@@ -37,7 +37,7 @@ def frame_rate(sample_rate: float, compression: int) -> int:
 
 
 def wav_bytes(n_frames: int, dims: int, subtype: Subtype) -> int:
-    """Size of a latent audio file in bytes (with `--hold`: `n_frames` times compression)."""
+    """Size of a latent audio file in bytes (with `hold`: `n_frames` times compression)."""
     return HEADER_BYTES + n_frames * dims * VALUE_BYTES[subtype]
 
 
@@ -167,7 +167,7 @@ def _held(values: npt.NDArray[Any], hold: int) -> Iterator[npt.NDArray[Any]]:
 def load_latent_audio(path: Path, compression: int | None = None) -> RealArray:
     """Read latent audio back as an array (dims, frames), float32 or float64 as in the file, ready for a decoder.
 
-    A file written with `--hold` is recognised by its sidecar, or by a header rate that only sound has, and comes back
+    A file written with `hold` is recognised by its sidecar, or by a header rate that only sound has, and comes back
     with one value per frame.
 
     Parameters

@@ -126,9 +126,9 @@ def read_contract(module: Any, probe: "Probe", sample_rate: float | None) -> Con
 
 def _sample_rate(stated: float | None, given: float | None, where: str) -> float:
     if stated is not None and given is not None and stated != given:
-        raise UsageError(f"{where} says that it runs at {stated:g} Hz, not {given:g}: leave --sample_rate out")
+        raise UsageError(f"{where} says that it runs at {stated:g} Hz, not {given:g}: leave `sample_rate` out")
     if stated is None and given is None:
-        log.warning("%s does not say its sample rate: taking 44100 Hz (--sample_rate changes that)", where)
+        log.warning("%s does not say its sample rate: taking 44100 Hz (`sample_rate` changes that)", where)
     return stated or given or FALLBACK_RATE
 
 

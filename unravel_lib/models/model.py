@@ -47,7 +47,7 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = next(name for name, available in there.items() if available)
     if not there[wanted]:
-        raise ModelError(f"--device {wanted} is not available on this machine: use --device auto or cpu")
+        raise ModelError(f"`device` {wanted} is not available on this machine: use `device` auto or cpu")
     if wanted == "cuda":  # TF32 would make chunks differ from the whole by 1e-3, autotuning one run from the next
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -279,7 +279,7 @@ class Model:
             return np.concatenate([self._call(method, half, left, right) for half in halves])
         steps = x.shape[2] // step
         if steps < 4 * (left + right + 1):
-            raise ModelError(f"{self.device} is out of memory even for {steps} frames at once: use --device cpu")
+            raise ModelError(f"{self.device} is out of memory even for {steps} frames at once: use `device` cpu")
         log.warning("%s is out of memory: smaller chunks, so random parts differ from other runs", self.device)
         middle = steps // 2
         first = self._call(method, x[..., : (middle + right) * step], left, right)

@@ -83,7 +83,7 @@ def identify(path: Path) -> Kind:
 def check(path: Path, trust: bool = False) -> Kind:
     """Make sure that a model file arrived whole and is harmless; costs about 0.2 s for a 150 MB model.
 
-    `trust` leaves out the look at the code (`--trust_model`), never the rest.
+    `trust` leaves out the look at the code (`trust_model`), never the rest.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def screened(path: Path, trust: bool = False) -> Iterator[str | IO[bytes]]:
     Parameters
     ----------
     path : a TorchScript file
-    trust : leave out the look at the code (`--trust_model`), never the rest
+    trust : leave out the look at the code (`trust_model`), never the rest
 
     Raises
     ------
@@ -138,7 +138,7 @@ def for_torch(file: IO[bytes]) -> str | IO[bytes]:
 
 
 def suspicions_in(path: Path) -> list[str]:
-    """Everything in a TorchScript file for which `check` wants `--trust_model`, as readable phrases."""
+    """Everything in a TorchScript file for which `check` wants `trust_model`, as readable phrases."""
     with _open(path) as archive:
         texts = {info: _text(path, archive, info) for info in archive.infolist() if _is_text(info)}
         return list(dict.fromkeys(_suspicions(texts, archive)))
@@ -305,7 +305,7 @@ def _read_all(path: Path, archive: zipfile.ZipFile, trust: bool, target: zipfile
     if found is not None:
         raise ModelError(
             f"{printable(path)} contains {printable(found)}, which could touch files or run something outside the "
-            "model, expected only audio computations: if you know who made it, allow it with --trust_model"
+            "model, expected only audio computations: if you know who made it, allow it with `trust_model`"
         )
 
 
@@ -368,7 +368,7 @@ def _refuse_large(path: Path, info: zipfile.ZipInfo, code_bytes: int = 0) -> Non
         raise ModelError(
             f"{printable(path)} has more code or larger tables than real exports: {info.file_size >> 10} KiB in "
             f"{printable(_inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not looked through: if "
-            "you know who made it, allow it with --trust_model"
+            "you know who made it, allow it with `trust_model`"
         )
 
 

@@ -1,4 +1,4 @@
-"""The operators that the code of a model may use without `--trust_model`: arithmetic on tensors, and what Python has.
+"""The operators that the code of a model may use without `trust_model`: arithmetic on tensors, and what Python has.
 
 Exports of RAVE 1 to 3 and the pocket model use 111 of them; AFTER, vschaos2, MSPrior, Stable Audio Tools, music2latent
 and PyTorch's own layers use others; the rest are of the same kind. What is not here is refused: operators that touch

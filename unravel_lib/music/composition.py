@@ -104,9 +104,9 @@ class Composition:
         if n_frames == 0:
             raise UsageError(f"pattern {self.pattern.name} makes no frames from this loop: check its options")
         if not self.embeddings and n_frames > wav_limit:
-            ways = ["fewer --num_loops or --num_latents", "--embeddings"]
-            ways += ["--wav_subtype FLOAT"] if self.subtype == "DOUBLE" else []
-            ways += ["no --hold"] if self.hold else []
+            ways = ["fewer `num_loops` or `num_latents`", "`embeddings`"]
+            ways += ["`wav_subtype` FLOAT"] if self.subtype == "DOUBLE" else []
+            ways += ["no `hold`"] if self.hold else []
             raise UsageError(
                 f"{self.name(0)} with more than {wav_limit:,} frames of {dims} dims would be larger than 4 GiB, where "
                 f"WAV ends: take {' or '.join(ways)}"
@@ -114,7 +114,7 @@ class Composition:
         if n_frames > limit:
             raise OutputError(
                 f"{self.name(0)} with more than {limit:,} frames of {dims} dims is larger than the space left on the "
-                "disk: take fewer --num_loops or --num_latents, or another --output"
+                "disk: take fewer `num_loops` or `num_latents`, or another `output`"
             )
 
     @property
@@ -166,13 +166,13 @@ class Composition:
 
 
 def check_run(output: Path, name: str, overwrite: bool) -> Path:
-    """The folder that `--run name` means; raises as `run_folder` does where it cannot be had. Makes nothing."""
+    """The folder that `run` name means; raises as `run_folder` does where it cannot be had. Makes nothing."""
     if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(os.fsencode(name)) > NAME_BYTES:
-        raise UsageError(f"--run {printable(name)} is no plain folder name: slashes belong to --output")
+        raise UsageError(f"`run` {printable(name)} is no plain folder name: slashes belong to `output`")
     folder = output / name
     if os.path.lexists(folder) and not (overwrite and folder.is_dir()):
-        remedy = ", or add --overwrite" if folder.is_dir() else ""
-        raise OutputError(f"{printable(folder)} exists already: choose another --run{remedy}")
+        remedy = ", or add `overwrite`" if folder.is_dir() else ""
+        raise OutputError(f"{printable(folder)} exists already: choose another `run`{remedy}")
     return folder
 
 
@@ -202,11 +202,11 @@ def run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> P
             except FileExistsError:
                 continue
             return folder
-        raise OutputError(f"{printable(output)} is full of runs of this second: take --run NAME")
+        raise OutputError(f"{printable(output)} is full of runs of this second: take `run` NAME")
     except FileExistsError as error:  # made by another run since it was checked
-        raise OutputError(f"{printable(folder)} exists already: choose another --run") from error
+        raise OutputError(f"{printable(folder)} exists already: choose another `run`") from error
     except OSError as error:
-        raise OutputError(f"{printable(folder)} cannot be made: {error.strerror}: choose another --output") from error
+        raise OutputError(f"{printable(folder)} cannot be made: {error.strerror}: choose another `output`") from error
 
 
 def refuse_to_replace(folder: Path, names: list[str], inputs: list[Path]) -> None:

@@ -1,6 +1,6 @@
 """Draw new frames from measured latents: a registry of distributions. Knows no time, no files.
 
-Add your own in five lines; the first line of its docstring is what `--list_distributions` shows:
+Add your own in five lines; the first line of its docstring is what `list_distributions` shows:
 
     @distribution("triangle")
     def triangle(statistics, rng, n_frames):
@@ -38,7 +38,7 @@ log = logging.getLogger("unravel_lib")
 
 
 def distribution(name: str) -> Callable[[Distribution], Distribution]:
-    """Register a function (statistics, rng, n_frames) -> [n_frames, dims] as `--distribution name`."""
+    """Register a function (statistics, rng, n_frames) -> [n_frames, dims] as `distribution` name."""
 
     def register(function: Distribution) -> Distribution:
         DISTRIBUTIONS[name] = function
@@ -48,7 +48,7 @@ def distribution(name: str) -> Callable[[Distribution], Distribution]:
 
 
 def listing() -> list[tuple[str, str]]:
-    """(name, what it does) of every distribution, for `--list_distributions`."""
+    """(name, what it does) of every distribution, for `list_distributions`."""
     return [(name, (inspect.getdoc(function) or "").split("\n")[0]) for name, function in DISTRIBUTIONS.items()]
 
 
@@ -57,7 +57,7 @@ def find(name: str) -> Distribution:
     if name not in DISTRIBUTIONS:
         known = list(DISTRIBUTIONS)
         raise UsageError(
-            f"--distribution {printable(name)} is unknown: choose from {', '.join(known)}{did_you_mean(name, known)}"
+            f"`distribution` {printable(name)} is unknown: choose from {', '.join(known)}{did_you_mean(name, known)}"
         )
     return DISTRIBUTIONS[name]
 
@@ -89,19 +89,19 @@ def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: 
     try:
         inspect.signature(function).bind(statistics, rng, n_frames, **parameters)
     except TypeError as error:
-        raise UsageError(f"--distribution {name}: {error}") from error
+        raise UsageError(f"`distribution` {name}: {error}") from error
     frames = np.asarray(function(statistics, rng, n_frames, **parameters), dtype=np.float64)
     if frames.shape != (n_frames, statistics.dims):
         raise UsageError(
-            f"--distribution {name} returned shape {frames.shape}, expected (frames, dims) = "
+            f"`distribution` {name} returned shape {frames.shape}, expected (frames, dims) = "
             f"{(n_frames, statistics.dims)}: mend the function"
         )
     if not np.isfinite(frames).all():
-        raise UsageError(f"--distribution {name} returned NaN or Inf: mend the function or choose another")
+        raise UsageError(f"`distribution` {name} returned NaN or Inf: mend the function or choose another")
     largest = float(np.abs(frames).max())
     if largest > FLOAT32_MAX:  # which the encodings nearly reach, and a draw may go beyond them
         raise UsageError(
-            f"--distribution {name} drew values up to {largest:.2g}, latents end at {FLOAT32_MAX:.2g} (32 bits): take "
+            f"`distribution` {name} drew values up to {largest:.2g}, latents end at {FLOAT32_MAX:.2g} (32 bits): take "
             "copula, which stays within the measured values, or encodings with smaller ones"
         )
     return frames
@@ -118,13 +118,13 @@ def frozen_dims(name: str, statistics: Statistics) -> list[int]:
 
 @distribution("normal")
 def normal(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-    """Each dim for itself, normal around its mean (--iqr: median and IQR / 1.349)."""
+    """Each dim for itself, normal around its mean (`iqr`: median and IQR / 1.349)."""
     return statistics.location + statistics.scale * rng.standard_normal((n_frames, statistics.dims))
 
 
 @distribution("uniform")
 def uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-    """Each dim for itself, anywhere within 3 standard deviations of its mean (--iqr: of its median)."""
+    """Each dim for itself, anywhere within 3 standard deviations of its mean (`iqr`: of its median)."""
     reach = SPREAD * statistics.scale
     return statistics.location + reach * rng.uniform(-1.0, 1.0, (n_frames, statistics.dims))
 
@@ -137,7 +137,7 @@ def iqr_uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int)
 
 @distribution("correlation-based")
 def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-    """Normal, with the dims moving together as they were measured to (--iqr: by the robust correlation)."""
+    """Normal, with the dims moving together as they were measured to (`iqr`: by the robust correlation)."""
     covariance = nearest_psd(statistics.relation, "the covariance of the encodings")
     frames: Array = statistics.location + correlated(rng, n_frames, covariance)
     return frames
@@ -145,15 +145,15 @@ def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames
 
 @distribution("empirical")
 def empirical(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-    """Whole frames of the encodings in random order, with replacement (--iqr changes nothing)."""
+    """Whole frames of the encodings in random order, with replacement (`iqr` changes nothing)."""
     if not statistics.arrays:
-        raise UsageError("--distribution empirical takes frames of encodings: give --input, not --statistics")
+        raise UsageError("`distribution` empirical takes frames of encodings: give `input`, not `statistics`")
     return frames_at(statistics.arrays, rng.integers(0, statistics.frames, n_frames))
 
 
 @distribution("copula")
 def copula(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-    """Each dim shaped as it was measured, with the dims moving together (best with --iqr: by their ranks).
+    """Each dim shaped as it was measured, with the dims moving together (best with `iqr`: by their ranks).
 
     A Gaussian copula: correlated normal values, each dim bent so that its quantiles become the measured ones. Between
     PERCENTS the bend is linear over the normal axis, and nothing leaves the measured minimum and maximum. Under
@@ -191,7 +191,7 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int, closed
         lap = phi**n_frames
     # the stationary covariance is gain * covariance of e: a geometric series, cut off and repeated by a ring
     gain = (1 - np.outer(lap, lap)) / np.outer(1 - lap, 1 - lap) / (1 - np.outer(phi, phi))
-    innovations = nearest_psd(statistics.relation / gain, "the covariance of the steps of --distribution walk")
+    innovations = nearest_psd(statistics.relation / gain, "the covariance of the steps of `distribution` walk")
     steps = correlated(rng, n_frames, innovations)
     frame = np.zeros_like(phi) if closed else correlated(rng, 1, innovations * gain)[0]
     if closed:

@@ -111,19 +111,19 @@ def find(name: str) -> Pattern:
             return PATTERNS[name]
         known = [n for n, entry in PATTERNS.items() if entry.source is None]
         raise UsageError(
-            f"--pattern {printable(name)} is unknown: choose from {', '.join(known)}, or FILE.py:name for one of your "
+            f"`pattern` {printable(name)} is unknown: choose from {', '.join(known)}, or FILE.py:name for one of your "
             f"own{did_you_mean(name, known)}"
         )
     source, colon, _ = name.rpartition(":")
     if not colon or not source.endswith(".py"):
         raise UsageError(
-            f"--pattern {printable(name)} names no pattern in that file: write it like my_patterns.py:stutter"
+            f"`pattern` {printable(name)} names no pattern in that file: write it like my_patterns.py:stutter"
         )
     _load(source)
     if name not in PATTERNS:
         there = [entry.name for entry in PATTERNS.values() if entry.source == source]
         has = f"it has {', '.join(there)}" if there else "put @pattern (from unravel_lib.patterns) before a function"
-        raise UsageError(f"--pattern {printable(name)}: no such pattern in that file: {has}")
+        raise UsageError(f"`pattern` {printable(name)}: no such pattern in that file: {has}")
     return PATTERNS[name]
 
 
@@ -136,7 +136,7 @@ def _load(source: str) -> None:
     try:
         code = Path(source).read_bytes()
     except OSError as error:
-        raise UsageError(f"--pattern {printable(source)} cannot be read: {error.strerror}: check the path") from error
+        raise UsageError(f"`pattern` {printable(source)} cannot be read: {error.strerror}: check the path") from error
     module = types.ModuleType(f"pattern_file_{Path(source).stem}")
     module.__file__ = source
     sys.modules[module.__name__] = module  # where dataclasses look for it

@@ -4,7 +4,7 @@ A pattern is a decorated function. It asks for what it needs by parameter name:
 
     loop      float64 [n_frames, dims], the loop (A)
     loop_b    float64 [n_frames, dims], a second, independent loop (B)
-    n_loops   how often the musician wants things repeated (`--num_loops`)
+    n_loops   how often the musician wants things repeated (`num_loops`)
     std       float64 [dims], how far the source's values spread
     rng       a NumPy random generator of the pattern's own
 
@@ -103,19 +103,19 @@ class Pattern:
         for text in texts:
             name, equals, value = text.partition("=")
             if not equals:
-                raise UsageError(f"--pattern_args {printable(text)} is not name=value: write it like levels=3")
+                raise UsageError(f"`pattern_args` {printable(text)} is not name=value: write it like levels=3")
             if name not in self.options:
                 has = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
                 hint = did_you_mean(name, list(self.options))
                 raise UsageError(
-                    f"--pattern_args {printable(name)}: pattern {self.name} has no such option, {has}{hint}"
+                    f"`pattern_args` {printable(name)}: pattern {self.name} has no such option, {has}{hint}"
                 )
             if name in values:
-                raise UsageError(f"--pattern_args {printable(name)} is given twice: give it once")
+                raise UsageError(f"`pattern_args` {printable(name)} is given twice: give it once")
             values[name] = _read(self.name, self.options[name], value)
         for name, parameter in self.options.items():
             if name not in values and parameter.default is parameter.empty:
-                raise UsageError(f"pattern {self.name} needs --pattern_args {name}={_type_name(parameter)}")
+                raise UsageError(f"pattern {self.name} needs `pattern_args` {name}={_type_name(parameter)}")
             values.setdefault(name, parameter.default)
         return values
 
@@ -249,7 +249,7 @@ def _type_name(parameter: inspect.Parameter) -> str:
 
 def _read(pattern_name: str, parameter: inspect.Parameter, text: str) -> Any:
     kind = _choices_or_type(parameter)
-    where = f"--pattern_args {parameter.name}={printable(text)}: pattern {pattern_name} takes"
+    where = f"`pattern_args` {parameter.name}={printable(text)}: pattern {pattern_name} takes"
     if isinstance(kind, tuple):
         if text in kind:
             return text

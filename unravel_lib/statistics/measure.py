@@ -35,7 +35,7 @@ def measure(paths: Sequence[Path], iqr: bool = False) -> Statistics:
         if encoding.shape[0] != first.shape[0]:
             raise InputError(
                 f"{printable(encoding.path)} has {encoding.shape[0]} dims, {printable(first.path)} has "
-                f"{first.shape[0]}: give --input encodings of one model"
+                f"{first.shape[0]}: give `input` encodings of one model"
             )
     found = moments(encodings)
     quantiles, beyond = marginals(encodings, PERCENTS, fences)

@@ -73,7 +73,7 @@ def _rank_table(dims: int, count: int) -> tuple[Callable[[], Ranks], IO[bytes]]:
     free = shutil.disk_usage(folder).free
     if free < need:
         raise OutputError(
-            f"{folder} has {free / 1e9:.1f} GB free, ranking these latents for --iqr takes {need / 1e9:.1f} GB: "
+            f"{folder} has {free / 1e9:.1f} GB free, ranking these latents for `iqr` takes {need / 1e9:.1f} GB: "
             "free some, or name another folder by the environment variable TMPDIR"
         )
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)

@@ -40,7 +40,7 @@ def common_facts(paths: Sequence[Path]) -> Sidecar:
                     raise InputError(_mixture(sidecars))
                 raise InputError(
                     f"{printable(path)} has {name} {fact!s:.70}, {printable(source)} has {before!s:.70} (by their "
-                    "sidecars): give --input encodings of one model"
+                    "sidecars): give `input` encodings of one model"
                 )
     return Sidecar(**{name: fact for name, (fact, _) in known.items()})
 
@@ -61,6 +61,6 @@ def _mixture(sidecars: Mapping[Path, Sidecar]) -> str:
         parts.append(f"{files} of {printable(name or 'a model')}{alike} (such as {printable(first[sha256, name])})")
     more = f" and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
     return (
-        f"these are encodings of different models, by their sidecars: {', '.join(parts)}{more}: give --input encodings "
+        f"these are encodings of different models, by their sidecars: {', '.join(parts)}{more}: give `input` encodings "
         "of one model"
     )

@@ -77,8 +77,8 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     matrix = _matrices(beside, dims)
     if iqr and len(matrix) == 1:
         raise InputError(
-            f"{printable(beside)} has no robust correlation, it was measured without --iqr: leave out --iqr, or "
-            "measure the encodings again by --input and --iqr"
+            f"{printable(beside)} has no robust correlation, it was measured without `iqr`: leave out `iqr`, or "
+            "measure the encodings again by `input` and `iqr`"
         )
     frames, files = columns["frames"], columns["files"]
     sound = {
@@ -92,10 +92,10 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     }
     for name in (*MEASURED, *QUANTILE_NAMES):
         if np.abs(columns[name]).max() > LARGEST:
-            raise InputError(f"{printable(path)} has values beyond float32 in {name}: write it anew by --input")
+            raise InputError(f"{printable(path)} has values beyond float32 in {name}: write it anew by `input`")
     for name, good in sound.items():
         if not good:
-            raise InputError(f"{printable(path)} has impossible values in {name}: write it anew by --input")
+            raise InputError(f"{printable(path)} has impossible values in {name}: write it anew by `input`")
     return Statistics(
         dims=dims,
         frames=int(frames[0]),
@@ -126,7 +126,7 @@ def _matrices(path: Path, dims: int) -> list[Array]:
         ):
             raise InputError(
                 f"{printable(path)} is no correlation matrix (symmetric, -1 to 1, ones on the diagonal): write it "
-                "anew by --input"
+                "anew by `input`"
             )
     return found
 
@@ -163,5 +163,5 @@ def report(statistics: Statistics) -> str:
     lines = zip(*([title, *cells] for title, cells in columns), strict=True)
     table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     files = f"{statistics.files} encoding{'s' if statistics.files > 1 else ''}"
-    view = "median and IQR (--iqr)" if statistics.iqr else "mean and standard deviation"
+    view = "median and IQR (`iqr`)" if statistics.iqr else "mean and standard deviation"
     return "\n".join([f"{files}, {frames_text(statistics.frames)}, {statistics.dims} dims; in use: {view}", *table])
