@@ -71,7 +71,7 @@ def draw_distribution(path: Path, statistics: Statistics) -> None:
     dims = statistics.dims
     with _figure(path, _width(dims), 5, f"Values per dim, {frames_text(statistics.frames)}") as figure:
         axes = _axes(figure, 0.8, 0.3)
-        if statistics.arrays:
+        if statistics.encodings:
             sample = statistics.sample(MOST_FRAMES)
             densities = [_density(column) for column in sample.T]
             violins: dict[str, Any] = axes.violin(densities, np.arange(dims), widths=0.9, showextrema=False)
@@ -92,12 +92,12 @@ def draw_correlation(path: Path, statistics: Statistics) -> None:
     side = min(9.0, max(4.5, 3.5 + 0.25 * dims))
     with _figure(path, side + 1.6, side + 1.25, f"{kind} between dims") as figure:
         axes = _axes(figure, 0.7, -side)
-        image = axes.imshow(statistics.association, DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
+        image = axes.imshow(statistics.active_correlation, DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
         ticks = _ticks(dims)
         axes.set(xticks=ticks, yticks=ticks, xlabel="dim", ylabel="dim")
         axes.spines[:].set_visible(False)
         if dims <= MOST_LINES:
-            for (row, column), value in np.ndenumerate(statistics.association):
+            for (row, column), value in np.ndenumerate(statistics.active_correlation):
                 ink = "white" if abs(value) > 0.6 else "black"
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
         bar = figure.colorbar(image, cax=_axes(figure, 0.7 + side + 0.2, -0.2), ticks=[-1, -0.5, 0, 0.5, 1])

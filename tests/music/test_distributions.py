@@ -125,8 +125,8 @@ def expect_bounds(frames: Array, low: Array, high: Array) -> None:
 def test_correlation_based(statistics: Statistics) -> None:
     frames = frames_of("correlation-based", statistics)
     expect_mean_and_std(frames, statistics.location, statistics.scale, kurtosis=3)
-    expect_correlation(frames, statistics.association)
-    assert np.abs(statistics.association[0, 1]) > 0.5  # or nothing would be tested
+    expect_correlation(frames, statistics.active_correlation)
+    assert np.abs(statistics.active_correlation[0, 1]) > 0.5  # or nothing would be tested
 
 
 def test_empirical(statistics: Statistics) -> None:
@@ -191,7 +191,7 @@ def test_walk(feasible: Statistics, closed: bool, caplog: pytest.LogCaptureFixtu
     phi = feasible.autocorrelation
     waste = (1 + phi) / (1 - phi)
     expect_mean_and_std(frames, feasible.location, feasible.scale, kurtosis=3, waste=waste)
-    expect_correlation(frames, feasible.association, waste=float(waste.max()))
+    expect_correlation(frames, feasible.active_correlation, waste=float(waste.max()))
     lag_1 = [np.corrcoef(dim[:-1], dim[1:])[0, 1] for dim in frames.T]
     # Bartlett: the variance of the lag-1 correlation of an AR(1) process is (1 - phi^2) / n
     assert (np.abs(lag_1 - phi) < ERRORS * np.sqrt((1 - phi**2) / DRAWS)).all()
@@ -214,7 +214,7 @@ def test_a_closed_walk_has_no_seam(feasible: Statistics, n_frames: int) -> None:
     rings = (rings - feasible.location) / feasible.scale
     for place in {0, n_frames // 2, n_frames - 1}:
         covariance = rings[:, place].T @ rings[:, place] / count
-        assert np.abs(covariance - feasible.association).max() < ERRORS * np.sqrt(2 / count)
+        assert np.abs(covariance - feasible.active_correlation).max() < ERRORS * np.sqrt(2 / count)
     after = np.roll(rings, -1, axis=1)
     steps = ((after - rings) ** 2).mean(axis=0)  # [places, dims]
     # twice the variance less the lag-1 covariance, where the ring is long enough to have that
@@ -339,7 +339,7 @@ def test_tables_give_the_same_bytes_as_files(statistics: Statistics, tmp_path: P
 
 def test_empirical_needs_the_files(statistics: Statistics) -> None:
     with pytest.raises(UsageError, match="`input`"):
-        draw("empirical", replace(statistics, arrays=()), np.random.default_rng(0), 3)
+        draw("empirical", replace(statistics, encodings=()), np.random.default_rng(0), 3)
 
 
 GOLDEN = {
@@ -356,7 +356,7 @@ def test_golden_values() -> None:
     """A change of these numbers is a change of everybody's music: it needs a reason and a word in the README."""
     bell = scipy.stats.norm.ppf(np.clip(np.array(PERCENTS) / 100, 1e-4, 1 - 1e-4))
     unit = Statistics(
-        dims=3, frames=1000, files=1, iqr=False, mean=np.zeros(3), std=np.ones(3), beyond=np.zeros(3),
+        dims=3, frames=1000, files=1, iqr=False, mean=np.zeros(3), std=np.ones(3), outlier_share=np.zeros(3),
         correlation=np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]), autocorrelation=np.array([0.9, 0.9, 0.0]),
         quantiles=np.repeat(bell[:, np.newaxis], 3, axis=1),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unravel_lib.errors import InputError, OutputError
+from unravel_lib.errors import InputError
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
-from unravel_lib.statistics import encodings, moments, quantiles, ranks
-from unravel_lib.statistics.measure import measure
+from unravel_lib.statistics import encodings
+from unravel_lib.statistics import measure as measure_module
+from unravel_lib.statistics.measure import measure, spearman
 from unravel_lib.statistics.sources import common_facts
 from unravel_lib.statistics.summary import PERCENTS, Statistics
 from unravel_lib.statistics.tables import read_csv, report, write_csv
@@ -31,17 +33,8 @@ ROOT = Path(__file__).parents[2]
 Array = npt.NDArray[np.float64]
 
 
-IN_RUNS = [
-    (moments, "TILE_VALUES", 13), (encodings, "BLOCK_VALUES", 40),
-    (quantiles, "RUN_VALUES", 7), (quantiles, "SPACING", 3), (quantiles, "GROUP_BYTES", 40),
-]  # fmt: skip
-IN_PIECES = [
-    (moments, "TILE_VALUES", 5), (encodings, "BLOCK_VALUES", 16), (encodings, "SMALL_BYTES", 0),
-    (quantiles, "SORT_BYTES", 40), (quantiles, "GROUP_BYTES", 40), (quantiles, "READ_VALUES", 3),
-    (quantiles, "PIVOTS", 2), (ranks, "BLOCK_VALUES", 7), (ranks, "RANK_VALUES", 6), (ranks, "RANKS_IN_MEMORY", 0),
-]  # fmt: skip
-# The sizes of every day, and sizes so small that even these small latents go the long way.
-SIZES: dict[str, list[tuple[Any, str, int]]] = {"at once": [], "in runs": IN_RUNS, "in pieces": IN_PIECES}
+# The usual size of a block, and one so small that even these latents have many.
+SIZES: dict[str, list[tuple[Any, str, int]]] = {"one block": [], "many blocks": [(encodings, "BLOCK_VALUES", 16)]}
 
 
 def set_sizes(patch: pytest.MonkeyPatch, name: str) -> None:
@@ -81,11 +74,12 @@ def compare(found: Statistics, files: list[Array]) -> None:
     np.testing.assert_array_equal(found.maximum, whole.max(axis=1))
     q1, q3 = np.quantile(whole, [0.25, 0.75], axis=1)
     np.testing.assert_allclose(found.lower, q1 - 1.5 * (q3 - q1), rtol=1e-9, atol=1e-12 * unit)
-    np.testing.assert_allclose(found.deviation, (q3 - q1) / 1.349, rtol=1e-9, atol=1e-12 * unit)
+    np.testing.assert_allclose(found.robust_std, (q3 - q1) / 1.349, rtol=1e-9, atol=1e-12 * unit)
     out = (whole < found.lower[:, None]) | (whole > found.upper[:, None])
-    np.testing.assert_array_equal(found.beyond, out.mean(axis=1))
+    np.testing.assert_array_equal(found.outlier_share, out.mean(axis=1))
     if found.frames > 1:
-        np.testing.assert_allclose(found.covariance, np.cov(whole).reshape(found.dims, -1), 1e-9, 1e-9 * unit**2)
+        covariance = np.outer(found.std, found.std) * found.correlation
+        np.testing.assert_allclose(covariance, np.cov(whole).reshape(found.dims, -1), 1e-9, 1e-9 * unit**2)
         moves = np.flatnonzero(whole.min(axis=1) < whole.max(axis=1))
         if len(moves):
             pearson = np.corrcoef(whole[moves]).reshape(len(moves), -1)
@@ -170,7 +164,7 @@ def test_a_dim_that_never_moves(tmp_path: Path, sizes: str, dtype: type) -> None
     values[1] = 0.1
     found = measure(saved(tmp_path, values, values[:, :7]), True)
     assert found.mean[1] == found.median[1] == found.lower[1] == dtype(0.1)
-    assert found.std[1] == found.deviation[1] == found.beyond[1] == found.autocorrelation[1] == 0
+    assert found.std[1] == found.robust_std[1] == found.outlier_share[1] == found.autocorrelation[1] == 0
     for matrix in (found.correlation, found.robust_correlation):
         assert matrix is not None
         np.testing.assert_array_equal(matrix[1], [0, 1, 0])
@@ -193,7 +187,7 @@ def test_ranks_are_those_of_scipy(tmp_path: Path, sizes: str) -> None:
     rng = np.random.default_rng(13)
     for dtype in ("<f4", "<f8"):
         values = rng.integers(-3, 4, (3, 300)).astype(dtype) * rng.choice([1.0, -1e-30, 1e30], (3, 300)).astype(dtype)
-        found = ranks.spearman(measure(saved(tmp_path, values)).arrays)
+        found = spearman(measure(saved(tmp_path, values)).encodings)
         np.testing.assert_allclose(found, scipy.stats.spearmanr(values.T).statistic, atol=1e-9)
 
 
@@ -204,11 +198,11 @@ def test_views(tmp_path: Path) -> None:
     assert classic.robust_correlation is None
     np.testing.assert_array_equal(classic.location, classic.mean)
     np.testing.assert_array_equal(classic.scale, classic.std)
-    np.testing.assert_array_equal(classic.relation, classic.covariance)
+    np.testing.assert_array_equal(classic.active_covariance, np.outer(classic.std, classic.std) * classic.correlation)
     np.testing.assert_array_equal(robust.location, robust.median)
-    np.testing.assert_array_equal(robust.scale, robust.deviation)
-    np.testing.assert_allclose(np.diagonal(robust.relation), robust.deviation**2)
-    off = robust.relation[0, 1] / robust.scale[0] / robust.scale[1]
+    np.testing.assert_array_equal(robust.scale, robust.robust_std)
+    np.testing.assert_allclose(np.diagonal(robust.active_covariance), robust.robust_std**2)
+    off = robust.active_covariance[0, 1] / robust.scale[0] / robust.scale[1]
     assert robust.robust_correlation is not None
     np.testing.assert_allclose(off, robust.robust_correlation[0, 1])
 
@@ -219,15 +213,15 @@ def test_robust_view_is_deaf_to_outliers(tmp_path: Path) -> None:
     spoilt[:, :20] = [[1e4], [-1e4]]
     found = measure(saved(tmp_path, spoilt), True)
     assert found.correlation[0, 1] < -0.9  # what twenty frames do to Pearson's
-    assert found.relation[0, 1] == pytest.approx(0.8, abs=0.03)
+    assert found.active_covariance[0, 1] == pytest.approx(0.8, abs=0.03)
 
 
 def test_arrays_are_the_files(tmp_path: Path, sizes: str) -> None:
     files = [np.arange(12.0).reshape(3, 4), np.arange(6.0).reshape(3, 2)]
     found = measure(saved(tmp_path, *files))
-    np.testing.assert_array_equal(np.asarray(found.arrays[0]), files[0])
-    np.testing.assert_array_equal(found.arrays[1][1:, ::-1], files[1][1:, ::-1])
-    assert [array.shape for array in found.arrays] == [(3, 4), (3, 2)]
+    np.testing.assert_array_equal(found.encodings[0].read(), files[0])
+    np.testing.assert_array_equal(found.encodings[1].read(slice(1, 3), slice(1, 2)), files[1][1:3, 1:2])
+    assert [array.shape for array in found.encodings] == [(3, 4), (3, 2)]
     np.testing.assert_array_equal(found.sample(100), np.concatenate(files, axis=1).T)
     assert found.sample(3).shape == (3, 3)
 
@@ -276,11 +270,22 @@ def test_300_megabytes_in_less_memory(tmp_path: Path) -> None:
     assert grown < 200
 
 
-def test_ranks_that_find_no_room_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "RANKS_IN_MEMORY", 0)
-    monkeypatch.setattr(ranks.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
-    with pytest.raises(OutputError, match="TMPDIR"):
-        measure(saved(tmp_path, np.zeros((2, 9))), True)
+def test_of_many_frames_every_nth_is_ranked_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(measure_module, "MAX_RANKED", 100)
+    values = np.random.default_rng(14).normal(0, 1, (2, 150))
+    values[1, ::3] = values[0, ::3]  # every third frame: exactly those that are ranked
+    monkeypatch.setattr(logging.getLogger("unravel_lib"), "propagate", True)
+    found = measure(saved(tmp_path, values[:, :70], values[:, 70:]), True)
+    assert found.robust_correlation is not None and found.robust_correlation[0, 1] == pytest.approx(1)
+    assert found.correlation[0, 1] < 0.9
+    assert "150 frames are too many to rank: the robust correlation is of every 3rd frame" in caplog.text
+
+
+def test_more_frames_than_a_dim_may_have_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_module, "MAX_FRAMES", 7)
+    refused(saved(tmp_path, np.zeros((2, 4)), np.zeros((2, 4))), "8 frames", "at most 7")
 
 
 def test_imports_nothing_heavy() -> None:
@@ -384,8 +389,8 @@ def test_round_trip_to_the_last_digit(tmp_path: Path, measured: Statistics) -> N
     assert [path.name for path in paths] == ["statistics.csv", "correlation.csv"]
     again = read_csv(paths[0], True)
     assert again == measured
-    assert again.arrays == () and again.sample(10).shape == (0, 4)
-    np.testing.assert_array_equal(again.relation, measured.relation)
+    assert again.encodings == () and again.sample(10).shape == (0, 4)
+    np.testing.assert_array_equal(again.active_covariance, measured.active_covariance)
     classic = read_csv(paths[0], False)
     assert classic == replace(measured, iqr=False, robust_correlation=None)
     assert classic != measured
@@ -395,7 +400,7 @@ def test_pandas_reads_the_tables(tmp_path: Path, measured: Statistics) -> None:
     paths = write_csv(replace(measured, robust_correlation=None), tmp_path)
     table, matrix = (pandas.read_csv(path, index_col="dim") for path in paths)
     assert table.index.tolist() == matrix.index.tolist() == [0, 1, 2, 3]
-    columns = {"min": "minimum", "max": "maximum"}
+    columns = {"min": "minimum", "max": "maximum", "deviation": "robust_std", "beyond": "outlier_share"}
     for name in ("mean", "std", "min", "q1", "median", "q3", "max", "lower", "upper", "deviation", "beyond"):
         np.testing.assert_allclose(table[name], getattr(measured, columns.get(name, name)), rtol=1e-14)
     np.testing.assert_allclose(matrix.to_numpy(), measured.correlation, rtol=1e-14)
@@ -488,7 +493,7 @@ def test_report_is_an_aligned_table(tmp_path: Path, dims: int) -> None:
     assert all(len(line.split()) == len(titles) for line in table)
     row = dict(zip(titles, table[-1].split(), strict=True))
     assert float(row["std"]) == pytest.approx(found.std[-1], rel=1e-3)
-    assert float(row["beyond"].rstrip("%")) == pytest.approx(100 * found.beyond[-1], abs=0.006)
+    assert float(row["beyond"].rstrip("%")) == pytest.approx(100 * found.outlier_share[-1], abs=0.006)
 
 
 def test_report_tells_what_is_in_use(measured: Statistics) -> None:

@@ -21,8 +21,7 @@ import numpy.typing as npt
 
 from unravel_lib.errors import UsageError
 from unravel_lib.statistics.encodings import frames_at
-from unravel_lib.statistics.moments import FLOAT32_MAX
-from unravel_lib.statistics.summary import PERCENTS, Statistics
+from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Statistics
 from unravel_lib.text import did_you_mean, printable
 
 Array = npt.NDArray[np.float64]
@@ -113,7 +112,7 @@ def frozen_dims(name: str, statistics: Statistics) -> list[int]:
     Silence, most of whose frames are equal, makes the IQR 0; a distribution that spreads by the IQR then stands still.
     """
     by_iqr = name == "iqr-uniform" or (statistics.iqr and name not in BY_QUANTILES)
-    return np.flatnonzero((statistics.deviation == 0) & (statistics.std > 0)).tolist() if by_iqr else []
+    return np.flatnonzero((statistics.robust_std == 0) & (statistics.std > 0)).tolist() if by_iqr else []
 
 
 @distribution("normal")
@@ -138,7 +137,7 @@ def iqr_uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int)
 @distribution("correlation-based")
 def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
     """Normal, with the dims moving together as they were measured to (`iqr`: by the robust correlation)."""
-    covariance = nearest_psd(statistics.relation, "the covariance of the encodings")
+    covariance = nearest_psd(statistics.active_covariance, "the covariance of the encodings")
     frames: Array = statistics.location + correlated(rng, n_frames, covariance)
     return frames
 
@@ -146,9 +145,9 @@ def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames
 @distribution("empirical")
 def empirical(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
     """Whole frames of the encodings in random order, with replacement (`iqr` changes nothing)."""
-    if not statistics.arrays:
+    if not statistics.encodings:
         raise UsageError("`distribution` empirical takes frames of encodings: give `input`, not `statistics`")
-    return frames_at(statistics.arrays, rng.integers(0, statistics.frames, n_frames))
+    return frames_at(statistics.encodings, rng.integers(0, statistics.frames, n_frames))
 
 
 @distribution("copula")
@@ -160,7 +159,7 @@ def copula(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> A
     `iqr` the rank correlation is the measured one; otherwise Pearson's is used for the normal values, which is exact
     for normal dims and near for others. See Nelsen, "An Introduction to Copulas" (2006), 2.3 and 5.1.
     """
-    normals = correlated(rng, n_frames, nearest_psd(statistics.association, "the correlation of the encodings"))
+    normals = correlated(rng, n_frames, nearest_psd(statistics.active_correlation, "the correlation of the encodings"))
     bell = NormalDist()
     inner = [bell.inv_cdf(percent / 100) for percent in PERCENTS[1:-1]]
     end = bell.inv_cdf(min(PERCENTS[1] / 100, 1 / statistics.frames) / 2)  # where a minimum of so many frames lies
@@ -191,7 +190,7 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int, closed
         lap = phi**n_frames
     # the stationary covariance is gain * covariance of e: a geometric series, cut off and repeated by a ring
     gain = (1 - np.outer(lap, lap)) / np.outer(1 - lap, 1 - lap) / (1 - np.outer(phi, phi))
-    innovations = nearest_psd(statistics.relation / gain, "the covariance of the steps of `distribution` walk")
+    innovations = nearest_psd(statistics.active_covariance / gain, "the covariance of the steps of `distribution` walk")
     steps = correlated(rng, n_frames, innovations)
     frame = np.zeros_like(phi) if closed else correlated(rng, 1, innovations * gain)[0]
     if closed:

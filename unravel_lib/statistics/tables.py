@@ -1,4 +1,4 @@
-"""Measure latents, keep the measure as a table, read it back. No random numbers."""
+"""Statistics as tables: statistics.csv and correlation.csv written and read back, and the table on the terminal."""
 
 import csv
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ import numpy as np
 
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.statistics.moments import FLOAT32_MAX, Array
-from unravel_lib.statistics.summary import PERCENTS, Statistics
+from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Array, Statistics
 from unravel_lib.text import frames_text, printable
 
 STATISTICS_CSV, CORRELATION_CSV = "statistics.csv", "correlation.csv"
 MEASURED = ("mean", "std", "autocorrelation", "beyond")
+ATTRIBUTES = {"beyond": "outlier_share", "deviation": "robust_std"}  # of Statistics, where a column has another name
 FOLLOWING = ("lower", "upper", "deviation")  # written for the eye; they follow from the quartiles
 QUANTILE_NAMES = [{0: "min", 25: "q1", 50: "median", 75: "q3", 100: "max"}.get(p, f"p{p:g}") for p in PERCENTS]
 EYE = ("min", "q1", "median", "q3", "max")
@@ -22,7 +22,7 @@ REPORTED = (
     ("max", "maximum"), ("lag-1", "autocorrelation"),
 )  # fmt: skip
 REPORTED_IQR = (
-    ("median", "median"), ("deviation", "deviation"), ("lower", "lower"), ("upper", "upper"), ("min", "minimum"),
+    ("median", "median"), ("deviation", "robust_std"), ("lower", "lower"), ("upper", "upper"), ("min", "minimum"),
     ("q1", "q1"), ("q3", "q3"), ("max", "maximum"), ("lag-1", "autocorrelation"),
 )  # fmt: skip
 LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
@@ -37,7 +37,7 @@ def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
     ... follow. Both load with `pandas.read_csv(path, index_col="dim")`. (The standard library writes them here,
     because importing pandas takes longer than all the rest of a small run.)
     """
-    columns = {name: getattr(statistics, name) for name in (*MEASURED, *FOLLOWING)}
+    columns = {name: getattr(statistics, ATTRIBUTES.get(name, name)) for name in (*MEASURED, *FOLLOWING)}
     columns |= dict(zip(QUANTILE_NAMES, statistics.quantiles, strict=True))
     columns |= {name: np.full(statistics.dims, getattr(statistics, name)) for name in ("frames", "files")}
     columns["dim"] = np.arange(statistics.dims)
@@ -56,7 +56,7 @@ def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
 
 
 def read_csv(path: Path, iqr: bool) -> Statistics:
-    """Read back what `write_csv` wrote: the same statistics to the last digit, but for `arrays`.
+    """Read back what `write_csv` wrote: the same statistics to the last digit, but without encodings.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
         mean=columns["mean"],
         std=columns["std"],
         autocorrelation=columns["autocorrelation"],
-        beyond=columns["beyond"],
+        outlier_share=columns["beyond"],
     )
 
 
@@ -154,7 +154,7 @@ def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
 def report(statistics: Statistics) -> str:
     """The statistics as an aligned table for the terminal, one line per dim: those of the view in use."""
     columns: list[tuple[str, list[str]]] = [("dim", [str(dim) for dim in range(statistics.dims)])]
-    shares = [f"{100 * share:.2f}%" for share in statistics.beyond]
+    shares = [f"{100 * share:.2f}%" for share in statistics.outlier_share]
     for title, name in REPORTED_IQR if statistics.iqr else REPORTED:
         values: Array = getattr(statistics, name)
         columns.append((title, [f"{value:.4g}" for value in values]))
