@@ -69,12 +69,13 @@ def test_same_seed_same_bytes_whatever_the_file_is_like(
 def test_wrong_dims_are_refused_before_the_model_runs(
     latents: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from unravel_lib.models import codec
     from unravel_lib.models.model import Model
 
     save_latents(latents / "c.npy", np.ones((16, 4)))
     order = []
-    plain_check, plain_decode = decoder.check_fit, Model.decode
-    monkeypatch.setattr(decoder, "check_fit", lambda m, s: (order.append("check"), plain_check(m, s))[1])
+    plain_check, plain_decode = codec.check_fit, Model.decode
+    monkeypatch.setattr(codec, "check_fit", lambda m, s: (order.append("check"), plain_check(m, s))[1])
     monkeypatch.setattr(Model, "decode", lambda *a: (order.append("decode"), plain_decode(*a))[1])
     code, written, err = decode(capfdbinary, "--input", latents, "--output", tmp_path / "out")
     assert (code, len(written)) == (1, 2)

@@ -59,13 +59,13 @@ def test_the_encoder_keeps_nothing(
     run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Bad files too: each error must close what it opened."""
-    import encoder
+    from unravel_lib.models import codec
 
     bad = [b"no sound", wav(TONE)[:999], wav([]), wav(TONE, format_="FLAC")[:3000], wav([np.nan], subtype="FLOAT")]
     for index in range(COUNT):
         data = wav(TONE[: 200 + index], codecs.RATE) if kind == "good" else bad[index % len(bad)]
         (tmp_path / f"{index}.wav").write_bytes(data)
-    measures = watched(monkeypatch, encoder, "encode_file")
+    measures = watched(monkeypatch, codec, "encode_file")
     result = run("encoder", "--input", tmp_path, "--output", tmp_path / "out", "--model", model)
     assert result.code == (0 if kind == "good" else 2)
     assert_no_growth(measures)
@@ -76,13 +76,13 @@ def test_the_encoder_keeps_nothing(
 def test_the_decoder_keeps_nothing(
     run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    import decoder
+    from unravel_lib.models import codec
 
     bad = [b"no array", npy(Z)[:-9], npy(Z[:, :3]), npy(Z * np.nan), npy(np.array([{}], dtype=object))]
     for index in range(COUNT):
         data = npy(Z[:, : codecs.DIMS, :1] * index / COUNT) if kind == "good" else bad[index % len(bad)]
         (tmp_path / f"{index}.npy").write_bytes(data)
-    measures = watched(monkeypatch, decoder, "decode_file" if kind == "good" else "check_fit")
+    measures = watched(monkeypatch, codec, "decode_file" if kind == "good" else "check_fit")
     result = run("decoder", "--input", tmp_path, "--output", tmp_path / "out", "--model", model)
     assert result.code == (0 if kind == "good" else 2)
     assert_no_growth(measures)

@@ -5,20 +5,29 @@ import csv
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unravel_lib.cli import signals
 from unravel_lib.cli.flag_names import with_flags
-from unravel_lib.cli.progress import beside_bar
+from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError, UnravelError
-from unravel_lib.files.atomic import atomic_write, folder_lock
+from unravel_lib.files.atomic import atomic_write, folder_lock, refuse_overwriting
+from unravel_lib.files.find import Source
+from unravel_lib.files.sidecar import Finished, Sidecar
 from unravel_lib.text import cell_text, count_text, printable, unexpected_error
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 FAILURES = "failures.csv"
 FAILURES_HEADER = ["input", "reason"]
 NO_ROOM_FOR_A_LIBRARY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # glibc's words
+
+if TYPE_CHECKING:
+    from unravel_lib.models.model import Model
+
+IsDone = Callable[[Sidecar], bool]
 
 log = logging.getLogger("unravel_lib")
 
@@ -159,6 +168,45 @@ class Batch:
             return True
         printable = "\\" not in key  # with escapes it is not the name
         return printable and str(Path(key).parent) in self._seen and not os.path.lexists(key)
+
+
+def work_through(
+    batch: Batch,
+    targets: Mapping[Source, Path],
+    seconds: Callable[[Source], float],
+    work: Callable[[Path, Path, IsDone | None, Callable[[float], None]], bool],
+    skip_existing: bool,
+) -> None:
+    """Make every target of its source, with progress; results that an earlier run finished are left alone if wanted.
+
+    Parameters
+    ----------
+    seconds : the length of a source in seconds of sound
+    work : function of source, target, `is_done` and `watch`, as `unravel_lib.models.codec.encode_file`
+    """
+    folders = {target.parent for target in targets.values()}
+    names = [source.relative for source in targets]
+    finished = {folder: Finished(folder, names) for folder in folders} if skip_existing else {}
+    with Progress(list(targets), seconds, "s of sound") as bar:
+        for source in bar:
+            target = targets[source]
+            with batch.attempt(source.path):
+                refuse_overwriting(target, [source.path])
+                is_done = partial(finished[target.parent].holds, target, source.relative) if skip_existing else None
+                if work(source.path, target, is_done, bar.update):
+                    batch.wrote(target)
+                else:
+                    batch.skipped += 1
+
+
+def load_model(path: Path | None, device: str, trust: bool, sample_rate: float | None) -> "Model":
+    """The model that the flags name; says so where it is the bundled one."""
+    from unravel_lib.models import model
+
+    loaded = model.load(path, device, trust, sample_rate)
+    if path is None:
+        log.info("no `model` given: using the bundled pocket model (%d dims)", loaded.dims)
+    return loaded
 
 
 def reason(error: Exception) -> str:

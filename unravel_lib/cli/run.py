@@ -1,51 +1,23 @@
-"""What the four scripts share on the command line: flags, errors, exit codes, progress. No sound, no models."""
+"""Run a script: its messages as lines on stderr, its errors as one line, its exit code as documented."""
 
-import argparse
 import contextlib
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from unravel_lib.cli import process, signals
 from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, reason, silence_stdout
 from unravel_lib.cli.flag_names import with_flags
 from unravel_lib.cli.progress import beside_bar
-from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.text import printable
 
 INTERRUPTED, TERMINATED = 130, 143
 RESUME = "the same command with --skip_existing goes on"  # after a stop, where the script has that flag
 
 log = logging.getLogger("unravel_lib")
-
-
-def load_model(args: argparse.Namespace) -> Any:
-    """The `unravel_lib.model.Model` that `add_model`'s flags name; says so where it is the bundled one."""
-    from unravel_lib.models import model
-
-    loaded = model.load(args.model, args.device, args.trust_model, args.sample_rate)
-    if args.model is None:
-        log.info("no --model given: using the bundled pocket model (%d dims)", loaded.dims)
-    return loaded
-
-
-def model_facts(model: Any, args: argparse.Namespace, source: Path, key: str, **options: Any) -> Sidecar:
-    """The sidecar of what a model makes of `source`, whose content key is `key`; dims and frames are left open."""
-    return Sidecar(
-        sample_rate=model.sample_rate,
-        compression=model.compression,
-        model=model.name,
-        model_sha256=model.sha256,
-        weights_sha256=model.weights_sha256,
-        source=os.path.abspath(source),
-        source_sha256=key,
-        seed=args.seed,
-        options={"compensate_delay": args.compensate_delay, "device": model.device.type, **options},
-    )
 
 
 class _Lines(logging.Handler):
