@@ -48,3 +48,10 @@ def last_line(error: BaseException) -> str:
 def frames_text(n_frames: int) -> str:
     """ "1 frame", "2,500 frames"."""
     return f"{n_frames:,} frame{'' if n_frames == 1 else 's'}"
+
+
+def table(rows: Sequence[Sequence[str]], right: bool = False) -> str:
+    """Rows of cells as lines of aligned columns, two blanks apart; flush left or, for numbers, `right`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ([c.rjust(w) if right else c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -1,1 +1,13 @@
-"""cli."""
+"""What the four scripts share. Everything about flags, terminals and exit codes is here or in the scripts.
+
+batch : many inputs, the bad ones reported and skipped; failures.csv
+flag_names : options in the library's messages as flags
+generate : the work of generator.py
+parser : the argument parser and shared flags
+process : memory, threads and a quick end of the process
+progress : a bar on a terminal, elsewhere a line now and then
+prompt : the questions of inspector.py
+run : messages, errors, exit codes
+signals : Ctrl-C, SIGTERM and a closed terminal
+startup : imported first; Ctrl-C while Python still imports
+"""
