@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 
 def count_text(count: int, noun: str) -> str:
-    """ "1 file", "2 files"."""
+    """Return "1 file" or "2 files"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def unexpected_error(error: BaseException) -> str:
-    """An error that nobody foresaw, as one line."""
+    """An unexpected error as one line that asks for a report."""
     text = " ".join(str(error).split())
     return (
         f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}: `debug` shows where; please report it"
@@ -19,7 +19,7 @@ def unexpected_error(error: BaseException) -> str:
 
 
 def did_you_mean(given: str, known: Sequence[str]) -> str:
-    """ "; did you mean X?" for the known name that is closest to what was given, or nothing."""
+    """Return "; did you mean X?" for the known name closest to the given one; nothing where none is close."""
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -40,13 +40,13 @@ def cell_text(text: str) -> str:
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a PyTorch error, which is the one that tells; printable, not longer than a line."""
+    """The last line of a PyTorch error, which states the cause; printable, at most 160 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable(lines[-1][:160]) if lines else type(error).__name__
 
 
 def frames_text(n_frames: int) -> str:
-    """ "1 frame", "2,500 frames"."""
+    """Return "1 frame" or "2,500 frames"."""
     return f"{n_frames:,} frame{'' if n_frames == 1 else 's'}"
 
 

@@ -19,7 +19,7 @@ import pytest
 from conftest import ROOT
 from fixtures_runs import TONE, Run, Z, npy, wav
 
-from unravel_lib.cli import batch, progress
+from unravel_lib.cli import messages, progress
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import RESUME, log
 
@@ -187,11 +187,11 @@ def test_a_python_without_the_requirements_is_told_how_to_get_them(script: str, 
 
 def test_no_memory_for_a_library_is_told_as_such() -> None:
     error = ImportError("libtorch_cpu.so: failed to map segment from shared object")
-    assert batch.reason(error) == (
+    assert messages.error_line(error) == (
         "out of memory: libtorch_cpu.so: failed to map segment from shared object: close other programs, or raise the "
         "limit (ulimit -v)"
     )
-    assert batch.reason(ImportError("x")).startswith("this should not happen")
+    assert messages.error_line(ImportError("x")).startswith("this should not happen")
 
 
 def test_a_memory_limit_is_told_as_such(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def _open_with_libsndfile(path: Path, raw: BinaryIO, stack: contextlib.ExitStack
 
 
 def _refuse_cut_short(path: Path, sound: Any) -> None:
-    """libsndfile reads what is left of a sound file and says nothing: not what a musician wants of a broken copy.
+    """Libsndfile reads what is left of a sound file and says nothing: not what a musician wants of a broken copy.
 
     The header's promise tells in WAV, AIFF and their like. FLAC and MP4 fail or fall short while they are read, Ogg and
     CAF have been looked through before. MP3 and AAC without a header for the whole do not know their length.

@@ -111,7 +111,7 @@ def _indented(text: str) -> str:
 
 
 def attribute_names(found: Inspection, path: Path) -> dict[str, str]:
-    """name -> what it is (method, property, data), for `--attr`; of a checkpoint, the entries at its top."""
+    """Name -> what it is (method, property, data), for `--attr`; of a checkpoint, the entries at its top."""
     if found.module is None:
         return {str(name): "data" for name in found.entries}
     listed = families.attributes(found.module, lambda name: declared(path, name))

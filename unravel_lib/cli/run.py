@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from unravel_lib.cli import process, signals
-from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, reason, silence_stdout
-from unravel_lib.cli.flag_names import with_flags
+from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, silence_stdout
+from unravel_lib.cli.messages import error_line, with_flags
 from unravel_lib.cli.progress import beside_bar
 from unravel_lib.text import printable
 
@@ -21,7 +21,7 @@ log = logging.getLogger("unravel_lib")
 
 
 class _Lines(logging.Handler):
-    """The library's messages as plain lines on stderr, without tearing a progress bar."""
+    """The library's messages as plain lines on stderr, printed above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = with_flags(record.getMessage())
@@ -37,13 +37,13 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     """Run a script's `main(argv) -> exit code`; print what fails as one line and exit as documented.
 
     0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM,
-    129 after the terminal was closed. A traceback is shown with `--debug` only. `remedy` is what a stopped run tells
-    about going on.
+    129 after the terminal was closed. A traceback is shown with `--debug` only. `remedy` is added to the
+    message of a stopped run.
     """
     ours = argv is None  # the whole process
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
-    _mend_streams()
+    _make_streams_safe()
     log.handlers[:] = [_Lines()]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
@@ -56,15 +56,15 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         code = stop.code if isinstance(stop, signals.Stopped) else INTERRUPTED
-        log.error("%s", signals.told(code))
-    except BrokenPipeError:  # whoever read our stdout has gone: nothing to tell
+        log.error("%s", signals.stop_text(code))
+    except BrokenPipeError:  # the reader of our stdout has ended
         silence_stdout()
         code = SOME_FAILED
-    except Exception as error:  # noqa: BLE001  nobody else would print it as one line
+    except Exception as error:  # noqa: BLE001  this is where every error becomes one line
         if debug:
             traceback.print_exc()
         stopped = signals.code()  # a library may have made something else of it
-        log.error("%s", reason(error) if stopped is None else signals.told(stopped))
+        log.error("%s", error_line(error) if stopped is None else signals.stop_text(stopped))
         code = NOTHING_DONE if stopped is None else stopped
     signals.begin_exit()
     if ours:
@@ -72,8 +72,8 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     sys.exit(code)
 
 
-def _mend_streams() -> None:
-    """No name is too odd to print, and a closed stdout or stderr is no reason to fail."""
+def _make_streams_safe() -> None:
+    """Escape what stdout and stderr cannot print; write to nowhere what goes to a closed one."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell: `>&-`

@@ -256,7 +256,7 @@ def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
 
 
 def _refuse_cut_short(path: Path) -> None:
-    """libsndfile reads what is left of a file that was cut off and says nothing; RIFF's size field tells."""
+    """Libsndfile reads what is left of a file that was cut off and says nothing; RIFF's size field tells."""
     try:
         with open(path, "rb") as file:
             head = file.read(12)
