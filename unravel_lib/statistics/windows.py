@@ -1,0 +1,197 @@
+"""Windows of neighbouring frames of two sides, generated and recorded: told apart, covered, copied.
+
+Files are arrays [frames, dims]; no window crosses from one to the next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
+
+WINDOW = 4  # frames of the windows of the two-sample test and of the search for copies
+K = 5  # of the coverage, as its authors recommend
+APART = 16  # frames: windows of one file whose starts are not further apart than this are adjacent
+MAX_DISTINCT = 4000  # windows per side where all are compared with all: 16 million distances
+BLOCK_VALUES = 1 << 21  # distances in memory at a time, 16 MiB
+COPY = 1e-4  # root mean square difference, in standard deviations, up to which a window is a copy
+NEAR_COPY = 0.05  # of the usual distance between recorded windows, up to which a window is a near copy
+ASKED = 256  # recorded windows that the usual distance is the median of
+
+
+def windows_of(frames: Array, length: int) -> Array:
+    """Return all windows of one file [frames, dims] as rows [frames - length + 1, dims * length]; none if shorter."""
+    if len(frames) < length:
+        return np.empty((0, frames.shape[1] * length))
+    windows = np.lib.stride_tricks.sliding_window_view(frames, length, axis=0)
+    return windows.reshape(len(windows), -1)
+
+
+def all_windows(files: Sequence[Array], length: int) -> tuple[Array, Index]:
+    """Return the windows of all files [frames, dims] as rows, and the number of the file that each is from."""
+    windows = [windows_of(file, length) for file in files]
+    return np.concatenate(windows), np.repeat(np.arange(len(files)), [len(rows) for rows in windows])
+
+
+@dataclass(frozen=True, eq=False)
+class DistinctWindows:
+    """Windows of one side, no two of them equal.
+
+    Attributes
+    ----------
+    windows : float64 [n, dims * length]
+    adjacent : bool [n, n]
+        Pairs that are one moment of a file: each window with itself, and two whose starts are at most APART frames
+        apart wherever they occur. A loop that repeats leaves each of its windows once, and the first ones of its
+        second pass are adjacent to the last ones of its first.
+    """
+
+    windows: Array
+    adjacent: Flags
+
+
+def balanced(
+    files: Sequence[Array], others: Sequence[Array], length: int, rng: np.random.Generator
+) -> tuple[DistinctWindows, DistinctWindows]:
+    """Choose at random the same number of different windows from both sides, at most MAX_DISTINCT of each."""
+    rows, file = all_windows(files, length)
+    other_rows, other_file = all_windows(others, length)
+    equal, other_equal = equal_rows(rows), equal_rows(other_rows)
+    n = min(MAX_DISTINCT, len(equal[0]), len(other_equal[0]))
+    return _choose(rows, file, *equal, n, rng), _choose(other_rows, other_file, *other_equal, n, rng)
+
+
+def _choose(rows: Array, file: Index, first: Index, label: Index, n: int, rng: np.random.Generator) -> DistinctWindows:
+    kept = np.sort(rng.choice(len(first), n, replace=False))
+    place = np.full(len(first), -1)
+    place[kept] = np.arange(n)
+    place = place[label]  # of every window: where its equal is among the chosen, -1 where it is not
+    adjacent = np.eye(n, dtype=np.bool_)
+    for lag in range(1, APART + 1):
+        before, after = place[:-lag], place[lag:]
+        both = (before >= 0) & (after >= 0) & (file[:-lag] == file[lag:])
+        adjacent[before[both], after[both]] = adjacent[after[both], before[both]] = True
+    return DistinctWindows(rows[first[kept]], adjacent)
+
+
+def equal_rows(rows: Array) -> tuple[Index, Index]:
+    """Find where each different row occurs first, and for every row which of those it equals."""
+    values = np.ascontiguousarray(rows + 0.0)  # -0.0 becomes 0.0: equal values have equal bytes
+    keys = values.view(np.dtype((np.void, values.shape[1] * values.itemsize)))[:, 0]
+    _, first, label = np.unique(keys, return_index=True, return_inverse=True)
+    return first, label
+
+
+def distances(rows: Array, others: Array, k: int = 1, left_out: Flags | None = None) -> Array:
+    """Measure the Euclidean distances [n, k] of each row to its k nearest others, nearest first; inf for those missing.
+
+    Pairs that `left_out`, bool [n, n others], names do not count.
+    """
+    found = np.full((len(rows), k), np.inf)
+    squares = np.einsum("ij,ij->i", others, others)
+    k = min(k, len(others))
+    step = max(1, BLOCK_VALUES // len(others))
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        table = squares - 2 * np.dot(part, others.T)
+        table += np.einsum("ij,ij->i", part, part)[:, np.newaxis]
+        if left_out is not None:
+            table[left_out[start : start + step]] = np.inf
+        table = np.sort(np.partition(table, k - 1, axis=1)[:, :k], axis=1)
+        found[start : start + step, :k] = np.sqrt(np.maximum(table, 0.0))
+    return found
+
+
+def two_sample(files: Sequence[Array], others: Sequence[Array], rng: np.random.Generator) -> float | None:
+    """Measure how well a window's nearest neighbour says which side the window is from: 0.5 not at all, 1 always.
+
+    The 1-nearest-neighbour test, leave-one-out (Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests", 2017), on
+    equally many windows of both sides. Less than 0.5 means that windows have their neighbours on the other side more
+    often than chance gives: copies. Three things differ from the plain test:
+
+    - The share that is told right is taken of each side, and the larger one counts. In many dims the nearest neighbour
+      of a window with noise is a window without: one side is nearly always right, the other nearly always wrong, and
+      the share of all is 0.5 (Chen & Friedman, "A New Graph-Based Two-Sample Test for Multivariate and Object Data",
+      2017). The same goes for latents that are shrunk or smoothed, with the sides exchanged.
+    - Windows of one file are no neighbours when they start within APART frames of each other: a file would be
+      recognised by the moments before and after. Between the blocks of the floor as many frames are left out.
+    - Of equal windows of a side only one is used, with the times of all: a loop that repeats would be recognised by
+      its other passes, silence by more silence.
+
+    A window that has no neighbour left on its own side does not count. None where that is so of all windows of a
+    side: a single file or loop of at most APART + WINDOW frames.
+    """
+    a, b = balanced(files, others, WINDOW, rng)
+    shares = []
+    for side, other in ((a, b), (b, a)):
+        own = distances(side.windows, side.windows, 1, side.adjacent)[:, 0]
+        foreign = distances(side.windows, other.windows)[:, 0]
+        counts = np.isfinite(own)
+        if not counts.any():
+            return None
+        right = np.where(own == foreign, 0.5, own < foreign)
+        shares.append(float(right[counts].mean()))
+    return max(shares)
+
+
+def coverage(files: Sequence[Array], others: Sequence[Array], rng: np.random.Generator) -> float | None:
+    """Measure which share of the other frames has one of the files' frames near it: nearer than its 5th neighbour.
+
+    Coverage by Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models" (2020), k = 5, on equally
+    many different frames of both sides; 1 - 2^-5 = 0.97 is expected of equals. Neighbours within APART frames in the
+    same file do not count; nor do frames without any other neighbour, and of those alone it is None. It looks at
+    single frames: it says what is reached, and leaves it to the other measures in which order.
+    """
+    a, b = balanced(files, others, 1, rng)
+    radius = distances(b.windows, b.windows, K, b.adjacent)
+    radius = np.where(np.isfinite(radius), radius, -1.0).max(axis=1)  # the furthest of those that there are
+    near = distances(b.windows, a.windows)[:, 0] <= radius
+    return float(near[radius >= 0].mean()) if (radius >= 0).any() else None
+
+
+def copies(files: Sequence[Array], others: Sequence[Array], rng: np.random.Generator) -> tuple[float, list[Flags]]:
+    """Search windows of the files for those that the others have too: the share of near copies, and the copies.
+
+    A copy differs from a recorded window by a root mean square of at most COPY standard deviations, which is far more
+    than rounding to float32. A near copy is nearer to one than NEAR_COPY of the usual distance between recorded
+    windows, the median of those to the nearest window that is not adjacent. All windows are searched.
+
+    Returns
+    -------
+    share : float
+        Of near copies, copies included.
+    copied : list of bool [n windows]
+        For each file long enough for one, which of its windows are copies.
+    """
+    rows, file = all_windows(files, WINDOW)
+    recorded, recorded_file = all_windows(others, WINDOW)
+    copy = COPY * np.sqrt(rows.shape[1])
+    near = max(copy, NEAR_COPY * usual_distance(recorded, recorded_file, rng))
+    first, label = equal_rows(rows)
+    tree = cKDTree(recorded[equal_rows(recorded)[0]])
+    nearest = tree.query(rows[first], distance_upper_bound=near)[0][label]
+    ends = np.flatnonzero(np.diff(file)) + 1
+    return float(np.mean(np.isfinite(nearest))), np.split(nearest <= copy, ends)
+
+
+def usual_distance(rows: Array, file: Index, rng: np.random.Generator) -> float:
+    """Take the median distance of a random choice of windows to the nearest that is not adjacent; 0 if none has one."""
+    asked = rng.choice(len(rows), min(ASKED, len(rows)), replace=False)
+    position = np.arange(len(rows))
+    close = np.abs(position - position[asked, np.newaxis]) <= APART
+    found = distances(rows[asked], rows, 1, close & (file == file[asked, np.newaxis]))
+    return float(np.median(found[np.isfinite(found)])) if np.isfinite(found).any() else 0.0
+
+
+def longest_run(copied: Sequence[Flags]) -> int:
+    """Count the frames of the longest run of copied windows within a file."""
+    longest = 0
+    for flags in copied:
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+        longest = max(longest, *(edges[1::2] - edges[::2]), 0)
+    return int(longest) + WINDOW - 1 if longest else 0
