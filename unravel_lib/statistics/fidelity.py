@@ -178,7 +178,7 @@ def _files(latents: Sequence[Latents], what: str, rng: np.random.Generator) -> l
         rng.shuffle(order)
     files = []
     for index in order:
-        files.append(latents[index][:, :left].T.astype(np.float64))
+        files.append(latents[index][:, :left].T.astype(np.float64, order="C"))
         left -= len(files[-1])
         if left < WINDOW:
             break

@@ -69,8 +69,9 @@ def _lagged(files: Sequence[Array], lags: range, product: Callable[[Array, Array
     All files share one mean and one variance. A dim that never moves has 0.
     """
     everything = np.concatenate(files)
+    mean = everything.mean(axis=0)
     std = np.where(np.ptp(everything, axis=0) == 0, np.inf, everything.std(axis=0))
-    scaled = [(file - everything.mean(axis=0)) / std for file in files]
+    scaled = [(file - mean) / std for file in files]
     found: list[Array | None] = []
     for lag in lags:
         long = [file for file in scaled if len(file) > lag]

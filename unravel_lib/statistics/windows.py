@@ -21,15 +21,15 @@ MAX_DISTINCT = 4000  # windows per side where all are compared with all: 16 mill
 BLOCK_VALUES = 1 << 21  # distances in memory at a time, 16 MiB
 COPY = 1e-4  # root mean square difference, in standard deviations, up to which a window is a copy
 NEAR_COPY = 0.05  # of the usual distance between recorded windows, up to which a window is a near copy
-ASKED = 256  # recorded windows that the usual distance is the median of
+MAX_ASKED = 1000  # windows whose nearest recorded one is looked for among all, whatever its distance
 
 
 def windows_of(frames: Array, length: int) -> Array:
-    """Return all windows of one file [frames, dims] as rows [frames - length + 1, dims * length]; none if shorter."""
+    """Return all windows of one file [frames, dims] as rows [frames - length + 1, length * dims]; none if shorter."""
+    dims = frames.shape[1]
     if len(frames) < length:
-        return np.empty((0, frames.shape[1] * length))
-    windows = np.lib.stride_tricks.sliding_window_view(frames, length, axis=0)
-    return windows.reshape(len(windows), -1)
+        return np.empty((0, length * dims))
+    return np.lib.stride_tricks.sliding_window_view(np.ravel(frames), length * dims)[::dims]
 
 
 def all_windows(files: Sequence[Array], length: int) -> tuple[Array, Index]:
@@ -44,7 +44,7 @@ class DistinctWindows:
 
     Attributes
     ----------
-    windows : float64 [n, dims * length]
+    windows : float64 [n, length * dims]
     adjacent : bool [n, n]
         Pairs that are one moment of a file: each window with itself, and two whose starts are at most APART frames
         apart wherever they occur. A loop that repeats leaves each of its windows once, and the first ones of its
@@ -159,32 +159,35 @@ def copies(files: Sequence[Array], others: Sequence[Array], rng: np.random.Gener
 
     A copy differs from a recorded window by a root mean square of at most COPY standard deviations, which is far more
     than rounding to float32. A near copy is nearer to one than NEAR_COPY of the usual distance between recorded
-    windows, the median of those to the nearest window that is not adjacent. All windows are searched.
+    windows, the median of those to the nearest window that is not adjacent.
 
     Returns
     -------
     share : float
-        Of near copies, copies included.
+        Of near copies, copies included, among a random choice of MAX_ASKED windows.
     copied : list of bool [n windows]
-        For each file long enough for one, which of its windows are copies.
+        For each file long enough for one, which of its windows are copies; all are searched.
     """
     rows, file = all_windows(files, WINDOW)
     recorded, recorded_file = all_windows(others, WINDOW)
-    copy = COPY * np.sqrt(rows.shape[1])
-    near = max(copy, NEAR_COPY * usual_distance(recorded, recorded_file, rng))
+    limit = COPY * np.sqrt(rows.shape[1])
     first, label = equal_rows(rows)
     tree = cKDTree(recorded[equal_rows(recorded)[0]])
-    nearest = tree.query(rows[first], distance_upper_bound=near)[0][label]
-    ends = np.flatnonzero(np.diff(file)) + 1
-    return float(np.mean(np.isfinite(nearest))), np.split(nearest <= copy, ends)
+    copied = np.isfinite(tree.query(rows[first], distance_upper_bound=limit)[0])[label]
+    near = max(limit, NEAR_COPY * _usual_distance(recorded, recorded_file, rng))
+    asked = rng.choice(len(rows), min(MAX_ASKED, len(rows)), replace=False)
+    nearly = copied[asked] | (distances(rows[asked], recorded)[:, 0] <= near)
+    return float(nearly.mean()), np.split(copied, np.flatnonzero(np.diff(file)) + 1)
 
 
-def usual_distance(rows: Array, file: Index, rng: np.random.Generator) -> float:
-    """Take the median distance of a random choice of windows to the nearest that is not adjacent; 0 if none has one."""
-    asked = rng.choice(len(rows), min(ASKED, len(rows)), replace=False)
-    position = np.arange(len(rows))
-    close = np.abs(position - position[asked, np.newaxis]) <= APART
-    found = distances(rows[asked], rows, 1, close & (file == file[asked, np.newaxis]))
+def _usual_distance(rows: Array, file: Index, rng: np.random.Generator) -> float:
+    """The median distance of a random choice of windows to the nearest that is not adjacent; 0 if none has one."""
+    asked = rng.choice(len(rows), min(MAX_ASKED // 4, len(rows)), replace=False)
+    adjacent = np.zeros((len(asked), len(rows)), np.bool_)
+    for flags, index in zip(adjacent, asked, strict=True):
+        near = slice(max(0, index - APART), index + APART + 1)
+        flags[near] = file[near] == file[index]
+    found = distances(rows[asked], rows, 1, adjacent)
     return float(np.median(found[np.isfinite(found)])) if np.isfinite(found).any() else 0.0
 
 
