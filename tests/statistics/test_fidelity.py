@@ -170,6 +170,29 @@ def test_a_file_is_not_recognised_by_its_neighbours_in_time_nor_a_loop_by_its_pa
     assert (compare(slow, others).nearest_neighbour or 0.0) < near - 0.1
 
 
+def test_noise_is_told_apart_in_many_dims() -> None:
+    rng = np.random.default_rng(10)
+    mix = rng.standard_normal((16, 4))
+    recorded, generated = ([mix @ file for file in decays(seed)] for seed in (11, 12))
+    assert compare(generated, recorded).nearest_neighbour == pytest.approx(0.5, abs=0.06)
+    noise = compare([file + 2 * rng.standard_normal(file.shape) for file in generated], recorded)
+    assert (noise.nearest_neighbour or 0.0) > 0.9  # of one side; the share of both is 0.5
+
+
+def test_the_end_of_a_loop_is_adjacent_to_its_beginning() -> None:
+    loop = np.random.default_rng(13).standard_normal((60, 2))
+    side, _ = windows.balanced([np.tile(loop, (3, 1))], [loop, loop[::-1]], 4, np.random.default_rng(0))
+    assert len(side.windows) == 60
+    assert side.adjacent.sum(axis=1).tolist() == [2 * windows.APART + 1] * 60
+
+
+def test_the_ceiling_has_the_mean_and_the_deviation_of_the_recordings() -> None:
+    recorded = [5 + 3 * np.random.default_rng(14).standard_normal((2, 2000))]
+    found = ceiling(recorded, np.random.default_rng(0))
+    assert found.marginal_ks < 0.05
+    assert found.step_ks < 0.05
+
+
 def test_the_seam_of_a_loop() -> None:
     walk = np.cumsum(np.random.default_rng(5).standard_normal((2, 500)) + 1, axis=1)
     assert series.seam_percentile([np.array([[0.0], [1.0], [2.0], [1.0]])]) == 50

@@ -28,15 +28,15 @@ BLOCK = 64  # frames of the blocks of the floor
 MAX_VALUES = 1 << 22  # compared per side; their windows take 128 MiB
 REPORTED = (  # attribute, format, what it is, what is good
     ("marginal_ks", ".3f", "values of each dim", "low"),
-    ("autocorrelation", ".3f", "memory, 1 to 16 frames", "low"),
-    ("step_cross_correlation", ".3f", "dims moving together", "low"),
+    ("autocorrelation", ".3f", "correlation over time", "low"),
+    ("step_cross_correlation", ".3f", "steps of dims together", "low"),
     ("step_ks", ".3f", "sizes of steps", "low"),
     ("asymmetry", ".3f", "direction of time", "low"),
     ("nearest_neighbour", ".3f", "windows told apart", "near 0.5; less: copies"),
     ("coverage", ".3f", "recorded frames reached", "high"),
-    ("copied_share", ".3f", "windows copied", "0, if nothing is to be copied"),
-    ("near_copied_share", ".3f", "windows nearly copied", "0, if nothing is to be copied"),
-    ("longest_copy", "d", "longest copy, frames", "0, if nothing is to be copied"),
+    ("copied_share", ".3f", "windows copied", "0, unless copies are wanted"),
+    ("near_copied_share", ".3f", "windows nearly copied", "0, unless copies are wanted"),
+    ("longest_copy", "d", "longest copy, frames", "0, unless copies are wanted"),
     ("seam_percentile", ".0f", "seam among the steps, percentile", "below 95"),
 )
 

@@ -16,7 +16,7 @@ Flags = npt.NDArray[np.bool_]
 
 WINDOW = 4  # frames of the windows of the two-sample test and of the search for copies
 K = 5  # of the coverage, as its authors recommend
-APART = 16  # frames: windows of one file whose starts are not further apart than this are adjacent
+APART = 16  # frames, 0.75 s at 21.5 a second: windows of a file whose starts are no further apart are adjacent
 MAX_DISTINCT = 4000  # windows per side where all are compared with all: 16 million distances
 BLOCK_VALUES = 1 << 21  # distances in memory at a time, 16 MiB
 COPY = 1e-4  # root mean square difference, in standard deviations, up to which a window is a copy
@@ -114,7 +114,7 @@ def two_sample(files: Sequence[Array], others: Sequence[Array], rng: np.random.G
     equally many windows of both sides. Less than 0.5 means that windows have their neighbours on the other side more
     often than chance gives: copies. Three things differ from the plain test:
 
-    - The share that is told right is taken of each side, and the larger one counts. In many dims the nearest neighbour
+    - The share that is right is taken of each side, and the larger one counts. In many dims the nearest neighbour
       of a window with noise is a window without: one side is nearly always right, the other nearly always wrong, and
       the share of all is 0.5 (Chen & Friedman, "A New Graph-Based Two-Sample Test for Multivariate and Object Data",
       2017). The same goes for latents that are shrunk or smoothed, with the sides exchanged.
@@ -124,7 +124,7 @@ def two_sample(files: Sequence[Array], others: Sequence[Array], rng: np.random.G
       its other passes, silence by more silence.
 
     A window that has no neighbour left on its own side does not count. None where that is so of all windows of a
-    side: a single file or loop of at most APART + WINDOW frames.
+    side: a single file of at most APART + WINDOW frames, or a loop of at most 2 * APART + 1 that repeats.
     """
     a, b = balanced(files, others, WINDOW, rng)
     shares = []
