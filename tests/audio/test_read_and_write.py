@@ -11,7 +11,8 @@ import torchaudio.transforms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unravel_lib.audio.read import BLOCK_SAMPLES, open_audio
+from unravel_lib.audio.audio_file import BLOCK_SAMPLES
+from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.write import SUBTYPES, write_audio
 from unravel_lib.errors import InputError
@@ -189,7 +190,7 @@ def test_channels_are_mixed_doubled_or_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("subtype", SUBTYPES)
-def test_written_sound_reads_back_and_its_peak_is_told(tmp_path: Path, subtype: str) -> None:
+def test_written_sound_reads_back_and_its_peak_is_returned(tmp_path: Path, subtype: str) -> None:
     x = tone(5000, 44100, 2)
     peak = write_audio(tmp_path / "x.wav", np.array_split(x, 3, axis=1), 44100.0, 2, subtype, 5000)
     assert peak == np.abs(x).max()

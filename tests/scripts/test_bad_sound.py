@@ -11,7 +11,7 @@ import soundfile
 from fixtures_rows import PICKLE, PNG, E, Row, bytes_of, folder, folder_with, in_a_fresh_folder, link_to, nothing, sound
 from fixtures_runs import TONE, Make, Run, wav
 
-STOP = " copy it again, or save what is left of it anew in an audio editor"
+STOP = " copy it again, or open it in an audio editor and save what is left"
 
 
 def m4a(cut: float) -> Make:
