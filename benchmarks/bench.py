@@ -77,9 +77,12 @@ class Bench:
     ) -> None:
         base, mine = median(times or self.times, plain, ours)
         self.row(
-            work, f"{base.seconds:.1f} s, {base.memory:.0f} MiB", f"{mine.seconds:.2f} s, {mine.memory:.0f} MiB",
-            f"{base.seconds / mine.seconds:.1f} x", goal,
-        )  # fmt: skip
+            work,
+            f"{base.seconds:.1f} s, {base.memory:.0f} MiB",
+            f"{mine.seconds:.2f} s, {mine.memory:.0f} MiB",
+            f"{base.seconds / mine.seconds:.1f} x",
+            goal,
+        )
 
     def short_files(self) -> None:
         folder = short_recordings(self.work / "short")
@@ -87,34 +90,40 @@ class Bench:
         for name, model, goal in (("offline", self.offline, "4 x"), ("streaming", self.streaming, "6 x")):
             (self.work / "plain").mkdir(exist_ok=True)
             self.compare(
-                f"encode {SHORT_FILES} short recordings ({SHORT_SECONDS} s), {name} export", goal,
+                f"encode {SHORT_FILES} short recordings ({SHORT_SECONDS} s), {name} export",
+                goal,
                 ("benchmarks/plain.py", "encode", model, self.work / "plain", *files),
                 ("encoder.py", "--input", folder, "--model", model, "--output", self.work / f"ours-{name}"),
-            )  # fmt: skip
+            )
 
     def long_file(self) -> None:
         (self.work / "plain").mkdir(exist_ok=True)
         nine = long_recording(self.work / "nine.flac", 9)
         latents = self.work / "plain" / "nine.npy"
         self.compare(
-            "encode one 9-minute stereo file", "2.5 x, < 1200 MiB",
+            "encode one 9-minute stereo file",
+            "2.5 x, < 1200 MiB",
             ("benchmarks/plain.py", "encode", self.offline, self.work / "plain", nine),
             ("encoder.py", "--input", nine, "--model", self.offline, "--output", self.work / "ours"),
-        )  # fmt: skip
+        )
         self.compare(
-            "decode its latents", "2 x, < 1200 MiB",
+            "decode its latents",
+            "2 x, < 1200 MiB",
             ("benchmarks/plain.py", "decode", self.offline, self.work / "plain", latents),
             ("decoder.py", "--input", latents, "--model", self.offline, "--output", self.work / "ours"),
-        )  # fmt: skip
+        )
         sixty = long_recording(self.work / "sixty.flac", 60)
         short, long = (
             run("encoder.py", "--input", path, "--model", self.offline, "--output", self.work / "ours")
             for path in (nine, sixty)
         )
         self.row(
-            "peak memory of 60 minutes against 9", f"{short.memory:.0f} MiB", f"{long.memory:.0f} MiB",
-            f"{long.memory / short.memory:.2f}", "0.90 to 1.10",
-        )  # fmt: skip
+            "peak memory of 60 minutes against 9",
+            f"{short.memory:.0f} MiB",
+            f"{long.memory:.0f} MiB",
+            f"{long.memory / short.memory:.2f}",
+            "0.90 to 1.10",
+        )
 
     def ceiling(self) -> None:
         """Speed of the model inside our scripts against the best that a search finds; start-up taken off both."""
@@ -129,15 +138,21 @@ class Bench:
             for _ in range(self.times):
                 done = subprocess.run(
                     [sys.executable, "benchmarks/ceiling.py", self.offline, method],
-                    cwd=ROOT, capture_output=True, text=True, check=True,
-                )  # fmt: skip
+                    cwd=ROOT,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
                 speeds.append(float(done.stdout))
                 ours.append(9 * 60 / (run(*command).seconds - run(*start).seconds))
             share = statistics.median(mine / best for mine, best in zip(ours, speeds, strict=True))
             self.row(
-                f"{method}: share of the ceiling", f"{statistics.median(speeds):.0f} x realtime",
-                f"{statistics.median(ours):.0f} x realtime", f"{100 * share:.0f} %", "85 %",
-            )  # fmt: skip
+                f"{method}: share of the ceiling",
+                f"{statistics.median(speeds):.0f} x realtime",
+                f"{statistics.median(ours):.0f} x realtime",
+                f"{100 * share:.0f} %",
+                "85 %",
+            )
 
     def tiny(self, method: str) -> Path:
         if method == "encode":
@@ -165,8 +180,13 @@ class Bench:
     def help(self) -> None:
         for name in ("encoder", "generator", "decoder", "inspector"):
             base, mine = median(3 * self.times, ("benchmarks/plain.py", "help"), (f"{name}.py", "--help"))
-            self.row(f"{name}.py --help", f"{base.seconds:.1f} s", f"{mine.seconds:.2f} s",
-                     f"{base.seconds / mine.seconds:.0f} x", "< 0.2 s")  # fmt: skip
+            self.row(
+                f"{name}.py --help",
+                f"{base.seconds:.1f} s",
+                f"{mine.seconds:.2f} s",
+                f"{base.seconds / mine.seconds:.0f} x",
+                "< 0.2 s",
+            )
 
     def large_statistics(self, gigabytes: float) -> None:
         folder = large_latents(self.work / "large", gigabytes)
@@ -178,9 +198,11 @@ class Bench:
             reading, mine = median(self.times, ("-c", read, *files), ours, before=before)
             self.row(
                 f"statistics of {gigabytes:g} GB of latents, against reading the files {name}",
-                f"{reading.seconds:.1f} s", f"{mine.seconds:.1f} s, {mine.memory:.0f} MiB",
-                f"{reading.seconds / mine.seconds:.2f} of its speed", "0.5, < 1000 MiB",
-            )  # fmt: skip
+                f"{reading.seconds:.1f} s",
+                f"{mine.seconds:.1f} s, {mine.memory:.0f} MiB",
+                f"{reading.seconds / mine.seconds:.2f} of its speed",
+                "0.5, < 1000 MiB",
+            )
         for path in files:
             path.unlink()
 
@@ -217,8 +239,11 @@ def growth(model: Path, work: Path, picture: Path, times: int) -> None:
         by_dims += median(times, ("generator.py", "--input", work / "d.npy", "--output", work, *flags))
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")
-    panels = (("encode: minutes in one file", minutes, by_length), ("encode: short files", files, by_files),
-              ("generate: dims", dims, by_dims))  # fmt: skip
+    panels = (
+        ("encode: minutes in one file", minutes, by_length),
+        ("encode: short files", files, by_files),
+        ("generate: dims", dims, by_dims),
+    )
     for axes, (label, x, costs) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.plot(x, [c.seconds for c in costs], "o-", color="#1f4e8c")
         axes.set(xlabel=label, xticks=(x[0], *x[2:]), ylim=(0, None))
@@ -296,8 +321,10 @@ def main() -> None:
             "help": bench.help,
             "large_statistics": lambda: bench.large_statistics(args.gigabytes),
         }
-        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-              f"load {os.getloadavg()[0]:.1f}, medians of {args.times}\n")  # fmt: skip
+        print(
+            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+            f"load {os.getloadavg()[0]:.1f}, medians of {args.times}\n"
+        )
         print("| work | the plain way | UnRAVEl | ratio | goal |\n|---|---|---|---|---|")
         for name, measure in rows.items():
             if not args.only or name in args.only:

@@ -2,15 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fixtures_runs import Run, runner
-
-ROOT = Path(__file__).resolve().parent.parent
-
-Script = Callable[..., "subprocess.CompletedProcess[str]"]
+from fixtures_runs import ROOT, Run, Script, runner
 
 
 @pytest.fixture(scope="session")

@@ -130,8 +130,10 @@ class ScriptedRAVE(Codec):
         self.fake_adain = AdaptiveInstanceNormalization()
         self.resampler = None
         for name, value in (
-            ("latent_pca", torch.eye(8)), ("latent_mean", torch.zeros(8)), ("fidelity", FIDELITY.clone()),
-        ):  # fmt: skip
+            ("latent_pca", torch.eye(8)),
+            ("latent_mean", torch.zeros(8)),
+            ("fidelity", FIDELITY.clone()),
+        ):
             self.register_buffer(name, value)
         if version == "2.3":
             self.stereo_mode, self.n_channels, self.target_channels = False, channels, outs or channels

@@ -4,6 +4,7 @@ import functools
 import io
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ import generator
 import inspector
 from unravel_lib.cli import run as cli
 
+ROOT = Path(__file__).resolve().parent.parent
+
 SCRIPTS: dict[str, ModuleType] = {
     "encoder": encoder,
     "decoder": decoder,
@@ -30,6 +33,7 @@ SCRIPTS: dict[str, ModuleType] = {
     "inspector": inspector,
 }
 Make = Callable[[Path], object]  # writes something at a path
+Script = Callable[..., "subprocess.CompletedProcess[str]"]  # runs a script in another process
 
 
 REPORTS = ("--list_patterns", "--list_distributions", "--tempo_table")  # flags for which stdout has no paths

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from fixtures_runs import SCRIPTS, keeping_signals
+from fixtures_runs import ROOT, SCRIPTS, keeping_signals
 
 from unravel_lib.cli import signals
 from unravel_lib.cli.batch import DONE, NOTHING_DONE, SOME_FAILED, Batch
@@ -47,12 +46,13 @@ ENDS = [
     (OSError(5, "Input/output error", "a\nb"), 2, "error: a\\nb: Input/output error\n"),
     (OSError(5, "Input/output error"), 2, "error: Input/output error\n"),
     (
-        ZeroDivisionError("one\ntwo"), 2,
+        ZeroDivisionError("one\ntwo"),
+        2,
         "error: this should not happen: ZeroDivisionError (one two): --debug shows where; please report it\n",
     ),
     (KeyboardInterrupt(), 130, f"error: interrupted: {signals.KEPT}\n"),
     (signals.Stopped(signal.SIGTERM), 143, f"error: terminated: {signals.KEPT}\n"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("error", "code", "line"), ENDS, ids=[repr(e[0]) for e in ENDS])
@@ -92,9 +92,13 @@ def parser() -> Parser:
 
 
 GOOD = [
-    (["--whole", "9"], "whole", 9), (["--whole=1"], "whole", 1), (["--real", "0.5"], "real", 0.5),
-    (["--real", "9"], "real", 9.0), (["--kind", "beta"], "kind", "beta"), (["--place", "-"], "place", Path("-")),
-]  # fmt: skip
+    (["--whole", "9"], "whole", 9),
+    (["--whole=1"], "whole", 1),
+    (["--real", "0.5"], "real", 0.5),
+    (["--real", "9"], "real", 9.0),
+    (["--kind", "beta"], "kind", "beta"),
+    (["--place", "-"], "place", Path("-")),
+]
 
 
 @pytest.mark.parametrize(("argv", "name", "value"), GOOD)
@@ -130,15 +134,17 @@ def test_bad_flags(
     assert capsys.readouterr().err == f"x.py: error: {line} (--help shows all flags)\n"
 
 
-@pytest.mark.parametrize("script", list(SCRIPTS))
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_help_is_quick_and_plain(script: str) -> None:
     """No heavy library for --help, and nothing in it that an old terminal could not show."""
     code = "import sys, runpy; sys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
     code += "finally: print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy', 'av') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code, f"{script}.py", "--help"],
-        capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
     assert done.returncode == 0 and done.stderr == b""
     assert done.stdout.endswith(b"[]\n") and b"--debug" in done.stdout
 

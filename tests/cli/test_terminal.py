@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pyte
 import pytest
-from conftest import ROOT
-from fixtures_runs import TONE, Run, Z, npy, wav
+from fixtures_runs import ROOT, SCRIPTS, TONE, Run, Z, npy, wav
 
 from unravel_lib.cli import batch, progress
 from unravel_lib.cli.progress import Progress
@@ -41,8 +40,13 @@ class Terminal:
 
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)],
-            stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, start_new_session=True, preexec_fn=manners,
-        )  # fmt: skip
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=ROOT,
+            start_new_session=True,
+            preexec_fn=manners,
+        )
         os.close(slave)
 
     def lines(self) -> list[str]:
@@ -127,8 +131,10 @@ def test_nothing_to_do_is_said(run: Run, sounds: Path, tmp_path: Path) -> None:
     assert "before" not in run("encoder", *flags).err
     result = run("encoder", *flags)
     assert (result.code, result.out, result.err.splitlines()[1:]) == (
-        0, b"", ["3 files were finished before: nothing to do"],
-    )  # fmt: skip
+        0,
+        b"",
+        ["3 files were finished before: nothing to do"],
+    )
     next((tmp_path / "out").glob("*.npy")).unlink()
     assert run("encoder", *flags).err.splitlines()[1:] == ["2 of 3 files were finished before: left alone"]
     one = ("--input", next((tmp_path / "out").glob("*.npy")), "--output", tmp_path / "sound", "--skip_existing")
@@ -160,8 +166,11 @@ def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
         for _ in bar:
             bar.update(7)
     assert caplog.messages == [
-        "7 of 15 s, 0 of 2 files", "10 of 15 s, 1 of 2 files", "15 of 15 s, 1 of 2 files", "15 of 15 s, 2 of 2 files",
-    ]  # fmt: skip
+        "7 of 15 s, 0 of 2 files",
+        "10 of 15 s, 1 of 2 files",
+        "15 of 15 s, 1 of 2 files",
+        "15 of 15 s, 2 of 2 files",
+    ]
 
 
 def test_sizes_are_asked_for_only_where_they_show() -> None:
@@ -175,7 +184,7 @@ def test_sizes_are_asked_for_only_where_they_show() -> None:
 # ---------------------------------------------------------------- an environment that is not what it should be
 
 
-@pytest.mark.parametrize("script", ["encoder", "decoder", "generator", "inspector"])
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_a_python_without_the_requirements_is_told_how_to_get_them(script: str, tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(npy(Z))
     command = [sys.executable, "-S", f"{script}.py", "--input", tmp_path / "x.npy", "--output", tmp_path / "out"]
@@ -200,9 +209,12 @@ def test_a_memory_limit_is_told_as_such(tmp_path: Path) -> None:
     limit = 400 << 20
     done = subprocess.run(
         [sys.executable, "decoder.py", "--input", tmp_path / "x.npy", "--output", tmp_path / "out"],
-        capture_output=True, text=True, cwd=ROOT, timeout=60,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("error: out of memory: ") and not (tmp_path / "out").exists()
 

@@ -114,8 +114,9 @@ def test_of_several_roots_a_bad_one_is_reported(tmp_path: Path) -> None:
     roots, report = [tmp_path / name for name in ("gone", "x.wav", "empty")], Report()
     assert [source.relative for source in find_files(roots, [".wav"], None, report)] == ["x.wav"]
     assert [reason.split(": ")[0] for reason in report.failures] == [
-        f"{tmp_path}/gone does not exist", f"{tmp_path}/empty holds no .wav file"
-    ]  # fmt: skip
+        f"{tmp_path}/gone does not exist",
+        f"{tmp_path}/empty holds no .wav file",
+    ]
     with pytest.raises(InputError, match="gone does not exist"):
         find_files(roots, [".wav"])
 

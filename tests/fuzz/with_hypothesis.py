@@ -47,9 +47,12 @@ def fuzz(name: str, count: int, number: int) -> float:
 
     @seed(number)
     @settings(
-        max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink],
-    )  # fmt: skip
+    )
     @given(st.one_of(broken(whole), broken(whole), broken(whole), st.binary(max_size=400)))
     def check(data: bytes) -> None:
         nonlocal slowest
@@ -81,8 +84,9 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(
             f"{name}: {share:,} inputs in {time.monotonic() - began:.0f} s, slowest {slowest:.2f} s, peak of memory "
-            f"{peak >> 20} MiB", flush=True,
-        )  # fmt: skip
+            f"{peak >> 20} MiB",
+            flush=True,
+        )
         if peak > BYTES:
             sys.exit(f"{name} took more than 2 GB")
     print(f"{share * len(TARGETS):,} inputs: no crash, no hang, no memory eaten")

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import Script
-from fixtures_runs import Run, spy
+from fixtures_runs import Run, Script, spy
 
 from unravel_lib.models.model import POCKET, Model
 

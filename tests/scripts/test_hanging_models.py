@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
-from fixtures_runs import Z, npy
+from fixtures_runs import ROOT, Z, npy
 from torch import Tensor, nn
 
 from unravel_lib.cli import signals
@@ -53,11 +52,20 @@ def hanging(tmp_path: Path) -> "subprocess.Popen[bytes]":
 
     process = subprocess.Popen(
         [
-            sys.executable, "decoder.py", "--input", tmp_path / "z.npy", "--model", tmp_path / "hanging.ts",
-            "--output", tmp_path / "new" / "out",
+            sys.executable,
+            "decoder.py",
+            "--input",
+            tmp_path / "z.npy",
+            "--model",
+            tmp_path / "hanging.ts",
+            "--output",
+            tmp_path / "new" / "out",
         ],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, preexec_fn=manners,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+        preexec_fn=manners,
+    )
     assert process.stdout is not None
     seen = []
     while not seen or b"it hangs" not in seen[-1]:

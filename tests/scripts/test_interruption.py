@@ -20,8 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from fixtures_runs import TONE, Run, Z, npy, wav
+from fixtures_runs import ROOT, TONE, Run, Z, npy, wav
 
 import decoder
 import encoder
@@ -91,8 +90,11 @@ def start() -> Iterator[Start]:
 
         process = subprocess.Popen(
             [sys.executable, *map(str, command)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, preexec_fn=manners,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            preexec_fn=manners,
+        )
         running.append(process)
         return process
 
@@ -297,8 +299,10 @@ def test_no_name_is_too_odd_to_print(settings: dict[str, str]) -> None:
     code += "    print('\\u00fc\\udcff')\n    cli.log.error('\\u00fc\\udcff')\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}    return 0\ncli.run(main)"],
-        capture_output=True, env={**os.environ, **settings}, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        env={**os.environ, **settings},
+        cwd=ROOT,
+    )
     assert done.returncode == 0 and b"Traceback" not in done.stderr
     assert b"udcff" in done.stdout and b"udcff" in done.stderr
 

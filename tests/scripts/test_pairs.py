@@ -33,9 +33,14 @@ def latents(models: Path, tmp_path: Path, run: Run) -> Path:
     for name in NAMES:
         (tmp_path / f"{name}.wav").write_bytes(wav(TONE))
         result = run(
-            "encoder", "--input", tmp_path / f"{name}.wav", "--model", models / f"{name}.ts",
-            "--output", tmp_path / "latents",
-        )  # fmt: skip
+            "encoder",
+            "--input",
+            tmp_path / f"{name}.wav",
+            "--model",
+            models / f"{name}.ts",
+            "--output",
+            tmp_path / "latents",
+        )
         assert result.code == 0, result.err
     return tmp_path / "latents"
 
