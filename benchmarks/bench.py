@@ -1,7 +1,7 @@
-"""Measure UnRAVEl against the plain way and against the ceiling, side by side, in one run. `make bench` runs it.
+"""Compare UnRAVEl with plain scripts (plain.py) and with the speed of the bare model (ceiling.py): `make bench`.
 
-Each row is the ratio of two medians, measured in turn on the same machine in the same run. Nothing else may run beside
-it: other processes distort torch's timings several-fold.
+Each row is the ratio of two medians, measured in turn on the same machine in the same run. No other process may run
+meanwhile: it would change the timings of PyTorch several-fold.
 """
 
 import argparse
@@ -21,25 +21,25 @@ import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE, COMPRESSION = 44100, 2048
-SHORT_FILES, SHORT_SECONDS = 165, 324  # many short recordings, as a folder of samples is
+SHORT_FILES, SHORT_SECONDS = 165, 324  # many short recordings, as in a folder of samples
 
 
 @dataclass
 class Cost:
-    """What a process took: wall-clock seconds and peak memory in MiB."""
+    """Wall-clock seconds and peak memory in MiB of a process."""
 
     seconds: float
     memory: float
 
 
 def run(*command: object) -> Cost:
-    """Run one process to its end and measure it."""
+    """Run one process and measure it."""
     with tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
         )
-        _, status, usage = os.wait4(process.pid, 0)  # tells the peak memory of this one process
+        _, status, usage = os.wait4(process.pid, 0)  # has the peak memory of this one process
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -49,7 +49,7 @@ def run(*command: object) -> Cost:
 
 
 def median(times: int, *commands: tuple[object, ...], before: Callable[[], None] = lambda: None) -> list[Cost]:
-    """Median cost of each command, run in turn, each after a call of `before`."""
+    """Return the median cost of each command, run in turn, each after a call of `before`."""
     costs: list[list[Cost]] = [[] for _ in commands]
     for _ in range(times):
         for slot, command in zip(costs, commands, strict=True):
@@ -61,7 +61,7 @@ def median(times: int, *commands: tuple[object, ...], before: Callable[[], None]
 
 
 class Bench:
-    """The rows, and the inputs that they share."""
+    """The rows of the table, and the inputs that they have in common."""
 
     def __init__(self, zoo: Path, work: Path, times: int) -> None:
         self.offline, self.streaming = zoo / "v2_full.ts", zoo / "v2_full_streaming.ts"
@@ -126,7 +126,7 @@ class Bench:
         )
 
     def ceiling(self) -> None:
-        """Speed of the model inside our scripts against the best that a search finds; start-up taken off both."""
+        """Speed of the model in the scripts against the best speed of the bare model, both without start-up."""
         nine, latents = long_recording(self.work / "nine.flac", 9), self.work / "frames.npy"
         frames = 9 * 60 * RATE // COMPRESSION
         np.save(latents, np.random.default_rng(0).standard_normal((1, 16, frames)).astype(np.float32))
@@ -208,7 +208,7 @@ class Bench:
 
 
 def forget(files: list[Path]) -> None:
-    """Drop the files from the page cache, so that they come from the disk again (Linux)."""
+    """Remove the files from the page cache, so that they are read from the disk again (Linux)."""
     os.sync()
     for path in files:
         with open(path, "rb") as file:
@@ -216,7 +216,7 @@ def forget(files: list[Path]) -> None:
 
 
 def growth(model: Path, work: Path, picture: Path, times: int) -> None:
-    """Draw how seconds and memory grow with length, number of files and dims; medians."""
+    """Draw how seconds and memory (medians) grow with length, number of files and dims."""
     from matplotlib.figure import Figure
 
     def encode(source: Path) -> Cost:
@@ -256,7 +256,7 @@ def growth(model: Path, work: Path, picture: Path, times: int) -> None:
 
 
 def bundled() -> np.ndarray:
-    """All bundled recordings in a row, stereo [samples, 2] at 44.1 kHz."""
+    """Return all bundled recordings in a row, stereo [samples, 2] at 44.1 kHz."""
     sounds = []
     for path in sorted((ROOT / "examples" / "audio").glob("*.flac")):
         x, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -266,7 +266,7 @@ def bundled() -> np.ndarray:
 
 
 def short_recordings(folder: Path) -> Path:
-    """Recordings of many lengths, from about 0.1 to 15 s, cut out of the bundled ones."""
+    """Write recordings of 0.1 to 15 s, cut out of the bundled ones."""
     folder.mkdir()
     sound, rng = bundled(), np.random.default_rng(0)
     lengths = rng.lognormal(0, 1, SHORT_FILES)
@@ -278,7 +278,7 @@ def short_recordings(folder: Path) -> Path:
 
 
 def long_recording(path: Path, minutes: int) -> Path:
-    """The bundled recordings again and again, stereo."""
+    """Write the bundled recordings in a row, repeated to `minutes`, stereo."""
     sound, left = bundled(), minutes * 60 * RATE
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
         while left:
@@ -288,7 +288,7 @@ def long_recording(path: Path, minutes: int) -> Path:
 
 
 def large_latents(folder: Path, gigabytes: float) -> Path:
-    """Ten latents files of 16 dims."""
+    """Write ten latents files of 16 dims."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     frames = int(gigabytes * 1e9 / 10 / 4 / 16)

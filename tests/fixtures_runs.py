@@ -112,6 +112,18 @@ def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
     return model.Model(model.POCKET, torch.jit.load(model.POCKET).eval(), torch.device("cpu"), sample_rate)
 
 
+def foreground_signals(*ignored: int) -> None:
+    """Set the signals of a new process as in the foreground, also where the tests run in the background or by nohup.
+
+    Give it to subprocess.Popen as `preexec_fn`.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
+
+
 @contextmanager
 def keeping_signals() -> Iterator[None]:
     """Restore what `cli.run` changes for the rest of its process: signal handlers, the logger, sys.unraisablehook."""

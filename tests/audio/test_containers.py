@@ -36,7 +36,7 @@ def mp3_by_ffmpeg(seconds: float, xing: bool, rate: int = 44100) -> bytes:
 
 
 def id3v2(data: bytes) -> bytes:
-    """A tag that holds a picture."""
+    """Return a tag with a picture."""
     frame = b"APIC" + (len(data) + 14).to_bytes(4, "big") + b"\0\0\0image/jpeg\0\3\0" + data
     return b"ID3\3\0\0" + bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0)) + frame
 
@@ -191,7 +191,7 @@ def bytes_with_flags(data: bytes, stream: bytes) -> bytes:
 
 
 def with_checksum(page: bytes) -> bytes:
-    """Source: RFC 3533, section 6: zlib's CRC with all bits the other way round, starting from 0."""
+    """Source: RFC 3533, section 6: zlib's CRC with all bits reversed, starting from 0."""
     mirrored = (page[:22] + bytes(4) + page[26:]).translate(bytes(int(f"{b:08b}"[::-1], 2) for b in range(256)))
     checksum = int(f"{zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
     return page[:22] + checksum.to_bytes(4, "little") + page[26:]

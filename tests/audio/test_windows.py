@@ -54,8 +54,8 @@ def test_a_window_must_hold_more_than_its_context() -> None:
         list(in_windows([np.zeros((1, 9), np.float32)], fir, step_in=1, step_out=1, window=4, left=2, right=2))
 
 
-def test_long_signals_do_not_pile_up() -> None:
-    """What is held never exceeds a window and a block, however long the signal."""
+def test_memory_does_not_grow_with_the_signal() -> None:
+    """At most a window and a block are in memory, for any length of the signal."""
     held, most = 0, 0
 
     def source() -> object:

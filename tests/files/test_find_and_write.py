@@ -1,4 +1,4 @@
-"""Finding inputs, naming results, writing them whole."""
+"""The search for inputs, and complete or no output files."""
 
 import errno
 import fcntl
@@ -72,7 +72,7 @@ def test_find_files_does_not_take_results_for_inputs(tmp_path: Path) -> None:
     assert found(tmp_path / "out", "wav", output=tmp_path / "out") == ["b.wav", "deep/c.wav"]
 
 
-def test_find_files_tells_what_is_there(tmp_path: Path) -> None:
+def test_find_files_lists_the_extensions_that_are_there(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp3", "b.OGG", "README")
     with pytest.raises(InputError, match=r"holds no \.wav \.aif file: it holds \.mp3 \.ogg files without extension$"):
         found(tmp_path, "wav", "aif")
@@ -171,20 +171,20 @@ def old(path: Path) -> Path:
 
 def test_parts_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path) -> None:
     stale = old(tmp_path / ".x.npy.0123abcd.part")
-    kept = [tmp_path / ".x.npy.89abcdef.part"]  # young: it may not be locked yet
+    kept = [tmp_path / ".x.npy.89abcdef.part"]  # new: it may not be locked yet
     kept[0].touch()
     for name in ("x.npy.0123abcd.part", ".film.part", ".x.npy.0123ABCD.part", ".x.npy.0123abcd.part.txt"):
         kept.append(old(tmp_path / name))
     (tmp_path / ".d.0123abcd.part").mkdir()
     os.utime(tmp_path / ".d.0123abcd.part", (0, 0))
     with atomic_write(tmp_path / "y") as open_part:
-        os.utime(open_part, (0, 0))  # long since, as in an hour of decoding with nothing written
+        os.utime(open_part, (0, 0))  # as after an hour of decoding without writing
         make_output_folder(tmp_path)
         assert open_part.exists() and not stale.exists()
         assert all(path.exists() for path in kept)
 
 
-def test_the_output_folder_is_made_and_tried(tmp_path: Path) -> None:
+def test_the_output_folder_is_made_and_checked(tmp_path: Path) -> None:
     make_output_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").touch()
@@ -212,7 +212,7 @@ def test_overwriting_an_input_is_refused_through_links_too(tmp_path: Path) -> No
         refuse_overwriting(tmp_path / "hard", [tmp_path / "y", tmp_path / "x"])
 
 
-def test_alone_means_alone(tmp_path: Path) -> None:
+def test_two_threads_do_not_hold_a_folder_lock_together(tmp_path: Path) -> None:
     inside, order = threading.Event(), []
 
     def second() -> None:
@@ -230,7 +230,7 @@ def test_alone_means_alone(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
-def test_a_lock_of_another_program_is_waited_for_once_and_not_for_ever(
+def test_a_lock_of_another_program_is_waited_for_once_and_for_some_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(files, "LOCK_NOTICE", 0.1)
@@ -257,7 +257,7 @@ def test_a_lock_of_another_program_is_waited_for_once_and_not_for_ever(
         os.close(third)
 
 
-def test_what_may_never_end_is_refused(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(InputError, match="is a pipe or a device: give a file"):
@@ -266,7 +266,7 @@ def test_what_may_never_end_is_refused(tmp_path: Path) -> None:
         refuse_endless(path)
 
 
-def test_no_locks_are_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_systems_without_locks_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*args: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -275,4 +275,4 @@ def test_no_locks_are_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with folder_lock(tmp_path), atomic_write(tmp_path / "x") as part:
         part.touch()
         make_output_folder(tmp_path)
-    assert (tmp_path / "x").exists() and stale.exists()  # without locks nobody can know that it is not alive
+    assert (tmp_path / "x").exists() and stale.exists()  # without locks it may belong to a run that goes on

@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM, kill -9, a full disk, two runs at once: finished files stay whole, unfinished ones never show.
+"""Ctrl-C, SIGTERM, kill -9, a full disk, two runs at the same time: no file is ever incomplete.
 
-Many more kills at random moments: `make stress`.
+`make stress` kills many more runs at random moments.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_runs import ROOT, TONE, Run, Z, npy, wav
+from fixtures_runs import ROOT, TONE, Run, Z, foreground_signals, npy, wav
 
 import decoder
 import encoder
@@ -37,7 +37,7 @@ KEPT = "finished files are kept, no half file is left"
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Short recordings, which take a while only because they are many: a signal must find the run at work."""
+    """Many short recordings, so that a signal comes while the run is working."""
     folder = tmp_path_factory.mktemp("sounds")
     for index in range(COUNT):
         (folder / f"{index:03}.wav").write_bytes(wav(TONE[:8000] * (index + 1) / COUNT))
@@ -45,9 +45,9 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What encoder.py makes of them when nobody disturbs it."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+def uninterrupted(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The results of encoder.py without any interruption."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
     assert encoder.main(["--input", str(sounds), "--output", str(folder)]) == 0
     return snapshot(folder)
 
@@ -57,7 +57,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def assert_whole(folder: Path, suffix: str) -> None:
-    """Only finished files under final names, and no sidecar that tells of another file than the one beside it."""
+    """Check that files with final names are complete, and that sidecars belong to the files beside them."""
     for path in folder.iterdir():
         if path.suffix == ".json":
             facts = json.loads(path.read_bytes())
@@ -75,25 +75,16 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a command with signals as they are in the foreground, also where the tests run in the background or under
-    nohup; what still runs at the end is killed.
-    """
+    """Start a command with the signals of the foreground; what still runs at the end is killed."""
     running = []
 
     def go(*command: object, ignored: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
-        def manners() -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            for signum in ignored:
-                signal.signal(signum, signal.SIG_IGN)
-
         process = subprocess.Popen(
             [sys.executable, *map(str, command)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=ROOT,
-            preexec_fn=manners,
+            preexec_fn=lambda: foreground_signals(*ignored),
         )
         running.append(process)
         return process
@@ -105,7 +96,7 @@ def start() -> Iterator[Start]:
 
 
 def snippet(start: Start, body: str, **options: tuple[int, ...]) -> "subprocess.Popen[bytes]":
-    """A script whose main is `body`; returns once it prints "ready"."""
+    """Start a script whose main is `body`; returns once it prints "ready"."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     code = "import os, sys, time\nfrom pathlib import Path\nfrom unravel_lib.cli import run as cli\n"
     code += "from unravel_lib.files import atomic as files\n"
@@ -126,7 +117,7 @@ def test_a_stopped_batch_is_resumed_to_the_same_bytes(
     start: Start,
     run: Run,
     sounds: Path,
-    undisturbed: dict[str, bytes],
+    uninterrupted: dict[str, bytes],
     tmp_path: Path,
     signum: int,
     code: int,
@@ -145,11 +136,11 @@ def test_a_stopped_batch_is_resumed_to_the_same_bytes(
     complete = len(list((tmp_path / "out").glob("*.json")))
     assert 1 <= complete < COUNT
     assert len(run("encoder", *flags).out.splitlines()) == COUNT - complete
-    assert snapshot(tmp_path / "out") == undisturbed
+    assert snapshot(tmp_path / "out") == uninterrupted
 
 
 def test_kill_9_at_random_moments(
-    start: Start, run: Run, sounds: Path, undisturbed: dict[str, bytes], tmp_path: Path
+    start: Start, run: Run, sounds: Path, uninterrupted: dict[str, bytes], tmp_path: Path
 ) -> None:
     flags = ("--input", sounds, "--output", tmp_path / "out", "--skip_existing")
     rng = random.Random(0)
@@ -163,13 +154,13 @@ def test_kill_9_at_random_moments(
         assert_whole(tmp_path / "out", ".npy")
     assert run("encoder", *flags).code == 0
     for part in (tmp_path / "out").glob(".*.part"):
-        part.unlink()  # a later run would, once they are a minute old
-    assert snapshot(tmp_path / "out") == undisturbed
+        part.unlink()  # a later run does this, once they are a minute old
+    assert snapshot(tmp_path / "out") == uninterrupted
 
 
 @pytest.mark.parametrize("script", ["encoder", "decoder"])
 def test_a_run_may_begin_with_any_file(script: str, tmp_path: Path) -> None:
-    """A resumed run begins in the middle: the first call of a fresh model must be like any other."""
+    """A resumed run begins with another file: the first call of a model must not differ from later ones."""
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         if script == "encoder":
@@ -233,7 +224,7 @@ with batch.attempt(Path("a")):
     assert (process.returncode, err.decode()) == (130, f"error: interrupted: {KEPT}\n")
 
 
-def test_the_second_ctrl_c_ends_what_does_not_want_to_end(start: Start, tmp_path: Path) -> None:
+def test_the_second_ctrl_c_ends_a_run_that_ignores_the_first(start: Start, tmp_path: Path) -> None:
     body = f"""with files.atomic_write(Path({str(tmp_path / "x")!r})) as part:
     for _ in range(2):
         try:
@@ -250,12 +241,12 @@ def test_the_second_ctrl_c_ends_what_does_not_want_to_end(start: Start, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_signal_during_the_farewell_is_quiet(start: Start) -> None:
+def test_a_signal_during_atexit_prints_nothing(start: Start) -> None:
     body = f"""import atexit
-def farewell():
+def at_exit():
     {READY.strip()}
     time.sleep(5)
-atexit.register(farewell)"""
+atexit.register(at_exit)"""
     process = snippet(start, body)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=4)[1] == b""
@@ -263,14 +254,14 @@ atexit.register(farewell)"""
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
-def test_what_the_shell_ignores_stays_ignored(start: Start, signum: signal.Signals) -> None:
-    """`encoder.py ... &` in a script must survive the Ctrl-C for another command, `nohup` the end of the session."""
+def test_signals_that_the_shell_ignores_stay_ignored(start: Start, signum: signal.Signals) -> None:
+    """`encoder.py ... &` in a script must go on after Ctrl-C, `nohup encoder.py` after the end of the session."""
     process = snippet(start, f"{READY}time.sleep(0.5)", ignored=(signum,))
     process.send_signal(signum)
     assert process.communicate()[1] == b"" and process.returncode == 0
 
 
-def test_stdout_on_a_full_disk_is_told_once_and_the_work_goes_on(tmp_path: Path) -> None:
+def test_stdout_on_a_full_disk_is_one_error_and_the_batch_goes_on(tmp_path: Path) -> None:
     code = f"""from pathlib import Path
 from unravel_lib.cli import run as cli
 from unravel_lib.cli.batch import Batch
@@ -314,7 +305,7 @@ LIMIT = 1 << 16  # bytes
 
 @pytest.fixture
 def full_disk(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[[], tuple[Path, str]]]:
-    """A folder in which there is room for 64 KiB: a tmpfs, or where mounting is not permitted, a limit on files."""
+    """A folder that takes 64 KiB: a tmpfs or, where mounting is not permitted, a limit on the size of files."""
     place = tmp_path / "small"
     place.mkdir()
     mount = shutil.which("mount") or "false"
@@ -376,7 +367,7 @@ def test_the_encoder_on_a_full_disk(run: Run, full_disk: Callable[[], tuple[Path
 def test_the_generator_on_a_full_disk(
     run: Run, full_disk: Callable[[], tuple[Path, str]], tmp_path: Path, flags: list[str]
 ) -> None:
-    """It knows the room beforehand, so nothing is begun; or, under a limit that it cannot see, nothing half is left."""
+    """It checks the free space first and begins nothing; under a limit on files it leaves no incomplete file."""
     (tmp_path / "x.npy").write_bytes(npy(Z))
     small, _ = full_disk()
     loops = "1" if flags == ["--hold"] else "2000"
@@ -391,7 +382,7 @@ def test_the_generator_on_a_full_disk(
 def test_a_disk_that_fails_at_the_last_moment(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """fsync is where a delayed error shows; the earlier result stays."""
+    """Delayed errors come from fsync; the earlier result stays."""
     (tmp_path / "x.wav").write_bytes(wav(TONE))
     flags = ("--input", tmp_path / "x.wav", "--output", tmp_path / "out")
     run("encoder", *flags)
@@ -411,7 +402,7 @@ def test_a_disk_that_fails_at_the_last_moment(
 
 
 def test_a_sound_that_ends_while_it_is_read(tmp_path: Path) -> None:
-    """Bytes that were there and are gone, as on a drive that was pulled out, are never taken for the end of a sound."""
+    """A file that shrinks while it is read, as on a drive that is removed, is an error and not the end of the sound."""
     path = tmp_path / "x.wav"
     path.write_bytes(wav(np.zeros(500_000)))
     with read.open_audio(path) as sound:
@@ -428,10 +419,10 @@ def test_what_cannot_be_read_at_all(run: Run, tmp_path: Path) -> None:
     assert (result.code, len(result.errors)) == (2, 1)
 
 
-# ---------------------------------------------------------------- two runs at once
+# ---------------------------------------------------------------- two runs at the same time
 
 
-def test_two_runs_at_once(start: Start, sounds: Path, tmp_path: Path) -> None:
+def test_two_runs_at_the_same_time(start: Start, sounds: Path, tmp_path: Path) -> None:
     """Same folder, different seeds: each result belongs to one of them, with its own sidecar."""
     runs = [start("encoder.py", "--input", sounds, "--output", tmp_path / "out", "--seed", seed) for seed in (1, 2)]
     for process in runs:
@@ -442,7 +433,7 @@ def test_two_runs_at_once(start: Start, sounds: Path, tmp_path: Path) -> None:
 
 
 def test_a_batch_goes_on_after_a_bug(tmp_path: Path) -> None:
-    """An error that nobody foresaw costs one file, not the night."""
+    """An unexpected error fails one file, not the batch."""
     batch = Batch(tmp_path)
     for name, error in (("a", ZeroDivisionError("oops")), ("b", MemoryError()), ("c", None)):
         with batch.attempt(Path(name)):
