@@ -18,10 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-
-ROOT = Path(__file__).resolve().parent.parent
-RATE, COMPRESSION = 44100, 2048
-SHORT_FILES, SHORT_SECONDS = 165, 324  # many short recordings, as in a folder of samples
+from inputs import (
+    COMPRESSION,
+    RATE,
+    ROOT,
+    SHORT_FILES,
+    SHORT_SECONDS,
+    large_latents,
+    long_recording,
+    short_recordings,
+)
 
 
 @dataclass
@@ -66,16 +72,12 @@ class Bench:
     def __init__(self, zoo: Path, work: Path, times: int) -> None:
         self.offline, self.streaming = zoo / "v2_full.ts", zoo / "v2_full_streaming.ts"
         self.work, self.times = work, times
-        self.rows: list[tuple[str, str, str, str, str]] = []
 
-    def row(self, work: str, plain: str, ours: str, ratio: str, goal: str) -> None:
-        self.rows.append((work, plain, ours, ratio, goal))
-        print(f"| {' | '.join(self.rows[-1])} |", flush=True)
+    def row(self, *cells: str) -> None:
+        print(f"| {' | '.join(cells)} |", flush=True)
 
-    def compare(
-        self, work: str, goal: str, plain: tuple[object, ...], ours: tuple[object, ...], times: int = 0
-    ) -> None:
-        base, mine = median(times or self.times, plain, ours)
+    def compare(self, work: str, goal: str, plain: tuple[object, ...], ours: tuple[object, ...]) -> None:
+        base, mine = median(self.times, plain, ours)
         self.row(
             work,
             f"{base.seconds:.1f} s, {base.memory:.0f} MiB",
@@ -253,51 +255,6 @@ def growth(model: Path, work: Path, picture: Path, times: int) -> None:
         memory.set_ylim(0, 1.3 * max(c.memory for c in costs))
         memory.set_ylabel("peak memory, MiB", color="#c45a00")
     figure.savefig(picture, dpi=100, metadata={"Software": None})
-
-
-def bundled() -> np.ndarray:
-    """Return all bundled recordings in a row, stereo [samples, 2] at 44.1 kHz."""
-    sounds = []
-    for path in sorted((ROOT / "examples" / "audio").glob("*.flac")):
-        x, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        if rate == RATE:
-            sounds.append(np.repeat(x, 2, axis=1)[:, :2])
-    return np.concatenate(sounds)
-
-
-def short_recordings(folder: Path) -> Path:
-    """Write recordings of 0.1 to 15 s, cut out of the bundled ones."""
-    folder.mkdir()
-    sound, rng = bundled(), np.random.default_rng(0)
-    lengths = rng.lognormal(0, 1, SHORT_FILES)
-    for i, seconds in enumerate(lengths * SHORT_SECONDS / lengths.sum()):
-        n = int(seconds * RATE)
-        start = int(rng.integers(0, max(1, len(sound) - n)))
-        soundfile.write(folder / f"{i:03}.flac", sound[start : start + n], RATE)
-    return folder
-
-
-def long_recording(path: Path, minutes: int) -> Path:
-    """Write the bundled recordings in a row, repeated to `minutes`, stereo."""
-    sound, left = bundled(), minutes * 60 * RATE
-    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
-        while left:
-            file.write(sound[:left])
-            left -= min(left, len(sound))
-    return path
-
-
-def large_latents(folder: Path, gigabytes: float) -> Path:
-    """Write ten latents files of 16 dims."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    frames = int(gigabytes * 1e9 / 10 / 4 / 16)
-    for i in range(10):
-        array = np.lib.format.open_memmap(folder / f"{i}.npy", "w+", np.float32, (1, 16, frames))
-        for dim in range(16):
-            array[0, dim] = rng.standard_normal(frames, np.float32)
-        del array
-    return folder
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def opened(pd: Pd, tmp_path: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """make(dims, flags...) -> the only result of generator.py: 21 frames of values outside +-1, equal for equal dims."""
+    """make(dims, flags...) -> the only result of generator.py: 21 frames, values outside +-1, equal for equal dims."""
     folder = tmp_path_factory.mktemp("generated")
     done: dict[tuple[object, ...], Path] = {}
 
