@@ -152,6 +152,11 @@ def contents(folder: Path) -> dict[bytes, bytes | None]:
     return found
 
 
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Return names and bytes of the files in a folder without subfolders."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def kinds_left(folder: Path) -> str:
     """Return the suffixes of the files in a folder, sorted: ".json .npy", "failures.csv"; "-" if there is no folder."""
     if not folder.is_dir():
