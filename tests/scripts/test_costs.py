@@ -32,7 +32,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> models.Model:
 
 def shapes_of(calls: NonCallableMock) -> list[tuple[int, ...]]:
     """The shapes of the tensors that the model was called with."""
-    return [call.args[1].shape for call in calls.call_args_list]
+    return [call.args[-1].shape for call in calls.call_args_list]
 
 
 def sound(n_blocks: int, size: int = 5000) -> Iterator[np.ndarray]:

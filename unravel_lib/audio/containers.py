@@ -70,7 +70,9 @@ def parts_of(path: Path, file: BinaryIO) -> list[Part]:
         return _ogg_parts(path, file)
     if head == b"caff":
         _refuse_cut_caf(path, file)
-    return _mp3_parts(file) or whole if head[:3] == b"ID3" or MP3_HEADER.match(head) else whole
+    if head[:3] == b"ID3" or MP3_HEADER.match(head):
+        return _mp3_parts(file) or whole
+    return whole
 
 
 def _ogg_parts(path: Path, file: BinaryIO) -> list[Part]:

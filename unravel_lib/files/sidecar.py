@@ -63,12 +63,10 @@ def sidecar_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def write_sidecar(path: Path, sidecar: Sidecar) -> Path:
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Write the sidecar of the finished file at `path`; it records that file's size and SHA-256."""
-    target = sidecar_path(path)
-    with atomic_write(target) as part:
+    with atomic_write(sidecar_path(path)) as part:
         part.write_text(_as_json(sidecar, path.name, path), encoding="utf-8")
-    return target
 
 
 @contextlib.contextmanager
