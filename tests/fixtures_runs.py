@@ -66,7 +66,7 @@ class Result:
 class Run(Protocol):
     """Runs a script in this process: run("encoder", "--input", path)."""
 
-    def __call__(self, script: str, *args: object, stdin: str = "") -> Result:
+    def __call__(self, script: str, *args: object, stdin: str | None = None) -> Result:
         """Run `script`.py with these arguments and this text on stdin."""
 
 
@@ -77,10 +77,11 @@ def runner(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monkey
     load = model.load
     monkeypatch.setattr(model, "load", lambda path, *rest: _pocket(*rest) if path is None else load(path, *rest))
 
-    def run(script: str, *args: object, stdin: str = "") -> Result:
+    def run(script: str, *args: object, stdin: str | None = None) -> Result:
         argv = [str(arg) for arg in args]
         monkeypatch.setattr(sys, "argv", [f"{script}.py"])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         capfdbinary.readouterr()
         with keeping_signals(), pytest.raises(SystemExit) as left:
             cli.run(SCRIPTS[script].main, argv)
