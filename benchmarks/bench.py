@@ -282,7 +282,7 @@ def main() -> None:
             f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
             f"load {os.getloadavg()[0]:.1f}, medians of {args.times}\n"
         )
-        print("| work | the plain way | UnRAVEl | ratio | goal |\n|---|---|---|---|---|")
+        print("| work | straightforward script | UnRAVEl | ratio | goal |\n|---|---|---|---|---|")
         for name, measure in rows.items():
             if not args.only or name in args.only:
                 measure()
