@@ -18,6 +18,12 @@ def unexpected_error(error: BaseException) -> str:
     )
 
 
+def library_error(error: Exception) -> str:
+    """Return the text of an error of libsndfile, FFmpeg or the operating system as one line without a full stop."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split()).rstrip(".")
+
+
 def did_you_mean(given: str, known: Sequence[str]) -> str:
     """Return "; did you mean X?" for the known name closest to the given one; nothing where none is close."""
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
