@@ -26,10 +26,12 @@ sys.path.insert(0, str(ROOT))
 
 from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
+from unravel_lib.latents.blocks import reblock  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
-from unravel_lib.music import distributions, patterns  # noqa: E402
-from unravel_lib.music.registry import Material  # noqa: E402
+from unravel_lib.music.distributions import DISTRIBUTIONS  # noqa: E402
+from unravel_lib.music.pattern import Material  # noqa: E402
+from unravel_lib.music.patterns import PATTERNS  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
 from unravel_lib.statistics.summary import Statistics  # noqa: E402
 
@@ -37,7 +39,7 @@ Array = npt.NDArray[np.float64]
 
 PICTURES = ROOT / "examples" / "pictures"
 RECORDING = ROOT / "examples" / "audio" / "loop_compus.flac"
-HEARD = ROOT / "examples" / "audio" / "guit_e_slide.flac"  # whose spectrogram is drawn
+SPECTROGRAM_OF = ROOT / "examples" / "audio" / "guit_e_slide.flac"
 SEED = 42
 DPI = 200  # wide pictures are shown at half their size or less
 SMALL_DPI = 125
@@ -122,16 +124,22 @@ def place_letters(axes: Axes, blocks: Blocks, gap: int, group_gap: int, below: b
         middles = range(start, start + length) if one_each else [start + length / 2 - 0.5]
         for middle, text in zip(middles, letters if one_each else [letters], strict=True):
             axes.text(
-                middle, height, text, transform=axes.get_xaxis_transform(), fontsize=6 if one_each else 8,
-                ha="center", va=align,
-            )  # fmt: skip
+                middle,
+                height,
+                text,
+                transform=axes.get_xaxis_transform(),
+                fontsize=6 if one_each else 8,
+                ha="center",
+                va=align,
+            )
         start += length + (group_gap if ends else gap)
 
 
 def arranged(name: str, material: Material, **options: Any) -> Array:
     """A pattern of the catalogue as a long array."""
-    pieces = patterns.find(name).pieces(material, options)
-    return np.concatenate([piece.reshape(-1, piece.shape[-1]) for piece in pieces])
+    pattern = PATTERNS[name]
+    loops = pattern.loops(material, {**pattern.read_options([]), **options})
+    return np.concatenate([block.copy() for block in reblock(loops, material.loop.shape[1])])
 
 
 def small(
@@ -184,7 +192,7 @@ def catalogue(statistics: Statistics) -> None:
 
 def drawn(statistics: Statistics, length: int, seed: np.random.SeedSequence) -> Array:
     """A loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
-    return standard(distributions.draw("walk", statistics, np.random.default_rng(seed), length), statistics)
+    return standard(DISTRIBUTIONS["walk"].draw(statistics, np.random.default_rng(seed), length), statistics)
 
 
 def standard(frames: Array, statistics: Statistics) -> Array:
@@ -213,14 +221,14 @@ def spectrogram(axes: Axes, sound: npt.NDArray[np.float32], rate: float) -> None
     axes.spines[:].set_visible(False)
 
 
-def heard_by(pocket: model.Model) -> None:
+def pocket_spectrograms(pocket: model.Model) -> None:
     """Spectrograms of a recording and of its way through the model."""
-    sound = read(HEARD, pocket)
+    sound = read(SPECTROGRAM_OF, pocket)
     (latents,) = encoded([sound], pocket)
     blocks = pocket.decode([np.ascontiguousarray(latents.T, np.float32)], SEED, "figures")
     decoded = np.concatenate(list(blocks), axis=1)[0, : sound.shape[1]]
     with picture("pocket", 9.2, 2.7, 130) as figure:
-        for left, title, values in ((0.65, f"{HEARD.name}", sound[0]), (5.05, "encoded and decoded", decoded)):
+        for left, title, values in ((0.65, f"{SPECTROGRAM_OF.name}", sound[0]), (5.05, "encoded and decoded", decoded)):
             axes = place(figure, left, 0.5, 4.0, 1.85)
             spectrogram(axes, values, pocket.sample_rate)
             axes.set_title(title, fontsize=10, loc="left")
@@ -252,7 +260,7 @@ def main() -> None:
         material = Material(loop, loop, 1, np.ones(statistics.dims), seeds[1])
         overview(standard(frames, statistics), loop, arranged("orale", material, levels=2))
         catalogue(statistics)
-    heard_by(pocket)
+    pocket_spectrograms(pocket)
 
 
 if __name__ == "__main__":
