@@ -129,7 +129,7 @@ def compose(args: argparse.Namespace, paths: list[Path], facts: Sidecar) -> tupl
 
 
 def output_format(args: argparse.Namespace, dims: int, sample_rate: float, compression: int) -> "Format":
-    """What the results are written as."""
+    """Choose what the results are written as."""
     from unravel_lib.latents.formats import HeldLatentAudio, LatentAudio, LatentsFile
 
     if args.embeddings:

@@ -51,7 +51,7 @@ INK, GREY = "#222222", "#777777"
 
 @contextmanager
 def picture(name: str, width: float, height: float, dpi: int) -> Iterator[Figure]:
-    """A figure of so many inches, saved as a PNG with a palette, which is small and has no date in it."""
+    """Yield a figure of so many inches, saved as a PNG with a palette, which is small and has no date in it."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rc("text", color=INK)
@@ -136,7 +136,7 @@ def place_letters(axes: Axes, blocks: Blocks, gap: int, group_gap: int, below: b
 
 
 def arranged(name: str, material: Material, **options: Any) -> Array:
-    """A pattern of the catalogue as a long array."""
+    """Run a pattern of the catalogue: a long array."""
     pattern = PATTERNS[name]
     loops = pattern.loops(material, {**pattern.read_options([]), **options})
     return np.concatenate([block.copy() for block in reblock(loops, material.loop.shape[1])])
@@ -145,7 +145,7 @@ def arranged(name: str, material: Material, **options: Any) -> Array:
 def small(
     name: str, frames: Array, blocks: Blocks, gap: int = 1, group_gap: int = 3, before: Array | None = None
 ) -> None:
-    """The picture of one pattern, all of one format: its blocks with their letters.
+    """Draw one pattern, all in one size: its blocks with their letters.
 
     With `before`, the loop it starts from, each value is marked that differs from the block before.
     """
@@ -158,7 +158,7 @@ def small(
 
 
 def mark_changes(axes: Axes, frames: Array, blocks: Blocks, gap: int, group_gap: int) -> None:
-    """A box around each value that differs from the block before; `frames` has a block more, before the first."""
+    """Draw a box around each value that differs from the block before; `frames` has a block more, before the first."""
     start = column = 0
     for length, _, ends in blocks:
         changes = frames[start + length : start + 2 * length] != frames[start : start + length]
@@ -170,7 +170,7 @@ def mark_changes(axes: Axes, frames: Array, blocks: Blocks, gap: int, group_gap:
 
 
 def catalogue(statistics: Statistics) -> None:
-    """A small picture of every pattern."""
+    """Draw a small picture of every pattern."""
 
     def material(length: int, n_loops: int) -> Material:
         seeds = np.random.SeedSequence(SEED).spawn(3)
@@ -191,11 +191,12 @@ def catalogue(statistics: Statistics) -> None:
 
 
 def drawn(statistics: Statistics, length: int, seed: np.random.SeedSequence) -> Array:
-    """A loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
+    """Draw a loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
     return standard(DISTRIBUTIONS["walk"].draw(statistics, np.random.default_rng(seed), length), statistics)
 
 
 def standard(frames: Array, statistics: Statistics) -> Array:
+    """Convert values to standard deviations from the mean."""
     return (frames - statistics.location) / statistics.scale
 
 
@@ -236,14 +237,14 @@ def pocket_spectrograms(pocket: model.Model) -> None:
 
 
 def read(path: Path, pocket: model.Model) -> npt.NDArray[np.float32]:
-    """A recording at the model's rate, [channels, samples]."""
+    """Read a recording at the model's rate, [channels, samples]."""
     with open_audio(path) as sound:
         mixed = to_channels(sound.blocks(), pocket.in_channels)
         return np.concatenate(list(resampled(mixed, sound.sample_rate, pocket.sample_rate)), axis=1)
 
 
 def encoded(sounds: Sequence[npt.NDArray[np.float32]], pocket: model.Model) -> list[Array]:
-    """The latents of sounds, [frames, dims] each."""
+    """Encode sounds: latents [frames, dims] each."""
     return [np.concatenate(list(pocket.encode([s], SEED, "figures")), axis=1).T.astype(np.float64) for s in sounds]
 
 

@@ -1,5 +1,7 @@
 """The flags of generator.py."""
 
+import argparse
+
 from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
 from unravel_lib.music import tempo
 
@@ -8,7 +10,7 @@ NUM_LATENTS = 10
 
 
 def build_parser() -> Parser:
-    """All flags, in the order in which a musician meets them."""
+    """Make the parser, with all flags in the order in which a musician meets them."""
     p = Parser(
         "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
         "or as .npy for decoder.py.\nEach run makes a folder of its own in --output: statistics, pictures, results, "
@@ -35,36 +37,8 @@ def build_parser() -> Parser:
 
 def _add_music(p: Parser) -> None:
     group = p.add_argument_group("what to make")
-    group.add_argument(
-        "--distribution",
-        default="normal",
-        metavar="NAME",
-        help="how frames are drawn (default normal; --list_distributions shows all), or FILE.py:name: a distribution "
-        "of your own, whose code is run",
-    )
-    group.add_argument(
-        "--distribution_args",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="options of the distribution",
-    )
-    group.add_argument(
-        "--pattern",
-        default="loop",
-        metavar="NAME",
-        help="how loops are arranged (default loop; --list_patterns shows all), or FILE.py:name: a pattern of your "
-        "own, whose code is run",
-    )
-    group.add_argument(
-        "--pattern_args",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="options of the pattern, such as levels=3",
-    )
+    _add_choice(p, group, "distribution", "normal", "how frames are drawn")
+    _add_choice(p, group, "pattern", "loop", "how loops are arranged")
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--num_latents",
@@ -86,17 +60,31 @@ def _add_music(p: Parser) -> None:
         "--num_files", type=whole_number(1, 10_000), default=1, metavar="N", help="how many files (default 1)"
     )
     add_seed(group)
-    p.general.add_argument(
-        "--list_distributions",
-        action="store_true",
-        help="show all distributions with options, with --distribution FILE.py those in there too, and leave",
-    )
-    p.general.add_argument(
-        "--list_patterns",
-        action="store_true",
-        help="show all patterns with options, with --pattern FILE.py those in there too, and leave",
-    )
     p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and leave")
+
+
+def _add_choice(p: Parser, group: argparse._ArgumentGroup, kind: str, default: str, what: str) -> None:
+    """Add the flags of something that is chosen by name: --pattern, --pattern_args, --list_patterns."""
+    group.add_argument(
+        f"--{kind}",
+        default=default,
+        metavar="NAME",
+        help=f"{what} (default {default}; --list_{kind}s shows all), or FILE.py:name: a {kind} of your own, whose code "
+        "is run",
+    )
+    group.add_argument(
+        f"--{kind}_args",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"options of the {kind}, which --list_{kind}s shows",
+    )
+    p.general.add_argument(
+        f"--list_{kind}s",
+        action="store_true",
+        help=f"show all {kind}s with options, with --{kind} FILE.py those in there too, and leave",
+    )
 
 
 def _add_results(p: Parser) -> None:

@@ -78,7 +78,7 @@ def reblock(loops: Iterable[Loop], dims: int, block_values: int = BLOCK_VALUES) 
 
 
 def _arrays(loops: Iterable[Loop], size: int) -> Iterator[Frames]:
-    """The loops one after the other; short repeated ones joined to arrays of at most `size` frames."""
+    """Yield the loops one after the other; short repeated ones joined to arrays of at most `size` frames."""
     for loop in loops:
         if isinstance(loop, Repeat):
             joined = max(1, min(loop.times, size // max(1, len(loop.loop))))

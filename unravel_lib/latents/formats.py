@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from unravel_lib.latents.latent_audio import HEADER_BYTES, RIFF_BYTES, VALUE_BYT
 from unravel_lib.text import printable
 
 Watch = Callable[[Frames], None]
+Blocks = Iterator[tuple[int, Frames]]  # with the number of its first frame
+DTYPES = {"DOUBLE": "<f8", "FLOAT": "<f4"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Format(ABC):
         return math.inf
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, bool | str]:
         """What the sidecar says of the format."""
         return {}
 
@@ -51,7 +53,6 @@ class Format(ABC):
         """Size of a file of `n_frames` frames."""
         return self.header_bytes + n_frames * self.frame_bytes
 
-    @abstractmethod
     def write(
         self,
         path: Path,
@@ -83,6 +84,14 @@ class Format(ABC):
         OutputError
             The file system refused.
         """
+        if n_frames > self.max_frames:
+            raise UsageError(f"{printable(path)} would be larger than 4 GiB, where WAV ends")
+        with atomic_write_with_sidecar(path, sidecar) as part, open(part, "wb") as file:
+            self._write(file, _counted(loops, self.dims, n_frames, watch), n_frames)
+
+    @abstractmethod
+    def _write(self, file: BinaryIO, blocks: Blocks, n_frames: int) -> None:
+        """Write the header and all blocks."""
 
 
 class LatentsFile(Format):
@@ -97,27 +106,14 @@ class LatentsFile(Format):
         """Bytes that a frame takes."""
         return 4 * self.dims
 
-    def write(
-        self,
-        path: Path,
-        loops: Iterable[Loop],
-        n_frames: int,
-        watch: Watch | None = None,
-        sidecar: Sidecar | None = None,
-    ) -> None:
-        """Write the rows of the file block by block, by position: see `Format.write`.
-
-        Neither the array nor a map of it is in memory, and a full disk is an error like any other.
-        """
-        with atomic_write_with_sidecar(path, sidecar) as part, open(part, "wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": (1, self.dims, n_frames)}
-            np.lib.format.write_array_header_1_0(file, header)
-            origin = file.tell()
-            for start, block in _counted(loops, self.dims, n_frames, watch):
-                rows = np.ascontiguousarray(_narrowed(block, "<f4").T)
-                for dim, row in enumerate(rows):
-                    file.seek(origin + 4 * (dim * n_frames + start))
-                    file.write(row.data)
+    def _write(self, file: BinaryIO, blocks: Blocks, n_frames: int) -> None:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (1, self.dims, n_frames)}
+        np.lib.format.write_array_header_1_0(file, header)
+        origin = file.tell()
+        for start, block in blocks:  # by position, so that neither the array nor a map of it is in memory
+            for dim, row in enumerate(np.ascontiguousarray(_narrowed(block, "<f4").T)):
+                file.seek(origin + 4 * (dim * n_frames + start))
+                file.write(row.data)
 
 
 @dataclass(frozen=True)
@@ -156,27 +152,15 @@ class LatentAudio(Format):
         return (RIFF_BYTES + 8 - HEADER_BYTES) // self.frame_bytes
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, bool | str]:
         """What the sidecar says of the format."""
         return {"hold": self.hold, "wav_subtype": self.subtype}
 
-    def write(
-        self,
-        path: Path,
-        loops: Iterable[Loop],
-        n_frames: int,
-        watch: Watch | None = None,
-        sidecar: Sidecar | None = None,
-    ) -> None:
-        """Write a header and then block by block: see `Format.write`."""
-        if n_frames > self.max_frames:
-            raise UsageError(f"{printable(path)} would be larger than 4 GiB, where WAV ends")
-        dtype = "<f8" if self.subtype == "DOUBLE" else "<f4"
-        with atomic_write_with_sidecar(path, sidecar) as part, open(part, "wb") as file:
-            file.write(wav_header(n_frames * self.samples_per_frame, self.dims, self.rate, self.subtype))
-            for _, block in _counted(loops, self.dims, n_frames, watch):
-                for held in _held(_narrowed(block, dtype), self.samples_per_frame):
-                    file.write(held.data)
+    def _write(self, file: BinaryIO, blocks: Blocks, n_frames: int) -> None:
+        file.write(wav_header(n_frames * self.samples_per_frame, self.dims, self.rate, self.subtype))
+        for _, block in blocks:
+            for held in _held(_narrowed(block, DTYPES[self.subtype]), self.samples_per_frame):
+                file.write(held.data)
 
 
 class HeldLatentAudio(LatentAudio):
@@ -196,7 +180,7 @@ class HeldLatentAudio(LatentAudio):
         return self.compression
 
 
-def _counted(loops: Iterable[Loop], dims: int, n_frames: int, watch: Watch | None) -> Iterator[tuple[int, Frames]]:
+def _counted(loops: Iterable[Loop], dims: int, n_frames: int, watch: Watch | None) -> Blocks:
     """(first frame, block) of all loops, given to `watch`; another number of frames than announced is refused."""
     start = 0
     for block in reblock(loops, dims):

@@ -26,12 +26,12 @@ VALUE_BYTES = {"DOUBLE": 8, "FLOAT": 4}
 
 
 def frame_rate(sample_rate: float, compression: int) -> int:
-    """Rate in the header of latent audio, whole frames per second: 44100 / 2048 -> 21; at least 1."""
+    """Return the rate in the header of latent audio, whole frames per second: 44100 / 2048 -> 21; at least 1."""
     return max(1, math.floor(sample_rate / compression))
 
 
 def wav_header(n_frames: int, dims: int, rate: int, subtype: Subtype) -> bytes:
-    """A plain RIFF WAVE header: format tag 3 (IEEE float), not extensible, nothing in it that changes with time.
+    """Make a plain RIFF WAVE header: format tag 3 (IEEE float), not extensible, nothing in it that changes with time.
 
     Written by hand, since libsndfile adds a PEAK chunk with the time of day, and two runs would differ.
     Layout: Microsoft, "Multimedia Programming Interface and Data Specifications 1.0" and "New Multimedia Data Types
@@ -96,7 +96,7 @@ def load_latent_audio(path: Path, compression: int | None = None) -> Latents:
 
 
 def is_latent_audio(path: Path) -> bool:
-    """True for a WAV that runs at a rate of latents, or whose sidecar tells for how long its frames are held."""
+    """Tell whether a WAV runs at a rate of latents, or has a sidecar that says for how long its frames are held."""
     import soundfile
 
     try:
@@ -106,7 +106,7 @@ def is_latent_audio(path: Path) -> bool:
     try:
         rate = soundfile.info(os.fsencode(path)).samplerate
     except (soundfile.SoundFileError, OSError):
-        return facts is not None  # likewise
+        return facts is not None
     return rate < SOUND_RATE or bool(facts is not None and facts.options.get("hold"))
 
 
@@ -124,7 +124,7 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
 
 
 def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
-    """The first of every `hold` samples of an open sound file, as [frames, dims]; fewer where it was cut meanwhile."""
+    """Read the first of every `hold` samples of an open file, as [frames, dims]; fewer where it was cut meanwhile."""
     dtype = "float64" if file.subtype == "DOUBLE" else "float32"
     if hold == 1:
         return np.asarray(file.read(dtype=dtype, always_2d=True))
@@ -139,7 +139,7 @@ def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
 
 
 def _refuse_cut_short(path: Path) -> None:
-    """libsndfile reads what is left of a file that was cut off and says nothing; RIFF's size field tells."""
+    """Raise where RIFF's size field promises more than is there: libsndfile reads what is left without an error."""
     try:
         with open(path, "rb") as file:
             head = file.read(12)

@@ -1,4 +1,4 @@
-"""Latents files: `.npy`, float32, C order, shape (1, dims, frames). Found, loaded, validated, saved here."""
+"""Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written whole."""
 
 import hashlib
 import os
@@ -23,9 +23,16 @@ WANTED = "expected float32 latents as encoder.py writes them"
 PICKLED = "holds pickled Python objects, which are never loaded"
 # What NumPy raises for headers that are none, found by fuzzing.
 HEADER_ERRORS = (
-    ValueError, EOFError, SyntaxError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
     tokenize.TokenError,
-)  # fmt: skip
+)
 MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables and pictures grow with dims * dims
 
 
@@ -51,7 +58,7 @@ def load_latents(path: Path) -> Latents:
 
 
 def changed(path: Path) -> InputError:
-    """The error of a file that did not stay as it was."""
+    """Make the error for a file that changed while it was read."""
     return InputError(f"{printable(path)} was changed by another program while it was read: run this again")
 
 
@@ -64,7 +71,7 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 def read_values(path: Path, mapped: Latents) -> Latents:
-    """The values of a mapped array [dims, frames], read from its file."""
+    """Read the values of a mapped array [dims, frames] from its file."""
     if not isinstance(mapped, np.memmap):
         return mapped
     free = _free_memory()
@@ -108,7 +115,7 @@ def refuse_not_finite(path: Path, array: Latents) -> None:
 
 
 def open_latents(path: Path) -> Latents:
-    """As `load_latents`, but memory-mapped, and the values are not looked at: for those who check them as they go."""
+    """Map a latents file (dims, frames) into memory; raises as `load_latents` does, but does not look at the values."""
     array: Latents = _open(path)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{printable(path)} holds {array.dtype} values, expected real numbers (float32)")
@@ -162,7 +169,7 @@ def content_key(array: Latents) -> str:
 def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None, overwrite: bool = True) -> None:
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), whole or not at all.
 
-    A `sidecar` is written with them; `overwrite` as in `write_described`.
+    A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`.
 
     Raises
     ------

@@ -5,12 +5,12 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, Literal
+from typing import Literal
 
 from unravel_lib.errors import UsageError
 from unravel_lib.text import did_you_mean, printable
 
-Options = dict[str, Any]  # int, float, bool or str by name
+Options = dict[str, int | float | bool | str]
 Parameters = Mapping[str, inspect.Parameter]
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 

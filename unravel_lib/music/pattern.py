@@ -54,10 +54,10 @@ class Material:
     std: Array
     seed: np.random.SeedSequence
 
-    def inputs(self, names: Iterable[str]) -> dict[str, Any]:
+    def inputs(self, names: Iterable[str]) -> dict[str, Array | int | np.random.Generator]:
         """Give fresh copies of what a pattern asks for, so that two runs of it start alike."""
         fresh = np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key)
-        values = {
+        values: dict[str, Array | int | np.random.Generator] = {
             "loop": self.loop.copy(),
             "loop_b": self.loop_b.copy(),
             "n_loops": self.n_loops,
@@ -138,7 +138,7 @@ class Pattern(Entry):
 
 
 def _checked(item: Any, dims: int) -> Loop:
-    """The loop, or the repeated one, as an array of real numbers of the right shape."""
+    """Return a loop as an array, or a Repeat of one; raise where it is not of real numbers and `dims` dims."""
     array = np.asarray(item.loop if isinstance(item, Repeat) else item)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"a loop holds {array.dtype} values, expected real numbers")
