@@ -20,6 +20,7 @@ from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.music import tempo
 
 if TYPE_CHECKING:
+    from unravel_lib.cli.sources import Rates
     from unravel_lib.latents.formats import Format
     from unravel_lib.music.composition import Composition
 
@@ -59,7 +60,7 @@ def show_lists(args: argparse.Namespace) -> None:
 
 
 def generate(args: argparse.Namespace) -> int:
-    """Learn from the sources, say what will come, write it; returns the exit code."""
+    """Learn from the sources, report what will be written, write it; returns the exit code."""
     from unravel_lib.cli import report, results, sources
 
     if args.run is not None:
@@ -68,14 +69,14 @@ def generate(args: argparse.Namespace) -> int:
     facts = sources.known_facts(paths, args.sample_rate, args.compression)
     facts = replace(facts, source=sources.paths_text(args.input or [args.statistics]))
     composition, rates = compose(args, paths, facts)
-    form = output_format(args, composition.statistics.dims, *rates)
+    file_format = output_format(args, composition.statistics.dims, *rates)
 
     make_output_folder(args.output)
     free_bytes = shutil.disk_usage(args.output).free
-    material, n_frames = results.prepare(composition, form, 0, free_bytes)
-    report.log_plan(composition, form, n_frames, args.num_files, *rates, args.bpm)
-    results.refuse_total_size(args.num_files, form.n_bytes(n_frames), free_bytes)
-    names = [results.result_name(composition, form, index) for index in range(args.num_files)]
+    material, n_frames = results.prepare(composition, file_format, 0, free_bytes)
+    report.log_plan(composition, file_format, n_frames, args.num_files, *rates, args.bpm)
+    results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes)
+    names = [results.result_name(composition, file_format, index) for index in range(args.num_files)]
     if args.run is not None:
         for name in [*names, *results.TABLES]:
             refuse_overwriting(args.output / args.run / name, paths)
@@ -83,15 +84,15 @@ def generate(args: argparse.Namespace) -> int:
     folder = make_run_folder(args.output, args.run, args.overwrite, composition.label)
     before = identities(folder)
     batch = Batch(folder)
-    results.write_statistics(composition.statistics, folder, facts, batch)
+    statistics_csv = results.write_statistics(composition.statistics, folder, facts, batch)
+    facts = replace(facts, **rates._asdict())
     for index, name in enumerate(names):
         sampler = None
         with batch.attempt(folder / name):
             if index > 0:  # the first is prepared already
-                material, n_frames = results.prepare(composition, form, index, free_bytes)
-            sidecar = results.describe(composition, form, index, n_frames, facts, *rates, folder)
-            sampler = results.write_result(composition, form, material, n_frames, folder / name, sidecar)
-            batch.wrote(folder / name)
+                material, n_frames = results.prepare(composition, file_format, index, free_bytes)
+            sidecar = results.describe(composition, file_format, index, n_frames, facts, statistics_csv)
+            sampler = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
         if sampler is not None and not args.no_plots:
             results.draw_result(folder / name, sampler, batch)
     if not args.no_plots:
@@ -101,8 +102,8 @@ def generate(args: argparse.Namespace) -> int:
     return code
 
 
-def compose(args: argparse.Namespace, paths: list[Path], facts: Sidecar) -> tuple["Composition", tuple[float, int]]:
-    """Settle pattern, distribution, loop length and statistics; also returns sample rate and compression."""
+def compose(args: argparse.Namespace, paths: list[Path], facts: Sidecar) -> tuple["Composition", "Rates"]:
+    """Settle pattern, distribution, loop length and statistics; also returns the rates."""
     from unravel_lib.cli import report, sources
     from unravel_lib.music.composition import Composition
     from unravel_lib.music.distributions import DISTRIBUTIONS

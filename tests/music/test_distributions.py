@@ -436,6 +436,8 @@ def test_errors_in_a_distribution_of_ones_own_name_file_and_line(statistics: Sta
     triangle = DISTRIBUTIONS.find(own_file(tmp_path, divisor="(1 // 0)"))
     with pytest.raises(UsageError, match=r"mine\.py, line 8: ZeroDivisionError"):
         triangle.draw(statistics, np.random.default_rng(0), 3, triangle.read_options([]))
+    with pytest.raises(UsageError, match=r"mine\.py, line 4: ValueError: distribution 'a/b': expected a name"):
+        DISTRIBUTIONS.find(own_file(tmp_path, "('a/b')"))
     with pytest.raises(UsageError, match="it has triangle"):
         DISTRIBUTIONS.find(own_file(tmp_path).replace(":triangle", ":circle"))
 

@@ -62,7 +62,7 @@ def bare(encodings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], *flags: object) -> tuple[int, list[Path], str]:
-    """Exit code, files that stdout names, and what stderr says, through the same door as the command line."""
+    """Exit code, files that stdout names, and what stderr has, through `cli.run` as on the command line."""
     with pytest.raises(SystemExit) as ended:
         cli.run(generator.main, [str(flag) for flag in flags])
     out, err = capsys.readouterr()
@@ -678,16 +678,16 @@ def test_errors_are_ours() -> None:
 
 
 def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Most frames equal: IQR 0, though the dim moves. Told only where the IQR is what spreads the draws."""
+    """Most frames equal: IQR 0, though the dim moves. Warned of only where the IQR is what spreads the draws."""
     values = np.random.default_rng(0).normal(size=(4, 100))
     values[1, :80] = values[3, :80] = 0.5
     values[2] = 0.5  # never moves: no surprise
     save_latents(tmp_path / "x.npy", values)
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
-    told = "warning: dims 1, 3 have IQR 0 but move: they will stand still with --iqr (trim the silence, or leave out"
+    line = "warning: dims 1, 3 have IQR 0 but move: they will stand still with --iqr (trim the silence, or leave out"
     _, files, err = run(capsys, *flags, "--iqr")
     latents = latent_audio.load_latent_audio(made(files)[0])
-    assert told in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
+    assert line in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
     assert "stand still with --distribution iqr-uniform" in run(capsys, *flags, "--distribution", "iqr-uniform")[2]
     for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
         _, files, err = run(capsys, *flags, *quiet)
@@ -741,7 +741,7 @@ def test_a_failing_picture_costs_no_music(
 def test_overwriting_a_run_tells_what_stays(
     tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Results of another seed, and pictures of another measure, lie on beside the new ones: the musician hears it."""
+    """Results of another seed, and pictures of another measure, stay beside the new ones: that is reported."""
     flags = ["--input", encodings, "--output", tmp_path, "--run", "r"]
     assert "older" not in run(capsys, *flags)[2]
     assert "older" not in run(capsys, *flags, "--overwrite")[2]

@@ -20,7 +20,7 @@ log = logging.getLogger("unravel_lib")
 
 def log_plan(
     composition: Composition,
-    form: Format,
+    file_format: Format,
     n_frames: int,
     num_files: int,
     sample_rate: float,
@@ -32,7 +32,7 @@ def log_plan(
     if not composition.pattern.steady:
         name = composition.pattern.name
         log.info("pattern %s changes its length as it goes: these tempi do not apply to it", name)
-    log_size(form, num_files, n_frames, n_frames * compression / sample_rate)
+    log_size(file_format, num_files, n_frames, n_frames * compression / sample_rate)
 
 
 def log_tempo(num_latents: int, sample_rate: float, compression: int, wanted_bpm: float | None) -> None:
@@ -45,12 +45,12 @@ def log_tempo(num_latents: int, sample_rate: float, compression: int, wanted_bpm
     log.info("%s%s is %s BPM%s", wanted, loop, beat, felt)
 
 
-def log_size(form: Format, num_files: int, n_frames: int, seconds: float) -> None:
+def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float) -> None:
     """Log number, length and size of the files; warn of more channels than Pure Data reads."""
-    length = f"{frames_text(n_frames)} x {form.dims} dims, {duration_text(seconds)} of sound"
-    log.info("%d x %s: %s, %s", num_files, form.noun, length, size_text(form.n_bytes(n_frames)))
-    if isinstance(form, LatentAudio) and form.dims > PD_CHANNELS:
-        log.warning("%d channels: Pure Data's soundfiler takes at most %d", form.dims, PD_CHANNELS)
+    length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
+    log.info("%d x %s: %s, %s", num_files, file_format.noun, length, size_text(file_format.n_bytes(n_frames)))
+    if isinstance(file_format, LatentAudio) and file_format.dims > PD_CHANNELS:
+        log.warning("%d channels: Pure Data's soundfiler takes at most %d", file_format.dims, PD_CHANNELS)
 
 
 def warn_of_frozen_dims(distribution: Distribution, statistics: Statistics) -> None:

@@ -1,7 +1,6 @@
 """The results of generator.py: prepared, refused where they are too large, described, written, drawn."""
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +23,13 @@ TABLES = (STATISTICS_CSV, CORRELATION_CSV)
 BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
 
 
-def result_name(composition: Composition, form: Format, index: int) -> str:
+def result_name(composition: Composition, file_format: Format, index: int) -> str:
     """Name output number `index`: "swapper_walk_seed42_0000.wav"."""
-    return f"{composition.label}_{index:04d}{form.suffix}"
+    return f"{composition.label}_{index:04d}{file_format.suffix}"
 
 
-def prepare(composition: Composition, form: Format, index: int, free_bytes: int) -> tuple[Material, int]:
-    """Draw the loops of output number `index` and tell how many frames the file has.
+def prepare(composition: Composition, file_format: Format, index: int, free_bytes: int) -> tuple[Material, int]:
+    """Draw the loops of output number `index` and count the frames of the file.
 
     A pattern that announces its length is refused before anything is drawn; any other runs once without writing.
 
@@ -43,30 +42,31 @@ def prepare(composition: Composition, form: Format, index: int, free_bytes: int)
     """
     announced = composition.announced_frames()
     if announced is not None:
-        refuse_size(composition, form, announced, free_bytes)
+        refuse_size(composition, file_format, announced, free_bytes)
         return composition.material(index), announced
     material = composition.material(index)
-    n_frames = composition.count_frames(material, min(form.max_frames, free_bytes // form.frame_bytes))
-    refuse_size(composition, form, n_frames, free_bytes)
+    n_frames = composition.count_frames(material, min(file_format.max_frames, free_bytes // file_format.frame_bytes))
+    refuse_size(composition, file_format, n_frames, free_bytes)
     return material, n_frames
 
 
-def refuse_size(composition: Composition, form: Format, n_frames: int, free_bytes: int) -> None:
+def refuse_size(composition: Composition, file_format: Format, n_frames: int, free_bytes: int) -> None:
     """Raise where a file of `n_frames` frames cannot be: see `prepare`."""
-    name, free_frames = result_name(composition, form, 0), free_bytes // form.frame_bytes
+    name, dims = result_name(composition, file_format, 0), file_format.dims
+    free_frames = free_bytes // file_format.frame_bytes
     if n_frames == 0:
         raise UsageError(f"pattern {composition.pattern.name} makes no frames from this loop: check its options")
-    if isinstance(form, LatentAudio) and n_frames > form.max_frames:
+    if isinstance(file_format, LatentAudio) and n_frames > file_format.max_frames:
         remedies = ["fewer `num_loops` or `num_latents`", "`embeddings`"]
-        remedies += ["`wav_subtype` FLOAT"] if form.subtype == "DOUBLE" else []
-        remedies += ["no `hold`"] if form.hold else []
+        remedies += ["`wav_subtype` FLOAT"] if file_format.subtype == "DOUBLE" else []
+        remedies += ["no `hold`"] if file_format.hold else []
         raise UsageError(
-            f"{name} with more than {form.max_frames:,} frames of {form.dims} dims would be larger than 4 GiB, where "
+            f"{name} with more than {file_format.max_frames:,} frames of {dims} dims would be larger than 4 GiB, where "
             f"WAV ends: take {' or '.join(remedies)}"
         )
     if n_frames > free_frames:
         raise OutputError(
-            f"{name} with more than {free_frames:,} frames of {form.dims} dims is larger than the space left on the "
+            f"{name} with more than {free_frames:,} frames of {dims} dims is larger than the space left on the "
             "disk: take fewer `num_loops` or `num_latents`, or another `output`"
         )
 
@@ -80,24 +80,19 @@ def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int) -> None:
         )
 
 
-def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> None:
-    """Write the tables; statistics.csv has a sidecar, so that a run that learns from it knows model and rates."""
-    for path in write_csv(statistics, folder):
-        batch.wrote(path)
-    write_sidecar(folder / STATISTICS_CSV, facts)
+def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:
+    """Write the tables; return statistics.csv, which has a sidecar for runs that learn from it."""
+    statistics_csv, correlation_csv = write_csv(statistics, folder)
+    batch.wrote(statistics_csv)
+    batch.wrote(correlation_csv)
+    write_sidecar(statistics_csv, facts)
+    return statistics_csv
 
 
 def describe(
-    composition: Composition,
-    form: Format,
-    index: int,
-    n_frames: int,
-    facts: Sidecar,
-    sample_rate: float,
-    compression: int,
-    folder: Path,
+    composition: Composition, file_format: Format, index: int, n_frames: int, facts: Sidecar, statistics_csv: Path
 ) -> Sidecar:
-    """Make the sidecar of output number `index`; `facts` tell the model, `folder` holds the statistics."""
+    """Make the sidecar of output number `index`; `facts` hold the model and its rates."""
     pattern, distribution = composition.pattern, composition.distribution
     options = {
         "script": "generator",
@@ -109,22 +104,14 @@ def describe(
         "num_latents": composition.num_latents,
         "num_loops": composition.num_loops,
         "file_index": index,
-        "statistics_sha256": sha256_of(folder / STATISTICS_CSV),
-        **form.options,
+        "statistics_sha256": sha256_of(statistics_csv),
+        **file_format.options,
     }
     if distribution.source is not None:
         options["distribution_sha256"] = _code_sha256(distribution)
     if composition.distribution_options:
         options["distribution_args"] = composition.distribution_options
-    return replace(
-        facts,
-        sample_rate=sample_rate,
-        compression=compression,
-        dims=form.dims,
-        frames=n_frames,
-        seed=composition.seed,
-        options=options,
-    )
+    return replace(facts, dims=file_format.dims, frames=n_frames, seed=composition.seed, options=options)
 
 
 def _name(entry: Entry) -> str:
@@ -136,11 +123,17 @@ def _code_sha256(entry: Entry) -> str | None:
 
 
 def write_result(
-    composition: Composition, form: Format, material: Material, n_frames: int, path: Path, sidecar: Sidecar
+    composition: Composition,
+    file_format: Format,
+    material: Material,
+    n_frames: int,
+    path: Path,
+    sidecar: Sidecar,
+    batch: Batch,
 ) -> Sampler:
     """Write a file and its sidecar, large ones with a progress bar; return frames to draw a picture of."""
     sampler = Sampler(n_frames)
-    big = form.n_bytes(n_frames) > BIG_BYTES
+    big = file_format.n_bytes(n_frames) > BIG_BYTES
     with Progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
 
         def watch(block: Frames) -> None:
@@ -148,39 +141,32 @@ def write_result(
             if bar is not None:
                 bar.update(len(block))
 
-        form.write(path, composition.loops(material), n_frames, watch, sidecar)
+        file_format.write(path, composition.loops(material), n_frames, watch, sidecar)
+    batch.wrote(path)
     return sampler
 
 
 def draw_result(path: Path, sampler: Sampler, batch: Batch) -> None:
     """Draw a result over time, beside it."""
-
-    def draw(target: Path) -> None:
+    target = path.with_suffix(".png")
+    with batch.picture(target):
         from unravel_lib import plots
 
         plots.draw_values(target, f"{path.name}: {frames_text(sampler.n_frames)}", sampler)
-
-    _draw(path.with_suffix(".png"), draw, batch)
+        batch.wrote(target)
 
 
 def draw_statistics(statistics: Statistics, folder: Path, batch: Batch) -> None:
     """Draw distribution.png and correlation.png."""
-
-    def draw_distribution(target: Path) -> None:
+    target = folder / "distribution.png"
+    with batch.picture(target):
         from unravel_lib import plots
 
         plots.draw_distribution(target, statistics)
-
-    def draw_correlation(target: Path) -> None:
+        batch.wrote(target)
+    target = folder / "correlation.png"
+    with batch.picture(target):
         from unravel_lib import plots
 
         plots.draw_correlation(target, statistics)
-
-    _draw(folder / "distribution.png", draw_distribution, batch)
-    _draw(folder / "correlation.png", draw_correlation, batch)
-
-
-def _draw(target: Path, draw: Callable[[Path], None], batch: Batch) -> None:
-    with batch.picture(target):
-        draw(target)
         batch.wrote(target)

@@ -1,10 +1,10 @@
-"""What generator.py learns from: the files that its flags name, and what their sidecars say of model and rates."""
+"""What generator.py learns from: the files that its flags name, and model and rates by their sidecars."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.find import find_files, refuse_endless
@@ -54,7 +54,7 @@ def paths_text(paths: Sequence[Path]) -> str:
 
 
 def known_facts(paths: Sequence[Path], sample_rate: float | None, compression: int | None) -> Sidecar:
-    """Join what the sidecars of the files agree on and what flags say; None where neither tells.
+    """Join what the sidecars of the files agree on and what flags give; None where neither does.
 
     Raises
     ------
@@ -75,8 +75,15 @@ def known_facts(paths: Sequence[Path], sample_rate: float | None, compression: i
     return replace(facts, **joined)
 
 
-def rates(facts: Sidecar) -> tuple[float, int]:
-    """Return sample rate in Hz and compression; defaults are taken where they are unknown, and logged."""
+class Rates(NamedTuple):
+    """Sample rate of the model in Hz, and audio samples per frame."""
+
+    sample_rate: float
+    compression: int
+
+
+def rates(facts: Sidecar) -> Rates:
+    """Return the rates that are known; defaults are taken for those that are not, and logged."""
     sample_rate, compression = facts.sample_rate, facts.compression
     if sample_rate is None:
         sample_rate = tempo.DEFAULT_SAMPLE_RATE
@@ -84,4 +91,4 @@ def rates(facts: Sidecar) -> tuple[float, int]:
     if compression is None:
         compression = tempo.DEFAULT_COMPRESSION
         log.info("no sidecar tells the compression: taking %d (`compression`)", compression)
-    return sample_rate, compression
+    return Rates(sample_rate, compression)

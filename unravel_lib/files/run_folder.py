@@ -9,7 +9,7 @@ from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.atomic import NAME_BYTES, make_folder
 from unravel_lib.text import printable
 
-Identities = dict[str, tuple[int, int]]  # what tells a file from another that took its place, by file name
+Identities = dict[str, tuple[int, int]]  # inode and time of change by file name: a file that was replaced has others
 
 
 def check_run_folder(output: Path, name: str, overwrite: bool) -> Path:

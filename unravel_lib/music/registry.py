@@ -6,6 +6,7 @@ every other parameter is an option of its own, which `pattern_args` or `distribu
 
 import contextlib
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
@@ -45,13 +46,18 @@ class Entry:
 
     @classmethod
     def of(cls, function: Function, name: str | None = None, **declared: Any) -> Self:
-        """Make an entry of a function; `declared` are the further attributes of its kind.
+        """Make an entry of a function, by its own name or another; `declared` are the further attributes of its kind.
 
         Raises
         ------
         TypeError
             The signature cannot be served: variable arguments, or an option of a type that no text can be read as.
+        ValueError
+            The name cannot be part of a file name.
         """
+        name = name or function.__name__
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"{cls.kind} {name!r:.60}: expected a name of letters, digits, _ and -")
         parameters = inspect.signature(function, eval_str=True).parameters
         options = {key: parameter for key, parameter in parameters.items() if key not in cls.offered}
         for parameter in parameters.values():
@@ -61,7 +67,7 @@ class Entry:
                 choices_or_type(parameter)
         inputs = tuple(key for key in parameters if key in cls.offered)
         source = None if function.__module__.startswith("unravel_lib.") else function.__code__.co_filename
-        return cls(name or function.__name__, function, inputs, options, source, **declared)
+        return cls(name, function, inputs, options, source, **declared)
 
     @property
     def summary(self) -> str:
