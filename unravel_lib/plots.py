@@ -105,7 +105,17 @@ def draw_correlation(path: Path, statistics: Statistics) -> None:
 
 
 def draw_values(path: Path, title: str, sampler: Sampler) -> None:
-    """Draw a file's values over time, as lines up to 8 dims and as a heat map above, beside a box plot of each dim."""
+    """Draw a file's values over time, as lines up to 8 dims and as a heat map above, beside a box plot of each dim.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+    title : str
+        Any text; cut where it is too long.
+    sampler : Sampler
+        Frames of the file.
+    """
     frames, dims = sampler.frames, sampler.frames.shape[1]
     boxes = min(8.0, 1.6 + 0.17 * dims)
     height = 5 if dims > MAX_LINES else 1.25 + max(3.75, STRIP * dims)
@@ -127,7 +137,16 @@ def draw_values(path: Path, title: str, sampler: Sampler) -> None:
 def draw_variance(path: Path, title: str, shares: Sequence[float], kept: int) -> None:
     """Draw how much each dim of a model matters: its share of the variance, 0..1, as a bar.
 
-    The first `kept` dims, which the export has, are in colour; a few of those that it cut off follow in grey.
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+    title : str
+        Any text; cut where it is too long.
+    shares : sequence of float
+        Share of each dim, the largest first.
+    kept : int
+        Dims that the export has, which are in colour; a few of those that it cut off follow in grey.
     """
     heights = 100 * np.array(shares)
     kept = min(kept, len(heights))

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import soundfile
 import generator
 from unravel_lib.cli import run as cli
 from unravel_lib.errors import UnravelError
-from unravel_lib.files import run_folder
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents import formats, latent_audio
 from unravel_lib.latents.npy import MAX_DIMS, load_latents, save_latents
@@ -480,26 +478,6 @@ def test_overwriting_an_input_is_refused(tmp_path: Path, encodings: Path, capsys
     before = statistics.read_bytes()
     code, _, err = run(capsys, "--statistics", statistics, *flags, "--overwrite")
     assert code == 2 and "is an input of this run" in err and statistics.read_bytes() == before
-
-
-def test_two_runs_at_the_same_moment_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stopped(run_folder.datetime.datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> "Stopped":
-            return cls(2026, 1, 2, 3, 4, 5)
-
-    monkeypatch.setattr(run_folder.datetime, "datetime", Stopped)
-    got: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: got.append(run_folder.make_run_folder(tmp_path, None, False, "x")))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(got)) == 8
-    assert sorted(path.name for path in got)[:2] == ["2026-01-02_03-04-05_x", "2026-01-02_03-04-05_x_2"]
 
 
 def test_results_inside_the_input_folder_are_not_encodings(

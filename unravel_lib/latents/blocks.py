@@ -17,14 +17,17 @@ SAMPLED = 1999  # frames that a picture over time is drawn from: a prime, so tha
 
 @dataclass(frozen=True, eq=False)
 class Repeat:
-    """The same loop [frames, dims] several times in a row, without using memory.
+    """The same loop [frames, dims] several times in a row, without using memory; its length is that of all together.
 
-    >>> count_frames([Repeat(np.zeros((4, 8)), times=1000)])
+    >>> len(Repeat(np.zeros((4, 8)), times=1000))
     4000
     """
 
     loop: Frames
     times: int
+
+    def __len__(self) -> int:
+        return len(self.loop) * self.times
 
 
 Loop = Frames | Repeat
@@ -34,7 +37,7 @@ def count_frames(loops: Iterable[Loop], limit: float = math.inf) -> int:
     """Count the frames of all loops together; stop counting once `limit` is passed."""
     total = 0
     for loop in loops:
-        total += len(loop.loop) * loop.times if isinstance(loop, Repeat) else len(loop)
+        total += len(loop)
         if total > limit:
             break
     return total

@@ -108,8 +108,7 @@ class Pattern(Entry):
             result = self.function(**material.inputs(self.inputs), **options)
             for item in [result] if isinstance(result, (np.ndarray, Repeat)) else result:
                 loop = _checked(item, dims)
-                n = len(loop.loop) * loop.times if isinstance(loop, Repeat) else len(loop)
-                made, empty = made + n, 0 if n else empty + 1
+                made, empty = made + len(loop), 0 if len(loop) else empty + 1
                 if empty == MAX_EMPTY_LOOPS:
                     raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
                 if announced is not None and made > announced:
