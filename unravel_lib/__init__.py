@@ -10,12 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unravel_lib.latents.blocks import repeat as repeat
-    from unravel_lib.music.registry import pattern as pattern
+    from unravel_lib.latents.blocks import Repeat as Repeat
+    from unravel_lib.music.distribution import distribution as distribution
+    from unravel_lib.music.pattern import pattern as pattern
 
 __version__ = "1.0.0"
 
-_NAMES = {"pattern": "music.registry", "repeat": "latents.blocks"}
+_NAMES = {"pattern": "music.pattern", "distribution": "music.distribution", "Repeat": "latents.blocks"}
 
 
 def __getattr__(name: str) -> Any:

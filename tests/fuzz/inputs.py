@@ -121,13 +121,14 @@ def parse_arguments(data: bytes) -> None:
 
 
 def parse_pattern_arguments(data: bytes) -> None:
-    """Read names and options of patterns, and a tempo."""
-    from unravel_lib.music import patterns, tempo
+    """Names, patterns and their options in generator.py."""
+    from unravel_lib.music import tempo
+    from unravel_lib.music.patterns import PATTERNS
 
     words = [os.fsdecode(word) for word in data.split(b"\0")]
     with contextlib.suppress(UnravelError):
-        names = [name for name, _ in patterns.listing()]
-        pattern = patterns.find(names[len(words[0]) % len(names)].split()[0])
+        names = [name for name, _ in PATTERNS.listing()]
+        pattern = PATTERNS.find(names[len(words[0]) % len(names)].split()[0])
         pattern.read_options(words[1:8])
     with contextlib.suppress(UnravelError, ValueError):
         tempo.frames_for_bpm(float(words[0]), 44100.0, 2048)

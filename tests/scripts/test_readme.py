@@ -19,7 +19,9 @@ from typing import Any
 
 import pytest
 
-from unravel_lib.music import distributions, patterns, tempo
+from unravel_lib.music import tempo
+from unravel_lib.music.distributions import DISTRIBUTIONS
+from unravel_lib.music.patterns import PATTERNS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -153,17 +155,17 @@ def untrue_flags(readme: Path, script: str) -> list[str]:
 
 def untrue_patterns(readme: Path) -> list[str]:
     """Patterns that the table lacks or has too many, and options whose default it does not show."""
-    rows, known = named_rows(readme, "Patterns"), [name for name, _ in patterns.listing()]
+    rows, known = named_rows(readme, "Patterns"), [name for name, _ in PATTERNS.listing()]
     wrong = [] if list(rows) == known else [f"README has {list(rows)}, the catalogue {known}"]
     for name in rows.keys() & set(known):
-        for option, parameter in patterns.find(name).options.items():
+        for option, parameter in PATTERNS.find(name).parameters.items():
             if f"`{option}={parameter.default}`" not in " ".join(rows[name]):
                 wrong.append(f"{name}: `{option}={parameter.default}` is not in the README")
     return wrong
 
 
 def untrue_distributions(readme: Path) -> list[str]:
-    rows, known = list(named_rows(readme, "Distributions")), [name for name, _ in distributions.listing()]
+    rows, known = list(named_rows(readme, "Distributions")), [name for name, _ in DISTRIBUTIONS.listing()]
     return [] if rows == known else [f"README has {rows}, the registry {known}"]
 
 
