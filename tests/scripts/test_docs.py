@@ -20,7 +20,9 @@ from typing import Any
 
 import pytest
 
-from unravel_lib.music import distributions, patterns, tempo
+from unravel_lib.music import tempo
+from unravel_lib.music.distributions import DISTRIBUTIONS
+from unravel_lib.music.patterns import PATTERNS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -170,10 +172,10 @@ def untrue_flags(page: Path, script: str) -> list[str]:
 
 def untrue_patterns(page: Path) -> list[str]:
     """Patterns that the table lacks or has too many, and options whose default it does not show."""
-    rows, known = named_rows(page, "Patterns"), [name for name, _ in patterns.listing()]
+    rows, known = named_rows(page, "Patterns"), [name for name, _ in PATTERNS.listing()]
     wrong = [] if list(rows) == known else [f"the page has {list(rows)}, the registry {known}"]
     for name in rows.keys() & set(known):
-        for option, parameter in patterns.find(name).options.items():
+        for option, parameter in PATTERNS.find(name).parameters.items():
             if f"`{option}={parameter.default}`" not in " ".join(rows[name]):
                 wrong.append(f"{name}: `{option}={parameter.default}` is not on the page")
     return wrong
@@ -181,7 +183,7 @@ def untrue_patterns(page: Path) -> list[str]:
 
 def untrue_distributions(page: Path) -> list[str]:
     """Distributions that the table lacks or has too many."""
-    rows, known = list(named_rows(page, "Distributions")), [name for name, _ in distributions.listing()]
+    rows, known = list(named_rows(page, "Distributions")), [name for name, _ in DISTRIBUTIONS.listing()]
     return [] if rows == known else [f"the page has {rows}, the registry {known}"]
 
 
