@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 
 
@@ -40,9 +41,10 @@ def cell_text(text: str) -> str:
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a PyTorch error, which is the one that tells; printable, not longer than a line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(lines[-1][:160]) if lines else type(error).__name__
+    """The last line of a PyTorch error, which says what happened; printable, without colours, at most a line long."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return printable(lines[-1][:200]) if lines else type(error).__name__
 
 
 def frames_text(n_frames: int) -> str:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection import checkpoints, families, inspect
+from unravel_lib.inspection import answers, checkpoints, families, inspect
 from unravel_lib.inspection import tensors as weights
 from unravel_lib.inspection.facts import plain
 
@@ -358,8 +358,7 @@ def test_our_own_sidecar_beside_a_checkpoint_is_no_config(tmp_path: Path) -> Non
 
 def test_declared_attributes_are_listed_without_running(files: dict[str, Path]) -> None:
     found = inspect.inspect(files["rave23"], measure=False)
-    told = families.attributes(found.module, lambda c: inspect.declared(files["rave23"], c))
-    listed = {name: kind for kind, name in told}
+    listed = answers.attribute_kinds(found)
     assert listed["encode"] == "method" and listed["sr"] == listed["encode_params"] == listed["encoder"] == "data"
     assert listed["_methods"] == "data" and "named_parameters" not in listed
 

@@ -31,12 +31,12 @@ class Held(torch.nn.Module):
 class Conv(torch.nn.Conv1d):
     original_name = "CachedConv1d"
 
-    def __init__(self, kernel: int, stride: int = 1, mode: str = HALF, handed_on: int = 0) -> None:
+    def __init__(self, kernel: int, stride: int = 1, mode: str = HALF, passed_on: int = 0) -> None:
         super().__init__(1, 1, kernel, stride, bias=False)
         torch.nn.init.uniform_(self.weight, 0.1, 1, generator=torch.Generator().manual_seed(kernel))
         self.ahead = {HALF: kernel // 2, NONE: 0, ALL: kernel - 1}[mode]
-        wait = -(self.ahead + handed_on) % stride
-        self.cumulative_delay = (self.ahead + wait + handed_on) // stride
+        wait = -(self.ahead + passed_on) % stride
+        self.cumulative_delay = (self.ahead + wait + passed_on) // stride
         self.cache = Held(kernel - 1)
         self.downsampling_delay = Held(wait, crop=True)
 
@@ -96,7 +96,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_stated_delay_is_that_of_the_offline_twin(name: str) -> None:
-    way = delay._Way(Fraction(1))
+    way = delay._Path(Fraction(1))
     delay._walk(NETWORKS[name], way)
     assert way.samples.denominator == 1
     x = torch.rand(1, 1, 4096, generator=torch.Generator().manual_seed(1))

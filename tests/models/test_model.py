@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError, UsageError
-from unravel_lib.models import context as reach
 from unravel_lib.models import model as models
+from unravel_lib.models.context import Context
 
 C = codecs.COMPRESSION
 
@@ -81,7 +81,7 @@ def test_batches_of_chunks_equal_the_whole(zoo: Path) -> None:
 def test_without_context_the_seams_would_show(zoo: Path) -> None:
     """The comparison above can fail: with the measured context taken away, it does."""
     model = load(zoo, "Offline")
-    model.__dict__["encode_context"] = reach.Context(0, 0)
+    model.__dict__["encode_context"] = Context(0, 0)
     x = noise(1, 205 * C)
     difference = np.abs(joined(model.encode([x], 0, "key")) - whole(zoo, "Offline", "encode", x))
     assert difference.max() > 1e-2
@@ -226,21 +226,22 @@ def test_a_full_gpu_gets_smaller_calls(zoo: Path, monkeypatch: pytest.MonkeyPatc
     model.batch = 2
     x = noise(1, 400 * C)
     expected = joined(model.encode([x], 0, "k"))
-    plain, calls = model._call_once, []
+    runner, calls = model.encoder, []
+    plain = runner._call_once
 
-    def cramped(method: str, block: np.ndarray) -> np.ndarray:
+    def cramped(block: np.ndarray) -> np.ndarray:
         calls.append(block.shape)
         if block.shape[0] * block.shape[2] > 40 * C:
             raise torch.OutOfMemoryError("CUDA out of memory")
         with monkeypatch.context() as patch:
-            patch.setattr(model, "device", torch.device("cpu"))
-            return plain(method, block)
+            patch.setattr(runner, "device", torch.device("cpu"))
+            return plain(block)
 
-    monkeypatch.setattr(model, "_call_once", cramped)
-    monkeypatch.setattr(model, "device", torch.device("meta"))
+    monkeypatch.setattr(runner, "_call_once", cramped)
+    monkeypatch.setattr(runner, "device", torch.device("meta"))
     np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
     assert any(shape[0] == 2 for shape in calls)
 
-    monkeypatch.setattr(model, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
+    monkeypatch.setattr(runner, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
     with pytest.raises(ModelError, match=r"out of memory even for .* use `device` cpu"):
         joined(model.encode([x], 0, "k"))

@@ -21,8 +21,8 @@ import torchaudio.transforms as audio
 from torch import nn
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models import code_scan, model_file, object_table
-from unravel_lib.models.model_file import Kind
+from unravel_lib.models import archive, code_scan, object_table
+from unravel_lib.models.model_file import Kind, open_model
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,17 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return models.checkpoints(tmp_path_factory.mktemp("checkpoints"))
 
 
+def identify(path: Path) -> Kind:
+    with open_model(path) as file:
+        return file.kind
+
+
+def check(path: Path, trust: bool = False) -> Kind:
+    with open_model(path) as file:
+        file.check(trust)
+        return file.kind
+
+
 def zipped(**members: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -44,10 +55,10 @@ def zipped(**members: bytes) -> bytes:
 
 
 def test_kinds(plain: Path, checkpoints: dict[str, Path]) -> None:
-    assert model_file.identify(plain) is model_file.check(plain) is Kind.TORCHSCRIPT
-    assert model_file.check(checkpoints["sat_bare"]) is Kind.CHECKPOINT
-    assert model_file.check(checkpoints["legacy"]) is Kind.CHECKPOINT
-    assert model_file.check(checkpoints["sat_safetensors"]) is Kind.SAFETENSORS
+    assert identify(plain) is check(plain) is Kind.TORCHSCRIPT
+    assert check(checkpoints["sat_bare"]) is Kind.CHECKPOINT
+    assert check(checkpoints["legacy"]) is Kind.CHECKPOINT
+    assert check(checkpoints["sat_safetensors"]) is Kind.SAFETENSORS
 
 
 NO_MODELS = {
@@ -73,7 +84,7 @@ def test_no_model_is_told_in_one_line(name: str, tmp_path: Path) -> None:
     data, expected = NO_MODELS[name]
     path = tmp_path / "x.safetensors"
     path.write_bytes(data)
-    for look in (model_file.identify, model_file.check):
+    for look in (identify, check):
         with pytest.raises(ModelError, match=expected) as caught:
             look(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
@@ -82,7 +93,7 @@ def test_no_model_is_told_in_one_line(name: str, tmp_path: Path) -> None:
 def test_latents_are_no_model(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 3), np.float32))
     with pytest.raises(ModelError, match="NumPy array"):
-        model_file.identify(tmp_path / "x.npy")
+        identify(tmp_path / "x.npy")
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
@@ -95,7 +106,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         ("pipe.ts", "regular"),
     ):
         with pytest.raises(ModelError, match=expected):
-            model_file.identify(tmp_path / name)
+            identify(tmp_path / name)
 
 
 def test_truncated(plain: Path, tmp_path: Path) -> None:
@@ -103,11 +114,11 @@ def test_truncated(plain: Path, tmp_path: Path) -> None:
     for length in (30, len(data) // 2, len(data) - 1):
         (tmp_path / "cut.ts").write_bytes(data[:length])
         with pytest.raises(ModelError, match="truncated"):
-            model_file.check(tmp_path / "cut.ts")
+            check(tmp_path / "cut.ts")
     for hole in (40, len(data) // 2):  # the table of contents then points in front of the file
         (tmp_path / "hole.ts").write_bytes(data[:hole] + data[hole + 9 :])
         with pytest.raises(ModelError, match=r"hole\.ts is"):
-            model_file.check(tmp_path / "hole.ts")
+            check(tmp_path / "hole.ts")
 
 
 def test_one_wrong_bit_is_found(checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -117,16 +128,15 @@ def test_one_wrong_bit_is_found(checkpoints: dict[str, Path], tmp_path: Path) ->
     start = data.index(torch.arange(56.0).numpy().tobytes(), info.header_offset)
     data[start + 100] ^= 1
     (tmp_path / "bad.ckpt").write_bytes(data)
-    assert model_file.identify(tmp_path / "bad.ckpt") is Kind.CHECKPOINT
+    assert identify(tmp_path / "bad.ckpt") is Kind.CHECKPOINT
     with pytest.raises(ModelError, match=r"damaged inside: checksum of sat_bare/data/0 is wrong"):
-        model_file.check(tmp_path / "bad.ckpt", trust=True)
+        check(tmp_path / "bad.ckpt", trust=True)
 
 
 def test_every_family_passes_the_screen(tmp_path: Path) -> None:
     for name in models.SCRIPTS:
         path = models.script(tmp_path, name)
-        assert model_file.check(path) is Kind.TORCHSCRIPT
-        assert model_file.suspicions_in(path) == []
+        assert check(path) is Kind.TORCHSCRIPT
 
 
 LAYERS = {
@@ -147,7 +157,7 @@ LAYERS = {
 def test_ordinary_layers_pass_the_screen(name: str, tmp_path: Path) -> None:
     for layer in LAYERS[name]():
         torch.jit.script(layer.eval()).save(tmp_path / "x.ts")
-        assert model_file.suspicions_in(tmp_path / "x.ts") == [], layer
+        assert check(tmp_path / "x.ts") is Kind.TORCHSCRIPT, layer
 
 
 HOSTILE = {
@@ -191,9 +201,9 @@ HOSTILE = {
 def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain: Path, tmp_path: Path) -> None:
     path = models.with_code(plain, tmp_path / "x.ts", statement)
     with pytest.raises(ModelError, match="`trust_model`") as caught:
-        model_file.check(path)
+        check(path)
     assert re.search(f"{re.escape(HOSTILE[statement])}.* in code/__torch__/fixtures_models.py", str(caught.value))
-    assert model_file.check(path, trust=True) is Kind.TORCHSCRIPT
+    assert check(path, trust=True) is Kind.TORCHSCRIPT
 
 
 @pytest.mark.parametrize(
@@ -223,8 +233,9 @@ def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "trap.ts"
     torch.jit.script(models.Trap()).save(str(path))
     with pytest.raises(ModelError, match="__setstate__ in code/"):
-        model_file.check(path)
-    assert "torch.save in code/__torch__/fixtures_models.py" in model_file.suspicions_in(path)
+        check(path)
+    with open_model(path) as file:
+        assert "torch.save" in code_scan.code(file.member("code/__torch__/fixtures_models.py") or b"")
     assert not Path("trapped").exists()
     torch.jit.load(str(path))
     assert Path("trapped").exists(), "this trap is not the threat that it should be"
@@ -239,7 +250,7 @@ def test_torch_ignores_case_and_so_does_the_screen(plain: Path, tmp_path: Path) 
     shouting = models.rewrite(hostile, tmp_path / "b.ts", rename("code/__torch__/fixtures_models.py", "CODE/__TORCH__/FIXTURES_MODELS.PY"))  # fmt: skip # noqa: E501
     torch.jit.load(str(shouting))
     with pytest.raises(ModelError, match=r"torch\.save in CODE/"):
-        model_file.check(shouting)
+        check(shouting)
 
 
 def add(path: Path, name: str, data: bytes = b"x", **how: Any) -> None:
@@ -268,13 +279,13 @@ def test_archives_that_pytorch_would_not_write(expected: str, plain: Path, tmp_p
     if expected == "in front of it":  # must still look like a zip from its first byte on
         path.write_bytes(b"PK\x03\x04" + path.read_bytes()[4:])
     with pytest.raises(ModelError, match=expected):
-        model_file.check(path, trust=True)
+        check(path, trust=True)
 
 
 def test_flatbuffer_in_front_of_a_zip_is_no_model(plain: Path, tmp_path: Path) -> None:
     (tmp_path / "x.ts").write_bytes(b"\x20\0\0\0PTMF" + bytes(56) + plain.read_bytes())
     with pytest.raises(ModelError, match="not a model file"):
-        model_file.identify(tmp_path / "x.ts")
+        identify(tmp_path / "x.ts")
 
 
 def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
@@ -289,7 +300,7 @@ def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
 
         path = models.rewrite(plain, tmp_path / "x.ts", change)
         with pytest.raises(ModelError, match=r"an import of .* in constants\.pkl"):
-            model_file.check(path)
+            check(path)
 
 
 def test_a_broken_object_table_is_suspicious() -> None:
@@ -300,7 +311,7 @@ def test_a_broken_object_table_is_suspicious() -> None:
 
 @pytest.mark.parametrize(
     ("count", "size", "name"),
-    [(1, model_file.CODE_BYTES + 2, "code/0.py"), (4, model_file.CODE_BYTES - 2, "code/3.py")],
+    [(1, archive.CODE_BYTES + 2, "code/0.py"), (4, archive.CODE_BYTES - 2, "code/3.py")],
 )
 def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
@@ -308,8 +319,8 @@ def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tm
     for part in range(count):
         add(path, f"plain/code/{part}.py", b"\n" * size, compress_type=zipfile.ZIP_DEFLATED)
     with pytest.raises(ModelError, match=f"more code or larger tables than real exports.* KiB in {name}"):
-        model_file.check(path)
-    assert model_file.check(path, trust=True) is Kind.TORCHSCRIPT
+        check(path)
+    assert check(path, trust=True) is Kind.TORCHSCRIPT
 
 
 def test_looking_needs_no_torch() -> None:

@@ -17,6 +17,8 @@ import torch
 from unravel_lib.models.pocket import build, codec
 
 C = codec.COMPRESSION
+ROOT = Path(__file__).parents[2]
+RECORDINGS = ROOT / "examples" / "audio"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def plain() -> codec.Pocket:
 
 
 def recording(name: str) -> torch.Tensor:
-    sound = soundfile.read(build.RECORDINGS / f"{name}.flac", dtype="float32", always_2d=True)[0]
+    sound = soundfile.read(RECORDINGS / f"{name}.flac", dtype="float32", always_2d=True)[0]
     return torch.from_numpy(sound.mean(axis=1))[None, None]
 
 
@@ -161,14 +163,12 @@ def test_batches_do_not_mix(model: Any) -> None:
 
 def test_building_gives_what_is_committed(tmp_path: Path) -> None:
     """In a process of its own with another hash seed: the order of sets must not reach the file."""
-    code = "import sys; from pathlib import Path; "
-    code += "from unravel_lib.models.pocket import build as pocket; print(pocket.build(Path(sys.argv[1])))"
+    code = "import sys; from pathlib import Path; from unravel_lib.models.pocket import build as pocket; "
+    code += "print(pocket.build(Path('examples/audio'), Path(sys.argv[1])))"
     target = tmp_path / "built.ts"
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
     command = [sys.executable, "-c", code, str(target)]
-    done = subprocess.run(
-        command, cwd=build.HERE.parents[2], env=environment, check=True, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     assert float(done.stdout) > 0.9  # of the variance, in 8 dims
     built, committed = (torch.jit.load(path).state_dict() for path in (target, build.POCKET))
     assert built.keys() == committed.keys()

@@ -30,8 +30,9 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> models.Model:
 
 def counted_calls(model: models.Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     shapes: list[tuple[int, ...]] = []
-    plain = model._call_once
-    monkeypatch.setattr(model, "_call_once", lambda method, x: (shapes.append(x.shape), plain(method, x))[1])
+    for runner in (model.encoder, model.decoder):
+        plain = runner._call_once
+        monkeypatch.setattr(runner, "_call_once", lambda x, plain=plain: (shapes.append(x.shape), plain(x))[1])
     return shapes
 
 

@@ -16,7 +16,8 @@ import torch
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.facts import Facts, whole
 from unravel_lib.inspection.tensors import SafeTensors
-from unravel_lib.models import model_file
+from unravel_lib.models.mistakes import AGAIN
+from unravel_lib.models.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
 
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")
@@ -34,7 +35,7 @@ FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError
 Tensors = Mapping[str, torch.Tensor]
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(file: ModelFile) -> dict[str, Any]:
     """The entries of a checkpoint, its tensors mapped from the file. Never more than `weights_only=True` allows.
 
     Raises
@@ -42,23 +43,22 @@ def load(path: Path) -> dict[str, Any]:
     ModelError
         It wants to import something (the text names what), or it is damaged.
     """
-    with open(path, "rb") as file:
-        try:
-            return _load(file, mapped=True)
-        except FAILURES as error:
-            wanted = _unsafe_imports(file)
-            if wanted:
-                raise ModelError(
-                    f"{printable(path)} is not loaded: it wants to import {', '.join(map(printable, wanted[:8]))}, "
-                    "which could run anything: save it again with its state_dict only"
-                ) from error
+    try:
+        return _load(file.file, mapped=True)
+    except FAILURES as error:
+        wanted = _unsafe_imports(file.file)
+        if wanted:
             raise ModelError(
-                f"{printable(path)} cannot be loaded as a checkpoint, its contents are damaged: {model_file.AGAIN}"
+                f"{printable(file.path)} is not loaded: it wants to import {', '.join(map(printable, wanted[:8]))}, "
+                "which could run anything: save it again with its state_dict only"
             ) from error
+        raise ModelError(
+            f"{printable(file.path)} cannot be loaded as a checkpoint, its contents are damaged: {AGAIN}"
+        ) from error
 
 
 def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
-    source = model_file.for_torch(file)
+    source = for_torch(file)
     mapped = mapped and isinstance(source, str)
     try:
         found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
@@ -66,12 +66,16 @@ def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
         if not mapped or "mmap" not in str(error):
             raise
         return _load(file, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
-    return found if isinstance(found, dict) else {"state_dict": {"value": found}}
+    return (
+        {str(key): entry for key, entry in found.items()}
+        if isinstance(found, dict)
+        else {"state_dict": {"value": found}}
+    )
 
 
 def _unsafe_imports(file: IO[bytes]) -> list[str]:
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(model_file.for_torch(file)))
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(for_torch(file)))
     except FAILURES:
         return []
 

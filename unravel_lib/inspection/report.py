@@ -1,5 +1,6 @@
 """The facts about model files as text for people, and as CSV tables for spreadsheets."""
 
+import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,14 @@ def _bar(label: str, share: float) -> str:
 
 def table(all_facts: Sequence[Facts]) -> str:
     """One row per model, in aligned columns."""
-    rows = [TABLE, *(_table_row(facts) for facts in all_facts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return aligned([TABLE, *(_table_row(facts) for facts in all_facts)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as printable text in aligned columns."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
 def _table_row(facts: Facts) -> tuple[str, ...]:
@@ -141,8 +147,6 @@ def _table_row(facts: Facts) -> tuple[str, ...]:
 
 def write_facts(path: Path, facts: Facts) -> None:
     """Write the facts as CSV with the columns fact and value; a fact that the file does not say is empty."""
-    import pandas as pd
-
     found = facts.as_json()
     shares = found.pop("variance_shares") or []
     rows: list[tuple[str, Any]] = []
@@ -150,15 +154,13 @@ def write_facts(path: Path, facts: Facts) -> None:
         if name == "methods":
             rows += [(f"method {m['name']}", _method_cell(m)) for m in value or []]
         elif name in ("attributes", "details"):
-            rows += [(f"{name[:-1]} {key}", _cell(item)) for key, item in (value or {}).items()]
+            rows += [(f"{name[:-1]} {key}", item) for key, item in (value or {}).items()]
         elif name == "warnings":
-            rows += [("warning", _cell(warning)) for warning in value]
+            rows += [("warning", warning) for warning in value]
         else:
-            rows.append((name, _cell(value)))
+            rows.append((name, value))
     rows += [(f"variance share of dim {dim}", share) for dim, share in enumerate(shares)]
-    frame = pd.DataFrame(([_cell(name), value] for name, value in rows), columns=["fact", "value"])
-    with atomic_write(path) as part:
-        frame.to_csv(part, index=False, encoding="utf-8", errors="backslashreplace")
+    _write_csv(path, ("fact", "value"), rows)
 
 
 def _method_cell(method: Mapping[str, Any]) -> str:
@@ -168,28 +170,23 @@ def _method_cell(method: Mapping[str, Any]) -> str:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write one CSV row per tensor of a state_dict: key, shape, dtype, mean, std, min, max."""
-    import pandas as pd
+    all_found = (describe(key, tensor) for key, tensor in tensors.items())
+    rows = ((t.key, "x".join(map(str, t.shape)), t.dtype, t.mean, t.std, t.min, t.max) for t in all_found)
+    _write_csv(path, ("key", "shape", "dtype", "mean", "std", "min", "max"), rows)
 
-    rows = [describe(key, tensors[key]) for key in tensors]
-    columns = {
-        "key": [_cell(row.key) for row in rows],
-        "shape": ["x".join(map(str, row.shape)) for row in rows],
-        "dtype": [row.dtype for row in rows],
-        **{name: [getattr(row, name) for row in rows] for name in ("mean", "std", "min", "max")},
-    }
-    with atomic_write(path) as part:
-        pd.DataFrame(columns).to_csv(part, index=False, encoding="utf-8", errors="backslashreplace")
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with (
+        atomic_write(path) as part,
+        open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in row] for row in rows)
 
 
 def _cell(value: Any) -> Any:
-    """A value for a CSV cell: printable, and never a formula where a spreadsheet opens the file."""
+    """A value for a CSV cell: printable, and never a formula where a spreadsheet opens the file; NaN is empty."""
     if value is None or isinstance(value, (bool, int, float)):
-        return value
+        return None if value != value else value
     return cell_text(printable(value if isinstance(value, str) else str(value)))
-
-
-def columns(names: Iterable[tuple[str, str]]) -> str:
-    """Pairs as two aligned columns."""
-    pairs = [(printable(a), printable(b)) for a, b in names]
-    width = max((len(a) for a, _ in pairs), default=0)
-    return "\n".join(f"{a:<{width}}  {b}".rstrip() for a, b in pairs)
