@@ -34,14 +34,17 @@ log = logging.getLogger("unravel_lib")
 
 
 def build_parser() -> Parser:
-    """The inspector's flags."""
+    """Return the inspector's flags."""
     parser = Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
     add_input(group, "model files, or folders of them; left out: the bundled pocket model")
     group.add_argument(
-        "--extensions", nargs="+", default=list(EXTENSIONS), metavar="EXT",
+        "--extensions",
+        nargs="+",
+        default=list(EXTENSIONS),
+        metavar="EXT",
         help=f"which files of a folder are models (default {' '.join(EXTENSIONS)})",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--save", action="store_true", help="write the facts and the state_dict as CSV, the variance per dim as PNG"
     )
@@ -103,7 +106,7 @@ def main(argv: list[str]) -> int:
 
 
 def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
-    """The model files that `--input` names, or the pocket model."""
+    """Return the model files that `--input` names, or the pocket model."""
     if args.input is not None:
         return [source.path for source in find_files(args.input, normalised_extensions(args.extensions), None, batch)]
     from unravel_lib.models.model import POCKET
@@ -138,7 +141,7 @@ def log_result(target: Path) -> None:
 
 
 def ask(found: "Inspection", args: argparse.Namespace) -> int:
-    """The prompts of --dict and --attr, on stdout; returns how many questions had no answer."""
+    """Return the prompts of --dict and --attr, on stdout; returns how many questions had no answer."""
     if not (args.dict or args.attr):
         return 0
     from unravel_lib.cli import prompt

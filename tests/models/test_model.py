@@ -18,8 +18,8 @@ C = codecs.COMPRESSION
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("codecs")
     kinds = (codecs.Offline, codecs.Variational, codecs.Global, codecs.Coded, codecs.Streaming, codecs.Minimal)
-    odd = (codecs.Counting, codecs.Forgetless, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
-    for kind in (*kinds, *odd):
+    unusual = (codecs.Counting, codecs.Forgetless, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
+    for kind in (*kinds, *unusual):
         codecs.save(kind(), folder / f"{kind.__name__}.ts")
     codecs.save(codecs.Offline(2, 2), folder / "Stereo.ts")
     return folder
@@ -87,7 +87,7 @@ def test_without_context_the_seams_would_show(zoo: Path) -> None:
     assert difference.max() > 1e-2
 
 
-def test_measured_context_covers_the_true_reach(zoo: Path) -> None:
+def test_measured_context_covers_the_true_one(zoo: Path) -> None:
     """17 taps at stride 8, twice, then 5 at stride 1: 2 frames and (8 + 8 * 8) / 64 more = 3.1 frames."""
     context = load(zoo, "Offline").encode_context
     assert context is not None
@@ -98,7 +98,7 @@ def test_measured_context_covers_the_true_reach(zoo: Path) -> None:
     assert load(zoo, "Global").encode_context is None
 
 
-def test_random_parts_do_not_hide_the_reach(zoo: Path) -> None:
+def test_random_parts_do_not_hide_the_context(zoo: Path) -> None:
     """Both calls of the measurement draw the same noise, also the first time that anything is asked of the model."""
     assert load(zoo, "Variational").encode_context == load(zoo, "Offline").encode_context
     assert load(zoo, "Variational").decode_context == load(zoo, "Offline").decode_context
@@ -138,7 +138,7 @@ def test_a_fresh_model_gives_its_first_file_no_other_bytes(zoo: Path, name: str,
     assert joined(model.decode([first], 7, "a")).tobytes() == sound.tobytes()
 
 
-def test_state_that_cannot_be_put_back_is_told(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_state_that_cannot_be_restored_is_reported(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert load(zoo, "Counting").streaming is False
     assert "keeps state" not in caplog.text
     _ = load(zoo, "Forgetless").streaming

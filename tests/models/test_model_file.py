@@ -1,4 +1,4 @@
-"""What a model file is, whether it is whole and whether its code is harmless: told without running it."""
+"""What a model file is, whether it is whole and whether its code is harmless: found without running it."""
 
 import io
 import os
@@ -80,7 +80,7 @@ NO_MODELS = {
 
 
 @pytest.mark.parametrize("name", NO_MODELS)
-def test_no_model_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+def test_no_model_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
     data, expected = NO_MODELS[name]
     path = tmp_path / "x.safetensors"
     path.write_bytes(data)
@@ -167,7 +167,7 @@ HOSTILE = {
     '(torch. # hello\n    save(x, "f"))': "torch.save",
     'ops.aten.save(x, "f")': "torch.ops.aten.save",
     't = torch\n    t.save(x, "f")': "torch under another name",
-    'o = ops\n    p = o.aten\n    p.add(x, x)': "ops under another name",
+    "o = ops\n    p = o.aten\n    p.add(x, x)": "ops under another name",
     'getattr(torch, "save")(x, "f")': "torch.save",
     'getattr(torch, "sa" "ve")(x, "f")': "torch.save",
     'getattr(torch, "s\\x61ve")(x, "f")': "torch.save",
@@ -194,7 +194,7 @@ HOSTILE = {
     "y = " + "-" * 150 + "1": "code nested more than 100 deep",
     "y = " + "(" * 20_000 + "1" + ")" * 20_000: "unreadable code",
     "y = x" + ".a" * 150: "code nested more than 100 deep",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("statement", HOSTILE)
@@ -247,7 +247,8 @@ def rename(old: str, new: str) -> Callable[[str, bytes], tuple[str, bytes]]:
 
 def test_torch_ignores_case_and_so_does_the_screen(plain: Path, tmp_path: Path) -> None:
     hostile = models.with_code(plain, tmp_path / "a.ts", 'torch.save(x, "f")')
-    shouting = models.rewrite(hostile, tmp_path / "b.ts", rename("code/__torch__/fixtures_models.py", "CODE/__TORCH__/FIXTURES_MODELS.PY"))  # fmt: skip # noqa: E501
+    name = "code/__torch__/fixtures_models.py"
+    shouting = models.rewrite(hostile, tmp_path / "b.ts", rename(name, name.upper()))
     torch.jit.load(str(shouting))
     with pytest.raises(ModelError, match=r"torch\.save in CODE/"):
         check(shouting)

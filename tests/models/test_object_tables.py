@@ -1,4 +1,4 @@
-"""Object tables that PyTorch would believe: nested without end, tensors larger than their values, odd names."""
+"""Object tables that PyTorch would accept: nested without end, tensors larger than their values, unusual names."""
 
 import struct
 from pathlib import Path
@@ -71,7 +71,7 @@ ODD = {
     "offset": (tensor(b"K\x04", b"K\x01", b"K\x04", b"K\x01"), "a tensor larger than its values"),
     "repeats": (tensor(b"K\x04", b"K\x00", long((1 << 24) + 1), b"K\x00"), "a tensor that repeats its values"),
     "negative": (tensor(b"K\x04", long(-1), b"K\x04", b"K\x01"), "a tensor of negative size"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ODD)

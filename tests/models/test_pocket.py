@@ -123,8 +123,8 @@ def test_decoding_in_chunks_equals_the_whole_but_for_its_noise(
     torch.testing.assert_close(part[..., C : -2 * C], whole[..., 8 * C : 11 * C], rtol=0, atol=1e-5)
 
 
-def test_noise_is_alike_at_frame_borders_whatever_the_seed(model: Any) -> None:
-    """This is what keeps the seams of chunks silent: neighbours that drew different noise meet at a border."""
+def test_noise_is_alike_at_frame_boundaries_whatever_the_seed(model: Any) -> None:
+    """This is what keeps the seams of chunks silent: chunks that drew different noise meet at a boundary."""
     latents = model.encode(noise(1, 1, 40 * C) * 0.1)
     sounds = []
     for seed in (1, 2):
@@ -162,7 +162,7 @@ def test_batches_do_not_mix(model: Any) -> None:
 
 
 def test_building_gives_what_is_committed(tmp_path: Path) -> None:
-    """In a process of its own with another hash seed: the order of sets must not reach the file."""
+    """In a process of its own with another hash seed: the order of sets must not affect the file."""
     code = "import sys; from pathlib import Path; from unravel_lib.models.pocket import build as pocket; "
     code += "print(pocket.build(Path('examples/audio'), Path(sys.argv[1])))"
     target = tmp_path / "built.ts"

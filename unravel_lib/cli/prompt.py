@@ -29,7 +29,7 @@ def converse(names: Sequence[str], answer: Answer) -> int:
 
 
 def matches(line: str, names: Sequence[str]) -> list[str]:
-    """The name itself, else all names that fit the glob pattern."""
+    """Return the name itself, else all names that fit the glob pattern."""
     return [line] if line in names else fnmatch.filter(names, line)
 
 
@@ -72,7 +72,7 @@ class Prompt(cmd.Cmd):
         return False
 
     def completenames(self, text: str, *ignored: Any) -> list[str]:
-        """The names that begin with `text`."""
+        """Return the names that begin with `text`."""
         return [name for name in (*self._names, "exit") if name.startswith(text)]
 
     def _refuse(self, text: str) -> None:

@@ -28,14 +28,14 @@ def tensor_text(key: str, tensor: torch.Tensor) -> str:
 
 
 def attribute_kinds(found: Inspection) -> dict[str, str]:
-    """name -> method, property or data; of a checkpoint, the entries at its top."""
+    """Return what each attribute is: method, property or data; of a checkpoint, the entries at its top are data."""
     if found.module is None:
         return dict.fromkeys(found.entries, "data")
     return torchscript.attributes(found.module, found.declared)
 
 
 def attribute_line(found: Inspection, name: str, kind: str) -> str:
-    """An attribute in a list: the signature of a method, the type of data."""
+    """Return an attribute in a list: the signature of a method, the type of data."""
     if kind != "data" and found.module is not None:
         return f"{kind} {_signature(found.module, name, kind)}"
     try:
@@ -47,7 +47,7 @@ def attribute_line(found: Inspection, name: str, kind: str) -> str:
 
 
 def data_text(found: Inspection, name: str) -> str:
-    """The value of an attribute that is data."""
+    """Return the value of an attribute that is data."""
     value = _data(found, name)
     if isinstance(value, torch.Tensor):
         return tensor_text(name, value).replace(": ", ": data, ", 1)
@@ -59,7 +59,7 @@ def data_text(found: Inspection, name: str) -> str:
 
 
 def callable_text(module: Module, name: str, kind: str) -> str:
-    """What a method or a property is; nothing is called."""
+    """Return what a method or a property is; nothing is called."""
     return f"{printable(name)}: {kind}\n  {printable(_signature(module, name, kind))}"
 
 
@@ -69,7 +69,7 @@ def needed_arguments(module: Module, name: str, kind: str) -> int:
 
 
 def result_text(module: Module, name: str, kind: str) -> str:
-    """The result of a method or a property. Runs code of the model.
+    """Return the result of a method or a property. Runs code of the model.
 
     Raises
     ------

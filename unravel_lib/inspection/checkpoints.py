@@ -1,7 +1,7 @@
-"""Checkpoints and safetensors: opened by weights_only or by their own library, and what their contents tell.
+"""Checkpoints and safetensors: opened by weights_only or by their own library, and what their contents say.
 
 Stable Audio Tools writes three kinds of files: training checkpoints (with their config inside), unwrapped ones (only
-a state_dict, the config in a JSON beside it) and unwrapped safetensors (flat keys).
+a state_dict, the config in a JSON next to it) and unwrapped safetensors (flat keys).
 """
 
 import json
@@ -22,7 +22,7 @@ from unravel_lib.text import printable
 
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")
 CONFIGS = ("model_config", "hyper_parameters", "config", "cfg", "hparams")
-CONFIG_BYTES = 8 << 20  # a config beside a model is some KB
+CONFIG_BYTES = 8 << 20  # a config next to a model is some KB
 TRAINING_PREFIXES = ("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusion_ema.")
 FIRST_IN, FIRST_OUT = "encoder.layers.0.weight_v", "decoder.layers.0.weight_v"  # of an oobleck autoencoder
 SAT_PREFIXES = (*TRAINING_PREFIXES, "pretransform.model.", "conditioner.conditioners.")
@@ -36,7 +36,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def load(file: ModelFile) -> dict[str, Any]:
-    """The entries of a checkpoint, its tensors mapped from the file. Never more than `weights_only=True` allows.
+    """Return the entries of a checkpoint, its tensors mapped from the file. Never more than `weights_only=True` allows.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _unsafe_imports(file: IO[bytes]) -> list[str]:
 
 
 def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint: its state_dict, or whatever tensors it holds at its top."""
+    """Return the tensors of a checkpoint: its state_dict, or whatever tensors it holds at its top."""
     for name in STATE_DICTS:
         inner = entries.get(name)
         if isinstance(inner, Mapping):
@@ -92,9 +92,9 @@ def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
-    """(training config, where it was found): inside the checkpoint, or in a JSON beside it.
+    """(training config, where it was found): inside the checkpoint, or in a JSON next to it.
 
-    A JSON of the file's own name is its own; one of a common name (`model_config.json`) is believed only where the
+    A JSON of the file's own name is its own; one of a common name (`model_config.json`) is used only where the
     weights, too, are those of Stable Audio Tools: the folder may hold other models.
     """
     for name in CONFIGS:

@@ -27,7 +27,7 @@ class Facts:
     Attributes
     ----------
     weights_sha256 : the same for the offline and the streaming export of the same weights; TorchScript only
-    mark : by which mark family and version were told
+    mark : what family and version were identified by
     dims, full_dims : usable latent dims, and those before the least important were cut off; None for codes and angles,
         from which none are
     compression : samples per frame
@@ -36,7 +36,7 @@ class Facts:
         `decode_delay`, all in samples; 0 for an offline export
     encode_context, decode_context : (before, after), frames that a frame depends on; measured
     variance_shares : of a variational RAVE, the share of the variance per full dim, in PCA order, 0 to 1
-    parameters : trained values; of a checkpoint, which does not tell them apart, all values of its state_dict
+    parameters : trained values; of a checkpoint, which does not mark them, all values of its state_dict
     torch_version : of a checkpoint whose trainer wrote it down as `torch_version`; PyTorch itself never does, so it is
         None for every TorchScript export
     format_version : of the zip archive
@@ -88,7 +88,7 @@ class Facts:
         return 1000 * self.delay_samples / self.sample_rate
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as JSON knows them."""
+        """Return the facts as JSON knows them."""
         found: dict[str, Any] = plain(asdict(self) | {"latent_rate": self.latent_rate, "delay_ms": self.delay_ms})
         return found
 

@@ -1,4 +1,4 @@
-"""The families of TorchScript models: which marks tell a family, and which attributes hold its facts.
+"""The families of TorchScript models: the marks of each family, and which attributes hold its facts.
 
 A family is one entry of `FAMILIES`. What a file does not say stays unknown.
 """
@@ -31,20 +31,20 @@ OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 
 @dataclass(frozen=True)
 class Mark:
-    """What tells a family: the class of the outermost module (a glob pattern), attributes that it has, or both."""
+    """What identifies a family: the class of the outermost module (a glob pattern), attributes that it has, or both."""
 
     class_name: str | None = None
     attributes: tuple[str, ...] = ()
     version: str | None = None
 
     def fits(self, name: str, module: Module | None) -> bool:
-        """True if the class name, and the attributes of the module where it is given, are those of the mark."""
+        """Return True if the class name, and the attributes of the module where it is given, are those of the mark."""
         if self.class_name is not None and not fnmatch.fnmatchcase(name, self.class_name):
             return False
         return self.class_name is not None if module is None else has(module, *self.attributes)
 
     def text(self, name: str) -> str:
-        """The mark as the report names it."""
+        """Return the mark as the report names it."""
         if self.class_name is not None:
             return f"class {name}"
         return f"attribute{'s' if len(self.attributes) > 1 else ''} {' and '.join(self.attributes)}"
@@ -56,8 +56,8 @@ class Family:
 
     Attributes
     ----------
-    marks : each of them tells the family
-    versions : attribute -> version, where the mark tells none
+    marks : each of them identifies the family
+    versions : attribute -> version, where the mark implies none
     parts : submodules that have some of the attributes
     dims, full_dims, compression, out_channels : attributes, of which the first that holds a count is the fact, for what
         `<method>_params` do not say
@@ -80,7 +80,7 @@ class Family:
 
 
 def _rave(module: Module, facts: Facts) -> None:
-    """What only RAVE has; `latent_size` of version 1 is the full size."""
+    """Return what only RAVE has; `latent_size` of version 1 is the full size."""
     source = _inner(module) or module
     if facts.full_dims is None and has(source, "cropped_latent_size"):
         facts.full_dims = _count([source], "latent_size")
@@ -93,7 +93,7 @@ def _rave(module: Module, facts: Facts) -> None:
 
 
 def _shares(fidelity: object, facts: Facts) -> None:
-    """The share of the variance per dim: differences of `fidelity`, which is cumulative over the PCA's dims."""
+    """Return the share of the variance per dim: differences of `fidelity`, which is cumulative over the PCA's dims."""
     if not isinstance(fidelity, torch.Tensor) or fidelity.dim() != 1 or fidelity.numel() < 2:
         return
     values = fidelity.detach().double().cpu()
@@ -169,7 +169,7 @@ FAMILIES = (
     ),
     Family(name="UnRAVEl pocket model", marks=(Mark("Pocket", ("encode_params",)),)),
 )
-# Class names tell more than attributes do.
+# Class names are surer than attributes.
 MARKS = sorted(((mark, family) for family in FAMILIES for mark in family.marks), key=lambda m: m[0].class_name is None)
 
 
@@ -221,12 +221,12 @@ def _attributes_of_family(family: Family, module: Module, facts: Facts) -> None:
 
 
 def _inner(module: Module) -> Module | None:
-    """The RAVE inside a combined file."""
+    """Return the RAVE inside a combined file."""
     return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
 
 
 def _count(owners: Sequence[Module], *names: str) -> int | None:
-    """The first attribute that holds a whole number above 0."""
+    """Return the first attribute that holds a whole number above 0."""
     for name in names:
         for owner in owners:
             found = value(owner, name)
@@ -261,7 +261,7 @@ def _methods(module: Module, inner: Module | None, facts: Facts) -> None:
 
 
 def _coders(module: Module, facts: Facts) -> None:
-    """Encoder and decoder by class, the outer one first: "VariationalEncoder (EncoderV2)"."""
+    """Fill in encoder and decoder by class, the outer one first: "VariationalEncoder (EncoderV2)"."""
     owner = module if submodule(module, "encoder") is not None else submodule(module, "model")
     for name in ("encoder", "decoder"):
         coder = submodule(owner, name) if owner is not None else None
@@ -273,13 +273,13 @@ def _coders(module: Module, facts: Facts) -> None:
 
 
 def round_trip(facts: Facts) -> bool:
-    """True if decode takes what encode gives, as far as the file says."""
+    """Return True if decode takes what encode gives, as far as the file says."""
     encode, decode = _encode_and_decode(facts)
     return (encode.out_channels, encode.out_ratio) == (decode.in_channels, decode.in_ratio)
 
 
 def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:
-    """The two methods; without any numbers where one of them is missing or says none."""
+    """Return the two methods; without any numbers where one of them is missing or says none."""
     params = {method.name: method for method in facts.methods or []}
     encode, decode = params.get("encode"), params.get("decode")
     if encode is None or decode is None or None in (encode.out_channels, decode.in_channels):

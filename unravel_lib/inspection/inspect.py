@@ -37,7 +37,7 @@ class Inspection:
     module : the loaded TorchScript module, None for checkpoints
     declared : the attributes that the code of the module declares
     entries : what a checkpoint holds at its top
-    failure : why it could not be opened, None if it was; then only the facts that its bytes tell are there
+    failure : why it could not be opened, None if it was; then only the facts that its bytes give are there
     """
 
     facts: Facts
@@ -50,7 +50,7 @@ class Inspection:
 
 @prints_to_stderr()
 def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection:
-    """Find the facts about a model file; those about a file that cannot be opened are what its bytes tell.
+    """Find the facts about a model file; of a file that cannot be opened, those that its bytes give.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> None:
 
 
 def _class_in_file(file: ModelFile, facts: Facts) -> None:
-    """The family by the class of the outermost object, which is the first name in data.pkl; nothing is loaded."""
+    """Fill in the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
     facts.details["code members"] = len(file.code_members())
     try:
         names = object_table.imports(file.member("data.pkl") or b"")
@@ -142,7 +142,7 @@ def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
     try:
         model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
         facts.streaming = model.streaming
-        coded = facts.details.get("latents") == families.CODES  # codes hide how far a change of sound reaches
+        coded = facts.details.get("latents") == families.CODES  # codes hide small changes
         encode = None if coded else model.encode_context
         decode = model.decode_context
         facts.encode_context = None if encode is None else (encode.left, encode.right)
@@ -157,12 +157,12 @@ def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
 
 
 def config(found: Inspection, path: Path) -> dict[str, Any]:
-    """The training config of a checkpoint.
+    """Return the training config of a checkpoint.
 
     Raises
     ------
     ModelError
-        There is none, inside or beside it.
+        There is none, neither inside nor next to it.
     """
     if found.failure is not None:
         raise found.failure

@@ -104,7 +104,7 @@ def _method(method: Method) -> str:
 
 
 def bars(facts: Facts) -> list[str]:
-    """The share of variance per usable dim as bars of text, and what the dims that were cut off have together."""
+    """Return the share of variance per usable dim as bars of text, and the sum of the dims that were cut off."""
     shares = facts.variance_shares
     if not shares:
         return []
@@ -186,7 +186,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
 
 
 def _cell(value: Any) -> Any:
-    """A value for a CSV cell: printable, and never a formula where a spreadsheet opens the file; NaN is empty."""
+    """Return a value for a CSV cell: printable, never a formula that a spreadsheet would run; NaN is empty."""
     if value is None or isinstance(value, (bool, int, float)):
         return None if value != value else value
     return cell_text(printable(value if isinstance(value, str) else str(value)))

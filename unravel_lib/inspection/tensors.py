@@ -1,4 +1,4 @@
-"""The tensors of a model file, one at a time: shape, dtype, statistics. Any size of file fits into bounded memory."""
+"""The tensors of a model file, one at a time: shape, dtype, statistics; in bounded memory."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ class SafeTensors(Mapping[str, torch.Tensor]):
         self.metadata: dict[str, str] = dict(self._file.metadata() or {})
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The shape of one tensor, from the header alone."""
+        """Return the shape of one tensor, from the header alone."""
         return tuple(self._file.get_slice(key).get_shape())
 
     def __getitem__(self, key: str) -> torch.Tensor:
@@ -109,7 +109,7 @@ def _without_repeats(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The values as float64, flat, a chunk at a time; cuts along the first axis so that nothing is copied whole."""
+    """Yield the values as float64, flat, in chunks cut along the first axis, so that nothing is copied whole."""
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     if tensor.numel() <= CHUNK_VALUES or tensor.dim() == 0:
@@ -127,7 +127,7 @@ def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def values_text(tensor: torch.Tensor) -> str:
-    """The values as text, those of a large tensor by its corners."""
+    """Return the values as text, those of a large tensor by its corners."""
     if tensor.numel() > PRINTED_VALUES:
         tensor = _corners(tensor.detach())
     array = tensor.detach().cpu()
@@ -138,7 +138,7 @@ def values_text(tensor: torch.Tensor) -> str:
 
 
 def _corners(tensor: torch.Tensor) -> torch.Tensor:
-    """The first values along every axis, few enough to print."""
+    """Return the first values along every axis, few enough to print."""
     most = 4 if tensor.dim() > 1 else 16
     for axis, size in enumerate(tensor.shape):
         tensor = tensor.narrow(axis, 0, min(size, most))

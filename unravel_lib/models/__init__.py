@@ -1,4 +1,4 @@
-"""Model files checked, loaded, understood and run; the only package with torch beside `audio.resample`, `inspection`.
+"""Model files checked, loaded and run; with `audio.resample` and `inspection` the only code that imports torch.
 
 model_file : a model file opened once: its kind, whether it is whole, whether its code is harmless
 archive : the zip archive that most model files are

@@ -14,7 +14,7 @@ BLOCK_BYTES = 1 << 20
 TEXT_BYTES = 1 << 20  # of all code of a model, and of each object table; real ones have 120 and 50 KiB
 CODE_BYTES = 1 << 18  # of one code member, as parsing takes up to 900 times the memory; real ones have 25 KiB
 OBJECT_TABLES = ("data.pkl", "constants.pkl")
-LOADED = (*OBJECT_TABLES, "version", ".data/version", "byteorder")  # beside code and tensors
+LOADED = (*OBJECT_TABLES, "version", ".data/version", "byteorder")  # in addition to code and tensors
 UNPACKED_RATIO = 16  # PyTorch stores tensors unpacked: an archive that grows more than this is no model
 UNPACKED_SPARE = 64 << 20
 # what zipfile raises about damaged archives; an OSError where an offset points before the start
@@ -22,22 +22,22 @@ UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError
 
 
 def inner(info: zipfile.ZipInfo) -> str:
-    """The name of a member without the archive's root, which is the name of the model."""
+    """Return the name of a member without the archive's root, which is the name of the model."""
     return info.filename.split("/", 1)[-1]
 
 
 def is_code(info: zipfile.ZipInfo) -> bool:
-    """True for TorchScript code."""
+    """Return True for TorchScript code."""
     return inner(info).lower().startswith("code/") and info.filename.lower().endswith(".py")
 
 
 def is_text(info: zipfile.ZipInfo) -> bool:
-    """True for code and object tables, which are looked through before a model is loaded."""
+    """Return True for code and object tables, which are looked through before a model is loaded."""
     return is_code(info) or inner(info).lower() in OBJECT_TABLES
 
 
 def is_loaded(info: zipfile.ZipInfo) -> bool:
-    """True for what PyTorch needs; the rest says where in its source each line of code came from."""
+    """Return True for what PyTorch needs; the rest says where in its source each line of code came from."""
     name = inner(info).lower()
     return is_code(info) or name in LOADED or name.startswith(("data/", "constants/"))
 
@@ -71,11 +71,11 @@ class Archive:
         self.members = self._zip.infolist()
 
     def find(self, name: str) -> zipfile.ZipInfo | None:
-        """The member of this name (without the archive's root), or None."""
+        """Return the member of this name (without the archive's root), or None."""
         return next((info for info in self.members if inner(info) == name), None)
 
     def blocks(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
-        """The bytes of one member, 1 MiB at a time; raises ModelError at its end where its checksum is wrong."""
+        """Return the bytes of one member, 1 MiB at a time; raises ModelError at its end where its checksum is wrong."""
         try:
             with self._zip.open(info) as member:
                 count = 0
@@ -91,7 +91,7 @@ class Archive:
             )
 
     def text(self, info: zipfile.ZipInfo) -> bytes:
-        """The bytes of a code member or an object table."""
+        """Return the bytes of a code member or an object table."""
         self.refuse_large(info)
         try:
             return self._zip.read(info)
@@ -125,18 +125,18 @@ class Archive:
         seen: set[str] = set()
         root = self.members[0].filename.split("/", 1)[0] + "/"
         for info in self.members:
-            name, shown = info.filename.lower(), printable(info.filename)
+            name, member = info.filename.lower(), printable(info.filename)
             if name in seen:
-                return f"it has two members named {shown}"
+                return f"it has two members named {member}"
             seen.add(name)
             if not info.filename.startswith(root) or "\\" in name or "/../" in name:
-                return f"its member {shown} is outside of {printable(root)}"
+                return f"its member {member} is outside of {printable(root)}"
             if name.split("/", 1)[1] == "model.json":
                 return "it has a model.json, as only PyTorch before 1.2 wrote"
             if info.flag_bits & 0x1:
-                return f"its member {shown} is encrypted"
+                return f"its member {member} is encrypted"
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                return f"its member {shown} is packed in an unknown way"
+                return f"its member {member} is packed in an unknown way"
         if min(info.header_offset for info in self.members) != 0:
             return "there is something else in front of it"
         if self._zip.comment:

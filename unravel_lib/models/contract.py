@@ -57,7 +57,7 @@ def method_params(module: Module, method: str) -> tuple[int, int, int, int] | No
 
 
 def stated_sample_rate(module: Module) -> float | None:
-    """The sample rate in Hz that the model states, or None.
+    """Return the sample rate in Hz that the model states, or None.
 
     RAVE 2 has `sr`, RAVE 1 and forks `sampling_rate` (also inside `_rave`), nn_tilde from 1.6 `get_sample_rate()`.
     """
@@ -73,7 +73,7 @@ def stated_sample_rate(module: Module) -> float | None:
 
 
 def _as_rate(value: Any) -> float | None:
-    """A number in Hz, or a tensor of one, as float; None for all else."""
+    """Return a number in Hz, or a tensor of one, as float; None for all else."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0:

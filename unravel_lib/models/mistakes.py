@@ -1,4 +1,4 @@
-"""What a file is that is no model: the mistakes that people make, told from its first bytes. No files are read."""
+"""What a file is that is no model: the mistakes that people make, recognised by its first bytes. No files are read."""
 
 AGAIN = "download or export it again"
 

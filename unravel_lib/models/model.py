@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def seed_for(seed: int, key: str) -> int:
-    """The torch seed of one file: from the run's seed and the file's content, never from its place in the batch."""
+    """Return the torch seed of one file, from the run's seed and the file's content, not its place in the batch."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % 2**63  # torch takes seeds below this
 
@@ -212,7 +212,7 @@ class Model:
 
 
 def _take(stream: Iterator[Block], length: int) -> tuple[list[Block], bool]:
-    """The first blocks until they exceed `length` values; True if they do."""
+    """Return the first blocks until they exceed `length` values; True if they do."""
     taken, total = [], 0
     for block in stream:
         taken.append(block)

@@ -70,7 +70,7 @@ class ModelFile:
     Attributes
     ----------
     path, file : where it is, and open for reading
-    kind : told from its first bytes and its list of members
+    kind : according to its first bytes and its list of members
     archive : its members; None for files that are no zip archive
     """
 
@@ -115,17 +115,17 @@ class ModelFile:
             yield source
 
     def format_version(self) -> str | None:
-        """The number of the file format in the archive's `version` member; PyTorch does not store its own version."""
+        """Return the version of the file format, from the member `version`; PyTorch does not store its own version."""
         found = self.member("version")
         return None if found is None else found.decode("ascii", "replace").strip()[:20]
 
     def member(self, name: str) -> bytes | None:
-        """The bytes of one member, named without the archive's root; None where there is none of that name."""
+        """Return the bytes of one member, named without the archive's root; None where there is none of that name."""
         info = self.archive.find(name) if self.archive is not None else None
         return self.archive.text(info) if self.archive is not None and info is not None else None
 
     def code_members(self) -> list[str]:
-        """The names of the code members."""
+        """Return the names of the code members."""
         return [info.filename for info in self.archive.members if is_code(info)] if self.archive is not None else []
 
     def _read_all(self, trust: bool, target: zipfile.ZipFile | None = None) -> None:
@@ -152,7 +152,7 @@ class ModelFile:
             )
 
     def _copied(self, info: zipfile.ZipInfo, target: zipfile.ZipFile | None) -> Iterator[bytes]:
-        """The blocks of one member, which go into `target` too where PyTorch needs them."""
+        """Return the blocks of one member, which go into `target` too where PyTorch needs them."""
         assert self.archive is not None
         if target is None or not is_loaded(info):
             yield from self.archive.blocks(info)
@@ -164,7 +164,7 @@ class ModelFile:
 
 
 def for_torch(file: IO[bytes]) -> str | IO[bytes]:
-    """The name of an open file, whatever it is called and also after its removal; the file where it has none.
+    """Return the name of an open file, whatever it is called and also after its removal; the file where it has none.
 
     PyTorch reads a named file piece by piece, any other whole into memory; it does not take names that are no UTF-8.
     Call this before each time that it is read: on macOS a name goes on where the last reader stopped.
@@ -207,7 +207,7 @@ def _kind_of_zip(name: str, archive: Archive) -> Kind:
 
 
 def _is_safetensors(path: Path, file: IO[bytes], head: bytes) -> bool:
-    """A safetensors file begins with the length of its JSON header (8 bytes, little endian), then the header."""
+    """Return a safetensors file begins with the length of its JSON header (8 bytes, little endian), then the header."""
     if len(head) < 9 or head[8:9] != b"{":
         return False
     length = struct.unpack("<Q", head[:8])[0]

@@ -54,7 +54,7 @@ class Probe:
         return sound.shape[1]
 
     def takes_any_length(self, direction: Direction) -> bool:
-        """True if lengths that are no whole number of frames are taken as they are."""
+        """Return True if lengths that are no whole number of frames are taken as they are."""
         for n in (direction.step_in + 1, 1) if direction.step_in > 1 else ():
             answer = self._silence(direction.method, 1, direction.channels_in, n)
             if answer is None or tuple(answer.shape) != direction.shape_out(1, n):
@@ -62,7 +62,7 @@ class Probe:
         return True
 
     def takes_batches(self, direction: Direction) -> bool:
-        """True if several signals go through one call.
+        """Return True if several signals go through one call.
 
         Exports that make two channels out of one (`rave export --channels 2`) take one at a time.
         """
@@ -70,7 +70,7 @@ class Probe:
         return answer is not None and answer.shape[0] == 2
 
     def carries_state(self, direction: Direction) -> bool:
-        """True if a call continues where the last one ended, as in streaming exports.
+        """Return True if a call continues where the last one ended, as in streaming exports.
 
         The answers decide: a buffer may change (a counter, say) without any effect on the sound.
         """
@@ -98,7 +98,7 @@ class Probe:
         return self._call(method, torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 0.5)
 
     def _call(self, method: str, x: torch.Tensor) -> torch.Tensor | None:
-        """The answer, or None where the model refuses this shape."""
+        """Return the answer, or None where the model refuses this shape."""
         try:
             answer = torchscript.call(self.module, method, x.to(self.device))
         except MODEL_ERRORS as error:

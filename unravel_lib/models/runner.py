@@ -86,7 +86,7 @@ class Runner:
         return result
 
     def _call_halved(self, x: Block, context: Context) -> Block:
-        """The same call as two smaller ones: half of the batch each, then half of the window each."""
+        """Return the same call as two smaller ones: half of the batch each, then half of the window each."""
         if len(x) > 1:
             return np.concatenate([self.call(half, context) for half in np.array_split(x, 2)])
         step_in, step_out = self.direction.step_in, self.direction.step_out

@@ -54,22 +54,22 @@ def call(module: Module, method: str, x: torch.Tensor) -> Any:
 
 
 def class_name(module: Module) -> str:
-    """The class that the module was an instance of when it was exported: `VariationalScriptedRAVE`."""
+    """Return the class that the module was an instance of when it was exported: `VariationalScriptedRAVE`."""
     return str(getattr(module, "original_name", "") or "")
 
 
 def qualified_class_name(module: Module) -> str:
-    """The module's class in the code of its file: `__torch__.rave.VariationalScriptedRAVE`."""
+    """Return the module's class in the code of its file: `__torch__.rave.VariationalScriptedRAVE`."""
     return str(_compiled(module)._type().qualified_name())
 
 
 def compiled_methods(module: Module) -> list[str]:
-    """The names of all methods in the file."""
+    """Return the names of all methods in the file."""
     return list(_compiled(module)._method_names())
 
 
 def stated_methods(module: Module) -> list[str]:
-    """The names of the methods that the module says it has (`get_methods`), else of all public ones."""
+    """Return the names of the methods that the module says it has (`get_methods`), else of all public ones."""
     if hasattr(module, "get_methods"):
         named = getattr(module, "get_methods")()  # noqa: B009  its type is known at run time only
         if isinstance(named, (list, tuple)) and named:
@@ -78,12 +78,12 @@ def stated_methods(module: Module) -> list[str]:
 
 
 def has(module: Module, *names: str) -> bool:
-    """True if the module has all these attributes; their values may be None."""
+    """Return True if the module has all these attributes; their values may be None."""
     return all(_compiled(module).hasattr(name) for name in names)
 
 
 def value(module: Module, name: str) -> Any:
-    """The value of an attribute, a tensor of one value as a number; None where it does not exist or cannot be read."""
+    """Return the value of an attribute, a single value as a number; None where it does not exist or cannot be read."""
     if not has(module, name):
         return None
     try:
@@ -94,7 +94,7 @@ def value(module: Module, name: str) -> Any:
 
 
 def submodule(module: Module, name: str) -> Module | None:
-    """A submodule, or None: an attribute of that name may exist and be None."""
+    """Return a submodule, or None: an attribute of that name may exist and be None."""
     found = value(module, name)
     return found if isinstance(found, Module) else None
 
@@ -130,7 +130,7 @@ def attributes(module: Module, declared: list[str]) -> dict[str, str]:
 
 
 def declared_attributes(file: ModelFile, qualified_name: str) -> list[str]:
-    """The attributes that a class declares in the code of its file, read as text; nothing is run."""
+    """Return the attributes that a class declares in the code of its file, read as text; nothing is run."""
     module, _, name = qualified_name.rpartition(".")
     try:
         source = file.member(f"code/{module.replace('.', '/')}.py") or b""

@@ -24,7 +24,7 @@ PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling
 
 
 def recordings(folder: Path) -> Iterator[npt.NDArray[np.float64]]:
-    """The recordings that the model is fitted on, all in `folder` but KEPT_OUT; mixed to mono, each at all PITCHES."""
+    """Yield all recordings in `folder` but KEPT_OUT, mixed to mono, each at all PITCHES."""
     import soundfile
     from scipy.signal import resample_poly
 
