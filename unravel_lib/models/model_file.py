@@ -5,6 +5,7 @@ nothing is made, imported or executed. PyTorch does not read a TorchScript file 
 may find different things in the same bytes. It gets a new archive of what was looked at (`ModelFile.screened`).
 """
 
+import collections
 import contextlib
 import enum
 import json
@@ -79,10 +80,13 @@ class ModelFile:
     kind: Kind
     archive: Archive | None
 
-    def check(self, trust: bool = False) -> None:
+    def check(self, trust: bool = False, copy: zipfile.ZipFile | None = None) -> None:
         """Make sure that the file arrived whole and is harmless; costs about 0.2 s for a 150 MB model.
 
-        `trust` leaves out the look at the code (`trust_model`), never the rest.
+        Parameters
+        ----------
+        trust : leave out the look at the code (`trust_model`), never the rest
+        copy : takes the members that PyTorch needs
 
         Raises
         ------
@@ -90,7 +94,26 @@ class ModelFile:
             A member with a wrong checksum, an archive that PyTorch never wrote, or, unless `trust`, code that could
             touch files or run something outside the model.
         """
-        self._read_all(trust)
+        if self.archive is None:
+            return
+        self.archive.refuse_strange(os.fstat(self.file.fileno()).st_size)
+        screening = self.kind is Kind.TORCHSCRIPT and not trust
+        texts: dict[zipfile.ZipInfo, bytes] = {}
+        code_bytes = 0
+        for info in self.archive.members:
+            blocks = _copied(self.archive.blocks(info), info, copy)
+            if screening and is_text(info):
+                code_bytes += info.file_size if is_code(info) else 0
+                self.archive.refuse_large(info, code_bytes)
+                texts[info] = b"".join(blocks)
+            else:
+                collections.deque(blocks, maxlen=0)
+        found = next(_suspicions(texts, self.archive), None)
+        if found is not None:
+            raise ModelError(
+                f"{printable(self.path)} contains {printable(found)}, which could touch files or run something outside "
+                "the model, expected only audio computations: if you know who made it, allow it with `trust_model`"
+            )
 
     @contextlib.contextmanager
     def screened(self, trust: bool = False) -> Iterator[str | IO[bytes]]:
@@ -105,7 +128,7 @@ class ModelFile:
             try:
                 copy = opened.enter_context(tempfile.TemporaryFile())
                 with zipfile.ZipFile(copy, "w") as target:
-                    self._read_all(trust, target)
+                    self.check(trust, target)
                 source = for_torch(copy)
             except OSError as error:
                 raise ModelError(
@@ -127,40 +150,6 @@ class ModelFile:
     def code_members(self) -> list[str]:
         """Return the names of the code members."""
         return [info.filename for info in self.archive.members if is_code(info)] if self.archive is not None else []
-
-    def _read_all(self, trust: bool, target: zipfile.ZipFile | None = None) -> None:
-        """Read every member once: into its checksum, into `target` where PyTorch needs it, and into the screen."""
-        if self.archive is None:
-            return
-        self.archive.refuse_strange(os.fstat(self.file.fileno()).st_size)
-        screening = self.kind is Kind.TORCHSCRIPT and not trust
-        texts: dict[zipfile.ZipInfo, bytes] = {}
-        code_bytes = 0
-        for info in self.archive.members:
-            if screening and is_text(info):
-                code_bytes += info.file_size if is_code(info) else 0
-                self.archive.refuse_large(info, code_bytes)
-                texts[info] = b"".join(self._copied(info, target))
-            else:
-                for _ in self._copied(info, target):
-                    pass
-        found = next(_suspicions(texts, self.archive), None)
-        if found is not None:
-            raise ModelError(
-                f"{printable(self.path)} contains {printable(found)}, which could touch files or run something outside "
-                "the model, expected only audio computations: if you know who made it, allow it with `trust_model`"
-            )
-
-    def _copied(self, info: zipfile.ZipInfo, target: zipfile.ZipFile | None) -> Iterator[bytes]:
-        """Return the blocks of one member, which go into `target` too where PyTorch needs them."""
-        assert self.archive is not None
-        if target is None or not is_loaded(info):
-            yield from self.archive.blocks(info)
-            return
-        with target.open(zipfile.ZipInfo(info.filename), "w", force_zip64=True) as copy:
-            for block in self.archive.blocks(info):
-                copy.write(block)
-                yield block
 
 
 def for_torch(file: IO[bytes]) -> str | IO[bytes]:
@@ -220,6 +209,17 @@ def _is_safetensors(path: Path, file: IO[bytes], head: bytes) -> bool:
         return isinstance(json.loads(file.read(length)), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _copied(blocks: Iterator[bytes], info: zipfile.ZipInfo, target: zipfile.ZipFile | None) -> Iterator[bytes]:
+    """Pass on the blocks of one member, which go into `target` too where PyTorch needs them."""
+    if target is None or not is_loaded(info):
+        yield from blocks
+        return
+    with target.open(zipfile.ZipInfo(info.filename), "w", force_zip64=True) as copy:
+        for block in blocks:
+            copy.write(block)
+            yield block
 
 
 def _suspicions(texts: dict[zipfile.ZipInfo, bytes], archive: Archive) -> Iterator[str]:

@@ -15,10 +15,9 @@ import numpy.typing as npt
 import torch
 
 from unravel_lib.files.atomic import atomic_write
+from unravel_lib.models.model import POCKET
 from unravel_lib.models.pocket.codec import DIMS, Pocket, overlap
 
-HERE = Path(__file__).resolve().parent
-POCKET = HERE / "pocket.ts"
 KEPT_OUT = ("guit_harmonics", "tabla_tun3")  # never fitted, so that the model can be judged on them
 PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling ratios to fit the recordings at
 

@@ -39,25 +39,10 @@ SHARPNESS = 8.0  # how narrowly a clear pitch class gathers the partials around 
 LOUDEST = 0.35  # root mean square that no frame exceeds
 KNEE = 0.8  # where the soft clipper begins to bend
 
-CONSTANTS = (
-    "SAMPLE_RATE",
-    "COMPRESSION",
-    "WINDOW",
-    "GRAIN",
-    "STEPS",
-    "BANDS",
-    "FLOOR",
-    "REGIONS",
-    "REGION_BANDS",
-    "FIRST_NOISY",
-    "LOUDNESS_WEIGHT",
-    "HALF_TONAL",
-    "TONAL_WEIGHT",
-    "PITCH_WEIGHT",
-    "SHARPNESS",
-    "LOUDEST",
-    "KNEE",
-)
+CONSTANTS = """
+    SAMPLE_RATE COMPRESSION WINDOW GRAIN STEPS BANDS FLOOR REGIONS REGION_BANDS FIRST_NOISY LOUDNESS_WEIGHT HALF_TONAL
+    TONAL_WEIGHT PITCH_WEIGHT SHARPNESS LOUDEST KNEE
+"""
 
 
 def overlap(edges: Tensor, n_bins: int, bin_hz: float) -> Tensor:
@@ -157,7 +142,7 @@ class Pocket(nn.Module):
             "synthesis": np.zeros((n_features, DIMS)),
         }
         self.sr = SAMPLE_RATE
-        for name in CONSTANTS:
+        for name in CONSTANTS.split():
             setattr(self, name.lower(), globals()[name])  # TorchScript sees attributes, not globals
         self.pitch_from, self.pitch_to = PITCH_HZ
         self.register_buffer("encode_params", torch.tensor([1, 1, DIMS, COMPRESSION]))
