@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,10 @@ def main(argv: list[str]) -> int:
     paths = find_models(args, batch)
     if args.save:
         make_output_folder(args.output)
+    from unravel_lib.cli import prompt
     from unravel_lib.inspection import inspect, report
 
+    wrote = partial(log.info, "wrote %s") if args.json or questions else batch.wrote  # stdout has the answers
     many = args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
     all_facts, configs, unanswered = [], {}, 0
     # measuring takes seconds for each model
@@ -90,12 +93,15 @@ def main(argv: list[str]) -> int:
                 if found.failure is not None:
                     raise found.failure
                 if args.save:
-                    save(found, path, args.output, log_result if args.json or questions else batch.wrote)
+                    save(found, path, args.output, wrote)
                 if args.config:
                     configs[str(path)] = inspect.config(found, path)
                 if many and (args.dict or args.attr):
                     log.info("%s", printable(path))
-                unanswered += ask(found, args)
+                if args.dict:
+                    unanswered += prompt.ask_about_tensors(found)
+                if args.attr:
+                    unanswered += prompt.ask_about_attributes(found, args.yes)
     if args.json:
         print_json([facts.as_json() for facts in all_facts], many)
     elif configs:
@@ -135,36 +141,12 @@ def save(found: "Inspection", path: Path, output: Path, wrote: Callable[[Path], 
         wrote(target)
 
 
-def log_result(target: Path) -> None:
-    """Report a file on stderr, where stdout has something else."""
-    log.info("wrote %s", target)
-
-
-def ask(found: "Inspection", args: argparse.Namespace) -> int:
-    """Return the prompts of --dict and --attr, on stdout; returns how many questions had no answer."""
-    if not (args.dict or args.attr):
-        return 0
-    from unravel_lib.cli import prompt
-    from unravel_lib.inspection import answers, report
-
-    unanswered = 0
-    if args.dict:
-        print(report.aligned([(key, answers.tensor_line(found.tensors[key])) for key in found.tensors]), flush=True)
-        unanswered += prompt.converse(list(found.tensors), lambda key: answers.tensor_text(key, found.tensors[key]))
-    if args.attr:
-        kinds = answers.attribute_kinds(found)
-        rows = [(name, answers.attribute_line(found, name, kind)) for name, kind in kinds.items()]
-        print(report.aligned(rows), flush=True)
-        unanswered += prompt.converse(list(kinds), prompt.attribute_answer(found, kinds, args.yes))
-    return unanswered
-
-
 def print_json(documents: Any, many: bool) -> None:
     """Print all documents, or the only one, on stdout."""
-    from unravel_lib.inspection.facts import plain
+    from unravel_lib.inspection.facts import json_value
 
     if many or documents:
-        print(json.dumps(plain(documents if many else documents[0]), indent=1, allow_nan=False), flush=True)
+        print(json.dumps(json_value(documents if many else documents[0]), indent=1, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":

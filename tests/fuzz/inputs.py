@@ -101,7 +101,7 @@ def screen_model(data: bytes) -> None:
 def screen_parts(data: bytes) -> None:
     """The code and the object tables inside a model file."""
     sizes = {str(key): 64 for key in range(4)}
-    list(code_scan.code(data))
+    list(code_scan.suspicions(data))
     list(object_table.suspicions(data, sizes))
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection import answers, checkpoints, families, inspect
 from unravel_lib.inspection import tensors as weights
-from unravel_lib.inspection.facts import plain
+from unravel_lib.inspection.facts import json_value
 
 RATIO = models.RATIO
 RAVE23 = {"family": "RAVE", "version": "2.3 or later", "full_dims": 8, "sample_rate": 48000, "compression": RATIO}
@@ -469,8 +469,8 @@ def test_safetensors_of_bfloat16_with_missing_keys(tmp_path: Path) -> None:
 
 
 def test_plain_values() -> None:
-    assert plain({"a": (math.inf, 2.0, torch.tensor([1, 2])), 3: {"x"}}) == {"a": [None, 2, [1, 2]], "3": ["x"]}
-    assert plain(torch.zeros(100)) == "float32 tensor of shape (100,)"
+    assert json_value({"a": (math.inf, 2.0, torch.tensor([1, 2])), 3: {"x"}}) == {"a": [None, 2, [1, 2]], "3": ["x"]}
+    assert json_value(torch.zeros(100)) == "float32 tensor of shape (100,)"
     endless: list[Any] = []
     endless.append(endless)
-    assert "..." in str(plain(endless))
+    assert "..." in str(json_value(endless))

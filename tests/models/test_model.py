@@ -245,3 +245,34 @@ def test_a_full_gpu_gets_smaller_calls(zoo: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(runner, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
     with pytest.raises(ModelError, match=r"out of memory even for .* use `device` cpu"):
         joined(model.encode([x], 0, "k"))
+
+
+def test_a_failed_call_on_a_gpu_leaves_no_state(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A streaming model that runs out of memory within a call has changed its buffers: the halves begin before it."""
+    model = load(zoo, "Streaming", chunk=60)
+    x = noise(1, 400 * C)
+    expected = joined(model.encode([x], 0, "k"))
+    runner, failed = model.encoder, []
+    plain = runner._call_once
+
+    def cramped(block: np.ndarray) -> np.ndarray:
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "device", torch.device("cpu"))
+            result = plain(block)
+        if block.shape[2] > 40 * C:
+            failed.append(block.shape)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return result
+
+    monkeypatch.setattr(runner, "_call_once", cramped)
+    monkeypatch.setattr(runner, "device", torch.device("meta"))
+    monkeypatch.setattr(runner, "_undoes_failed_calls", True)
+    np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
+    assert failed
+
+
+def test_directions_state_the_shapes_of_calls(zoo: Path) -> None:
+    contract = load(zoo, "PseudoStereo").contract
+    assert contract.encode.shape_out(3, 2 * C + 1) == (3, codecs.DIMS, 3)
+    assert contract.decode.shape_out(3, 5) == (3, 2, 5 * C)
+    assert contract.decode.shape_in(1, 5) == contract.encode.shape_out(1, 5 * C)

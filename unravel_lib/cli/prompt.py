@@ -4,11 +4,11 @@ import cmd
 import fnmatch
 import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unravel_lib.errors import UnravelError
-from unravel_lib.inspection import answers
+from unravel_lib.inspection import answers, report
 from unravel_lib.inspection.inspect import Inspection
 from unravel_lib.text import did_you_mean, printable
 
@@ -16,6 +16,24 @@ Answer = Callable[[str], str]
 
 LEAVE = ("exit", "EOF")  # the second is what `cmd` makes of the end of the input
 DELIMITERS = " \t\n"  # keys contain dots and dashes
+
+
+def ask_about_tensors(found: Inspection) -> int:
+    """List the state_dict on stdout, then answer questions about its tensors; returns how many had no answer."""
+    tensors = found.tensors
+    print(report.aligned([(key, answers.tensor_line(tensors[key])) for key in tensors]), flush=True)
+    return converse(list(tensors), lambda key: answers.tensor_text(key, tensors[key]))
+
+
+def ask_about_attributes(found: Inspection, yes: bool) -> int:
+    """List the attributes on stdout, then answer questions about them; returns how many had no answer.
+
+    Code of the model runs only after a typed yes, or, without a terminal, by `yes`.
+    """
+    kinds = answers.attribute_kinds(found)
+    rows = [(name, answers.attribute_line(found, name, kind)) for name, kind in kinds.items()]
+    print(report.aligned(rows), flush=True)
+    return converse(list(kinds), lambda name: _attribute(found, name, kinds[name], yes))
 
 
 def converse(names: Sequence[str], answer: Answer) -> int:
@@ -80,25 +98,20 @@ class Prompt(cmd.Cmd):
         print(text, file=sys.stderr, flush=True)
 
 
-def attribute_answer(found: Inspection, kinds: Mapping[str, str], yes: bool) -> Answer:
-    """Answers `--attr`. Code of the model runs only after a typed yes, or, without a terminal, by `yes`."""
-
-    def answer(name: str) -> str:
-        kind, module = kinds[name], found.module
-        if kind == "data" or module is None:
-            return answers.data_text(found, name)
-        text = answers.callable_text(module, name, kind)
-        needed = answers.needed_arguments(module, name, kind)
-        if needed:
-            return f"{text}\n  needs {needed} argument{'s' if needed > 1 else ''}: not called"
-        if yes:
-            return f"{text}\n{answers.result_text(module, name, kind)}"
-        if not _is_terminal():
-            return f"{text}\n  not called: --yes allows it"
-        print(text, flush=True)
-        return answers.result_text(module, name, kind) if _confirmed() else "  not called"
-
-    return answer
+def _attribute(found: Inspection, name: str, kind: str, yes: bool) -> str:
+    module = found.module
+    if kind == "data" or module is None:
+        return answers.data_text(found, name)
+    text = answers.callable_text(module, name, kind)
+    needed = answers.needed_arguments(module, name, kind)
+    if needed:
+        return f"{text}\n  needs {needed} argument{'s' if needed > 1 else ''}: not called"
+    if yes:
+        return f"{text}\n{answers.result_text(module, name, kind)}"
+    if not _is_terminal():
+        return f"{text}\n  not called: --yes allows it"
+    print(text, flush=True)
+    return answers.result_text(module, name, kind) if _confirmed() else "  not called"
 
 
 def _confirmed() -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection.facts import plain
+from unravel_lib.inspection.facts import json_value
 from unravel_lib.inspection.inspect import Inspection
 from unravel_lib.inspection.tensors import describe, values_text
 from unravel_lib.models import torchscript
@@ -100,7 +100,7 @@ def _data(found: Inspection, name: str) -> Any:
 def _value_text(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"{_shape(value)}, {value.dtype}\n{values_text(value)}"
-    return str(plain(value))
+    return str(json_value(value))
 
 
 def _shape(tensor: torch.Tensor) -> str:

@@ -14,7 +14,7 @@ from typing import IO, Any
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection.facts import Facts, whole
+from unravel_lib.inspection.facts import Facts, int_if_whole
 from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models.mistakes import AGAIN
 from unravel_lib.models.model_file import ModelFile, for_torch
@@ -153,7 +153,7 @@ def _sat_config(config: Mapping[str, Any], where: str, facts: Facts) -> None:
     facts.details["model type"] = config["model_type"]
     rate = config.get("sample_rate")
     if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e9:
-        facts.sample_rate = whole(float(rate))
+        facts.sample_rate = int_if_whole(float(rate))
     model = config["model"]
     if not isinstance(model.get("encoder"), Mapping) and isinstance(model.get("pretransform"), Mapping):
         model = model["pretransform"].get("config", {})  # a diffusion model names its autoencoder's config there

@@ -89,29 +89,29 @@ class Facts:
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as JSON knows them."""
-        found: dict[str, Any] = plain(asdict(self) | {"latent_rate": self.latent_rate, "delay_ms": self.delay_ms})
+        found: dict[str, Any] = json_value(asdict(self) | {"latent_rate": self.latent_rate, "delay_ms": self.delay_ms})
         return found
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def json_value(value: Any, depth: int = 0) -> Any:
     """Any value as JSON can hold it: tensors become lists or are named, NaN and Inf become null."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        return whole(value) if math.isfinite(value) else None
+        return int_if_whole(value) if math.isfinite(value) else None
     if depth > MAX_DEPTH:
         return "..."
     if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        return {str(key): json_value(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth + 1) for item in value]
+        return [json_value(item, depth + 1) for item in value]
     if hasattr(value, "numel") and hasattr(value, "tolist"):
         if value.numel() <= MAX_VALUES:
-            return plain(value.tolist(), depth + 1)
+            return json_value(value.tolist(), depth + 1)
         return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
     return str(value)
 
 
-def whole(value: float) -> float | int:
+def int_if_whole(value: float) -> float | int:
     """44100.0 -> 44100; 0.5 stays."""
     return int(value) if value == int(value) and abs(value) < 2**53 else value

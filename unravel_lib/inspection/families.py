@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from unravel_lib.inspection.facts import Facts, Method, whole
+from unravel_lib.inspection.facts import Facts, Method, int_if_whole
 from unravel_lib.models.contract import method_params, stated_sample_rate
 from unravel_lib.models.torchscript import (
     MODEL_ERRORS,
@@ -196,7 +196,7 @@ def read(module: Module, facts: Facts) -> None:
         rate = stated_sample_rate(module)
         if rate is None and inner is not None:
             rate = stated_sample_rate(inner)
-        facts.sample_rate = None if rate is None else whole(rate)
+        facts.sample_rate = None if rate is None else int_if_whole(rate)
     facts.parameters = sum(p.numel() for p in module.parameters())
     if any(name.endswith(".cache.pad") for name, _ in module.named_buffers()):
         facts.streaming = True

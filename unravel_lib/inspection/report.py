@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.inspection.facts import Facts, Method, plain
+from unravel_lib.inspection.facts import Facts, Method, json_value
 from unravel_lib.inspection.tensors import describe
 from unravel_lib.text import cell_text, printable
 
@@ -74,7 +74,7 @@ def _number(value: int | None) -> str:
 
 
 def _short(value: Any) -> str:
-    found = printable(str(plain(value)))
+    found = printable(str(json_value(value)))
     return found if len(found) <= 200 else f"{found[:197]}..."
 
 

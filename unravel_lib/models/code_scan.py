@@ -22,7 +22,7 @@ NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined
 NAMELESS = (ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 
 
-def code(source: bytes) -> Iterator[str]:
+def suspicions(source: bytes) -> Iterator[str]:
     """Yield what a code member contains that could act outside the model, or that cannot be judged.
 
     The code is in the syntax of Python, so Python's own parser reads it: spaces, string escapes and names given to

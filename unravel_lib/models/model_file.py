@@ -228,7 +228,7 @@ def _suspicions(texts: dict[zipfile.ZipInfo, bytes], archive: Archive) -> Iterat
     for info, text in texts.items():
         name = inner(info)
         if is_code(info):
-            found = code_scan.code(text)
+            found = code_scan.suspicions(text)
         else:
             folder = f"{name.lower().removesuffix('.pkl')}/"
             found = object_table.suspicions(

@@ -55,7 +55,9 @@ class Probe:
 
     def takes_any_length(self, direction: Direction) -> bool:
         """Return True if lengths that are no whole number of frames are taken as they are."""
-        for n in (direction.step_in + 1, 1) if direction.step_in > 1 else ():
+        if direction.step_in == 1:
+            return True
+        for n in (direction.step_in + 1, 1):
             answer = self._silence(direction.method, 1, direction.channels_in, n)
             if answer is None or tuple(answer.shape) != direction.shape_out(1, n):
                 return False
