@@ -27,6 +27,12 @@ TRAINING_PREFIXES = ("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusio
 FIRST_IN, FIRST_OUT = "encoder.layers.0.weight_v", "decoder.layers.0.weight_v"  # of an oobleck autoencoder
 SAT_PREFIXES = (*TRAINING_PREFIXES, "pretransform.model.", "conditioner.conditioners.")
 SAT = "Stable Audio Tools"
+SAT_COUNTS = {  # where its config has a fact; the first that is a count
+    "dims": ("model.latent_dim",),
+    "compression": ("model.downsampling_ratio",),
+    "in_channels": ("model.in_channels", "model.io_channels", "audio_channels"),
+    "out_channels": ("model.out_channels", "model.io_channels", "audio_channels"),
+}
 RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
 TORCH_VERSIONS = ("torch_version", "pytorch_version")  # what trainers that write it call it
 # what torch.load raises about what is no checkpoint, or not a whole one
@@ -154,19 +160,17 @@ def _sat_config(config: Mapping[str, Any], where: str, facts: Facts) -> None:
     rate = config.get("sample_rate")
     if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e9:
         facts.sample_rate = int_if_whole(float(rate))
-    model = config["model"]
-    if not isinstance(model.get("encoder"), Mapping) and isinstance(model.get("pretransform"), Mapping):
-        model = model["pretransform"].get("config", {})  # a diffusion model names its autoencoder's config there
-        if not isinstance(model, Mapping):
-            return
-    facts.dims, facts.compression = _count(model, "latent_dim"), _count(model, "downsampling_ratio")
-    channels = _count(model, "io_channels") or _count(config, "audio_channels")
-    facts.in_channels = _count(model, "in_channels") or channels
-    facts.out_channels = _count(model, "out_channels") or channels
-    facts.encoder, facts.decoder = _type(model, "encoder"), _type(model, "decoder")
-    bottleneck = _type(model, "bottleneck")
-    if bottleneck is not None:
-        facts.details["bottleneck"] = bottleneck
+    if not isinstance(_at(config, "model.encoder"), Mapping) and isinstance(_at(config, "model.pretransform"), Mapping):
+        config = {**config, "model": _at(config, "model.pretransform.config")}  # the autoencoder of a diffusion model
+    for fact, places in SAT_COUNTS.items():
+        counts = (_at(config, place) for place in places)
+        setattr(facts, fact, next((value for value in counts if _is_count(value)), None))
+    for part in ("encoder", "decoder", "bottleneck"):
+        kind = _at(config, f"model.{part}.type")
+        if isinstance(kind, str) and part == "bottleneck":
+            facts.details[part] = kind
+        elif isinstance(kind, str):
+            setattr(facts, part, kind)
 
 
 def _sat_weights(tensors: Tensors, facts: Facts) -> None:
@@ -187,12 +191,12 @@ def _sat_weights(tensors: Tensors, facts: Facts) -> None:
     facts.dims, facts.in_channels = dims, channels
 
 
-def _count(config: Mapping[str, Any], name: str) -> int | None:
-    value = config.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else None
+def _at(config: object, place: str) -> object:
+    """Return the entry of nested dicts at a place such as `model.encoder.type`, or None."""
+    for name in place.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
 
 
-def _type(config: Mapping[str, Any], name: str) -> str | None:
-    inner = config.get(name)
-    kind = inner.get("type") if isinstance(inner, Mapping) else None
-    return kind if isinstance(kind, str) else None
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
