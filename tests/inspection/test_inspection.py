@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection import answers, checkpoints, families, inspect
+from unravel_lib.inspection import answers, checkpoints, exports, inspect
 from unravel_lib.inspection import tensors as weights
 from unravel_lib.inspection.facts import json_value
 
@@ -253,7 +253,7 @@ def test_a_model_that_raises_is_reported_as_far_as_it_goes(tmp_path: Path) -> No
 
 
 def test_a_bug_of_ours_costs_no_facts(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families, "_mismatch", lambda facts: {}["bug"])
+    monkeypatch.setattr(exports, "_mismatch", lambda facts: {}["bug"])
     found = inspect.inspect(files["rave23"], measure=False)
     assert "KeyError" in str(found.failure) and (found.facts.dims, found.facts.sample_rate) == (4, 48000)
     assert "KeyError" in found.facts.warnings[-1]

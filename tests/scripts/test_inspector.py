@@ -260,7 +260,7 @@ def test_a_method_that_raises_costs_only_its_own_answer(inspector: Run, tmp_path
 def test_json_of_a_file_that_fails_unexpectedly(
     inspector: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unravel_lib.inspection.families.read", lambda module, facts: {}["bug"])
+    monkeypatch.setattr("unravel_lib.inspection.exports.read", lambda module, facts: {}["bug"])
     done = inspector("--input", files["rave23"], "--json")
     assert done.returncode == 2 and json.loads(done.stdout)["sha256"] and "IndexError" not in done.stderr
     monkeypatch.setattr("unravel_lib.inspection.inspect.inspect", lambda *args, **more: {}["bug"])

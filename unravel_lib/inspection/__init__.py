@@ -3,6 +3,7 @@
 inspect : one file opened, and all that is known about it
 facts : what is known, as data
 families : the families of TorchScript exports: their marks, and where their facts are
+exports : what a TorchScript export says about itself
 checkpoints : training checkpoints and safetensors
 tensors : statistics of tensors of any size
 answers : what one tensor or attribute is, as text

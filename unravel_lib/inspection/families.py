@@ -3,30 +3,19 @@
 A family is one entry of `FAMILIES`. What a file does not say stays unknown.
 """
 
-import contextlib
 import fnmatch
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from unravel_lib.inspection.facts import Facts, Method, int_if_whole
-from unravel_lib.models.contract import method_params, stated_sample_rate
-from unravel_lib.models.torchscript import (
-    MODEL_ERRORS,
-    Module,
-    class_name,
-    compiled_methods,
-    has,
-    stated_methods,
-    submodule,
-    value,
-)
+from unravel_lib.inspection.facts import Facts
+from unravel_lib.models.contract import method_params
+from unravel_lib.models.torchscript import Module, class_name, has, submodule, value
 
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
 INNER = ("_rave", "rave_model")  # where combined files keep the RAVE
-OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 
 
 @dataclass(frozen=True)
@@ -79,11 +68,28 @@ class Family:
     more: Callable[[Module, Facts], None] | None = None
 
 
+def inner_rave(module: Module) -> Module | None:
+    """Return the RAVE inside a combined file."""
+    return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
+
+
+def count(owners: Sequence[Module], *names: str) -> int | None:
+    """Return the first attribute that holds a whole number above 0."""
+    for name in names:
+        for owner in owners:
+            found = value(owner, name)
+            if isinstance(found, float) and found.is_integer():
+                found = int(found)
+            if isinstance(found, int) and not isinstance(found, bool) and found > 0:
+                return found
+    return None
+
+
 def _rave(module: Module, facts: Facts) -> None:
-    """Return what only RAVE has; `latent_size` of version 1 is the full size."""
-    source = _inner(module) or module
+    """Fill in what only RAVE has; `latent_size` of version 1 is the full size."""
+    source = inner_rave(module) or module
     if facts.full_dims is None and has(source, "cropped_latent_size"):
-        facts.full_dims = _count([source], "latent_size")
+        facts.full_dims = count([source], "latent_size")
     _no_pca(facts)
     norms = sum(class_name(part) == "AdaptiveInstanceNormalization" for part in source.modules())
     if norms > 1:  # every RAVE 2 export has one that is not used
@@ -93,7 +99,7 @@ def _rave(module: Module, facts: Facts) -> None:
 
 
 def _shares(fidelity: object, facts: Facts) -> None:
-    """Return the share of the variance per dim: differences of `fidelity`, which is cumulative over the PCA's dims."""
+    """Fill in the share of the variance per dim: differences of `fidelity`, cumulative over the PCA's dims."""
     if not isinstance(fidelity, torch.Tensor) or fidelity.dim() != 1 or fidelity.numel() < 2:
         return
     values = fidelity.detach().double().cpu()
@@ -107,7 +113,7 @@ def _shares(fidelity: object, facts: Facts) -> None:
 
 
 def _no_pca(facts: Facts) -> None:
-    """Codes and angles stand for a vector of more values than they are, from which no dims were cut off."""
+    """Fill in that codes and angles stand for a vector of more values, from which no dims were cut off."""
     for encoder, latents in LATENTS.items():
         if encoder in (facts.encoder or ""):
             facts.details["latents"] = latents
@@ -117,12 +123,12 @@ def _no_pca(facts: Facts) -> None:
 
 
 def _vschaos(module: Module, facts: Facts) -> None:
-    """Decode of a conditioned model takes the labels behind the latents."""
-    facts.dims = _count([module], "latent_dim") or facts.dims
+    """Fill in the labels that decode of a conditioned model takes behind the latents."""
+    facts.dims = count([module], "latent_dim") or facts.dims
     labels, decode = value(module, "decode_input_labels"), method_params(module, "decode")
     if decode and facts.dims and decode[0] > facts.dims:
         facts.details[CONDITIONS] = list(labels[facts.dims :]) if isinstance(labels, list) else decode[0] - facts.dims
-    hints = sorted({rate for rate in (_count([part], "sr") for part in module.modules()) if rate})
+    hints = sorted({rate for rate in (count([part], "sr") for part in module.modules()) if rate})
     if hints and facts.sample_rate is None:
         facts.details["sample rates named inside"] = hints
 
@@ -185,111 +191,3 @@ def identify(name: str, module: Module | None, facts: Facts) -> Family | None:
                 facts.version, facts.mark = version, f"{facts.mark}, attribute {attribute}"
                 break
     return family
-
-
-def read(module: Module, facts: Facts) -> None:
-    """Fill in what a loaded TorchScript module says about itself. Calls nothing but its `get_...` answers."""
-    family, inner = identify(class_name(module), module, facts), _inner(module)
-    _methods(module, inner, facts)
-    _coders(inner or module, facts)
-    with contextlib.suppress(*MODEL_ERRORS):
-        rate = stated_sample_rate(module)
-        if rate is None and inner is not None:
-            rate = stated_sample_rate(inner)
-        facts.sample_rate = None if rate is None else int_if_whole(rate)
-    facts.parameters = sum(p.numel() for p in module.parameters())
-    if any(name.endswith(".cache.pad") for name, _ in module.named_buffers()):
-        facts.streaming = True
-    elif family is not None and family.known_offline:
-        facts.streaming = False
-    if family is not None:
-        _attributes_of_family(family, module, facts)
-        if family.more is not None:
-            family.more(module, facts)
-    _mismatch(facts)
-
-
-def _attributes_of_family(family: Family, module: Module, facts: Facts) -> None:
-    parts = (submodule(module, name) for name in family.parts)
-    owners = [module, *(part for part in parts if part is not None)]
-    for fact in ("dims", "full_dims", "compression", "out_channels"):
-        setattr(facts, fact, getattr(facts, fact) or _count(owners, *getattr(family, fact)))
-    for name in family.details:
-        found = next((v for v in (value(owner, name) for owner in owners) if v is not None), None)
-        if found is not None:
-            facts.details[name] = found
-
-
-def _inner(module: Module) -> Module | None:
-    """Return the RAVE inside a combined file."""
-    return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
-
-
-def _count(owners: Sequence[Module], *names: str) -> int | None:
-    """Return the first attribute that holds a whole number above 0."""
-    for name in names:
-        for owner in owners:
-            found = value(owner, name)
-            if isinstance(found, float) and found.is_integer():
-                found = int(found)
-            if isinstance(found, int) and not isinstance(found, bool) and found > 0:
-                return found
-    return None
-
-
-def _methods(module: Module, inner: Module | None, facts: Facts) -> None:
-    with contextlib.suppress(*MODEL_ERRORS):
-        names = [name for name in stated_methods(module) if name not in OWN_METHODS]
-        stated = [method_params(module, name) for name in names]
-        facts.methods = [Method(name, *(params or ())) for name, params in zip(names, stated, strict=True)]
-    for owner in (module, inner):
-        encode = method_params(owner, "encode") if owner is not None else None
-        decode = method_params(owner, "decode") if owner is not None else None
-        if encode and facts.dims is None:
-            facts.in_channels, facts.dims, facts.compression = encode[0], encode[2], encode[3]
-        if decode and facts.dims is None:
-            facts.dims, facts.compression = decode[0], decode[1]
-        if decode and facts.out_channels is None:
-            facts.out_channels = decode[2]
-    facts.attributes = {}
-    with contextlib.suppress(*MODEL_ERRORS):
-        names = getattr(module, "get_attributes")() if "get_attributes" in compiled_methods(module) else []  # noqa: B009
-        for name in names:
-            if name != "none":  # nn~'s own first entry
-                found = value(module, name)
-                facts.attributes[str(name)] = found[0] if isinstance(found, tuple) and len(found) == 1 else found
-
-
-def _coders(module: Module, facts: Facts) -> None:
-    """Fill in encoder and decoder by class, the outer one first: "VariationalEncoder (EncoderV2)"."""
-    owner = module if submodule(module, "encoder") is not None else submodule(module, "model")
-    for name in ("encoder", "decoder"):
-        coder = submodule(owner, name) if owner is not None else None
-        if coder is None:
-            continue
-        within = submodule(coder, name)
-        text = class_name(coder) + (f" ({class_name(within)})" if within is not None else "")
-        setattr(facts, name, text or None)
-
-
-def round_trip(facts: Facts) -> bool:
-    """Return True if decode takes what encode gives, as far as the file says."""
-    encode, decode = _encode_and_decode(facts)
-    return (encode.out_channels, encode.out_ratio) == (decode.in_channels, decode.in_ratio)
-
-
-def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:
-    """Return the two methods; without any numbers where one of them is missing or says none."""
-    params = {method.name: method for method in facts.methods or []}
-    encode, decode = params.get("encode"), params.get("decode")
-    if encode is None or decode is None or None in (encode.out_channels, decode.in_channels):
-        return Method("encode"), Method("decode")
-    return encode, decode
-
-
-def _mismatch(facts: Facts) -> None:
-    encode, decode = _encode_and_decode(facts)
-    if encode.out_channels != decode.in_channels and CONDITIONS not in facts.details:
-        facts.warnings.append(f"encode gives {encode.out_channels} dims, decode takes {decode.in_channels}")
-    if encode.out_ratio != decode.in_ratio:
-        facts.warnings.append(f"encode compresses by {encode.out_ratio}, decode expands by {decode.in_ratio}")

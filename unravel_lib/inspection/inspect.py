@@ -10,7 +10,7 @@ import torch
 
 from unravel_lib.errors import InputError, ModelError, UnravelError
 from unravel_lib.files.atomic import sha256_of
-from unravel_lib.inspection import checkpoints, families
+from unravel_lib.inspection import checkpoints, exports, families
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models import object_table, torchscript
@@ -117,7 +117,7 @@ def _read_module(path: Path, module: torchscript.Module, found: Inspection, meas
     facts = found.facts
     facts.family = facts.version = facts.mark = None  # identified again, by all the marks
     try:
-        families.read(module, facts)
+        exports.read(module, facts)
     except MODEL_ERRORS as error:
         facts.warnings.append(f"its attributes cannot be read: {last_line(error)}")
     found.tensors = module.state_dict()
@@ -129,7 +129,7 @@ def _read_module(path: Path, module: torchscript.Module, found: Inspection, meas
     sane = (facts.compression or 1) <= MAX_COMPRESSION and max(facts.dims or 1, facts.in_channels or 1) <= MAX_DIMS
     if not sane:
         facts.warnings.append("its compression, dims or channels are beyond all sense: not run")
-    elif codec and measure and families.round_trip(facts):
+    elif codec and measure and exports.round_trip(facts):
         _measure(path, module, facts)
     elif facts.streaming is False:
         facts.delay_samples = 0

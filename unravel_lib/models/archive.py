@@ -75,7 +75,7 @@ class Archive:
         return next((info for info in self.members if inner(info) == name), None)
 
     def blocks(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
-        """Return the bytes of one member, 1 MiB at a time; raises ModelError at its end where its checksum is wrong."""
+        """Yield the bytes of one member, 1 MiB at a time; raise ModelError at its end where its checksum is wrong."""
         try:
             with self._zip.open(info) as member:
                 count = 0

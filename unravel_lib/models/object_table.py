@@ -113,7 +113,7 @@ def _refuse_odd_steps(data: bytes) -> None:
 
 
 def _step(opcode: pickletools.OpcodeInfo, stack: list[tuple[list[int], bool] | None]) -> None:
-    """Return what a step takes from the stack and leaves on it, as `pickletools` describes it."""
+    """Take from the stack what a step takes and leave on it what it leaves, as `pickletools` describes it."""
     taken: list[list[int]] = []
     wanted = len(opcode.stack_before)
     if pickletools.stackslice in opcode.stack_before:
