@@ -227,9 +227,9 @@ def test_seams_do_not_stand_out(entry: dict[str, Any]) -> None:
     c = entry["compression"]
     z = latents(entry, MANY + 5)
     y = decode(model, z)
-    window, left, right = model._window("decode")
-    first = window - right
-    seams = set(range(first, z.shape[1], window - left - right))
+    window, context = model._window(model.decoder)
+    first = window - context.right
+    seams = set(range(first, z.shape[1], window - context.left - context.right))
     assert len(seams) >= 2
     jumps = np.abs(np.diff(y, n=2, axis=1)).max(axis=0)  # a click is a kink: second differences show it
     at = {frame: jumps[frame * c - 3 : frame * c + 2].max() for frame in range(1, z.shape[1])}
