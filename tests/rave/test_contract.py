@@ -206,7 +206,7 @@ def test_random_parts_follow_the_seed(entry: dict[str, Any]) -> None:
 
 
 @only(lambda e: e["streaming"])
-def test_a_file_does_not_hear_the_one_before_it(entry: dict[str, Any]) -> None:
+def test_a_file_does_not_depend_on_the_one_before_it(entry: dict[str, Any]) -> None:
     """The reset is needed: without it the bare module answers the same file differently."""
     module = bare_module(entry)
     x = torch.from_numpy(sound(entry, 8 * entry["compression"]))[None].to(DEVICE)
