@@ -6,7 +6,7 @@ import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 import argparse
 
 from unravel_lib.cli.batch import DONE
-from unravel_lib.cli.flag_names import with_flags
+from unravel_lib.cli.messages import with_flags
 from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
 from unravel_lib.cli.run import run
 from unravel_lib.errors import UsageError

@@ -7,20 +7,26 @@ from collections.abc import Sequence
 
 
 def count_text(count: int, noun: str) -> str:
-    """ "1 file", "2 files"."""
+    """Return "1 file" or "2 files"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def unexpected_error(error: BaseException) -> str:
-    """An error that nobody foresaw, as one line."""
+    """An unexpected error as one line that asks for a report."""
     text = " ".join(str(error).split())
     return (
         f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}: `debug` shows where; please report it"
     )
 
 
+def library_error(error: Exception) -> str:
+    """Return the text of an error of libsndfile, FFmpeg or the operating system as one line without a full stop."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split()).rstrip(".")
+
+
 def did_you_mean(given: str, known: Sequence[str]) -> str:
-    """ "; did you mean X?" for the known name that is closest to what was given, or nothing."""
+    """Return "; did you mean X?" for the known name closest to the given one; nothing where none is close."""
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -41,12 +47,19 @@ def cell_text(text: str) -> str:
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a PyTorch error, which says what happened; printable, without colours, at most a line long."""
+    """The last line of a PyTorch error, which states the cause; printable, without colours, at most 200 characters."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return printable(lines[-1][:200]) if lines else type(error).__name__
 
 
 def frames_text(n_frames: int) -> str:
-    """ "1 frame", "2,500 frames"."""
+    """Return "1 frame" or "2,500 frames"."""
     return f"{n_frames:,} frame{'' if n_frames == 1 else 's'}"
+
+
+def table(rows: Sequence[Sequence[str]], right: bool = False) -> str:
+    """Rows of cells as lines of aligned columns, two blanks apart; flush left or, for numbers, `right`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ([c.rjust(w) if right else c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -528,3 +528,14 @@ def test_saved_latents_are_measured(tmp_path: Path) -> None:
     found = measure([tmp_path / "a.npy"])
     np.testing.assert_allclose(found.correlation, [[1, -1], [-1, 1]])
     np.testing.assert_allclose(found.autocorrelation, [1, 1])
+
+
+def test_arrays_are_measured_as_files_are(tmp_path: Path) -> None:
+    arrays = [np.random.default_rng(seed).normal(0, 1, (3, 40)).astype(np.float32) for seed in range(2)]
+    found = measure([arrays[0], arrays[1]], True)
+    assert found == measure(saved(tmp_path, *arrays), True)
+    np.testing.assert_array_equal(found.sample(100), np.concatenate(arrays, axis=1).T)
+    with pytest.raises(InputError, match="array holds nan at dim 1, frame 1: expected finite values"):
+        measure([[[0.0, 0.0], [0.0, np.nan]]])
+    with pytest.raises(InputError, match=r"an array of shape \(3,\)"):
+        measure([[1.0, 2.0, 3.0]])

@@ -7,7 +7,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from unravel_lib.cli.batch import FAILURES, Batch
+from unravel_lib.cli import failures
+from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.atomic import make_output_folder
@@ -147,7 +148,7 @@ def _identities(folder: Path) -> dict[str, tuple[int, int]]:
 def _tell_what_stays(folder: Path, before: dict[str, tuple[int, int]]) -> None:
     """Say which files of an earlier run `overwrite` left beside the new ones."""
     now = _identities(folder)
-    old = sorted(name for name, identity in before.items() if now.get(name) == identity and name != FAILURES)
+    old = sorted(name for name, identity in before.items() if now.get(name) == identity and name != failures.NAME)
     if old:
         log.warning(
             "%s still holds %d older file%s (%s%s): this run did not make %s anew",

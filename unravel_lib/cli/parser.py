@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
-from unravel_lib.cli.flag_names import register, with_flags
+from unravel_lib.cli.messages import register, with_flags
 from unravel_lib.text import did_you_mean, printable
 
 MAX_SEED = 2**63 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and name the nearest thing that exists."""
+    """An argument parser whose errors are one line and suggest the closest known name."""
 
     def __init__(self, description: str, example: str) -> None:
         super().__init__(
@@ -33,12 +33,12 @@ class Parser(argparse.ArgumentParser):
         self.general.add_argument("--debug", action="store_true", help="show a Python traceback when something fails")
 
     def format_help(self) -> str:
-        """The help text, with what every script has at its end."""
+        """The help text, with the general flags at its end."""
         self._action_groups.sort(key=lambda group: group is self.general)
         return super().format_help()
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Parse or exit with one line; an unknown flag is answered with the nearest known one."""
+        """Parse, or exit with one line; for an unknown flag it suggests the closest known one."""
         register(action.dest for action in self._actions)
         known, unknown = self.parse_known_args(argv)
         if unknown:
@@ -47,6 +47,7 @@ class Parser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:
+        """Exit with the message as one line, and the closest valid value where a choice is unknown."""
         choice = re.match(r"argument (\S+): invalid choice: ['\"](.*)['\"] \(choose from (.*)\)$", message, re.DOTALL)
         if choice:
             flag, given, names = choice.groups()

@@ -1,4 +1,4 @@
-"""The process as a whole: which memory it keeps, how many threads numpy starts, and a quick end."""
+"""The process as a whole: which memory it keeps, how many threads numpy starts, and a fast exit."""
 
 import atexit
 import contextlib
@@ -8,9 +8,9 @@ import sys
 from typing import NoReturn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h> of glibc
-KEPT_BLOCK = 1 << 25  # bytes, the most that glibc allows
-MOST = 2**31 - 1
-KERNELS = 256  # of about 60 that a call of RAVE takes, for each length of signal anew
+LARGEST_KEPT_BLOCK = 1 << 25  # bytes, the most that glibc allows
+MAX_INT = 2**31 - 1
+KERNELS = 256  # compiled kernels that are kept; a call of RAVE takes about 60 for each length of signal
 
 
 def tune() -> None:
@@ -28,12 +28,12 @@ def tune() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc: macOS, Windows, musl
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, MOST)
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK)
+        mallopt(M_TRIM_THRESHOLD, MAX_INT)
 
 
 def exit_fast(code: int) -> NoReturn:
-    """End the process with this exit code, without taking PyTorch apart, which takes 0.3 s and frees only memory."""
+    """End the process with this exit code, without the clean-up of PyTorch, which takes 0.3 s and frees only memory."""
     if "torch" in sys.modules:
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):

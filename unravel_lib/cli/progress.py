@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Generic, TextIO, TypeVar
@@ -80,13 +80,6 @@ class Progress(Generic[Input]):
         self._due = time.monotonic() + LINE_SECONDS
         files = f", {self._index} of {len(self._inputs)} files" if len(self._inputs) > 1 else ""
         log.info("%.0f of %.0f %s%s", done, total, self._unit, files)
-
-
-def watched(blocks: Iterable[Any], sample_rate: float, watch: Callable[[float], Any]) -> Iterator[Any]:
-    """Pass blocks [channels, n] on and tell `watch` the seconds that each of them lasts."""
-    for block in blocks:
-        yield block
-        watch(block.shape[1] / sample_rate)
 
 
 def beside_bar(stream: TextIO) -> contextlib.AbstractContextManager[Any]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unravel_lib.errors import UnravelError
-from unravel_lib.inspection import answers, report
+from unravel_lib.inspection import answers
 from unravel_lib.inspection.inspect import Inspection
-from unravel_lib.text import did_you_mean, printable
+from unravel_lib.text import did_you_mean, printable, table
 
 Answer = Callable[[str], str]
 
@@ -21,7 +21,7 @@ DELIMITERS = " \t\n"  # keys contain dots and dashes
 def ask_about_tensors(found: Inspection) -> int:
     """List the state_dict on stdout, then answer questions about its tensors; returns how many had no answer."""
     tensors = found.tensors
-    print(report.aligned([(key, answers.tensor_line(tensors[key])) for key in tensors]), flush=True)
+    print(table([(printable(key), answers.tensor_line(tensors[key])) for key in tensors]), flush=True)
     return converse(list(tensors), lambda key: answers.tensor_text(key, tensors[key]))
 
 
@@ -31,8 +31,8 @@ def ask_about_attributes(found: Inspection, yes: bool) -> int:
     Code of the model runs only after a typed yes, or, without a terminal, by `yes`.
     """
     kinds = answers.attribute_kinds(found)
-    rows = [(name, answers.attribute_line(found, name, kind)) for name, kind in kinds.items()]
-    print(report.aligned(rows), flush=True)
+    rows = [(printable(name), printable(answers.attribute_line(found, name, kind))) for name, kind in kinds.items()]
+    print(table(rows), flush=True)
     return converse(list(kinds), lambda name: _attribute(found, name, kinds[name], yes))
 
 

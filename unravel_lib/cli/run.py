@@ -1,20 +1,17 @@
-"""What the four scripts share on the command line: flags, errors, exit codes, progress. No sound, no models."""
+"""Run a script: its messages as lines on stderr, its errors as one line, its exit code as documented."""
 
-import argparse
 import contextlib
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from unravel_lib.cli import process, signals
-from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, reason, silence_stdout
-from unravel_lib.cli.flag_names import with_flags
+from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, silence_stdout
+from unravel_lib.cli.messages import error_line, with_flags
 from unravel_lib.cli.progress import beside_bar
-from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.text import printable
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -23,33 +20,8 @@ RESUME = "the same command with --skip_existing goes on"  # after a stop, where 
 log = logging.getLogger("unravel_lib")
 
 
-def load_model(args: argparse.Namespace) -> Any:
-    """The `unravel_lib.model.Model` that `add_model`'s flags name; says so where it is the bundled one."""
-    from unravel_lib.models import model
-
-    loaded = model.load(args.model, args.device, args.trust_model, args.sample_rate)
-    if args.model is None:
-        log.info("no --model given: using the bundled pocket model (%d dims)", loaded.dims)
-    return loaded
-
-
-def model_facts(model: Any, args: argparse.Namespace, source: Path, key: str, **options: Any) -> Sidecar:
-    """The sidecar of what a model makes of `source`, whose content key is `key`; dims and frames are left open."""
-    return Sidecar(
-        sample_rate=model.sample_rate,
-        compression=model.compression,
-        model=model.name,
-        model_sha256=model.sha256,
-        weights_sha256=model.weights_sha256,
-        source=os.path.abspath(source),
-        source_sha256=key,
-        seed=args.seed,
-        options={"compensate_delay": args.compensate_delay, "device": model.device.type, **options},
-    )
-
-
 class _Lines(logging.Handler):
-    """The library's messages as plain lines on stderr, without tearing a progress bar."""
+    """The library's messages as plain lines on stderr, printed above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = with_flags(record.getMessage())
@@ -65,13 +37,13 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     """Run a script's `main(argv) -> exit code`; print what fails as one line and exit as documented.
 
     0 all done; 1 some inputs failed, the rest is written; 2 nothing could be done; 130 after Ctrl-C; 143 after SIGTERM,
-    129 after the terminal was closed. A traceback is shown with `--debug` only. `remedy` is what a stopped run tells
-    about going on.
+    129 after the terminal was closed. A traceback is shown with `--debug` only. `remedy` is added to the
+    message of a stopped run.
     """
     ours = argv is None  # the whole process
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
-    _mend_streams()
+    _make_streams_safe()
     log.handlers[:] = [_Lines()]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
@@ -84,15 +56,15 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         code = stop.code if isinstance(stop, signals.Stopped) else INTERRUPTED
-        log.error("%s", signals.told(code))
-    except BrokenPipeError:  # whoever read our stdout has gone: nothing to tell
+        log.error("%s", signals.stop_text(code))
+    except BrokenPipeError:  # the reader of our stdout has ended
         silence_stdout()
         code = SOME_FAILED
-    except Exception as error:  # noqa: BLE001  nobody else would print it as one line
+    except Exception as error:  # noqa: BLE001  this is where every error becomes one line
         if debug:
             traceback.print_exc()
         stopped = signals.code()  # a library may have made something else of it
-        log.error("%s", reason(error) if stopped is None else signals.told(stopped))
+        log.error("%s", error_line(error) if stopped is None else signals.stop_text(stopped))
         code = NOTHING_DONE if stopped is None else stopped
     signals.begin_exit()
     if ours:
@@ -100,8 +72,8 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     sys.exit(code)
 
 
-def _mend_streams() -> None:
-    """No name is too odd to print, and a closed stdout or stderr is no reason to fail."""
+def _make_streams_safe() -> None:
+    """Escape what stdout and stderr cannot print; write to nowhere what goes to a closed one."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell: `>&-`

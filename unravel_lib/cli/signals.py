@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and a closed terminal: stop where we are, leave nothing half done, show no traceback.
+"""Ctrl-C, SIGTERM and a closed terminal: stop, remove unfinished files, show no traceback.
 
 Python runs its signal handlers in the main thread between two steps of Python code, so never while that thread is in a
-call of a model that does not return. A thread of ours sees every signal nevertheless: it ends the process at the second
-one, or where the main thread has not come back some seconds after the first. Code in C++ that holds the interpreter's
+call of a model that does not return. A second thread reads every signal from a pipe: it ends the process at the second
+signal, or where the main thread has not reacted some seconds after the first. Code in C++ that holds the interpreter's
 lock would stop this thread too; calls of TorchScript methods release it.
 """
 
@@ -20,7 +20,7 @@ KEPT = "finished files are kept, no half file is left"
 GRACE = 5.0  # seconds that the main thread has after the first signal
 
 _received: int | None = None  # as the main thread knows it
-_leaving = False
+_exiting = False
 _remedy = ""
 _wakeup: tuple[int, int] | None = None  # a pipe: each signal's number arrives here, from C
 _seen: list[int] = []  # as the watching thread knows them
@@ -28,7 +28,7 @@ _ending = threading.Lock()  # never released: who gets it ends the process
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked us to stop. What treats Ctrl-C with care treats this alike.
+    """A stop signal arrived. A KeyboardInterrupt, so that libraries treat it as Ctrl-C.
 
     Attributes
     ----------
@@ -41,15 +41,15 @@ class Stopped(KeyboardInterrupt):
 
 
 def install(remedy: str | None = None) -> None:
-    """From now on the stop signals raise `Stopped`; those that our parent ignores stay ignored.
+    """Let the stop signals raise `Stopped`; those that the parent process ignores stay ignored.
 
-    `remedy` is what a stopped run tells about going on.
+    `remedy` is added to the message of a stopped run.
 
     A shell starts background jobs with Ctrl-C ignored, since it is meant for what runs in front; `nohup` does the
     same with the closed terminal.
     """
-    global _received, _leaving, _remedy
-    _received, _leaving, _remedy = None, False, f"; {remedy}" if remedy else ""
+    global _received, _exiting, _remedy
+    _received, _exiting, _remedy = None, False, f"; {remedy}" if remedy else ""
     _seen.clear()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         signum = getattr(signal, name, None)
@@ -60,8 +60,8 @@ def install(remedy: str | None = None) -> None:
         _watch()
 
 
-def told(code: int) -> str:
-    """What a run that a signal stopped says at its end."""
+def stop_text(code: int) -> str:
+    """The last message of a run that a signal stopped."""
     return f"{TEXTS[code]}: {KEPT}{_remedy}"
 
 
@@ -77,9 +77,9 @@ def code() -> int | None:
 
 
 def begin_exit() -> None:
-    """The exit code is settled: remove what is unfinished; a signal from now on just ends the process."""
-    global _leaving
-    _leaving = True
+    """Remove unfinished files; a signal from now on ends the process without a message."""
+    global _exiting
+    _exiting = True
     atomic.remove_unfinished()
 
 
@@ -102,29 +102,29 @@ def _see(reading: int) -> None:
                 continue
             _seen.append(signum)
             if len(_seen) == 1:
-                timer = threading.Timer(GRACE, _leave_at_once, [128 + signum])
+                timer = threading.Timer(GRACE, _end_process, [128 + signum])
                 timer.daemon = True
                 timer.start()
             else:
-                _leave_at_once(128 + _seen[0])
+                _end_process(128 + _seen[0])
 
 
 def _stop(signum: int, frame: object) -> None:
     global _received
-    if _received is None and not _leaving:
+    if _received is None and not _exiting:
         _received = signum
         raise Stopped(signum)
-    _leave_at_once(128 + (_received or signum))
+    _end_process(128 + (_received or signum))
 
 
-def _leave_at_once(code: int) -> None:
-    """Whatever still holds us up, go; without the interpreter's farewell, which could hang too."""
+def _end_process(code: int) -> None:
+    """End the process without the interpreter's own clean-up, which could hang."""
     if not _ending.acquire(blocking=False):
         return
-    if not _leaving:
+    if not _exiting:
         with contextlib.suppress(OSError):  # stderr is closed
             line = "\n" if os.isatty(2) else ""  # below the progress bar and the terminal's ^C
-            os.write(2, f"{line}error: {told(code)}\n".encode())
+            os.write(2, f"{line}error: {stop_text(code)}\n".encode())
     atomic.remove_unfinished()
     os._exit(code)
 

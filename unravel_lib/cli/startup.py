@@ -1,4 +1,4 @@
-"""Imported first by every script: Ctrl-C while Python still imports ends the run at once, without a traceback."""
+"""Imported first by every script: Ctrl-C while Python imports ends the run without a traceback."""
 
 # ruff: noqa: PTH120  pathlib takes 10 ms to import
 

@@ -11,6 +11,7 @@ from unravel_lib.files.atomic import atomic_write
 from unravel_lib.inspection.facts import Facts, Method, json_value
 from unravel_lib.inspection.tensors import describe
 from unravel_lib.text import cell_text, printable
+from unravel_lib.text import table as text_table
 
 UNKNOWN = "unknown"
 BAR_WIDTH = 40  # characters for a share of 100 %
@@ -125,14 +126,7 @@ def _bar(label: str, share: float) -> str:
 
 def table(all_facts: Sequence[Facts]) -> str:
     """One row per model, in aligned columns."""
-    return aligned([TABLE, *(_table_row(facts) for facts in all_facts)])
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as printable text in aligned columns."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+    return text_table([TABLE, *(_table_row(facts) for facts in all_facts)])
 
 
 def _table_row(facts: Facts) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar, read_sidecar
 from unravel_lib.latents.blocks import BLOCK_VALUES, Array, reblock
 from unravel_lib.latents.npy import MAX_DIMS, RealArray, changed, refuse_not_finite
-from unravel_lib.text import printable
+from unravel_lib.text import library_error, printable
 
 Subtype = Literal["DOUBLE", "FLOAT"]
 Watcher = Callable[[Array], None]
@@ -207,7 +207,7 @@ def load_latent_audio(path: Path, compression: int | None = None) -> RealArray:
             if array.shape[1] != file.frames // hold:
                 raise changed(path)
     except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{printable(path)} cannot be read as a WAV file: {_soundfile_reason(error)}") from error
+        raise InputError(f"{printable(path)} cannot be read as a WAV file: {library_error(error)}") from error
     refuse_not_finite(path, array)
     return array
 
@@ -256,7 +256,7 @@ def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
 
 
 def _refuse_cut_short(path: Path) -> None:
-    """libsndfile reads what is left of a file that was cut off and says nothing; RIFF's size field tells."""
+    """Libsndfile reads what is left of a file that was cut off and says nothing; RIFF's size field tells."""
     try:
         with open(path, "rb") as file:
             head = file.read(12)
@@ -269,8 +269,3 @@ def _refuse_cut_short(path: Path) -> None:
         said = struct.unpack("<I", head[4:8])[0] + 8
         if said - 8 not in (0, RIFF_BYTES) and there < said:  # 0 and the largest: a writer that could not seek back
             raise InputError(f"{printable(path)} is cut short: {there} bytes of {said}: copy or make it again")
-
-
-def _soundfile_reason(error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return " ".join(str(text).split()).rstrip(".")

@@ -1,7 +1,7 @@
-"""Latents files read piece by piece: a block of frames, one dim of all files, or single frames."""
+"""Latents read piece by piece: a block of frames, one dim of all recordings, or single frames."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,35 +9,50 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError
-from unravel_lib.latents.npy import RealArray, changed, open_latents, read_values
+from unravel_lib.latents.npy import RealArray, changed, load_latents, open_latents, read_values, refuse_not_finite
 from unravel_lib.text import printable
 
 BLOCK_VALUES = 1 << 20  # values read at a time: 4 MiB of float32
 EVERYTHING = slice(None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoding:
-    """One latents file of shape [dims, frames], closed between two reads: thousands of them need no open file.
+    """The latents of one recording, [dims, frames]: a file, closed between two reads, or an array in memory.
 
-    Nothing is memory-mapped: a mapped file that another program cuts short ends the process.
+    Thousands of files need no open file. Nothing is memory-mapped: a mapped file that another program cuts short ends
+    the process.
 
     Attributes
     ----------
-    path : Path
+    path : Path; of an array the word "array"
     shape : (dims, frames)
     dtype : as stored, any real type and byte order
-    offset : where the values begin, in bytes; None where they are not stored dim after dim
+    offset : where the values begin in the file, in bytes; None where they are not stored dim after dim
+    values : of an array
     """
 
     path: Path
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     offset: int | None
+    values: RealArray | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, path: Path) -> "Encoding":
-        """Read the header of a latents file. Raises InputError as `open_latents` does."""
+    def of(cls, latents: str | Path | npt.ArrayLike) -> "Encoding":
+        """Look at a latents file or an array [dims, frames].
+
+        Raises
+        ------
+        InputError
+            As `open_latents`; or an array of another shape or of other than real numbers.
+        """
+        if not isinstance(latents, (str, Path)):
+            values = np.asarray(latents)
+            if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
+                raise InputError(f"an array of shape {values.shape} and type {values.dtype}, expected (dims, frames)")
+            return cls(Path("array"), (values.shape[0], values.shape[1]), values.dtype, None, values)
+        path = Path(latents)
         array = open_latents(path)
         offset = array.offset if isinstance(array, np.memmap) and array.flags.c_contiguous else None
         return cls(path, (array.shape[0], array.shape[1]), array.dtype, offset)
@@ -52,6 +67,8 @@ class Encoding:
         """
         first, last, _ = dims.indices(self.shape[0])
         start, stop, _ = frames.indices(self.shape[1])
+        if self.values is not None:
+            return self.values[first:last, start:stop]
         if self.offset is None:
             array = open_latents(self.path)
             if (array.shape, array.dtype) != (self.shape, self.dtype):
@@ -67,6 +84,13 @@ class Encoding:
         except OSError as error:
             raise InputError(f"{printable(self.path)} cannot be read: {error.strerror}") from error
         return result
+
+    def refuse_not_finite(self) -> None:
+        """Raise InputError, with dim and frame, if a value is NaN, Inf or beyond float32."""
+        if self.values is not None:
+            refuse_not_finite(self.path, self.values)
+        else:
+            load_latents(self.path)
 
     def blocks(self) -> Iterator[RealArray]:
         """The whole file in order, [dims, n], about BLOCK_VALUES values each."""

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError
-from unravel_lib.latents.npy import load_latents
 from unravel_lib.statistics.encodings import Encoding, read_dim, total_frames
 from unravel_lib.statistics.sources import common_facts
 from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Array, Statistics, fences
@@ -26,13 +25,13 @@ NO_SPREAD = 1e-12  # a spread below this share of the whole is rounding
 log = logging.getLogger("unravel_lib")
 
 
-def measure(paths: Sequence[Path], iqr: bool = False) -> Statistics:
+def measure(latents: Sequence[str | Path | npt.ArrayLike], iqr: bool = False) -> Statistics:
     """Measure all frames of all encodings.
 
     Parameters
     ----------
-    paths : sequence of Path
-        Latents files of the same model.
+    latents : sequence of paths or arrays
+        Latents files of the same model, or values [dims, frames].
     iqr : bool
         Also measure the robust correlation, and let the robust view be in use.
 
@@ -42,8 +41,8 @@ def measure(paths: Sequence[Path], iqr: bool = False) -> Statistics:
         A file is not a latents file, holds NaN or Inf, has other dims than the first, or comes from another model;
         or they have more than MAX_FRAMES frames together.
     """
-    common_facts(paths)
-    encodings = tuple(Encoding.of(path) for path in paths)
+    common_facts([Path(file) for file in latents if isinstance(file, (str, Path))])
+    encodings = tuple(Encoding.of(one) for one in latents)
     first = encodings[0]
     for encoding in encodings:
         if encoding.shape[0] != first.shape[0]:
@@ -128,7 +127,7 @@ def moments(encodings: Sequence[Encoding]) -> Moments:
         for block in encoding.blocks():
             low, high = np.minimum(low, block.min(axis=1)), np.maximum(high, block.max(axis=1))
             if not max(abs(low.min()), abs(high.max())) <= FLOAT32_MAX:  # also true for NaN
-                load_latents(encoding.path)  # raises: it names the dim and the frame
+                encoding.refuse_not_finite()
             values = block.astype(np.float64)
             _add_block(spread, pairs, values)
             if before is not None:  # the pair that spans two blocks

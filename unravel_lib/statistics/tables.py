@@ -9,7 +9,7 @@ import numpy as np
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Array, Statistics
-from unravel_lib.text import frames_text, printable
+from unravel_lib.text import count_text, frames_text, printable, table
 
 STATISTICS_CSV, CORRELATION_CSV = "statistics.csv", "correlation.csv"
 MEASURED = ("mean", "std", "autocorrelation", "beyond")
@@ -18,13 +18,26 @@ FOLLOWING = ("lower", "upper", "deviation")  # written for the eye; they follow 
 QUANTILE_NAMES = [{0: "min", 25: "q1", 50: "median", 75: "q3", 100: "max"}.get(p, f"p{p:g}") for p in PERCENTS]
 EYE = ("min", "q1", "median", "q3", "max")
 REPORTED = (
-    ("mean", "mean"), ("std", "std"), ("min", "minimum"), ("q1", "q1"), ("median", "median"), ("q3", "q3"),
-    ("max", "maximum"), ("lag-1", "autocorrelation"),
-)  # fmt: skip
+    ("mean", "mean"),
+    ("std", "std"),
+    ("min", "minimum"),
+    ("q1", "q1"),
+    ("median", "median"),
+    ("q3", "q3"),
+    ("max", "maximum"),
+    ("lag-1", "autocorrelation"),
+)
 REPORTED_IQR = (
-    ("median", "median"), ("deviation", "robust_std"), ("lower", "lower"), ("upper", "upper"), ("min", "minimum"),
-    ("q1", "q1"), ("q3", "q3"), ("max", "maximum"), ("lag-1", "autocorrelation"),
-)  # fmt: skip
+    ("median", "median"),
+    ("deviation", "robust_std"),
+    ("lower", "lower"),
+    ("upper", "upper"),
+    ("min", "minimum"),
+    ("q1", "q1"),
+    ("q3", "q3"),
+    ("max", "maximum"),
+    ("lag-1", "autocorrelation"),
+)
 LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
 COLUMNS = ["dim", *MEASURED[:2], *EYE, *FOLLOWING, *MEASURED[2:], "frames", "files"]
 COLUMNS += [name for name in QUANTILE_NAMES if name not in EYE]
@@ -152,16 +165,17 @@ def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
 
 
 def report(statistics: Statistics) -> str:
-    """The statistics as an aligned table for the terminal, one line per dim: those of the view in use."""
-    columns: list[tuple[str, list[str]]] = [("dim", [str(dim) for dim in range(statistics.dims)])]
-    shares = [f"{100 * share:.2f}%" for share in statistics.outlier_share]
-    for title, name in REPORTED_IQR if statistics.iqr else REPORTED:
-        values: Array = getattr(statistics, name)
-        columns.append((title, [f"{value:.4g}" for value in values]))
-    columns.append(("beyond", shares))
-    widths = [max(len(cell) for cell in (title, *cells)) for title, cells in columns]
-    lines = zip(*([title, *cells] for title, cells in columns), strict=True)
-    table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    files = f"{statistics.files} encoding{'s' if statistics.files > 1 else ''}"
+    """The statistics in use as an aligned table for the terminal, one line per dim."""
+    rows = [["dim", *(title for title, _ in _reported(statistics)), "beyond"]]
+    for dim in range(statistics.dims):
+        values = (getattr(statistics, name)[dim] for _, name in _reported(statistics))
+        rows.append([str(dim), *(f"{value:.4g}" for value in values), f"{100 * statistics.outlier_share[dim]:.2f}%"])
+    files = count_text(statistics.files, "encoding")
     view = "median and IQR (`iqr`)" if statistics.iqr else "mean and standard deviation"
-    return "\n".join([f"{files}, {frames_text(statistics.frames)}, {statistics.dims} dims; in use: {view}", *table])
+    head = f"{files}, {frames_text(statistics.frames)}, {statistics.dims} dims; in use: {view}"
+    return f"{head}\n{table(rows, right=True)}"
+
+
+def _reported(statistics: Statistics) -> tuple[tuple[str, str], ...]:
+    """(title, attribute of Statistics) of the columns of the report."""
+    return REPORTED_IQR if statistics.iqr else REPORTED

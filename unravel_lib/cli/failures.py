@@ -1,0 +1,71 @@
+"""failures.csv in the output folder: the inputs that failed, until a later run finds them mended or gone."""
+
+import csv
+import logging
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from unravel_lib.files.atomic import atomic_write, folder_lock
+from unravel_lib.text import cell_text, printable
+
+NAME = "failures.csv"
+HEADER = ["input", "reason"]
+
+log = logging.getLogger("unravel_lib")
+
+
+def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collection[Path]) -> None:
+    """Add the failures of this run, remove those of inputs that are mended or gone; those of other inputs stay.
+
+    Parameters
+    ----------
+    failures : (input, reason) pairs
+    checked : inputs that this run worked on, and folders that it searched
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    target = folder / NAME
+    if not failures and not target.exists():
+        return
+    keys = {_key(path) for path in checked}
+    with folder_lock(folder):
+        before = _read(target)
+        if before is None:
+            log.error(f"{printable(target)} is no list of failures and stays as it is: this run's are shown here only")
+            return
+        kept = [row for row in before if not _settled(row[0], keys)]
+        rows = kept + [[_key(path), cell_text(text)] for path, text in failures]
+        if not rows:
+            target.unlink(missing_ok=True)
+        elif rows != before:
+            with atomic_write(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([HEADER, *rows])
+
+
+def _settled(key: str, checked: Collection[str]) -> bool:
+    """True for what was checked, and for what is gone from a folder that was checked."""
+    if key in checked:
+        return True
+    is_path = "\\" not in key  # with escapes it is not the name
+    return is_path and str(Path(key).parent) in checked and not os.path.lexists(key)
+
+
+def _key(path: Path) -> str:
+    return cell_text(printable(os.path.abspath(path)))
+
+
+def _read(target: Path) -> list[list[str]] | None:
+    """The rows of an earlier file, none where there is no file, None where it is a file of something else."""
+    try:
+        with open(target, newline="", encoding="utf-8", errors="replace") as file:
+            rows = list(csv.reader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, csv.Error):
+        return None
+    ours = rows[:1] == [HEADER] and all(len(row) == 2 for row in rows)
+    return rows[1:] if ours else None

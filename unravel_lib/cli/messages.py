@@ -1,0 +1,54 @@
+"""Messages as a person at a terminal reads them: options as flags, every error as one line."""
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from unravel_lib.errors import UnravelError
+from unravel_lib.text import printable, unexpected_error
+
+LIBRARY_WITHOUT_MEMORY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # of glibc
+
+_names = {"debug", "sample_rate"}  # sample_rate: the inspector, which lacks it, names it for the other scripts
+
+
+def register(names: Iterable[str]) -> None:
+    """Make these options known as flags of the script that runs."""
+    _names.update(names)
+
+
+def with_flags(text: str) -> str:
+    """The text with every option that stands in backticks as its flag: `seed` -> --seed."""
+    return re.sub(r"`([a-z_]+)`", lambda found: f"--{found[1]}" if found[1] in _names else found[0], text)
+
+
+def error_line(error: Exception) -> str:
+    """Why a run ended, as one line."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, UnravelError):
+        name = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
+        return f"{name}{error.strerror}"
+    return _known(error) or f"this should not happen: {unexpected_error(error)}"
+
+
+def input_error_line(path: Path, error: Exception) -> str:
+    """Why one of many inputs failed, as one line."""
+    if isinstance(error, MemoryError):
+        return f"{printable(path)} needs more memory than there is: {str(error) or 'close other programs'}"
+    return _known(error) or f"{printable(path)} failed unexpectedly: {unexpected_error(error)}"
+
+
+def _known(error: Exception) -> str | None:
+    """What can be said of an error that is not a bug of ours."""
+    if isinstance(error, UnravelError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory: {str(error) or 'close other programs or take fewer files'}"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("unravel_lib"):
+        return (
+            f"{printable(error.name)} is not installed in this Python ({printable(sys.executable)}): activate the "
+            "environment with `. .venv/bin/activate`, or install it with `pip install -r requirements.txt`"
+        )
+    if isinstance(error, ImportError) and any(sign in str(error) for sign in LIBRARY_WITHOUT_MEMORY):
+        return f"out of memory: {printable(str(error))}: close other programs, or raise the limit (ulimit -v)"
+    return None

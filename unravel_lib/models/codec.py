@@ -1,0 +1,242 @@
+"""Encode and decode whole recordings, from and to files or arrays."""
+
+import hashlib
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from unravel_lib.audio.read import open_audio
+from unravel_lib.audio.resample import resampled, to_channels
+from unravel_lib.audio.write import write_audio
+from unravel_lib.errors import InputError
+from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.sidecar import Sidecar, read_sidecar, refuse_replacing
+from unravel_lib.latents.npy import RealArray, blocks, content_key, save_latents
+from unravel_lib.latents.read import read_latents
+from unravel_lib.models.model import Model
+from unravel_lib.text import printable
+
+Float32 = npt.NDArray[np.float32]
+Watch = Callable[[float], None]  # is told how many seconds of sound are done
+IsDone = Callable[[Sidecar], bool]  # is asked whether a result with these facts is there already
+
+log = logging.getLogger("unravel_lib")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What shapes a result beside the model and the input.
+
+    Attributes
+    ----------
+    seed : of the random parts of the model
+    compensate_delay : remove the delay with which a streaming export answers
+    subtype : of decoded sound, one of `unravel_lib.audio.write.SUBTYPES`
+    overwrite : replace results of another model or of another input
+    """
+
+    seed: int = 42
+    compensate_delay: bool = False
+    subtype: str = "PCM_24"
+    overwrite: bool = False
+
+
+def encode(
+    model: Model,
+    sound: str | Path | npt.ArrayLike,
+    sample_rate: float | None = None,
+    seed: int = 42,
+    compensate_delay: bool = False,
+) -> Float32:
+    """Encode a recording to latents, float32 [dims, frames].
+
+    Parameters
+    ----------
+    model : Model
+    sound : path or array
+        A sound file, or samples [channels, samples] or [samples]; mixed and resampled to what the model takes.
+    sample_rate : float, optional
+        Of an array, in Hz; the model's without it.
+    seed, compensate_delay
+        See `Options`.
+
+    Raises
+    ------
+    InputError
+        The file is no readable, whole sound file.
+    """
+    options = Options(seed, compensate_delay)
+    if isinstance(sound, (str, Path)):
+        path = Path(sound)
+        with open_audio(path) as file:
+            return _encode(model, file.blocks(), file.sample_rate, sha256_of(path), options)
+    array = np.atleast_2d(np.ascontiguousarray(sound, np.float32))
+    key = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
+    return _encode(model, [array], sample_rate or model.sample_rate, key, options)
+
+
+def _encode(model: Model, sound: Iterable[Float32], sample_rate: float, key: str, options: Options) -> Float32:
+    signal = resampled(to_channels(sound, model.in_channels), sample_rate, model.sample_rate)
+    return np.concatenate(list(model.encode(signal, options.seed, key, options.compensate_delay)), axis=1)
+
+
+def decode(
+    model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, compensate_delay: bool = False
+) -> Float32:
+    """Decode latents to sound, float32 [channels, samples] at the model's sample rate.
+
+    Parameters
+    ----------
+    model : Model
+    latents : path or array
+        A `.npy` or latent audio file, or values [dims, frames].
+    seed, compensate_delay
+        See `Options`.
+
+    Raises
+    ------
+    InputError
+        The file is no latents file, or its dims are not the model's.
+    """
+    given = isinstance(latents, (str, Path))
+    array = read_latents(latents, model.compression) if given else np.asarray(latents)  # type: ignore[arg-type]
+    if array.ndim != 2 or array.shape[0] != model.dims:
+        what = printable(latents) if isinstance(latents, (str, Path)) else "the array"
+        raise InputError(f"{what} has shape {array.shape}, {printable(model.name)} decodes ({model.dims}, frames)")
+    options = Options(seed, compensate_delay)
+    return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
+
+
+def _decode(model: Model, latents: RealArray, key: str, options: Options) -> Iterator[Float32]:
+    frames = (np.ascontiguousarray(block, dtype=np.float32) for _, block in blocks(latents))
+    return model.decode(frames, options.seed, key, options.compensate_delay)
+
+
+def encode_file(
+    model: Model,
+    source: Path,
+    target: Path,
+    options: Options = Options(),
+    is_done: IsDone | None = None,
+    watch: Watch | None = None,
+) -> bool:
+    """Encode a sound file to a latents file with its sidecar; the sound is read in blocks.
+
+    Parameters
+    ----------
+    model : Model
+    source, target : Path
+        A sound file, and the `.npy` to write.
+    options : Options
+    is_done : function of a Sidecar, optional
+        Told what the result will be; if it says True, nothing is done.
+    watch : function of float, optional
+        Told the seconds of sound that were read, block by block.
+
+    Returns
+    -------
+    False if `is_done` said so
+
+    Raises
+    ------
+    InputError
+        The source is no readable, whole sound file.
+    OutputError
+        The target belongs to another model or input, or cannot be written.
+    """
+    key = sha256_of(source)
+    facts = describe(model, source, key, options)
+    if is_done is not None and is_done(facts):
+        return False
+    if not options.overwrite:
+        refuse_replacing(target, facts)
+    with open_audio(source) as sound:
+        latents = _encode(model, _watched(sound.blocks(), sound.sample_rate, watch), sound.sample_rate, key, options)
+    facts = replace(facts, dims=latents.shape[0], frames=latents.shape[1])
+    save_latents(target, latents, facts, options.overwrite)
+    return True
+
+
+def decode_file(
+    model: Model,
+    source: Path,
+    target: Path,
+    options: Options = Options(),
+    is_done: IsDone | None = None,
+    watch: Watch | None = None,
+) -> bool:
+    """Decode a latents file to a sound file with its sidecar; the sound is written in blocks.
+
+    Parameters, result and errors as of `encode_file`; the source is a `.npy` or latent audio, the target a `.wav`.
+    """
+    array = read_latents(source, model.compression)
+    key = content_key(array)
+    facts = describe(model, source, key, options, subtype=options.subtype)
+    facts = replace(facts, dims=array.shape[0], frames=array.shape[1])
+    if is_done is not None and is_done(facts):
+        return False
+    if not options.overwrite:
+        refuse_replacing(target, facts)
+    sound = _watched(_decode(model, array, key, options), model.sample_rate, watch)
+    samples = array.shape[1] * model.compression
+    peak = write_audio(
+        target, sound, model.sample_rate, model.out_channels, options.subtype, samples, facts, options.overwrite
+    )
+    if peak > 1 and options.subtype != "FLOAT":
+        decibels = 20 * math.log10(peak)
+        log.warning(
+            f"{printable(target)} was clipped: it peaks at {peak:.3f}, {decibels:.1f} dB beyond full scale "
+            "(`subtype` FLOAT keeps it)"
+        )
+    return True
+
+
+def describe(model: Model, source: Path, key: str, options: Options, **further: str) -> Sidecar:
+    """The sidecar of what a model makes of `source`, whose content key is `key`; dims and frames are left open."""
+    return Sidecar(
+        sample_rate=model.sample_rate,
+        compression=model.compression,
+        model=model.name,
+        model_sha256=model.sha256,
+        weights_sha256=model.weights_sha256,
+        source=os.path.abspath(source),
+        source_sha256=key,
+        seed=options.seed,
+        options={"compensate_delay": options.compensate_delay, "device": model.device.type, **further},
+    )
+
+
+def check_fit(model: Model, source: Path) -> int:
+    """Check that a latents file can belong to a model; its number of frames. Warns where another model made it.
+
+    Raises
+    ------
+    InputError
+        No readable latents file, or its dims are not the model's.
+    """
+    dims, frames = read_latents(source, model.compression).shape
+    if dims != model.dims:
+        raise InputError(
+            f"{printable(source)} has {dims} dims, {printable(model.name)} decodes {model.dims}: "
+            "decode with the model it was encoded with"
+        )
+    facts = read_sidecar(source)
+    same_weights = facts and facts.weights_sha256 and facts.weights_sha256 == model.weights_sha256
+    if facts and facts.model_sha256 not in (None, model.sha256) and not same_weights:
+        maker = printable(facts.model or "another model")
+        log.warning(f"{printable(source)} was made with {maker}, not with {printable(model.name)}")
+    return int(frames)
+
+
+def _watched(sound: Iterable[Float32], sample_rate: float, watch: Watch | None) -> Iterator[Float32]:
+    """The blocks of sound [channels, n]; `watch` is told how long each of them is."""
+    for block in sound:
+        yield block
+        if watch is not None:
+            watch(block.shape[1] / sample_rate)
