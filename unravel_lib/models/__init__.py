@@ -12,6 +12,6 @@ context : how many frames around a frame its result depends on, measured
 delay : how late a streaming export answers
 runner : one direction of a model, run call by call
 model : a loaded model, run on whole files in constant memory
-codec : one file encoded or decoded, with its sidecar
+codec : whole recordings encoded and decoded, from and to files or arrays
 pocket : the bundled pocket model
 """
