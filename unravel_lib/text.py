@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 
 
@@ -46,9 +47,10 @@ def cell_text(text: str) -> str:
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a PyTorch error, which states the cause; printable, at most 160 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(lines[-1][:160]) if lines else type(error).__name__
+    """The last line of a PyTorch error, which states the cause; printable, without colours, at most 200 characters."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return printable(lines[-1][:200]) if lines else type(error).__name__
 
 
 def frames_text(n_frames: int) -> str:

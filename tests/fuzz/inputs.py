@@ -32,7 +32,8 @@ from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
 from unravel_lib.latents import latent_audio, npy  # noqa: E402
-from unravel_lib.models import code_scan, model_file, object_table  # noqa: E402
+from unravel_lib.models import code_scan, object_table  # noqa: E402
+from unravel_lib.models.model_file import open_model  # noqa: E402
 
 MEMORY = Path("/dev/shm")
 PLACE = Path(tempfile.mkdtemp(prefix="fuzz", dir=MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None))
@@ -91,16 +92,16 @@ def read_latent_audio(data: bytes) -> None:
 def check_model(data: bytes) -> None:
     """Check a model file before it is loaded."""
     path = _file("x.ts", data)
-    with contextlib.suppress(UnravelError):
-        model_file.check(path)
-        model_file.code_members(path)
-        model_file.format_version(path)
+    with contextlib.suppress(UnravelError), open_model(path) as file:
+        file.check()
+        file.code_members()
+        file.format_version()
 
 
 def check_model_parts(data: bytes) -> None:
     """Check the code and the object tables inside a model file."""
     sizes = {str(key): 64 for key in range(4)}
-    list(code_scan.code(data))
+    list(code_scan.suspicions(data))
     list(object_table.suspicions(data, sizes))
 
 

@@ -16,6 +16,7 @@ from fixtures_runs import spy
 import encoder
 from unravel_lib.audio import windows
 from unravel_lib.models import model as models
+from unravel_lib.models.runner import Runner
 from unravel_lib.models.state import State
 
 C = codecs.COMPRESSION
@@ -49,7 +50,7 @@ def test_a_batch_loads_the_model_once(recordings: Path, tmp_path: Path, monkeypa
 
 def test_a_short_file_takes_one_call_and_no_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.load(codecs.save(codecs.Offline(), tmp_path / "m.ts"))
-    calls = spy(monkeypatch, model, "_call_once")
+    calls = spy(monkeypatch, Runner, "_call_once")
     list(model.encode(sound(1), 0, "k"))
     list(model.decode([np.zeros((codecs.DIMS, 20), np.float32)], 0, "k"))
     assert shapes_of(calls) == [(1, 1, 5000), (1, codecs.DIMS, 20)]
@@ -58,7 +59,7 @@ def test_a_short_file_takes_one_call_and_no_measuring(tmp_path: Path, monkeypatc
 def test_a_long_file_takes_calls_of_one_shape_and_little_extra(
     model: models.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = spy(monkeypatch, model, "_call_once")
+    calls = spy(monkeypatch, Runner, "_call_once")
     frames = sum(block.shape[1] for block in model.encode(sound(40), 0, "k"))
     shapes = shapes_of(calls)
     assert len(set(shapes[:-1])) == 1
