@@ -180,6 +180,22 @@ class HeldLatentAudio(LatentAudio):
         return self.compression
 
 
+def write_latent_audio(
+    path: str | Path, frames: npt.ArrayLike, sample_rate: float, compression: int, subtype: Subtype = "DOUBLE"
+) -> None:
+    """Write frames [frames, dims] as latent audio, a channel per dim; `sample_rate` and `compression` are the model's.
+
+    Raises
+    ------
+    UsageError
+        Larger than 4 GiB, or a value that is not finite.
+    OutputError
+        The file system refused.
+    """
+    array = np.atleast_2d(np.asarray(frames, np.float64))
+    LatentAudio(array.shape[1], sample_rate, compression, subtype).write(Path(path), [array], len(array))
+
+
 def _counted(loops: Iterable[Loop], dims: int, n_frames: int, watch: Watch | None) -> Blocks:
     """(first frame, block) of all loops, given to `watch`; another number of frames than announced is refused."""
     start = 0

@@ -1,6 +1,8 @@
 """Music: loops drawn from statistics and arranged in time. No files but those of a user's own code, no torch, no flags.
 
+distribution   what a distribution is, and its decorator
 distributions  statistics -> frames: the catalogue
+pattern        what a pattern is, and its decorator
 patterns       loops -> long arrays: the catalogue
 composition    a distribution, a pattern and a seed: the loops of each output file
 tempo          frames <-> BPM

@@ -108,6 +108,30 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
     return statistics.location + steps
 
 
+def draw(
+    name: str, statistics: Statistics, n_frames: int, seed: int = 42, **options: int | float | bool | str
+) -> Frames:
+    """Draw frames from a distribution by name: float64 [n_frames, dims]; same seed, same frames.
+
+    Parameters
+    ----------
+    name : str
+        A name of DISTRIBUTIONS, or `FILE.py:name`.
+    statistics : Statistics
+        What was measured.
+    n_frames, seed : int
+    **options
+        Options of the distribution.
+
+    Raises
+    ------
+    UsageError
+        No such distribution or option, or it cannot be used with these statistics.
+    """
+    entry = DISTRIBUTIONS.find(name)
+    return entry.draw(statistics, np.random.default_rng(seed), n_frames, entry.complete(options))
+
+
 def ring_coefficients(lag_1: Array, n_frames: int) -> Array:
     """Find AR(1) coefficients [dims] that give a ring of `n_frames` the wanted lag-1 autocorrelation, or the nearest.
 

@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from unravel_lib.latents.blocks import Frames, Loop, Repeat
+from unravel_lib.latents.blocks import Frames, Loop, Repeat, reblock
 from unravel_lib.music.pattern import PATTERNS as PATTERNS  # filled below
-from unravel_lib.music.pattern import pattern
+from unravel_lib.music.pattern import Material, pattern
 from unravel_lib.statistics.summary import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
@@ -117,3 +117,49 @@ def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator
         point = rng.integers(len(a)), rng.integers(a.shape[1])
         a[point], b[point] = b[point], a[point]
         yield Repeat(a.copy(), n_loops)
+
+
+def arrange(
+    name: str,
+    loop: Frames,
+    n_loops: int = 4,
+    seed: int = 42,
+    loop_b: Frames | None = None,
+    std: Array | None = None,
+    **options: int | float | bool | str,
+) -> Frames:
+    """Arrange a loop in a pattern by name: the long array, float64 [frames, dims].
+
+    Parameters
+    ----------
+    name : str
+        A name of PATTERNS, or `FILE.py:name`.
+    loop : [frames, dims]
+    n_loops : int
+        How often the pattern repeats things.
+    seed : int
+        Of the pattern's random numbers.
+    loop_b : [frames, dims], optional
+        A second loop, for patterns that ask for one; the first one without it.
+    std : [dims], optional
+        How far values spread, for patterns that ask for it; that of the loop without it.
+    **options
+        Options of the pattern.
+
+    Raises
+    ------
+    UsageError
+        No such pattern or option, or the pattern failed.
+
+    Examples
+    --------
+    >>> arrange("fibo", np.array([[1.0], [2.0], [3.0]]), n_loops=1).ravel()
+    array([1., 1., 2., 1., 2., 3.])
+    """
+    entry = PATTERNS.find(name)
+    loop = np.asarray(loop, np.float64)
+    other = loop if loop_b is None else np.asarray(loop_b, np.float64)
+    spread = loop.std(axis=0) if std is None else std
+    material = Material(loop, other, n_loops, spread, np.random.SeedSequence(seed))
+    loops = entry.loops(material, entry.complete(options))
+    return np.concatenate([part.copy() for part in reblock(loops, loop.shape[1])])

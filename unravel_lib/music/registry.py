@@ -78,6 +78,23 @@ class Entry:
         """Read `["levels=3"]` as `{"levels": 3}`; see `options.read_options`."""
         return read_options(texts, self.parameters, self.kind, self.name)
 
+    def complete(self, options: Options) -> Options:
+        """Fill in the defaults of options given as values.
+
+        Raises
+        ------
+        UsageError
+            An unknown option, or one without default is missing.
+        """
+        for name in options:
+            if name not in self.parameters:
+                has = ", ".join(self.parameters) or "none"
+                raise UsageError(f"{self.kind} {self.name} has no option {printable(name)}, it takes {has}")
+        missing = [name for name, p in self.parameters.items() if p.default is p.empty and name not in options]
+        if missing:
+            raise UsageError(f"{self.kind} {self.name} needs {', '.join(missing)}")
+        return {name: options.get(name, parameter.default) for name, parameter in self.parameters.items()}
+
     @contextlib.contextmanager
     def naming_errors(self) -> Iterator[None]:
         """Turn what fails in the entry's own code into a UsageError of one line that names the user's file and line."""
