@@ -1,4 +1,4 @@
-# The two commands that most people need: make demo, make test.
+# The two commands that most people need are make demo and make test.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,14 +8,15 @@ ZOO := .zoo
 .PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures clean
 
 help:
-	@echo "make demo       encode the bundled recordings, generate from them, decode; says where to listen"
-	@echo "make test       every test that needs no RAVE"
-	@echo "make lint       ruff, mypy and the order of imports"
-	@echo "make test-rave  build real RAVE exports and run the model contract over them (Python 3.11)"
-	@echo "make bench      measure against the plain way; needs the exports of make test-rave"
-	@echo "make stress     kill runs at random moments and see that nothing is lost"
-	@echo "make fuzz       feed broken files and flags to every reader"
+	@echo "make demo       encode the bundled recordings, generate, decode; prints where the sound files are"
+	@echo "make test       run all tests but those of make test-rave"
+	@echo "make lint       run ruff, mypy and import-linter"
+	@echo "make test-rave  build real RAVE exports and run the contract tests on them (needs Python 3.11)"
+	@echo "make bench      compare with a straightforward script, on a RAVE v2 of full size (needs Python 3.11)"
+	@echo "make stress     kill runs at random moments and check that nothing is lost; about ten minutes"
+	@echo "make fuzz       test all readers with broken files and flags"
 	@echo "make figures    draw the pictures of the README again"
+	@echo "make clean      remove the environments, the exports and the results of make demo"
 
 $(VENV)/python-is-new-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

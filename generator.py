@@ -4,98 +4,29 @@ import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 
 # isort: split
 import argparse
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unravel_lib.cli.batch import DONE
-from unravel_lib.cli.messages import with_flags
-from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
+from unravel_lib.cli.batch import DONE, Batch
+from unravel_lib.cli.generator_flags import NUM_LATENTS, build_parser
 from unravel_lib.cli.run import run
 from unravel_lib.errors import UsageError
+from unravel_lib.files.atomic import make_output_folder, refuse_overwriting
+from unravel_lib.files.run_folder import check_run_folder, identities, make_run_folder
+from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.music import tempo
 
-OUTPUT = "./_generator-output"
-NUM_LATENTS = 10
+if TYPE_CHECKING:
+    from unravel_lib.cli.sources import Rates
+    from unravel_lib.latents.formats import Format
+    from unravel_lib.music.composition import Composition
 
+# What takes long to import is imported inside functions: by then `cli.run` answers Ctrl-C.
 
-def build_parser() -> Parser:
-    """All flags, in the order in which a musician meets them."""
-    p = Parser(
-        "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
-        "or as .npy for decoder.py.\nEach run makes a folder of its own in --output: statistics, pictures, results, "
-        "and a .json beside each result that tells how it came to be.\nstdout lists the files made, one per line.",
-        "python generator.py --input ./_encoder-output --distribution walk --pattern swapper --bpm 120",
-    )
-    group = p.add_argument_group("what to learn from")
-    add_input(group, "the .npy of encoder.py, or folders of them")
-    group.add_argument(
-        "--statistics", type=path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
-    )
-    group.add_argument("--iqr", action="store_true", help="trust quartiles and ranks, which outliers do not move")
-    add_sample_rate(group, "of the model (default: what the encodings' sidecars say, else 44100)")
-    group.add_argument(
-        "--compression", type=whole_number(1, 1 << 20), metavar="N",
-        help="audio samples per frame of the model (default: what the sidecars say, else 2048)",
-    )  # fmt: skip
-    _add_music(p)
-    _add_results(p)
-    return p
-
-
-def _add_music(p: Parser) -> None:
-    group = p.add_argument_group("what to make")
-    group.add_argument(
-        "--distribution", default="normal", metavar="NAME",
-        help="how frames are drawn (default normal; --list_distributions shows all)",
-    )  # fmt: skip
-    group.add_argument(
-        "--pattern", default="loop", metavar="NAME",
-        help="how loops are arranged (default loop; --list_patterns shows all), or FILE.py:name: a pattern of your "
-        "own, whose code is run",
-    )  # fmt: skip
-    group.add_argument(
-        "--pattern_args", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-        help="options of the pattern, such as levels=3",
-    )  # fmt: skip
-    length = group.add_mutually_exclusive_group()
-    length.add_argument(
-        "--num_latents", type=whole_number(1, tempo.MAX_LATENTS), metavar="K",
-        help=f"frames in a loop (default {NUM_LATENTS})",
-    )  # fmt: skip
-    length.add_argument(
-        "--bpm", type=number(0.1, 1e6), metavar="BPM", help="instead: the length whose tempo comes nearest"
-    )
-    group.add_argument(
-        "--num_loops", type=whole_number(1, 1_000_000), default=4, metavar="R",
-        help="how often the pattern repeats things (default 4)",
-    )  # fmt: skip
-    group.add_argument(
-        "--num_files", type=whole_number(1, 10_000), default=1, metavar="N", help="how many files (default 1)"
-    )
-    add_seed(group)
-    p.general.add_argument("--list_distributions", action="store_true", help="show all distributions and leave")
-    p.general.add_argument(
-        "--list_patterns", action="store_true",
-        help="show all patterns with options, with --pattern FILE.py those in there too, and leave",
-    )  # fmt: skip
-    p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and leave")
-
-
-def _add_results(p: Parser) -> None:
-    group = p.add_argument_group("results")
-    group.add_argument(
-        "--embeddings", action="store_true", help="write .npy for decoder.py instead of latent audio (.wav)"
-    )
-    group.add_argument(
-        "--wav_subtype", choices=("DOUBLE", "FLOAT"), metavar="DOUBLE|FLOAT",
-        help="latent audio in 64 or 32 bits (default DOUBLE; Pure Data before 0.55 reads FLOAT only)",
-    )  # fmt: skip
-    group.add_argument(
-        "--hold", action="store_true",
-        help="latent audio at the model's sample rate, each frame held for --compression samples",
-    )  # fmt: skip
-    group.add_argument("--no_plots", action="store_true", help="draw no pictures, which saves a second")
-    add_output(group, OUTPUT)
-    group.add_argument("--run", metavar="NAME", help="name of the run's folder in --output (default: date and time)")
-    group.add_argument("--overwrite", action="store_true", help="let --run write into a folder that exists")
+log = logging.getLogger("unravel_lib")
 
 
 def main(argv: list[str]) -> int:
@@ -108,34 +39,104 @@ def main(argv: list[str]) -> int:
     if args.overwrite and args.run is None:
         raise UsageError("--overwrite is about the folder that --run names: give --run NAME")
     if args.list_distributions or args.list_patterns or args.tempo_table:
-        _show_lists(args)
+        show_lists(args)
         return DONE
     if not args.input and not args.statistics:
         raise UsageError("--input is missing: give a .npy of encoder.py, a folder of them, or --statistics FILE.csv")
-    from unravel_lib.cli import generate
-
-    args.num_latents = args.num_latents or NUM_LATENTS
-    return generate.generate(args)
+    return generate(args)
 
 
-def _show_lists(args: argparse.Namespace) -> None:
+def show_lists(args: argparse.Namespace) -> None:
+    """Print the lists that the flags ask for."""
+    from unravel_lib.cli import lists, sources
+
     if args.list_distributions:
-        from unravel_lib.music import distributions
-
-        _show("distributions", distributions.listing())
+        lists.show_distributions(args.distribution)
     if args.list_patterns:
-        from unravel_lib.music import patterns
-
-        _show("patterns", patterns.listing(args.pattern))
+        lists.show_patterns(args.pattern)
     if args.tempo_table:
-        from unravel_lib.cli import generate
+        paths = sources.find_sources(args.input, args.statistics, args.output)
+        print(tempo.table(*sources.rates(sources.known_facts(paths, args.sample_rate, args.compression))))
 
-        print(tempo.table(*generate.rates_of(args)))
+
+def generate(args: argparse.Namespace) -> int:
+    """Learn from the sources, report what will be written, write it; returns the exit code."""
+    from unravel_lib.cli import report, results, sources
+
+    if args.run is not None:
+        check_run_folder(args.output, args.run, args.overwrite)
+    paths = sources.find_sources(args.input, args.statistics, args.output)
+    facts = sources.known_facts(paths, args.sample_rate, args.compression)
+    facts = replace(facts, source=sources.paths_text(args.input or [args.statistics]))
+    composition, rates = compose(args, paths, facts)
+    file_format = output_format(args, composition.statistics.dims, *rates)
+
+    make_output_folder(args.output)
+    free_bytes = shutil.disk_usage(args.output).free
+    material, n_frames = results.prepare(composition, file_format, 0, free_bytes)
+    report.log_plan(composition, file_format, n_frames, args.num_files, *rates, args.bpm)
+    results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes)
+    names = [results.result_name(composition, file_format, index) for index in range(args.num_files)]
+    if args.run is not None:
+        for name in [*names, *results.TABLES]:
+            refuse_overwriting(args.output / args.run / name, paths)
+
+    folder = make_run_folder(args.output, args.run, args.overwrite, composition.label)
+    before = identities(folder)
+    batch = Batch(folder)
+    statistics_csv = results.write_statistics(composition.statistics, folder, facts, batch)
+    facts = replace(facts, **rates._asdict())
+    for index, name in enumerate(names):
+        sampler = None
+        with batch.attempt(folder / name):
+            if index > 0:  # the first is prepared already
+                material, n_frames = results.prepare(composition, file_format, index, free_bytes)
+            sidecar = results.describe(composition, file_format, index, n_frames, facts, statistics_csv)
+            sampler = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
+        if sampler is not None and not args.no_plots:
+            results.draw_result(folder / name, sampler, batch)
+    if not args.no_plots:
+        results.draw_statistics(composition.statistics, folder, batch)
+    code = batch.finish()
+    report.warn_of_older_files(folder, before)
+    return code
 
 
-def _show(title: str, entries: list[tuple[str, str]]) -> None:
-    width = max(len(name) for name, _ in entries)
-    print(f"{title}:", *(f"  {name:<{width}}  {with_flags(text)}" for name, text in entries), sep="\n")
+def compose(args: argparse.Namespace, paths: list[Path], facts: Sidecar) -> tuple["Composition", "Rates"]:
+    """Settle pattern, distribution, loop length and statistics; also returns the rates."""
+    from unravel_lib.cli import report, sources
+    from unravel_lib.music.composition import Composition
+    from unravel_lib.music.distributions import DISTRIBUTIONS
+    from unravel_lib.music.patterns import PATTERNS
+    from unravel_lib.statistics import measure, tables
+
+    pattern = PATTERNS.find(args.pattern)
+    pattern_options = pattern.read_options(args.pattern_args)
+    distribution = DISTRIBUTIONS.find(args.distribution)
+    distribution_options = distribution.read_options(args.distribution_args)
+    rates = sources.rates(facts)
+    num_latents = tempo.frames_for_bpm(args.bpm, *rates) if args.bpm else args.num_latents or NUM_LATENTS
+    if num_latents > tempo.MAX_LATENTS:
+        raise UsageError(
+            f"--bpm {args.bpm:g} needs a loop of {num_latents:,} frames, at most {tempo.MAX_LATENTS:,}: take more BPM"
+        )
+    statistics = tables.read_csv(args.statistics, args.iqr) if args.statistics else measure.measure(paths, args.iqr)
+    log.info("%s", tables.report(statistics))
+    report.warn_of_frozen_dims(distribution, statistics)
+    composition = Composition(
+        statistics, distribution, distribution_options, pattern, pattern_options, num_latents, args.num_loops, args.seed
+    )
+    return composition, rates
+
+
+def output_format(args: argparse.Namespace, dims: int, sample_rate: float, compression: int) -> "Format":
+    """Choose what the results are written as."""
+    from unravel_lib.latents.formats import HeldLatentAudio, LatentAudio, LatentsFile
+
+    if args.embeddings:
+        return LatentsFile(dims)
+    kind = HeldLatentAudio if args.hold else LatentAudio
+    return kind(dims, sample_rate, compression, args.wav_subtype or "DOUBLE")
 
 
 if __name__ == "__main__":

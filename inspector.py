@@ -1,4 +1,4 @@
-"""Tell what is in a model file: RAVE of every version, and what can be told of its relatives."""
+"""Tell what is in a model file: RAVE of every version, and related models as far as they say."""
 
 import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 
@@ -6,7 +6,9 @@ import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 import argparse
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +35,17 @@ log = logging.getLogger("unravel_lib")
 
 
 def build_parser() -> Parser:
+    """Return the inspector's flags."""
     parser = Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
     add_input(group, "model files, or folders of them; left out: the bundled pocket model")
     group.add_argument(
-        "--extensions", nargs="+", default=list(EXTENSIONS), metavar="EXT",
+        "--extensions",
+        nargs="+",
+        default=list(EXTENSIONS),
+        metavar="EXT",
         help=f"which files of a folder are models (default {' '.join(EXTENSIONS)})",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--save", action="store_true", help="write the facts and the state_dict as CSV, the variance per dim as PNG"
     )
@@ -63,47 +69,50 @@ def main(argv: list[str]) -> int:
     """Inspect what the flags name; returns the exit code."""
     parser = build_parser()
     args = parser.parse(argv)
-    if args.json and (args.config or args.dict or args.attr):
+    questions = args.config or args.dict or args.attr
+    if args.json and questions:
         parser.error("--json goes without --config, --dict and --attr: stdout is one document")
     batch = Batch(args.output if args.save else None)
-    paths = _paths(args, batch)
+    paths = find_models(args, batch)
     if args.save:
         make_output_folder(args.output)
+    from unravel_lib.cli import prompt
     from unravel_lib.inspection import inspect, report
 
-    folder = _many(args)
-    asked = args.config or args.dict or args.attr
+    wrote = partial(log.info, "wrote %s") if args.json or questions else batch.wrote  # stdout has the answers
+    many = args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
     all_facts, configs, unanswered = [], {}, 0
-    for path in _told(paths, folder and not asked):
-        with batch.attempt(path):
-            found = inspect.inspect(path, args.trust_model, measure=args.save or not asked)
-            all_facts.append(found.facts)
-            if found.facts.kind is not None and not (args.json or asked):
-                log.info("%s\n", report.text(found.facts))
-            if found.failure is not None:
-                raise found.failure
-            if args.save:
-                _save(found, path, args, batch)
-            if args.config:
-                configs[str(path)] = inspect.config(found, path)
-            unanswered += _converse(found, path, args)
+    # measuring takes seconds for each model
+    with Progress(paths, lambda path: 1, "models") if many and not questions else nullcontext(paths) as models:
+        for path in models:
+            with batch.attempt(path):
+                found = inspect.inspect(path, args.trust_model, measure=args.save or not questions)
+                all_facts.append(found.facts)
+                if found.facts.kind is not None and not (args.json or questions):
+                    log.info("%s\n", report.text(found.facts))
+                if found.failure is not None:
+                    raise found.failure
+                if args.save:
+                    save(found, path, args.output, wrote)
+                if args.config:
+                    configs[str(path)] = inspect.config(found, path)
+                if many and (args.dict or args.attr):
+                    log.info("%s", printable(path))
+                if args.dict:
+                    unanswered += prompt.ask_about_tensors(found)
+                if args.attr:
+                    unanswered += prompt.ask_about_attributes(found, args.yes)
     if args.json:
-        documents = [facts.as_json() for facts in all_facts]
-        if documents or folder:
-            _print_json(documents if folder else documents[0])
+        print_json([facts.as_json() for facts in all_facts], many)
     elif configs:
-        _print_json(configs if folder else next(iter(configs.values())))
-    if folder and not (args.json or asked):
+        print_json(configs if many else list(configs.values()), many)
+    elif many and not questions:
         log.info("%s", report.table(all_facts))
     return batch.finish() or (SOME_FAILED if unanswered else DONE)
 
 
-def _many(args: argparse.Namespace) -> bool:
-    """True where `--input` may give any number of models: a folder, or several paths."""
-    return args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
-
-
-def _paths(args: argparse.Namespace, batch: Batch) -> list[Path]:
+def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
+    """Return the model files that `--input` names, or the pocket model."""
     if args.input is not None:
         return [source.path for source in find_files(args.input, normalised_extensions(args.extensions), None, batch)]
     from unravel_lib.models.model import POCKET
@@ -112,69 +121,32 @@ def _paths(args: argparse.Namespace, batch: Batch) -> list[Path]:
     return [POCKET]
 
 
-def _told(paths: list[Path], progress: bool) -> Iterator[Path]:
-    """The paths one by one; measuring takes seconds for each, so a folder gets a progress bar on terminals."""
-    if not progress:
-        yield from paths
-        return
-    with Progress(paths, lambda path: 1, "models") as bar:
-        yield from bar
-
-
-def _print_json(document: Any) -> None:
-    from unravel_lib.inspection.facts import plain
-
-    print(json.dumps(plain(document), indent=1, allow_nan=False), flush=True)
-
-
-def _save(found: "Inspection", path: Path, args: argparse.Namespace, batch: Batch) -> None:
+def save(found: "Inspection", path: Path, output: Path, wrote: Callable[[Path], None]) -> None:
+    """Write the tables of one model, and the picture where its shares of variance are known; reports each file."""
     from unravel_lib.inspection import report
 
-    key = found.facts.sha256 or str(path)  # so that no model's tables take the place of another's
-    targets = [args.output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
+    facts = found.facts
+    key = facts.sha256 or str(path)  # so that no model's tables take the place of another's
+    targets = [output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
-    report.write_facts(targets[0], found.facts)
+    report.write_facts(targets[0], facts)
     report.write_tensors(targets[1], found.tensors)
-    shares = found.facts.variance_shares
-    if shares:
+    if facts.variance_shares:
         from unravel_lib import plots
 
-        targets.append(args.output / output_name("variance", path.stem, key, ".png"))
-        plots.draw_variance(targets[-1], found.facts.name, shares, found.facts.dims or len(shares))
+        targets.append(output / output_name("variance", path.stem, key, ".png"))
+        plots.draw_variance(targets[-1], facts.name, facts.variance_shares, facts.dims or len(facts.variance_shares))
     for target in targets:
-        if args.json or args.config or args.dict or args.attr:
-            log.info("wrote %s", target)
-        else:
-            batch.wrote(target)
+        wrote(target)
 
 
-def _converse(found: "Inspection", path: Path, args: argparse.Namespace) -> int:
-    """The prompts of --dict and --attr, on stdout; returns how many questions had no answer."""
-    if not (args.dict or args.attr):
-        return 0
-    from unravel_lib.cli import prompt
-    from unravel_lib.inspection import report
+def print_json(documents: Any, many: bool) -> None:
+    """Print all documents, or the only one, on stdout."""
+    from unravel_lib.inspection.facts import json_value
 
-    unanswered = 0
-    if _many(args):
-        log.info("%s", printable(path))
-    if args.dict:
-        keys = list(found.tensors)
-        print(report.columns((key, _shape(found.tensors[key])) for key in keys), flush=True)
-        unanswered += prompt.converse(keys, prompt.tensor_answer(found))
-    if args.attr:
-        kinds = prompt.attribute_names(found, path)
-        print(
-            report.columns((name, prompt.listed(found, name, kind)) for name, kind in kinds.items()),
-            flush=True,
-        )
-        unanswered += prompt.converse(list(kinds), prompt.attribute_answer(found, kinds, args.yes))
-    return unanswered
-
-
-def _shape(tensor: Any) -> str:
-    return f"{'x'.join(map(str, tensor.shape)) or 'single'} {str(tensor.dtype).removeprefix('torch.')}"
+    if many or documents:
+        print(json.dumps(json_value(documents if many else documents[0]), indent=1, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Measure UnRAVEl against the plain way and against the ceiling, side by side, in one run. `make bench` runs it.
+"""Compare UnRAVEl with plain scripts (plain.py) and with the speed of the bare model (ceiling.py): `make bench`.
 
-Each row is the ratio of two medians, measured in turn on the same machine in the same run. Nothing else may run beside
-it: other processes distort torch's timings several-fold.
+Each row is the ratio of two medians, measured in turn on the same machine in the same run. No other process may run
+meanwhile: it would change the timings of PyTorch several-fold.
 """
 
 import argparse
@@ -18,28 +18,34 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-
-ROOT = Path(__file__).resolve().parent.parent
-RATE, COMPRESSION = 44100, 2048
-SHORT_FILES, SHORT_SECONDS = 165, 324  # many short recordings, as a folder of samples is
+from inputs import (
+    COMPRESSION,
+    RATE,
+    ROOT,
+    SHORT_FILES,
+    SHORT_SECONDS,
+    large_latents,
+    long_recording,
+    short_recordings,
+)
 
 
 @dataclass
 class Cost:
-    """What a process took: wall-clock seconds and peak memory in MiB."""
+    """Wall-clock seconds and peak memory in MiB of a process."""
 
     seconds: float
     memory: float
 
 
 def run(*command: object) -> Cost:
-    """Run one process to its end and measure it."""
+    """Run one process and measure it."""
     with tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
         )
-        _, status, usage = os.wait4(process.pid, 0)  # tells the peak memory of this one process
+        _, status, usage = os.wait4(process.pid, 0)  # has the peak memory of this one process
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -49,7 +55,7 @@ def run(*command: object) -> Cost:
 
 
 def median(times: int, *commands: tuple[object, ...], before: Callable[[], None] = lambda: None) -> list[Cost]:
-    """Median cost of each command, run in turn, each after a call of `before`."""
+    """Return the median cost of each command, run in turn, each after a call of `before`."""
     costs: list[list[Cost]] = [[] for _ in commands]
     for _ in range(times):
         for slot, command in zip(costs, commands, strict=True):
@@ -61,25 +67,24 @@ def median(times: int, *commands: tuple[object, ...], before: Callable[[], None]
 
 
 class Bench:
-    """The rows, and the inputs that they share."""
+    """The rows of the table, and the inputs that they have in common."""
 
     def __init__(self, zoo: Path, work: Path, times: int) -> None:
         self.offline, self.streaming = zoo / "v2_full.ts", zoo / "v2_full_streaming.ts"
         self.work, self.times = work, times
-        self.rows: list[tuple[str, str, str, str, str]] = []
 
-    def row(self, work: str, plain: str, ours: str, ratio: str, goal: str) -> None:
-        self.rows.append((work, plain, ours, ratio, goal))
-        print(f"| {' | '.join(self.rows[-1])} |", flush=True)
+    def row(self, *cells: str) -> None:
+        print(f"| {' | '.join(cells)} |", flush=True)
 
-    def compare(
-        self, work: str, goal: str, plain: tuple[object, ...], ours: tuple[object, ...], times: int = 0
-    ) -> None:
-        base, mine = median(times or self.times, plain, ours)
+    def compare(self, work: str, goal: str, plain: tuple[object, ...], ours: tuple[object, ...]) -> None:
+        base, mine = median(self.times, plain, ours)
         self.row(
-            work, f"{base.seconds:.1f} s, {base.memory:.0f} MiB", f"{mine.seconds:.2f} s, {mine.memory:.0f} MiB",
-            f"{base.seconds / mine.seconds:.1f} x", goal,
-        )  # fmt: skip
+            work,
+            f"{base.seconds:.1f} s, {base.memory:.0f} MiB",
+            f"{mine.seconds:.2f} s, {mine.memory:.0f} MiB",
+            f"{base.seconds / mine.seconds:.1f} x",
+            goal,
+        )
 
     def short_files(self) -> None:
         folder = short_recordings(self.work / "short")
@@ -87,37 +92,43 @@ class Bench:
         for name, model, goal in (("offline", self.offline, "4 x"), ("streaming", self.streaming, "6 x")):
             (self.work / "plain").mkdir(exist_ok=True)
             self.compare(
-                f"encode {SHORT_FILES} short recordings ({SHORT_SECONDS} s), {name} export", goal,
+                f"encode {SHORT_FILES} short recordings ({SHORT_SECONDS} s), {name} export",
+                goal,
                 ("benchmarks/plain.py", "encode", model, self.work / "plain", *files),
                 ("encoder.py", "--input", folder, "--model", model, "--output", self.work / f"ours-{name}"),
-            )  # fmt: skip
+            )
 
     def long_file(self) -> None:
         (self.work / "plain").mkdir(exist_ok=True)
         nine = long_recording(self.work / "nine.flac", 9)
         latents = self.work / "plain" / "nine.npy"
         self.compare(
-            "encode one 9-minute stereo file", "2.5 x, < 1200 MiB",
+            "encode one 9-minute stereo file",
+            "2.5 x, < 1200 MiB",
             ("benchmarks/plain.py", "encode", self.offline, self.work / "plain", nine),
             ("encoder.py", "--input", nine, "--model", self.offline, "--output", self.work / "ours"),
-        )  # fmt: skip
+        )
         self.compare(
-            "decode its latents", "2 x, < 1200 MiB",
+            "decode its latents",
+            "2 x, < 1200 MiB",
             ("benchmarks/plain.py", "decode", self.offline, self.work / "plain", latents),
             ("decoder.py", "--input", latents, "--model", self.offline, "--output", self.work / "ours"),
-        )  # fmt: skip
+        )
         sixty = long_recording(self.work / "sixty.flac", 60)
         short, long = (
             run("encoder.py", "--input", path, "--model", self.offline, "--output", self.work / "ours")
             for path in (nine, sixty)
         )
         self.row(
-            "peak memory of 60 minutes against 9", f"{short.memory:.0f} MiB", f"{long.memory:.0f} MiB",
-            f"{long.memory / short.memory:.2f}", "0.90 to 1.10",
-        )  # fmt: skip
+            "peak memory of 60 minutes against 9",
+            f"{short.memory:.0f} MiB",
+            f"{long.memory:.0f} MiB",
+            f"{long.memory / short.memory:.2f}",
+            "0.90 to 1.10",
+        )
 
     def ceiling(self) -> None:
-        """Speed of the model inside our scripts against the best that a search finds; start-up taken off both."""
+        """Speed of the model in the scripts against the best speed of the bare model, both without start-up."""
         nine, latents = long_recording(self.work / "nine.flac", 9), self.work / "frames.npy"
         frames = 9 * 60 * RATE // COMPRESSION
         np.save(latents, np.random.default_rng(0).standard_normal((1, 16, frames)).astype(np.float32))
@@ -129,15 +140,21 @@ class Bench:
             for _ in range(self.times):
                 done = subprocess.run(
                     [sys.executable, "benchmarks/ceiling.py", self.offline, method],
-                    cwd=ROOT, capture_output=True, text=True, check=True,
-                )  # fmt: skip
+                    cwd=ROOT,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
                 speeds.append(float(done.stdout))
                 ours.append(9 * 60 / (run(*command).seconds - run(*start).seconds))
             share = statistics.median(mine / best for mine, best in zip(ours, speeds, strict=True))
             self.row(
-                f"{method}: share of the ceiling", f"{statistics.median(speeds):.0f} x realtime",
-                f"{statistics.median(ours):.0f} x realtime", f"{100 * share:.0f} %", "85 %",
-            )  # fmt: skip
+                f"{method}: share of the ceiling",
+                f"{statistics.median(speeds):.0f} x realtime",
+                f"{statistics.median(ours):.0f} x realtime",
+                f"{100 * share:.0f} %",
+                "85 %",
+            )
 
     def tiny(self, method: str) -> Path:
         if method == "encode":
@@ -165,8 +182,13 @@ class Bench:
     def help(self) -> None:
         for name in ("encoder", "generator", "decoder", "inspector"):
             base, mine = median(3 * self.times, ("benchmarks/plain.py", "help"), (f"{name}.py", "--help"))
-            self.row(f"{name}.py --help", f"{base.seconds:.1f} s", f"{mine.seconds:.2f} s",
-                     f"{base.seconds / mine.seconds:.0f} x", "< 0.2 s")  # fmt: skip
+            self.row(
+                f"{name}.py --help",
+                f"{base.seconds:.1f} s",
+                f"{mine.seconds:.2f} s",
+                f"{base.seconds / mine.seconds:.0f} x",
+                "< 0.2 s",
+            )
 
     def large_statistics(self, gigabytes: float) -> None:
         folder = large_latents(self.work / "large", gigabytes)
@@ -178,15 +200,17 @@ class Bench:
             reading, mine = median(self.times, ("-c", read, *files), ours, before=before)
             self.row(
                 f"statistics of {gigabytes:g} GB of latents, against reading the files {name}",
-                f"{reading.seconds:.1f} s", f"{mine.seconds:.1f} s, {mine.memory:.0f} MiB",
-                f"{reading.seconds / mine.seconds:.2f} of its speed", "0.5, < 1000 MiB",
-            )  # fmt: skip
+                f"{reading.seconds:.1f} s",
+                f"{mine.seconds:.1f} s, {mine.memory:.0f} MiB",
+                f"{reading.seconds / mine.seconds:.2f} of its speed",
+                "0.5, < 1000 MiB",
+            )
         for path in files:
             path.unlink()
 
 
 def forget(files: list[Path]) -> None:
-    """Drop the files from the page cache, so that they come from the disk again (Linux)."""
+    """Remove the files from the page cache, so that they are read from the disk again (Linux)."""
     os.sync()
     for path in files:
         with open(path, "rb") as file:
@@ -194,7 +218,7 @@ def forget(files: list[Path]) -> None:
 
 
 def growth(model: Path, work: Path, picture: Path, times: int) -> None:
-    """Draw how seconds and memory grow with length, number of files and dims; medians."""
+    """Draw how seconds and memory (medians) grow with length, number of files and dims."""
     from matplotlib.figure import Figure
 
     def encode(source: Path) -> Cost:
@@ -217,8 +241,11 @@ def growth(model: Path, work: Path, picture: Path, times: int) -> None:
         by_dims += median(times, ("generator.py", "--input", work / "d.npy", "--output", work, *flags))
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")
-    panels = (("encode: minutes in one file", minutes, by_length), ("encode: short files", files, by_files),
-              ("generate: dims", dims, by_dims))  # fmt: skip
+    panels = (
+        ("encode: minutes in one file", minutes, by_length),
+        ("encode: short files", files, by_files),
+        ("generate: dims", dims, by_dims),
+    )
     for axes, (label, x, costs) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.plot(x, [c.seconds for c in costs], "o-", color="#1f4e8c")
         axes.set(xlabel=label, xticks=(x[0], *x[2:]), ylim=(0, None))
@@ -228,51 +255,6 @@ def growth(model: Path, work: Path, picture: Path, times: int) -> None:
         memory.set_ylim(0, 1.3 * max(c.memory for c in costs))
         memory.set_ylabel("peak memory, MiB", color="#c45a00")
     figure.savefig(picture, dpi=100, metadata={"Software": None})
-
-
-def bundled() -> np.ndarray:
-    """All bundled recordings in a row, stereo [samples, 2] at 44.1 kHz."""
-    sounds = []
-    for path in sorted((ROOT / "examples" / "audio").glob("*.flac")):
-        x, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        if rate == RATE:
-            sounds.append(np.repeat(x, 2, axis=1)[:, :2])
-    return np.concatenate(sounds)
-
-
-def short_recordings(folder: Path) -> Path:
-    """Recordings of many lengths, from about 0.1 to 15 s, cut out of the bundled ones."""
-    folder.mkdir()
-    sound, rng = bundled(), np.random.default_rng(0)
-    lengths = rng.lognormal(0, 1, SHORT_FILES)
-    for i, seconds in enumerate(lengths * SHORT_SECONDS / lengths.sum()):
-        n = int(seconds * RATE)
-        start = int(rng.integers(0, max(1, len(sound) - n)))
-        soundfile.write(folder / f"{i:03}.flac", sound[start : start + n], RATE)
-    return folder
-
-
-def long_recording(path: Path, minutes: int) -> Path:
-    """The bundled recordings again and again, stereo."""
-    sound, left = bundled(), minutes * 60 * RATE
-    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
-        while left:
-            file.write(sound[:left])
-            left -= min(left, len(sound))
-    return path
-
-
-def large_latents(folder: Path, gigabytes: float) -> Path:
-    """Ten latents files of 16 dims."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    frames = int(gigabytes * 1e9 / 10 / 4 / 16)
-    for i in range(10):
-        array = np.lib.format.open_memmap(folder / f"{i}.npy", "w+", np.float32, (1, 16, frames))
-        for dim in range(16):
-            array[0, dim] = rng.standard_normal(frames, np.float32)
-        del array
-    return folder
 
 
 def main() -> None:
@@ -296,9 +278,11 @@ def main() -> None:
             "help": bench.help,
             "large_statistics": lambda: bench.large_statistics(args.gigabytes),
         }
-        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-              f"load {os.getloadavg()[0]:.1f}, medians of {args.times}\n")  # fmt: skip
-        print("| work | the plain way | UnRAVEl | ratio | goal |\n|---|---|---|---|---|")
+        print(
+            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+            f"load {os.getloadavg()[0]:.1f}, medians of {args.times}\n"
+        )
+        print("| work | straightforward script | UnRAVEl | ratio | goal |\n|---|---|---|---|---|")
         for name, measure in rows.items():
             if not args.only or name in args.only:
                 measure()

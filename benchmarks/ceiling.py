@@ -1,7 +1,6 @@
-"""The ceiling: raw model throughput in seconds of sound per second, no I/O. Chunk and batch are found by a search, and
-the best is measured again: the highest of many noisy figures would flatter it.
+"""Speed of the bare model in seconds of sound per second, without I/O: ceiling.py MODEL encode|decode.
 
-ceiling.py MODEL encode|decode
+The best chunk and batch are found by a search and measured again, since the highest of many noisy values is too high.
 """
 
 import itertools
@@ -27,7 +26,7 @@ def main(path: str, method: str) -> None:
 
 
 def speed(model: torch.jit.ScriptModule, method: str, optimised: bool, batch: int, seconds: float, total: int) -> float:
-    """Seconds of sound per second, over at least `total` seconds of sound in calls of one shape."""
+    """Return seconds of sound per second, over at least `total` seconds of sound in calls of one shape."""
     frames = round(seconds * RATE / COMPRESSION)
     dims = int(model.decode_params[0])
     x = 0.1 * torch.randn((batch, 1, frames * COMPRESSION) if method == "encode" else (batch, dims, frames))

@@ -1,4 +1,4 @@
-"""The plain way: what a straightforward script does, as a baseline to measure against. Not part of the suite.
+"""What a straightforward script does, as a baseline for bench.py.
 
 plain.py encode MODEL OUTPUT FILE...       the model loaded for each file, one call on the whole file
 plain.py decode MODEL OUTPUT FILE...       likewise

@@ -1,5 +1,5 @@
 #!/bin/sh
-# From recordings to new sound: encode, look, generate, decode. Run it by `make demo`.
+# From recordings to new sound: encode, generate, decode. `make demo` runs this.
 # Same seed, same bytes: a second run writes the same files again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,13 +9,13 @@ out=${1:-demo-output}
 echo "1. encoding the recordings in examples/audio ..."
 "$python" encoder.py --input examples/audio --output "$out/latents" > /dev/null
 
-echo "2. generating new latents: two loops that move as the recordings do, swapped into each other ..."
+echo "2. generating new latents: two loops drawn from the statistics, swapping values ..."
 "$python" generator.py --input "$out/latents" --output "$out/generated" --run embeddings --overwrite \
     --distribution walk --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 --embeddings > /dev/null
 "$python" generator.py --input "$out/latents" --output "$out/generated" --run latent-audio --overwrite \
     --distribution walk --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 > /dev/null
 
-echo "3. decoding: the recordings as the model hears them, and what was generated ..."
+echo "3. decoding the latents of the recordings, and the generated latents ..."
 "$python" decoder.py --input "$out/latents" --output "$out/sound/recordings" > /dev/null
 "$python" decoder.py --input "$out/generated/embeddings" --output "$out/sound/generated" > /dev/null
 

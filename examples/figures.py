@@ -26,10 +26,12 @@ sys.path.insert(0, str(ROOT))
 
 from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
+from unravel_lib.latents.blocks import reblock  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
-from unravel_lib.music import distributions, patterns  # noqa: E402
-from unravel_lib.music.registry import Material  # noqa: E402
+from unravel_lib.music.distributions import DISTRIBUTIONS  # noqa: E402
+from unravel_lib.music.pattern import Material  # noqa: E402
+from unravel_lib.music.patterns import PATTERNS  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
 from unravel_lib.statistics.summary import Statistics  # noqa: E402
 
@@ -37,7 +39,7 @@ Array = npt.NDArray[np.float64]
 
 PICTURES = ROOT / "examples" / "pictures"
 RECORDING = ROOT / "examples" / "audio" / "loop_compus.flac"
-HEARD = ROOT / "examples" / "audio" / "guit_e_slide.flac"  # whose spectrogram is drawn
+SPECTROGRAM_OF = ROOT / "examples" / "audio" / "guit_e_slide.flac"
 SEED = 42
 DPI = 200  # wide pictures are shown at half their size or less
 SMALL_DPI = 125
@@ -49,7 +51,7 @@ INK, GREY = "#222222", "#777777"
 
 @contextmanager
 def picture(name: str, width: float, height: float, dpi: int) -> Iterator[Figure]:
-    """A figure of so many inches, saved as a PNG with a palette, which is small and has no date in it."""
+    """Yield a figure of so many inches, saved as a PNG with a palette, which is small and has no date in it."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rc("text", color=INK)
@@ -122,22 +124,28 @@ def place_letters(axes: Axes, blocks: Blocks, gap: int, group_gap: int, below: b
         middles = range(start, start + length) if one_each else [start + length / 2 - 0.5]
         for middle, text in zip(middles, letters if one_each else [letters], strict=True):
             axes.text(
-                middle, height, text, transform=axes.get_xaxis_transform(), fontsize=6 if one_each else 8,
-                ha="center", va=align,
-            )  # fmt: skip
+                middle,
+                height,
+                text,
+                transform=axes.get_xaxis_transform(),
+                fontsize=6 if one_each else 8,
+                ha="center",
+                va=align,
+            )
         start += length + (group_gap if ends else gap)
 
 
 def arranged(name: str, material: Material, **options: Any) -> Array:
-    """A pattern of the catalogue as a long array."""
-    pieces = patterns.find(name).pieces(material, options)
-    return np.concatenate([piece.reshape(-1, piece.shape[-1]) for piece in pieces])
+    """Run a pattern of the catalogue: a long array."""
+    pattern = PATTERNS[name]
+    loops = pattern.loops(material, {**pattern.read_options([]), **options})
+    return np.concatenate([block.copy() for block in reblock(loops, material.loop.shape[1])])
 
 
 def small(
     name: str, frames: Array, blocks: Blocks, gap: int = 1, group_gap: int = 3, before: Array | None = None
 ) -> None:
-    """The picture of one pattern, all of one format: its blocks with their letters.
+    """Draw one pattern, all in one size: its blocks with their letters.
 
     With `before`, the loop it starts from, each value is marked that differs from the block before.
     """
@@ -150,7 +158,7 @@ def small(
 
 
 def mark_changes(axes: Axes, frames: Array, blocks: Blocks, gap: int, group_gap: int) -> None:
-    """A box around each value that differs from the block before; `frames` has a block more, before the first."""
+    """Draw a box around each value that differs from the block before; `frames` has a block more, before the first."""
     start = column = 0
     for length, _, ends in blocks:
         changes = frames[start + length : start + 2 * length] != frames[start : start + length]
@@ -162,7 +170,7 @@ def mark_changes(axes: Axes, frames: Array, blocks: Blocks, gap: int, group_gap:
 
 
 def catalogue(statistics: Statistics) -> None:
-    """A small picture of every pattern."""
+    """Draw a small picture of every pattern."""
 
     def material(length: int, n_loops: int) -> Material:
         seeds = np.random.SeedSequence(SEED).spawn(3)
@@ -183,11 +191,12 @@ def catalogue(statistics: Statistics) -> None:
 
 
 def drawn(statistics: Statistics, length: int, seed: np.random.SeedSequence) -> Array:
-    """A loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
-    return standard(distributions.draw("walk", statistics, np.random.default_rng(seed), length), statistics)
+    """Draw a loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
+    return standard(DISTRIBUTIONS["walk"].draw(statistics, np.random.default_rng(seed), length), statistics)
 
 
 def standard(frames: Array, statistics: Statistics) -> Array:
+    """Convert values to standard deviations from the mean."""
     return (frames - statistics.location) / statistics.scale
 
 
@@ -213,14 +222,14 @@ def spectrogram(axes: Axes, sound: npt.NDArray[np.float32], rate: float) -> None
     axes.spines[:].set_visible(False)
 
 
-def heard_by(pocket: model.Model) -> None:
+def pocket_spectrograms(pocket: model.Model) -> None:
     """Spectrograms of a recording and of its way through the model."""
-    sound = read(HEARD, pocket)
+    sound = read(SPECTROGRAM_OF, pocket)
     (latents,) = encoded([sound], pocket)
     blocks = pocket.decode([np.ascontiguousarray(latents.T, np.float32)], SEED, "figures")
     decoded = np.concatenate(list(blocks), axis=1)[0, : sound.shape[1]]
     with picture("pocket", 9.2, 2.7, 130) as figure:
-        for left, title, values in ((0.65, f"{HEARD.name}", sound[0]), (5.05, "encoded and decoded", decoded)):
+        for left, title, values in ((0.65, f"{SPECTROGRAM_OF.name}", sound[0]), (5.05, "encoded and decoded", decoded)):
             axes = place(figure, left, 0.5, 4.0, 1.85)
             spectrogram(axes, values, pocket.sample_rate)
             axes.set_title(title, fontsize=10, loc="left")
@@ -228,14 +237,14 @@ def heard_by(pocket: model.Model) -> None:
 
 
 def read(path: Path, pocket: model.Model) -> npt.NDArray[np.float32]:
-    """A recording at the model's rate, [channels, samples]."""
+    """Read a recording at the model's rate, [channels, samples]."""
     with open_audio(path) as sound:
         mixed = to_channels(sound.blocks(), pocket.in_channels)
         return np.concatenate(list(resampled(mixed, sound.sample_rate, pocket.sample_rate)), axis=1)
 
 
 def encoded(sounds: Sequence[npt.NDArray[np.float32]], pocket: model.Model) -> list[Array]:
-    """The latents of sounds, [frames, dims] each."""
+    """Encode sounds: latents [frames, dims] each."""
     return [np.concatenate(list(pocket.encode([s], SEED, "figures")), axis=1).T.astype(np.float64) for s in sounds]
 
 
@@ -252,7 +261,7 @@ def main() -> None:
         material = Material(loop, loop, 1, np.ones(statistics.dims), seeds[1])
         overview(standard(frames, statistics), loop, arranged("orale", material, levels=2))
         catalogue(statistics)
-    heard_by(pocket)
+    pocket_spectrograms(pocket)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every recording of a folder through all phases: encode it, generate from it alone, decode what was generated.
-# stdout has the paths of the new sound files, one per line.
+# For each recording of a folder: encode it, generate from it alone, decode what was generated.
+# Prints the paths of the new sound files, one per line.
 set -eu
 
 usage="usage: sh folder.sh RECORDINGS OUTPUT [MODEL.ts]    (without a model: the bundled pocket model)"
@@ -13,15 +13,15 @@ python=${PYTHON:-python3}
 recordings=$1
 output=$2
 shift 2
-[ $# -eq 0 ] || set -- --model "$1" # from here on "$@" is what encoder and decoder are told about the model
+[ $# -eq 0 ] || set -- --model "$1" # from here on "$@" is the model flag for encoder and decoder
 
-# A recording that cannot be read does not stop the others: the encoder ends with 1 then, and so do we.
+# A recording that cannot be read does not stop the others: the exit code of the encoder is 1 then, and so is ours.
 status=0
 mkdir -p "$output"
 "$python" "$tools/encoder.py" --input "$recordings" --output "$output/latents" "$@" > "$output/encoded.txt" || status=$?
 [ $status -le 1 ] || exit $status
 
-# The encoder's stdout is a list of its files. Each gets folders of its own, so that names tell what came from what.
+# The encoder prints the paths of its files. Each gets folders of its own, so that names show what came from what.
 while IFS= read -r latents; do
     name=$(basename "$latents" .npy)
     "$python" "$tools/generator.py" --input "$latents" --output "$output/generated" --run "$name" --overwrite \

@@ -10,25 +10,25 @@ A pattern is a function with @pattern before it. It asks for what it needs by th
     std       how far the values of each dim spread in the encodings
     rng       random numbers; take them from here only, so that the same seed makes the same piece again
 
-Every parameter with another name is an option for --pattern_args; its default tells its type. The first line of the
-docstring is its description. What comes back is the whole piece, frames x dims, or `yield` it part by part: then it
-may be longer than the memory of the machine.
+Every parameter with another name is an option for --pattern_args; its default gives its type. The first line of the
+docstring is its description. What comes back is the whole piece, frames x dims, or `yield` it loop by loop, a repeated
+one as `Repeat(loop, times)`: then it may be longer than the memory of the machine.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from unravel_lib.music.registry import pattern
+from unravel_lib import Repeat, pattern
 
 
 @pattern
-def stutter(loop: np.ndarray, n_loops: int, times: int = 2) -> np.ndarray:
+def stutter(loop: np.ndarray, n_loops: int, times: int = 2) -> Repeat:
     """AABBCC AABBCC: every frame several times."""
-    return np.tile(np.repeat(loop, times, axis=0), (n_loops, 1))
+    return Repeat(np.repeat(loop, times, axis=0), n_loops)
 
 
-# steady=False: the parts change their length, so the generator tells that the tempo of the loop does not apply.
+# steady=False: the loops change their length, so the generator reports that the tempo of the loop does not apply.
 @pattern(steady=False)
 def crumble(loop: np.ndarray, n_loops: int, std: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """ABCD ACD AD D: each time round a random frame falls out and the others tremble, until nothing is left."""

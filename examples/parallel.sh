@@ -1,9 +1,8 @@
 #!/bin/sh
-# Encode a folder of recordings with GNU parallel, one encoder per core. OUTPUT gets the folders that RECORDINGS has.
-# The latents are those of one encoder over the whole folder, since an encoding depends on seed and sound only: byte for
-# byte if that encoder ran with OMP_NUM_THREADS=1 too, to rounding if not (with more threads sums are added up in another
-# order).
-# stdout has the paths of the latents, in the order in which they are ready.
+# Encode a folder of recordings with GNU parallel, one encoder per core. OUTPUT gets the folder structure of RECORDINGS.
+# An encoding depends on seed and sound only, so the latents are those of one encoder over the whole folder: byte for
+# byte if that encoder runs with OMP_NUM_THREADS=1 too, else up to rounding, as more threads add in another order.
+# Prints the paths of the latents, in the order in which they are ready.
 set -eu
 
 usage="usage: [JOBS=4] sh parallel.sh RECORDINGS OUTPUT [MODEL.ts]    (without a model: the bundled pocket model)"
@@ -13,7 +12,7 @@ if [ $# -lt 2 ] || [ $# -gt 3 ]; then
 fi
 if ! parallel --version 2> /dev/null | grep -q GNU; then
     echo "parallel.sh needs GNU parallel, which is not installed: apt install parallel, brew install parallel," \
-        "or use folder.sh, which does without" >&2
+        "or use folder.sh, which does not need it" >&2
     exit 2
 fi
 tools=$(dirname "$0")/..
@@ -23,8 +22,8 @@ output=$2
 shift 2
 [ $# -eq 0 ] || set -- --model "$1"
 
-# Encoders that compute with one thread each do not get into each other's way. Every encoder loads the model, so this
-# pays where recordings are long. Run it again after an interruption: --skip_existing makes what is missing.
+# One thread per encoder, so that encoders do not compete for cores. Every encoder loads the model, so this is worth it
+# for long recordings. After an interruption run it again: --skip_existing encodes what is missing.
 # The exit code is the number of recordings that failed; stderr names them.
 export OMP_NUM_THREADS=1
 (cd "$recordings" && find . -type f \( -iname '*.wav' -o -iname '*.aif' -o -iname '*.aiff' -o -iname '*.flac' \

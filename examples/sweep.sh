@@ -1,6 +1,6 @@
 #!/bin/sh
 # All combinations of patterns, distributions and seeds from the same encodings, each in a folder named after it.
-# stdout has the paths of the new latents. Listen by: python decoder.py --input OUTPUT
+# Prints the paths of the new latents. To listen to them: python decoder.py --input OUTPUT
 set -eu
 
 if [ $# -ne 2 ]; then
@@ -18,7 +18,7 @@ for pattern in ${PATTERNS:-loop orale swapper}; do
             "$python" "$tools/generator.py" --input "$latents" --output "$output" \
                 --run "$pattern-$distribution-$seed" --overwrite --embeddings --no_plots \
                 --pattern "$pattern" --distribution "$distribution" --seed "$seed" |
-                grep '_embeddings\.npy$' # of what was written, the latents; none is a failure, which ends the sweep
+                grep '_embeddings\.npy$' # only the latents; grep fails without any, which ends the sweep
         done
     done
 done

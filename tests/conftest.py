@@ -1,20 +1,11 @@
-"""What all tests share: the repository, the bundled recordings and model, and scripts run as users run them."""
+"""Fixtures for all tests: the repository, the bundled recordings, and the scripts in this process or in another."""
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    import fixtures_runs
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from fixtures_runs import ROOT, Run, Script, runner
 
 
 @pytest.fixture(scope="session")
@@ -30,19 +21,17 @@ def recordings() -> Path:
 
 
 @pytest.fixture(scope="session")
-def script() -> Run:
-    """Run a script in a process of its own: script("encoder", "--input", path) -> CompletedProcess with text."""
+def script() -> Script:
+    """Run a script in another process: script("encoder", "--input", path) -> CompletedProcess with text."""
 
-    def run(name: str, *args: object, **options: object) -> "subprocess.CompletedProcess[str]":
+    def start(name: str, *args: object, **options: object) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, str(ROOT / f"{name}.py"), *map(str, args)]
         return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload, no-any-return]
 
-    return run
+    return start
 
 
 @pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> "fixtures_runs.Run":
+def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a script in this process: run("encoder", "--input", path) -> Result."""
-    import fixtures_runs  # which needs this file's path to the repository
-
-    return fixtures_runs.runner(capfdbinary, monkeypatch)
+    return runner(capfdbinary, monkeypatch)

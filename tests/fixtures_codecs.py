@@ -1,4 +1,4 @@
-"""Small TorchScript codecs of our own with the habits of real exports: what each one does is in its docstring."""
+"""Small TorchScript codecs that behave like real exports, each in one way."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 RATE = 8000
-COMPRESSION = 64  # stands as a plain 64 inside scripted methods, which see no globals
+COMPRESSION = 64  # written as 64 inside scripted methods, which have no access to globals
 DIMS = 4
 
 
@@ -16,7 +16,7 @@ def _params(*values: int) -> torch.Tensor:
 
 
 class Offline(nn.Module):
-    """Convolutions padded with zeros; deterministic; says everything in buffers."""
+    """Convolutions padded with zeros; deterministic; all facts in buffers."""
 
     def __init__(self, in_channels: int = 1, out_channels: int = 1) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Variational(Offline):
 
 
 class Global(Offline):
-    """Normalises by the mean of the whole file: one frame reaches everywhere."""
+    """Subtracts the mean of the whole file: every frame depends on all others."""
 
     @torch.jit.export
     def encode(self, x: torch.Tensor) -> torch.Tensor:
@@ -93,7 +93,7 @@ class Coded(Offline):
 
 
 class Counting(Offline):
-    """Counts its calls in a buffer, which nobody hears."""
+    """Counts its calls in a buffer, which does not change the result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Counting(Offline):
 
 
 class Forgetless(Offline):
-    """Keeps its past in an attribute that is no buffer: nobody can put it back."""
+    """Keeps its state in an attribute that is no buffer and cannot be restored."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class OneByOne(Offline):
 
 
 class Cache(nn.Module):
-    """The past of a signal."""
+    """The last samples of a signal."""
 
     def __init__(self, channels: int, length: int) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Cache(nn.Module):
 
 
 class Streaming(nn.Module):
-    """Causal convolutions that continue where the last call ended, as streaming exports do; saved with a past."""
+    """Causal convolutions that continue where the last call ended, as streaming exports do; saved with a state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class Streaming(nn.Module):
 
 
 class Minimal(nn.Module):
-    """Nothing but encode and decode, and encode wants whole frames."""
+    """Only encode and decode; encode takes whole frames only."""
 
     @torch.jit.export
     def encode(self, x: torch.Tensor) -> torch.Tensor:
@@ -195,7 +195,7 @@ class PseudoStereo(Offline):
 
 
 class Asked(Offline):
-    """nn_tilde 1.6: tells its sample rate when asked, or fails to if that is 0."""
+    """nn_tilde 1.6: get_sample_rate gives the sample rate, or fails if that is 0."""
 
     def __init__(self, answer: int, sr: int | None = None) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Small models with the class names, attributes and shapes of every family, and files that are none.
+"""Small models with the class names, attributes and shapes of every family, and files that are no models.
 
-The arithmetic inside is trivial; what counts is what the files say about themselves, as read off real exports.
+They compute next to nothing; what the files say about themselves is that of real exports.
 """
 
 import json
@@ -23,7 +23,7 @@ class EncoderV2(nn.Module):
 
 
 class Cache(nn.Module):
-    """Holds one frame back, as the cached convolutions of a streaming export do."""
+    """Delays by one frame, as the cached convolutions of a streaming export do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class AdaptiveInstanceNormalization(nn.Module):
 
 
 class Codec(nn.Module):
-    """encode and decode of the right shapes, and what nn~ wants to know about them."""
+    """encode and decode with the right shapes, and the facts that nn~ reads."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, dims: int, ratio: int, ins: int = 1, outs: int = 1):
         super().__init__()
@@ -130,8 +130,10 @@ class ScriptedRAVE(Codec):
         self.fake_adain = AdaptiveInstanceNormalization()
         self.resampler = None
         for name, value in (
-            ("latent_pca", torch.eye(8)), ("latent_mean", torch.zeros(8)), ("fidelity", FIDELITY.clone()),
-        ):  # fmt: skip
+            ("latent_pca", torch.eye(8)),
+            ("latent_mean", torch.zeros(8)),
+            ("fidelity", FIDELITY.clone()),
+        ):
             self.register_buffer(name, value)
         if version == "2.3":
             self.stereo_mode, self.n_channels, self.target_channels = False, channels, outs or channels
@@ -207,7 +209,7 @@ class ScriptedPrior(nn.Module):
 
 
 class CombinedModule(nn.Module):
-    """MSPrior with the RAVE it speaks to."""
+    """MSPrior with the RAVE that it controls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -340,7 +342,7 @@ def script(folder: Path, name: str) -> Path:
 
 
 def oobleck(prefix: str = "") -> dict[str, Tensor]:
-    """The weights by which an oobleck autoencoder is known: 2 channels, 6 dims."""
+    """Return the weights that identify an oobleck autoencoder: 2 channels, 6 dims."""
     return {
         f"{prefix}encoder.layers.0.weight_v": torch.arange(56.0).reshape(4, 2, 7),
         f"{prefix}encoder.layers.0.weight_g": torch.ones(4, 1, 1),
@@ -349,7 +351,7 @@ def oobleck(prefix: str = "") -> dict[str, Tensor]:
 
 
 def checkpoints(folder: Path) -> dict[str, Path]:
-    """Every kind of checkpoint, each in a folder of its own, so that no config lies beside it by chance."""
+    """Write every kind of checkpoint, each in a folder of its own, so that no other config is beside it."""
     found = {}
     for name in ("sat_training", "sat_unwrapped", "sat_bare", "sat_safetensors", "rave_training", "legacy", "other"):
         (folder / name).mkdir()
@@ -379,7 +381,7 @@ def rewrite(source: Path, target: Path, change: Callable[[str, bytes], tuple[str
 
 
 def with_code(source: Path, target: Path, statement: str) -> Path:
-    """The same model, with one more statement at the start of what its first method runs."""
+    """Copy a model with one more statement at the start of its first method."""
 
     def change(name: str, data: bytes) -> tuple[str, bytes]:
         if name.endswith("/fixtures_models.py"):

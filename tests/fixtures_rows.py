@@ -1,8 +1,7 @@
-"""What users give by mistake or by malice, one row each, with the exact line that they see.
+"""Bad inputs, one row each, with the line on stderr, the exit code and the files in the output folder.
 
-A row: what is given, the exit code, the line on stderr, the files left in the output folder. `{in}` is the input,
-`{out}` the output folder. Every row is run in a fresh folder; whatever else lies there must stay as it is, no row may
-show a traceback, and stdout names nothing but files that exist.
+In the line `{in}` stands for the input and `{out}` for the output folder. Every row is run in a new folder; its other
+files must stay as they are, there must be no traceback, and stdout must only name files that exist.
 """
 
 import pickle
@@ -18,7 +17,7 @@ E, D = "encoder", "decoder"
 
 @dataclass
 class Row:
-    """What is given, and what is to happen."""
+    """A bad input and what must happen."""
 
     given: str
     script: str
@@ -39,7 +38,7 @@ def sound(x: object, rate: int = 44100, format_: str = "WAV", subtype: str = "PC
 
 
 def nothing(path: Path) -> None:
-    """Nothing at all."""
+    """Make nothing."""
 
 
 def folder(path: Path) -> None:

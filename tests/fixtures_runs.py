@@ -1,15 +1,18 @@
-"""Scripts run in this process, and the small files they are run on."""
+"""Scripts run in this process, and small files to run them on."""
 
 import functools
 import io
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
+from unittest.mock import NonCallableMock, create_autospec
 
 import numpy as np
 import pytest
@@ -21,6 +24,8 @@ import generator
 import inspector
 from unravel_lib.cli import run as cli
 
+ROOT = Path(__file__).resolve().parent.parent
+
 SCRIPTS: dict[str, ModuleType] = {
     "encoder": encoder,
     "decoder": decoder,
@@ -28,44 +33,75 @@ SCRIPTS: dict[str, ModuleType] = {
     "inspector": inspector,
 }
 Make = Callable[[Path], object]  # writes something at a path
+Script = Callable[..., "subprocess.CompletedProcess[str]"]  # runs a script in another process
 
 
-@dataclass
+REPORTS = ("--list_patterns", "--list_distributions", "--tempo_table")  # flags for which stdout has no paths
+
+
+@dataclass(frozen=True)
 class Result:
-    """What a run left behind."""
+    """The exit code and the output of a run."""
 
     code: int
     out: bytes
     err: str
 
     @property
+    def paths(self) -> list[Path]:
+        """The files that stdout names."""
+        return [Path(os.fsdecode(line)) for line in self.out.splitlines()]
+
+    @property
+    def text(self) -> str:
+        """What stdout says."""
+        return self.out.decode()
+
+    @property
     def errors(self) -> list[str]:
-        """The lines that tell what went wrong, without the summary of a batch."""
+        """The lines with errors, without the summary of a batch."""
         return [line for line in self.err.splitlines() if "error: " in line and not line.startswith("error:   ")]
 
 
-def runner(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> "Run":
-    """run("encoder", "--input", path) -> Result; the bundled model is loaded once, since that takes half a second."""
+class Run(Protocol):
+    """Runs a script in this process: run("encoder", "--input", path)."""
+
+    def __call__(self, script: str, *args: object, stdin: str | None = None) -> Result:
+        """Run `script`.py with these arguments and this text on stdin."""
+
+
+def runner(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a `Run`; it loads the bundled model only once, since that takes half a second."""
     from unravel_lib.models import model
 
     load = model.load
     monkeypatch.setattr(model, "load", lambda path, *rest: _pocket(*rest) if path is None else load(path, *rest))
 
-    def run(script: str, *args: object) -> Result:
+    def run(script: str, *args: object, stdin: str | None = None) -> Result:
+        argv = [str(arg) for arg in args]
         monkeypatch.setattr(sys, "argv", [f"{script}.py"])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capfdbinary.readouterr()
         with keeping_signals(), pytest.raises(SystemExit) as left:
-            cli.run(SCRIPTS[script].main, [str(arg) for arg in args])
+            cli.run(SCRIPTS[script].main, argv)
         out, err = capfdbinary.readouterr()
         assert b"Traceback" not in err, err.decode()
-        assert script == "inspector" or all(os.path.exists(line) for line in out.splitlines())
         code = left.value.code
         assert isinstance(code, int)
-        return Result(code, out, err.decode())
+        result = Result(code, out, err.decode())
+        assert script == "inspector" or set(REPORTS) & set(argv) or all(path.exists() for path in result.paths)
+        return result
 
     return run
 
 
-Run = Callable[..., Result]
+def spy(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> NonCallableMock:
+    """Count the calls of a function or method, which still does its work; returns the mock that has the calls."""
+    plain = getattr(place, name)
+    mock: NonCallableMock = create_autospec(plain, side_effect=plain)
+    monkeypatch.setattr(place, name, mock)
+    return mock
 
 
 @functools.cache
@@ -77,9 +113,21 @@ def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
     return model.Model(model.POCKET, torch.jit.load(model.POCKET).eval(), torch.device("cpu"), sample_rate)
 
 
+def foreground_signals(*ignored: int) -> None:
+    """Set the signals of a new process as in the foreground, also where the tests run in the background or by nohup.
+
+    Give it to subprocess.Popen as `preexec_fn`.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for signum in ignored:
+        signal.signal(signum, signal.SIG_IGN)
+
+
 @contextmanager
 def keeping_signals() -> Iterator[None]:
-    """`cli.run` answers signals and takes the logger over until its process ends; here the process goes on."""
+    """Restore what `cli.run` changes for the rest of its process: signal handlers, the logger, sys.unraisablehook."""
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(name) for name in names]
     hook = sys.unraisablehook
@@ -95,7 +143,7 @@ def keeping_signals() -> Iterator[None]:
 
 
 def contents(folder: Path) -> dict[bytes, bytes | None]:
-    """Everything below a folder: names and bytes."""
+    """Return everything below a folder: names and bytes."""
     found: dict[bytes, bytes | None] = {}
     for place, folders, names in os.walk(os.fsencode(folder)):
         for name in folders + names:
@@ -105,14 +153,20 @@ def contents(folder: Path) -> dict[bytes, bytes | None]:
     return found
 
 
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Return names and bytes of the files in a folder without subfolders."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def kinds_left(folder: Path) -> str:
-    """The suffixes of the files in an output folder, sorted: ".json .npy", "failures.csv"; "-" without the folder."""
+    """Return the suffixes of the files in a folder, sorted: ".json .npy", "failures.csv"; "-" if there is no folder."""
     if not folder.is_dir():
         return "-"
     return " ".join(sorted(p.name if p.name == "failures.csv" else p.suffix or p.name for p in folder.iterdir()))
 
 
 def wav(x: object, rate: int = 44100, format_: str = "WAV", subtype: str = "PCM_16") -> bytes:
+    """Return the bytes of a sound file."""
     buffer = io.BytesIO()
     soundfile.write(buffer, np.asarray(x, np.float64), rate, format=format_, subtype=subtype)
     return buffer.getvalue()
@@ -121,8 +175,9 @@ def wav(x: object, rate: int = 44100, format_: str = "WAV", subtype: str = "PCM_
 TONE = 0.3 * np.sin(np.arange(30000) / 20)
 
 
-def npy(x: object, name: str = "x.npy", fortran: bool = False) -> bytes:
-    buffer = io.BytesIO()  # pickled where `x` holds objects: the hostile file that must be refused
+def npy(x: object, fortran: bool = False) -> bytes:
+    """Return the bytes of an .npy; an array of objects is pickled, as in a file that must be refused."""
+    buffer = io.BytesIO()
     np.save(buffer, np.asfortranarray(x) if fortran else x, allow_pickle=True)
     return buffer.getvalue()
 

@@ -1,7 +1,7 @@
-"""make stress: kill runs at random moments, and work through thousands of files, and see that nothing is lost.
+"""`make stress`: kill runs at random moments, process thousands of files, and check that nothing is lost.
 
-Each run is a fork of this process, which has imported PyTorch but never used it: so a run takes a fraction of a second
-and the kills fall into the work, not into the imports.
+Each run is a fork of this process, which has imported PyTorch but not used it. So a run takes a fraction of a second,
+and the signals come during the work, not during the imports.
 """
 
 import argparse
@@ -43,9 +43,9 @@ SUFFIX = {"encoder": ".npy", "decoder": ".wav", "generator": ".npy"}
 
 
 def forked(work: Callable[[], object], errors: Path) -> int:
-    """Run `work` in a process of its own, its stdout nowhere and its stderr in a file; returns the process id."""
+    """Run `work` in another process without stdout and with stderr in a file; return the process id."""
     stops = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # a signal between the fork and `cli.run` is not what is tested
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # until `cli.run`: signals before it are not tested
     child = os.fork()
     if child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
@@ -67,7 +67,7 @@ def forked(work: Callable[[], object], errors: Path) -> int:
 
 
 def run(script: str, flags: list[str], errors: Path, die_after: float | None = None, by: int = signal.SIGKILL) -> int:
-    """Run a script, kill it after some seconds; returns the exit code, or minus the signal."""
+    """Run a script, kill it after some seconds; return the exit code, or minus the signal."""
 
     def work() -> None:
         cli.run(MAIN[script], flags)
@@ -80,7 +80,7 @@ def run(script: str, flags: list[str], errors: Path, die_after: float | None = N
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Names and SHA-256 of everything in a folder but the leftovers of killed runs."""
+    """Return names and SHA-256 of all files in a folder except the part files of killed runs."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -89,15 +89,15 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 
 def assert_whole(folder: Path, final: dict[str, str]) -> None:
-    """Whatever bears a final name is, byte for byte, what an undisturbed run makes."""
+    """Check that all files with final names have the bytes of an uninterrupted run."""
     for name, digest in snapshot(folder).items():
-        assert final.get(name) == digest, f"{folder / name} is not what an undisturbed run makes"
+        assert final.get(name) == digest, f"{folder / name} is not what an uninterrupted run makes"
     for note in folder.rglob("encoded*.json"):
         assert json.loads(note.read_bytes())["file_sha256"] == final[str(note.with_suffix(".npy").relative_to(folder))]
 
 
 def jobs(place: Path) -> dict[str, list[str]]:
-    """What each script has to do; writes its inputs."""
+    """Write the inputs of each script; return its flags."""
     rng = np.random.default_rng(0)
     for index in range(FILES):
         t = np.arange(30_000 * (index + 1)) / 44100
@@ -114,7 +114,7 @@ def jobs(place: Path) -> dict[str, list[str]]:
 
 
 def kill_at_random_moments(place: Path, kills: int, rng: random.Random) -> None:
-    """Kill, resume, kill, ...; a third of the kills are Ctrl-C and SIGTERM, which must also leave no part file."""
+    """Kill, resume, kill, ...; a third of the signals are Ctrl-C and SIGTERM, which must leave no part file either."""
     errors, moments = place / "errors", Counter[str]()
     for script, flags in jobs(place).items():
         began = time.monotonic()
@@ -142,7 +142,7 @@ def kill_at_random_moments(place: Path, kills: int, rng: random.Random) -> None:
 
 
 def kill_one_of_two(place: Path, times: int, rng: random.Random) -> None:
-    """Two runs on the same folder, one is killed: the other does not notice."""
+    """Kill one of two runs on the same folder: the other must finish."""
     flags = ["--input", str(place / "sounds"), "--output", str(place / "two")]
     final = snapshot(place / "final" / "encoder")
     for _ in range(times):
@@ -154,12 +154,12 @@ def kill_one_of_two(place: Path, times: int, rng: random.Random) -> None:
         os.waitpid(first, 0)
         assert os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]) == 0
         assert snapshot(place / "two") == final, snapshot(place / "two").keys() ^ final.keys()
-    say(f"two runs at once, one of them killed, {times} times: the other made everything")
+    say(f"two runs at the same time, one of them killed, {times} times: the other made everything")
 
 
 @contextlib.contextmanager
 def measured() -> Iterator[list[tuple[int, int, float]]]:
-    """Open files, threads and MiB after every 500th file that the encoder or decoder was asked for."""
+    """Collect open files, threads and MiB after every 500th file."""
     found: list[tuple[int, int, float]] = []
     count = 0
     plain = Batch.wrote
@@ -180,7 +180,7 @@ def measured() -> Iterator[list[tuple[int, int, float]]]:
 
 
 def many_small_files(place: Path, count: int) -> None:
-    """One process, thousands of files: nothing grows."""
+    """Process thousands of files in one process: files, threads and memory must not grow."""
 
     def work() -> None:
         for script, make in (("encoder", _small_sound), ("decoder", _small_latents)):
@@ -213,7 +213,7 @@ def _small_latents(folder: Path, index: int) -> None:
 
 
 def a_file_of_5_gb(place: Path) -> None:
-    """64 channels at 384 kHz, an RF64 full of zeros: encoded in the memory of a small file."""
+    """Encode an RF64 of 5 GB of zeros, 64 channels at 384 kHz, in as much memory as a small file."""
     path = place / "5gb.wav"
     with soundfile.SoundFile(path, "w", 384_000, 64, "FLOAT", format="RF64") as file:
         file.write(np.zeros((10, 64), np.float32))
@@ -223,7 +223,7 @@ def a_file_of_5_gb(place: Path) -> None:
     at = data.index(b"ds64") + 8
     data[at : at + 24] = b"".join(n.to_bytes(8, "little") for n in (size + start - 8, size, frames))
     path.write_bytes(data)
-    os.truncate(path, start + size)  # sparse: it takes no room
+    os.truncate(path, start + size)  # sparse: it takes no space on the disk
 
     def work() -> None:
         with contextlib.suppress(SystemExit):
@@ -231,7 +231,7 @@ def a_file_of_5_gb(place: Path) -> None:
         made = npy.load_latents(next((place / "5gb").glob("*.npy")))
         assert made.shape[1] == math.ceil(math.ceil(frames * 44100 / 384_000) / 2048), made.shape
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"5 GB: {made.shape[1]} frames, peak of memory {peak:.0f} MiB", file=sys.stderr)
+        print(f"5 GB: {made.shape[1]} frames, peak memory {peak:.0f} MiB", file=sys.stderr)
         assert peak < 2048
 
     child = forked(work, place / "errors")
@@ -245,7 +245,7 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    """Run everything; an assertion ends it."""
+    """Run all of it; the first failed assertion ends it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=240)
     parser.add_argument("--files", type=int, default=5000)

@@ -1,4 +1,4 @@
-"""Pictures: drawn for every size, bounded, the same bytes each time, and indifferent to names and settings."""
+"""Pictures for every size of data: limited cost, the same bytes each time, independent of settings of matplotlib."""
 
 import subprocess
 import sys
@@ -83,7 +83,7 @@ def test_any_name_can_be_a_title(tmp_path: Path, title: str, recwarn: pytest.War
 
 
 def test_sampler_keeps_evenly_spaced_frames_in_order() -> None:
-    """Whatever blocks they come in; first frame included; never more than the picture needs."""
+    """For any sizes of blocks, with the first frame, and no more frames than the picture needs."""
     for n in (1, 7, blocks.SAMPLED, blocks.SAMPLED + 1, 10_000):
         values = np.arange(float(n))[:, np.newaxis]
         sampler = blocks.Sampler(n)
@@ -96,7 +96,7 @@ def test_sampler_keeps_evenly_spaced_frames_in_order() -> None:
 
 
 def test_sampler_keeps_copies() -> None:
-    """Blocks are reused by whoever makes them."""
+    """The source may overwrite a block after it was used."""
     block = np.ones((3, 1))
     sampler = blocks.Sampler(6)
     sampler(block)
@@ -106,13 +106,13 @@ def test_sampler_keeps_copies() -> None:
 
 
 def test_sampler_does_not_fall_in_step_with_a_loop() -> None:
-    """64-frame loops over 524,800 frames: all 64 frames of the loop show up."""
+    """64-frame loops over 524,800 frames: all 64 frames of the loop are drawn."""
     positions = blocks.Sampler(524_800).positions
     assert len(set((positions % 64).tolist())) == 64
 
 
 def test_correlation_colours_are_those_of_minus_1_to_1(tmp_path: Path) -> None:
-    """Whatever the data's own extremes are: here 1 and about 0.5, which is pale red and not the deepest blue."""
+    """The colours do not depend on the extremes of the data: here 1 and about 0.5, which is pale red."""
     values = np.random.default_rng(0).normal(size=(2, 400))
     values[1] += 0.6 * values[0]
     save_latents(tmp_path / "x.npy", values)
@@ -146,7 +146,7 @@ def test_density_follows_two_peaks() -> None:
 
 
 def test_pyplot_is_never_imported(tmp_path: Path) -> None:
-    """It would look for a screen, and takes its time."""
+    """pyplot would look for a display, and is slow to import."""
     code = "import sys; from unravel_lib import plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -161,7 +161,7 @@ def test_variance_of_cut_off_dims_is_grey(n_dims: int, kept: int, cut_off_is_dra
 
 
 def test_a_constant_dim_at_the_end_of_the_scale_is_drawn_inside(tmp_path: Path) -> None:
-    """Its box has no height; the median's stroke needs room on both sides."""
+    """Its box has no height; the line of the median needs space on both sides."""
     values = np.random.default_rng(0).normal(size=(2, 50))
     values[1] = 9.0
     save_latents(tmp_path / "x.npy", values)

@@ -1,6 +1,20 @@
 """UnRAVEl: speculative composition in the latent space of RAVE models.
 
-The packages, each importing only from those above it: `errors`, `text`; `files` (found, written whole, described);
+    import unravel_lib as unravel
+
+    load_model                      a model file, or the bundled pocket model
+    encode, decode                  sound <-> latents [dims, frames], from files or arrays
+    encode_file, decode_file        the same from file to file, with sidecars, as encoder.py and decoder.py do
+    read_latents, write_latents     latents files
+    write_latent_audio              latents as a multichannel WAV for Pure Data
+    measure                         statistics of latents
+    draw, DISTRIBUTIONS             new frames [frames, dims] from statistics
+    arrange, PATTERNS, Repeat       loops -> long arrays
+    Composition                     both, as generator.py combines them
+    distribution, pattern           decorators for one's own
+    tempo                           frames <-> BPM
+
+The packages, each importing only from those before it: `errors`, `text`; `files` (found, written whole, described);
 `audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
 (what is known about latents); `music` (distributions, patterns, tempo, composition) and `inspection` (facts about
 model files); `plots`; `cli` (what the four scripts share).
@@ -10,19 +24,58 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unravel_lib.latents.blocks import repeat as repeat
-    from unravel_lib.music.registry import pattern as pattern
+    from unravel_lib.latents.blocks import Repeat as Repeat
+    from unravel_lib.latents.formats import write_latent_audio as write_latent_audio
+    from unravel_lib.latents.npy import save_latents as write_latents  # noqa: F401
+    from unravel_lib.latents.read import read_latents as read_latents
+    from unravel_lib.models.codec import decode as decode
+    from unravel_lib.models.codec import decode_file as decode_file
+    from unravel_lib.models.codec import encode as encode
+    from unravel_lib.models.codec import encode_file as encode_file
+    from unravel_lib.models.model import load as load_model  # noqa: F401
+    from unravel_lib.music import tempo as tempo
+    from unravel_lib.music.composition import Composition as Composition
+    from unravel_lib.music.distribution import distribution as distribution
+    from unravel_lib.music.distributions import DISTRIBUTIONS as DISTRIBUTIONS
+    from unravel_lib.music.distributions import draw as draw
+    from unravel_lib.music.pattern import pattern as pattern
+    from unravel_lib.music.patterns import PATTERNS as PATTERNS
+    from unravel_lib.music.patterns import arrange as arrange
+    from unravel_lib.statistics.measure import measure as measure
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
-_NAMES = {"pattern": "music.registry", "repeat": "latents.blocks"}
+_NAMES = {
+    "load_model": "models.model:load",
+    "encode": "models.codec:encode",
+    "decode": "models.codec:decode",
+    "encode_file": "models.codec:encode_file",
+    "decode_file": "models.codec:decode_file",
+    "read_latents": "latents.read:read_latents",
+    "write_latents": "latents.npy:save_latents",
+    "write_latent_audio": "latents.formats:write_latent_audio",
+    "measure": "statistics.measure:measure",
+    "draw": "music.distributions:draw",
+    "arrange": "music.patterns:arrange",
+    "Composition": "music.composition:Composition",
+    "DISTRIBUTIONS": "music.distributions:DISTRIBUTIONS",
+    "PATTERNS": "music.patterns:PATTERNS",
+    "Repeat": "latents.blocks:Repeat",
+    "distribution": "music.distribution:distribution",
+    "pattern": "music.pattern:pattern",
+    "tempo": "music:tempo",
+}
+__all__ = sorted(_NAMES)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562): `import unravel_lib` alone takes no time."""
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    module, _, attribute = _NAMES[name].partition(":")
+    if module == "music":
+        return importlib.import_module(f"{__name__}.{module}.{attribute}")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,7 @@
 """Pictures of latents: how values are distributed, how dims belong together, how they move over time.
 
-The only matplotlib room. It draws on its own canvas, without pyplot, from a bounded number of frames, and leaves out
-of the PNG whatever changes from day to day: same values, same bytes.
+The only module that imports matplotlib. It draws on its own canvas, without pyplot, from a bounded number of frames,
+and leaves out of the PNG whatever changes from day to day: same values, same bytes.
 """
 
 import warnings
@@ -26,19 +26,19 @@ from unravel_lib.text import frames_text, printable
 Array = npt.NDArray[np.float64]
 
 DPI = 100
-MOST_LINES = 8  # dims that can be told apart as lines; more become a heat map
-MOST_FRAMES = 20_000  # frames that a distribution is drawn from
+MAX_LINES = 8  # dims that can be told apart as lines; more become a heat map
+MAX_FRAMES = 20_000  # frames that a distribution is drawn from
 BINS = 96  # of the histogram that a violin is smoothed from
 STRIP, GAP = 0.8, 0.14  # inches per line, and between two of them
-LONGEST_TITLE = 110
-MOST_SHARES, CUT_OFF_BESIDE = 64, 8  # shares of variance drawn one by one, and how many of those are of cut-off dims
+MAX_TITLE = 110
+MAX_SHARES, MAX_CUT_OFF = 64, 8  # shares of variance drawn one by one, and how many of those are of cut-off dims
 BLUE, DARK, GREY, PALE, ORANGE = "#4c78a8", "#1b2a41", "#8a8f98", "#e5e5e5", "#d55e00"
 DIVERGING = "RdBu_r"  # can be told apart with every common kind of colour blindness
 
 
 @contextmanager
 def _figure(path: Path, width: float, height: float, title: str) -> Iterator[Figure]:
-    """A figure in our style, whatever the user's own matplotlib settings; saved to `path` at the end."""
+    """Yield a figure in our style, whatever the user's own matplotlib settings; saved to `path` at the end."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the font lacks become boxes, which the reader sees
         matplotlib.rcdefaults()
@@ -48,7 +48,7 @@ def _figure(path: Path, width: float, height: float, title: str) -> Iterator[Fig
         figure = Figure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(figure)
         text = printable(title)
-        text = text if len(text) <= LONGEST_TITLE else f"{text[: LONGEST_TITLE - 3]}..."
+        text = text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 3]}..."
         figure.text(0.5 / width, 1 - 0.3 / height, text, fontsize=11, ha="left", va="center")
         yield figure
         with atomic_write(path) as part, open(part, "wb") as file:
@@ -72,7 +72,7 @@ def draw_distribution(path: Path, statistics: Statistics) -> None:
     with _figure(path, _width(dims), 5, f"Values per dim, {frames_text(statistics.frames)}") as figure:
         axes = _axes(figure, 0.8, 0.3)
         if statistics.encodings:
-            sample = statistics.sample(MOST_FRAMES)
+            sample = statistics.sample(MAX_FRAMES)
             densities = [_density(column) for column in sample.T]
             violins: dict[str, Any] = axes.violin(densities, np.arange(dims), widths=0.9, showextrema=False)
             for body in violins["bodies"]:
@@ -96,7 +96,7 @@ def draw_correlation(path: Path, statistics: Statistics) -> None:
         ticks = _ticks(dims)
         axes.set(xticks=ticks, yticks=ticks, xlabel="dim", ylabel="dim")
         axes.spines[:].set_visible(False)
-        if dims <= MOST_LINES:
+        if dims <= MAX_LINES:
             for (row, column), value in np.ndenumerate(statistics.active_correlation):
                 ink = "white" if abs(value) > 0.6 else "black"
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
@@ -105,12 +105,22 @@ def draw_correlation(path: Path, statistics: Statistics) -> None:
 
 
 def draw_values(path: Path, title: str, sampler: Sampler) -> None:
-    """Draw a file's values over time, as lines up to 8 dims and as a heat map above, beside a box plot of each dim."""
+    """Draw a file's values over time, as lines up to 8 dims and as a heat map above, beside a box plot of each dim.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+    title : str
+        Any text; cut where it is too long.
+    sampler : Sampler
+        Frames of the file.
+    """
     frames, dims = sampler.frames, sampler.frames.shape[1]
     boxes = min(8.0, 1.6 + 0.17 * dims)
-    height = 5 if dims > MOST_LINES else 1.25 + max(3.75, STRIP * dims)
+    height = 5 if dims > MAX_LINES else 1.25 + max(3.75, STRIP * dims)
     with _figure(path, 9.6 + boxes + 1.0, height, title) as figure:
-        axes = _heat_map(figure, sampler) if dims > MOST_LINES else _lines(figure, sampler)
+        axes = _heat_map(figure, sampler) if dims > MAX_LINES else _lines(figure, sampler)
         some = f", {len(frames):,} of {sampler.n_frames:,} drawn" if len(frames) < sampler.n_frames else ""
         axes.set_xlabel(f"frame{some}")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -127,11 +137,20 @@ def draw_values(path: Path, title: str, sampler: Sampler) -> None:
 def draw_variance(path: Path, title: str, shares: Sequence[float], kept: int) -> None:
     """Draw how much each dim of a model matters: its share of the variance, 0..1, as a bar.
 
-    The first `kept` dims, which the export has, are in colour; a few of those that it cut off follow in grey.
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+    title : str
+        Any text; cut where it is too long.
+    shares : sequence of float
+        Share of each dim, the largest first.
+    kept : int
+        Dims that the export has, which are in colour; a few of those that it cut off follow in grey.
     """
     heights = 100 * np.array(shares)
     kept = min(kept, len(heights))
-    drawn = min(len(heights), kept + CUT_OFF_BESIDE, MOST_SHARES)
+    drawn = min(len(heights), kept + MAX_CUT_OFF, MAX_SHARES)
     with _figure(path, 9, 4, title if len(title) <= 80 else f"{title[:77]}...") as figure:
         axes = _axes(figure, 0.8, 0.3)
         for dims, colour, what in ((range(kept), BLUE, "kept"), (range(kept, len(heights)), GREY, "cut off")):
@@ -169,9 +188,14 @@ def _heat_map(figure: Figure, sampler: Sampler) -> Axes:
     axes = _axes(figure, 0.8, -8.8)
     limit = float(np.quantile(np.abs(frames), 0.995)) or 1.0
     image = axes.imshow(
-        frames.T, DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest",
+        frames.T,
+        DIVERGING,
+        vmin=-limit,
+        vmax=limit,
+        aspect="auto",
+        interpolation="nearest",
         extent=(0, sampler.n_frames, dims - 0.5, -0.5),
-    )  # fmt: skip
+    )
     axes.set(yticks=_ticks(dims), ylabel="dim")
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, cax=_axes(figure, 9.75, -0.15), extend="both")
@@ -190,8 +214,9 @@ def _boxes(axes: Axes, q1: Array, median: Array, q3: Array, low: Array, high: Ar
 
 
 def _density(values: Array) -> dict[str, Any]:
-    """A violin's outline: a histogram smoothed by a Gaussian of Scott's width ("Multivariate Density Estimation",
-    1992: standard deviation times n ** -1/5), as `Axes.violin` takes it.
+    """Compute a violin's outline as `Axes.violin` takes it: a histogram smoothed by a Gaussian.
+
+    Of Scott's width, standard deviation times n ** -1/5 ("Multivariate Density Estimation", 1992).
     """
     low, high, spread = values.min(), values.max(), values.std()
     middle = {"mean": values.mean(), "median": values.mean(), "min": low, "max": high}

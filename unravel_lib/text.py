@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 
 
@@ -16,6 +17,12 @@ def unexpected_error(error: BaseException) -> str:
     return (
         f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}: `debug` shows where; please report it"
     )
+
+
+def library_error(error: Exception) -> str:
+    """Return the text of an error of libsndfile, FFmpeg or the operating system as one line without a full stop."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split()).rstrip(".")
 
 
 def did_you_mean(given: str, known: Sequence[str]) -> str:
@@ -40,9 +47,10 @@ def cell_text(text: str) -> str:
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a PyTorch error, which states the cause; printable, at most 160 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(lines[-1][:160]) if lines else type(error).__name__
+    """The last line of a PyTorch error, which states the cause; printable, without colours, at most 200 characters."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return printable(lines[-1][:200]) if lines else type(error).__name__
 
 
 def frames_text(n_frames: int) -> str:

@@ -1,4 +1,4 @@
-"""Sound files that hold several recordings in a row: all of them are read, and whether they are whole is told."""
+"""Sound files that contain several recordings in a row, and sound files that are cut short."""
 
 import io
 import zlib
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from fixtures_runs import Run
+from fixtures_sounds import ffmpeg_file
 
 from unravel_lib.audio import containers
 from unravel_lib.audio import read as audio
@@ -29,22 +30,13 @@ def recording(hz: float, seconds: float, format_: str, subtype: str, rate: int =
 
 
 def mp3_by_ffmpeg(seconds: float, xing: bool, rate: int = 44100) -> bytes:
-    file = io.BytesIO()
     options = {"write_xing": str(int(xing)), "id3v2_version": "3" if xing else "0"}
-    with av.open(file, "w", format="mp3", options=options) as container:
-        stream = container.add_stream("libmp3lame", rate=rate, layout="mono")
-        x = 0.4 * np.sin(2 * np.pi * 330 * np.arange(int(seconds * rate)) / rate)
-        frame = av.AudioFrame.from_ndarray(x.astype(np.float32)[None], "fltp", "mono")
-        frame.sample_rate = rate
-        fifo = av.AudioResampler(stream.format, stream.layout, rate, frame_size=stream.frame_size)
-        for piece in [*fifo.resample(frame), *fifo.resample(None)]:
-            container.mux(stream.encode(piece))
-        container.mux(stream.encode(None))
-    return file.getvalue()
+    x = 0.4 * np.sin(2 * np.pi * 330 * np.arange(int(seconds * rate)) / rate)
+    return ffmpeg_file(x[None], rate, "libmp3lame", "mp3", options)
 
 
 def id3v2(data: bytes) -> bytes:
-    """A tag that holds a picture."""
+    """Return a tag with a picture."""
     frame = b"APIC" + (len(data) + 14).to_bytes(4, "big") + b"\0\0\0image/jpeg\0\3\0" + data
     return b"ID3\3\0\0" + bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0)) + frame
 
@@ -140,19 +132,13 @@ def test_one_mp3_stays_one(tmp_path: Path, xing: bool, behind: bytes) -> None:
 
 
 def test_a_tag_in_latin_1_is_no_reason_to_refuse(tmp_path: Path) -> None:
-    """Readers of text tags expect UTF-8; ID3v1 and AAC files of old have other letters."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="adts") as container:
-        stream = container.add_stream("aac", rate=44100, layout="mono")
-        for _ in range(50):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-            frame.sample_rate = 44100
-            container.mux(stream.encode(frame))
-    assert read(tmp_path / "x.aac", file.getvalue() + LATIN_TAG).shape[1] > 40_000
+    """FFmpeg expects tags in UTF-8; ID3v1 tags and those of old AAC files are not."""
+    aac = ffmpeg_file(np.zeros((1, 51_200)), 44100, "aac", "adts")
+    assert read(tmp_path / "x.aac", aac + LATIN_TAG).shape[1] > 40_000
     assert read(tmp_path / "x.mp3", mp3_by_ffmpeg(1, xing=False) + LATIN_TAG).shape[1] > 40_000
 
 
-def test_finding_joined_mp3s_reads_few_bytes_where_the_header_tells(tmp_path: Path) -> None:
+def test_finding_joined_mp3s_reads_few_bytes_where_the_header_counts_them(tmp_path: Path) -> None:
     path = tmp_path / "x.mp3"
     path.write_bytes(recording(220, 60, "MP3", "MPEG_LAYER_III") + LATIN_TAG)
     with open(path, "rb") as file:
@@ -205,7 +191,7 @@ def bytes_with_flags(data: bytes, stream: bytes) -> bytes:
 
 
 def with_checksum(page: bytes) -> bytes:
-    """Source: RFC 3533, section 6: zlib's CRC with all bits the other way round, starting from 0."""
+    """Source: RFC 3533, section 6: zlib's CRC with all bits reversed, starting from 0."""
     mirrored = (page[:22] + bytes(4) + page[26:]).translate(bytes(int(f"{b:08b}"[::-1], 2) for b in range(256)))
     checksum = int(f"{zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
     return page[:22] + checksum.to_bytes(4, "little") + page[26:]

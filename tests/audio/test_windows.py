@@ -1,4 +1,4 @@
-"""Windows with context equal the whole; extended and trimmed do what their names say."""
+"""Windows with context equal one call for the whole signal; pad and trim change its length."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from unravel_lib.audio.windows import in_windows, pad, trim
 
-KERNEL = np.array([0.2, -1.0, 3.0, 0.5, 0.7], np.float32)  # hears 2 back and 2 ahead
+KERNEL = np.array([0.2, -1.0, 3.0, 0.5, 0.7], np.float32)  # context: 2 values before, 2 after
 
 
 def fir(x: np.ndarray) -> np.ndarray:
@@ -50,12 +50,12 @@ def test_without_context_each_value_is_seen_once_and_in_order(n: int, window: in
 
 
 def test_a_window_must_hold_more_than_its_context() -> None:
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="too short"):
         list(in_windows([np.zeros((1, 9), np.float32)], fir, step_in=1, step_out=1, window=4, left=2, right=2))
 
 
-def test_long_signals_do_not_pile_up() -> None:
-    """What is held never exceeds a window and a block, however long the signal."""
+def test_memory_does_not_grow_with_the_signal() -> None:
+    """At most a window and a block are in memory, for any length of the signal."""
     held, most = 0, 0
 
     def source() -> object:
@@ -70,7 +70,7 @@ def test_long_signals_do_not_pile_up() -> None:
     assert most <= 200
 
 
-def test_extended_fills_up_and_adds() -> None:
+def test_pad_fills_up_and_adds() -> None:
     x = np.array([[1.0, 2.0, 3.0]], np.float32)
     assert np.concatenate(list(pad([x], 4, 2)), axis=1).tolist() == [[1, 2, 3, 0, 0, 0]]
     assert np.concatenate(list(pad([x[:, :2], x[:, 2:]], 1, 2, hold=True)), axis=1).tolist() == [[1, 2, 3, 3, 3]]
@@ -82,7 +82,7 @@ def test_extended_fills_up_and_adds() -> None:
     start=st.integers(0, 9),
     end=st.integers(0, 9),
 )
-def test_trimmed_equals_slicing(n: int, places: list[int], start: int, end: int) -> None:
+def test_trim_equals_slicing(n: int, places: list[int], start: int, end: int) -> None:
     x = np.arange(n, dtype=np.float32)[None]
     result = np.concatenate([np.zeros((1, 0)), *trim(cut(x, places), start, end)], axis=1)
     np.testing.assert_array_equal(result, x[:, start : max(n - end, start)] if n > end else x[:, :0])

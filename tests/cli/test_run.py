@@ -1,4 +1,4 @@
-"""Manners of the command line: errors in one line, exit codes, the list of failures."""
+"""What `cli.run` and `Batch` do: one-line errors, exit codes, the list of failures."""
 
 import csv
 import logging
@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from fixtures_runs import SCRIPTS, keeping_signals
+from fixtures_runs import ROOT, SCRIPTS, keeping_signals
 
 from unravel_lib.cli import signals
 from unravel_lib.cli.batch import DONE, NOTHING_DONE, SOME_FAILED, Batch
@@ -22,12 +21,12 @@ from unravel_lib.errors import UsageError
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """The process as it was."""
+    """Restore signal handlers and the logger after each test."""
     with keeping_signals():
         yield
 
 
-def ended(main: Callable[[list[str]], int], *argv: str) -> object:
+def exit_code(main: Callable[[list[str]], int], *argv: str) -> object:
     with pytest.raises(SystemExit) as left:
         run(main, list(argv))
     return left.value.code
@@ -40,36 +39,39 @@ def raising(error: BaseException) -> Callable[[list[str]], int]:
     return main
 
 
-ENDS = [
+ERRORS = [
     (UsageError("a b: do c"), 2, "error: a b: do c\n"),
     (MemoryError(), 2, "error: out of memory: close other programs or take fewer files\n"),
     (MemoryError("8 GiB"), 2, "error: out of memory: 8 GiB\n"),
     (OSError(5, "Input/output error", "a\nb"), 2, "error: a\\nb: Input/output error\n"),
     (OSError(5, "Input/output error"), 2, "error: Input/output error\n"),
     (
-        ZeroDivisionError("one\ntwo"), 2,
+        ZeroDivisionError("one\ntwo"),
+        2,
         "error: this should not happen: ZeroDivisionError (one two): --debug shows where; please report it\n",
     ),
     (KeyboardInterrupt(), 130, f"error: interrupted: {signals.KEPT}\n"),
     (signals.Stopped(signal.SIGTERM), 143, f"error: terminated: {signals.KEPT}\n"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("error", "code", "line"), ENDS, ids=[repr(e[0]) for e in ENDS])
-def test_ends(capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str) -> None:
-    assert ended(raising(error)) == code
+@pytest.mark.parametrize(("error", "code", "line"), ERRORS, ids=[repr(e[0]) for e in ERRORS])
+def test_each_error_has_its_line_and_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    assert exit_code(raising(error)) == code
     assert capsys.readouterr() == ("", line)
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(raising(UsageError("x")), "--debug") == 2
+    assert exit_code(raising(UsageError("x")), "--debug") == 2
     err = capsys.readouterr().err
     assert "Traceback" in err and err.endswith("error: x\n")
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])
 def test_the_code_of_main_is_the_exit_code(code: int) -> None:
-    assert ended(lambda argv: code) == code
+    assert exit_code(lambda argv: code) == code
 
 
 def test_levels_of_messages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +80,7 @@ def test_levels_of_messages(capsys: pytest.CaptureFixture[str]) -> None:
             log.log(level, "two\nlines")
         return 0
 
-    ended(main)
+    exit_code(main)
     assert capsys.readouterr().err == "two\nlines\nwarning: two lines\nerror: two lines\n"
 
 
@@ -92,9 +94,13 @@ def parser() -> Parser:
 
 
 GOOD = [
-    (["--whole", "9"], "whole", 9), (["--whole=1"], "whole", 1), (["--real", "0.5"], "real", 0.5),
-    (["--real", "9"], "real", 9.0), (["--kind", "beta"], "kind", "beta"), (["--place", "-"], "place", Path("-")),
-]  # fmt: skip
+    (["--whole", "9"], "whole", 9),
+    (["--whole=1"], "whole", 1),
+    (["--real", "0.5"], "real", 0.5),
+    (["--real", "9"], "real", 9.0),
+    (["--kind", "beta"], "kind", "beta"),
+    (["--place", "-"], "place", Path("-")),
+]
 
 
 @pytest.mark.parametrize(("argv", "name", "value"), GOOD)
@@ -126,19 +132,21 @@ def test_bad_flags(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str], line: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["x.py"])
-    assert ended(lambda args: parser().parse(args) and 0, *argv) == 2
+    assert exit_code(lambda args: parser().parse(args) and 0, *argv) == 2
     assert capsys.readouterr().err == f"x.py: error: {line} (--help shows all flags)\n"
 
 
-@pytest.mark.parametrize("script", list(SCRIPTS))
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_help_is_quick_and_plain(script: str) -> None:
-    """No heavy library for --help, and nothing in it that an old terminal could not show."""
+    """--help imports no heavy library, and is ASCII."""
     code = "import sys, runpy; sys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
     code += "finally: print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy', 'av') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code, f"{script}.py", "--help"],
-        capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
     assert done.returncode == 0 and done.stderr == b""
     assert done.stdout.endswith(b"[]\n") and b"--debug" in done.stdout
 
@@ -160,7 +168,9 @@ def listed(folder: Path) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-def test_a_batch_tells_done_some_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_code_of_a_batch_is_done_some_failed_or_nothing_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert failing(tmp_path, good=("a", "b")) == DONE
     assert not (tmp_path / "failures.csv").exists()
     assert failing(tmp_path, "a", "b", good=("c",)) == SOME_FAILED
@@ -168,7 +178,7 @@ def test_a_batch_tells_done_some_none(tmp_path: Path, capsys: pytest.CaptureFixt
     assert listed(tmp_path) == [[os.path.abspath("b"), "b is bad"], [os.path.abspath("a"), "a is bad"]]
 
 
-def test_failures_that_are_mended_go_and_those_of_other_runs_stay(tmp_path: Path) -> None:
+def test_failures_that_are_repaired_leave_the_list_and_those_of_other_runs_stay(tmp_path: Path) -> None:
     failing(tmp_path, "a", "b")
     failing(tmp_path, "c")
     failing(tmp_path, good=("a",))
@@ -178,7 +188,7 @@ def test_failures_that_are_mended_go_and_those_of_other_runs_stay(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [b"", b"mine", b"input,reason\na,b,c\n", b"\xff,\xfe\n"])
-def test_a_failures_file_of_someone_else_stays(
+def test_a_failures_csv_that_is_not_ours_stays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     (tmp_path / "failures.csv").write_bytes(content)
@@ -198,19 +208,19 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     assert [row[1] for row in listed(tmp_path)] == ["'=1+1 is bad", "'@x is bad", "'-x is bad", "new\nline is bad"]
 
 
-@pytest.mark.parametrize(("loaded", "last"), [("torch", ""), ("other", "taken apart\n")])
-def test_the_end_is_quick_once_pytorch_is_loaded_and_leaves_nothing_out(root: Path, loaded: str, last: str) -> None:
+@pytest.mark.parametrize(("loaded", "last"), [("torch", ""), ("other", "destroyed\n")])
+def test_exit_skips_the_teardown_of_modules_once_pytorch_is_loaded(root: Path, loaded: str, last: str) -> None:
     code = f"""
 import atexit, sys
 from unravel_lib.cli import run as cli
 
 class Heavy:
     def __del__(self):
-        print("taken apart")
+        print("destroyed")
 
 sys.modules["{loaded}"] = Heavy()
-atexit.register(print, "farewell")
+atexit.register(print, "atexit")
 cli.run(lambda argv: print("done") or 1)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (1, f"done\nfarewell\n{last}")
+    assert (done.returncode, done.stdout) == (1, f"done\natexit\n{last}")

@@ -1,11 +1,10 @@
-"""What a person sees: the screen of a terminal during a run, and the log of a run without one."""
+"""The screen of a terminal during a run, and the lines on stderr without a terminal."""
 
 import fcntl
 import logging
 import os
 import pty
 import resource
-import signal
 import struct
 import subprocess
 import sys
@@ -16,8 +15,7 @@ from pathlib import Path
 
 import pyte
 import pytest
-from conftest import ROOT
-from fixtures_runs import TONE, Run, Z, npy, wav
+from fixtures_runs import ROOT, SCRIPTS, TONE, Run, Z, foreground_signals, npy, wav
 
 from unravel_lib.cli import messages, progress
 from unravel_lib.cli.progress import Progress
@@ -35,14 +33,19 @@ class Terminal:
         self._screen = pyte.Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
 
-        def manners() -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        def in_the_terminal() -> None:
+            foreground_signals()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)],
-            stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, start_new_session=True, preexec_fn=manners,
-        )  # fmt: skip
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=ROOT,
+            start_new_session=True,
+            preexec_fn=in_the_terminal,
+        )
         os.close(slave)
 
     def lines(self) -> list[str]:
@@ -50,11 +53,11 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip().split("\n")
 
     def read(self, enough: Callable[[list[str]], bool] = lambda lines: False) -> list[str]:
-        """Take in what the command writes until that is enough, or to its end."""
+        """Read what the command writes until `enough` of the lines, or to its end."""
         while not enough(self.lines()):
             try:
                 data = os.read(self._master, 4096)
-            except OSError:  # all have closed the other side
+            except OSError:  # the command has ended
                 data = b""
             if not data:
                 self.process.wait(timeout=30)
@@ -77,7 +80,7 @@ def sounds(tmp_path: Path) -> Path:
     return folder
 
 
-def test_paths_stand_alone_above_the_bar(sounds: Path, tmp_path: Path) -> None:
+def test_paths_are_on_lines_of_their_own_above_the_bar(sounds: Path, tmp_path: Path) -> None:
     terminal = Terminal("encoder.py", "--input", sounds, "--output", tmp_path / "out")
     first, *paths, bar = terminal.read()
     assert terminal.process.returncode == 0
@@ -86,7 +89,7 @@ def test_paths_stand_alone_above_the_bar(sounds: Path, tmp_path: Path) -> None:
     assert bar.startswith("100%") and "| 2/2 s of sound [" in bar
 
 
-def test_the_bar_of_one_decoded_file_says_nothing_else(tmp_path: Path) -> None:
+def test_one_decoded_file_shows_the_bar_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "z.npy").write_bytes(npy(Z[:, :, :29]))
     terminal = Terminal("decoder.py", "--input", tmp_path / "z.npy", "--output", tmp_path / "out")
     lines = terminal.read()
@@ -94,7 +97,7 @@ def test_the_bar_of_one_decoded_file_says_nothing_else(tmp_path: Path) -> None:
     assert lines[2].startswith("100%")
 
 
-def test_ctrl_c_is_told_below_the_bar_with_the_way_to_go_on(sounds: Path, tmp_path: Path) -> None:
+def test_ctrl_c_prints_below_the_bar_how_to_go_on(sounds: Path, tmp_path: Path) -> None:
     for index in range(100):
         (sounds / f"more{index}.wav").write_bytes(wav(TONE))
     terminal = Terminal("encoder.py", "--input", sounds, "--output", tmp_path / "out")
@@ -106,7 +109,7 @@ def test_ctrl_c_is_told_below_the_bar_with_the_way_to_go_on(sounds: Path, tmp_pa
     assert last == f"error: interrupted: finished files are kept, no half file is left; {RESUME}"
 
 
-def test_a_second_ctrl_c_is_told_on_a_line_of_its_own(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_prints_one_line(tmp_path: Path) -> None:
     code = (
         "import time\nfrom unravel_lib.cli import run as cli\ndef main(argv):\n    for _ in range(2):\n        try:\n"
     )
@@ -122,13 +125,15 @@ def test_a_second_ctrl_c_is_told_on_a_line_of_its_own(tmp_path: Path) -> None:
     assert terminal.process.returncode == 130
 
 
-def test_nothing_to_do_is_said(run: Run, sounds: Path, tmp_path: Path) -> None:
+def test_a_run_with_nothing_to_do_says_so(run: Run, sounds: Path, tmp_path: Path) -> None:
     flags = ("--input", sounds, "--output", tmp_path / "out", "--skip_existing")
     assert "before" not in run("encoder", *flags).err
     result = run("encoder", *flags)
     assert (result.code, result.out, result.err.splitlines()[1:]) == (
-        0, b"", ["3 files were finished before: nothing to do"],
-    )  # fmt: skip
+        0,
+        b"",
+        ["3 files were finished before: nothing to do"],
+    )
     next((tmp_path / "out").glob("*.npy")).unlink()
     assert run("encoder", *flags).err.splitlines()[1:] == ["2 of 3 files were finished before: left alone"]
     one = ("--input", next((tmp_path / "out").glob("*.npy")), "--output", tmp_path / "sound", "--skip_existing")
@@ -139,14 +144,14 @@ def test_nothing_to_do_is_said(run: Run, sounds: Path, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- without a terminal
 
 
-def test_a_run_without_a_terminal_tells_its_progress_now_and_then(
+def test_without_a_terminal_progress_is_printed_now_and_then(
     run: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = ("--input", sounds, "--output", tmp_path / "out")
     assert "of sound" not in run("encoder", *flags).err
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    told = [line for line in run("encoder", *flags).err.splitlines() if "of sound" in line]
-    assert told[-1] == "2 of 2 s of sound, 3 of 3 files" and len(told) >= 3
+    lines = [line for line in run("encoder", *flags).err.splitlines() if "of sound" in line]
+    assert lines[-1] == "2 of 2 s of sound, 3 of 3 files" and len(lines) >= 3
 
 
 def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
@@ -160,11 +165,14 @@ def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
         for _ in bar:
             bar.update(7)
     assert caplog.messages == [
-        "7 of 15 s, 0 of 2 files", "10 of 15 s, 1 of 2 files", "15 of 15 s, 1 of 2 files", "15 of 15 s, 2 of 2 files",
-    ]  # fmt: skip
+        "7 of 15 s, 0 of 2 files",
+        "10 of 15 s, 1 of 2 files",
+        "15 of 15 s, 1 of 2 files",
+        "15 of 15 s, 2 of 2 files",
+    ]
 
 
-def test_sizes_are_asked_for_only_where_they_show() -> None:
+def test_sizes_are_found_out_only_where_they_are_printed() -> None:
     asked: list[Path] = []
     with Progress([Path("a")], lambda path: asked.append(path) or 1.0, "s") as bar:  # type: ignore[func-returns-value]
         for _ in bar:
@@ -172,11 +180,11 @@ def test_sizes_are_asked_for_only_where_they_show() -> None:
     assert asked == []
 
 
-# ---------------------------------------------------------------- an environment that is not what it should be
+# ---------------------------------------------------------------- missing packages, little memory
 
 
-@pytest.mark.parametrize("script", ["encoder", "decoder", "generator", "inspector"])
-def test_a_python_without_the_requirements_is_told_how_to_get_them(script: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_python_without_the_requirements_says_how_to_install_them(script: str, tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(npy(Z))
     command = [sys.executable, "-S", f"{script}.py", "--input", tmp_path / "x.npy", "--output", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
@@ -185,7 +193,7 @@ def test_a_python_without_the_requirements_is_told_how_to_get_them(script: str, 
     assert ". .venv/bin/activate" in done.stderr and "pip install -r requirements.txt" in done.stderr
 
 
-def test_no_memory_for_a_library_is_told_as_such() -> None:
+def test_an_import_error_for_lack_of_memory_says_so() -> None:
     error = ImportError("libtorch_cpu.so: failed to map segment from shared object")
     assert messages.error_line(error) == (
         "out of memory: libtorch_cpu.so: failed to map segment from shared object: close other programs, or raise the "
@@ -194,20 +202,23 @@ def test_no_memory_for_a_library_is_told_as_such() -> None:
     assert messages.error_line(ImportError("x")).startswith("this should not happen")
 
 
-def test_a_memory_limit_is_told_as_such(tmp_path: Path) -> None:
-    """There is room for Python and numpy, not for PyTorch."""
+def test_a_memory_limit_is_named_as_the_reason(tmp_path: Path) -> None:
+    """The limit is enough for Python and NumPy, not for PyTorch."""
     (tmp_path / "x.npy").write_bytes(npy(Z))
     limit = 400 << 20
     done = subprocess.run(
         [sys.executable, "decoder.py", "--input", tmp_path / "x.npy", "--output", tmp_path / "out"],
-        capture_output=True, text=True, cwd=ROOT, timeout=60,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("error: out of memory: ") and not (tmp_path / "out").exists()
 
 
-def test_a_home_that_cannot_be_written_to_is_no_news(tmp_path: Path) -> None:
+def test_a_home_folder_that_cannot_be_written_to_gives_no_message(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(npy(Z))
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "out", "--run", "r"]
     environment = {**os.environ, "HOME": "/proc/nowhere", "MPLBACKEND": "agg"}
@@ -245,13 +256,13 @@ def test_a_generator_that_fails_before_it_writes_leaves_no_new_folder(
         raise OSError(28, "No space left on device")
 
     (tmp_path / "x.npy").write_bytes(npy(Z))
-    monkeypatch.setattr("unravel_lib.cli.generate.write_csv", fail)
+    monkeypatch.setattr("unravel_lib.cli.results.write_csv", fail)
     result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "new", "--run", "r")
     assert result.code == 2 and not (tmp_path / "new").exists()
 
 
 def test_a_folder_removed_while_it_was_empty_is_made_again(tmp_path: Path) -> None:
-    """A run beside this one may have made it, failed, and tidied up."""
+    """Another run may have made it, failed, and removed it."""
     from unravel_lib.files import atomic
 
     output = atomic.make_output_folder(tmp_path / "new")

@@ -1,4 +1,4 @@
-"""Finding inputs, naming results, writing them whole."""
+"""The search for inputs, and complete or no output files."""
 
 import errno
 import fcntl
@@ -34,7 +34,7 @@ def found(folder: Path, *extensions: str, output: Path | None = None) -> list[st
     return [source.relative for source in sources]
 
 
-class Told:
+class Report:
     """What a search reports."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Told:
         self.folders.append(path)
 
 
-def test_shown_is_one_printable_line() -> None:
+def test_printable_is_one_printable_line() -> None:
     assert printable("voice é.wav") == "voice é.wav"
     assert printable(os.fsdecode(b"a\n\x1b[1m\xff")) == "a\\n\\x1b[1m\\udcff"
 
@@ -72,7 +72,7 @@ def test_find_files_does_not_take_results_for_inputs(tmp_path: Path) -> None:
     assert found(tmp_path / "out", "wav", output=tmp_path / "out") == ["b.wav", "deep/c.wav"]
 
 
-def test_find_files_tells_what_is_there(tmp_path: Path) -> None:
+def test_find_files_lists_the_extensions_that_are_there(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp3", "b.OGG", "README")
     with pytest.raises(InputError, match=r"holds no \.wav \.aif file: it holds \.mp3 \.ogg files without extension$"):
         found(tmp_path, "wav", "aif")
@@ -93,12 +93,12 @@ def test_a_folder_that_cannot_be_read_is_an_error_or_a_report(tmp_path: Path, mo
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match="closed cannot be read: Permission denied"):
         found(tmp_path, "wav")
-    told = Told()
-    sources = find_files([tmp_path], [".wav"], None, told)
+    report = Report()
+    sources = find_files([tmp_path], [".wav"], None, report)
     assert [source.relative for source in sources] == ["a.wav"]
-    assert told.failures == [f"{tmp_path}/closed cannot be read: Permission denied"] and told.folders == [tmp_path]
+    assert report.failures == [f"{tmp_path}/closed cannot be read: Permission denied"] and report.folders == [tmp_path]
     with pytest.raises(InputError, match="closed cannot be read"):  # the folder that was asked for itself
-        find_files([tmp_path / "closed"], [".wav"], None, Told())
+        find_files([tmp_path / "closed"], [".wav"], None, Report())
 
 
 def test_several_roots_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,11 +111,12 @@ def test_several_roots_each_file_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_of_several_roots_a_bad_one_is_reported(tmp_path: Path) -> None:
     touch(tmp_path, "x.wav", "empty/x.mp3")
-    roots, told = [tmp_path / name for name in ("gone", "x.wav", "empty")], Told()
-    assert [source.relative for source in find_files(roots, [".wav"], None, told)] == ["x.wav"]
-    assert [reason.split(": ")[0] for reason in told.failures] == [
-        f"{tmp_path}/gone does not exist", f"{tmp_path}/empty holds no .wav file"
-    ]  # fmt: skip
+    roots, report = [tmp_path / name for name in ("gone", "x.wav", "empty")], Report()
+    assert [source.relative for source in find_files(roots, [".wav"], None, report)] == ["x.wav"]
+    assert [reason.split(": ")[0] for reason in report.failures] == [
+        f"{tmp_path}/gone does not exist",
+        f"{tmp_path}/empty holds no .wav file",
+    ]
     with pytest.raises(InputError, match="gone does not exist"):
         find_files(roots, [".wav"])
 
@@ -125,13 +126,13 @@ def test_names_that_the_system_does_not_take_are_listed_or_reported(tmp_path: Pa
     for name in ("long.wav", "long"):
         (tmp_path / name).symlink_to("n" * 300)
     (tmp_path / "gone").symlink_to("nowhere")
-    told = Told()
-    found = find_files([tmp_path], [".wav"], None, told)
+    report = Report()
+    found = find_files([tmp_path], [".wav"], None, report)
     assert [source.relative for source in found] == ["a.wav", "long.wav"]
-    assert told.failures == [f"{tmp_path}/long cannot be read: File name too long"]
+    assert report.failures == [f"{tmp_path}/long cannot be read: File name too long"]
 
 
-def test_write_whole_shows_the_old_or_the_new_file(tmp_path: Path) -> None:
+def test_atomic_write_shows_the_old_or_the_new_file(tmp_path: Path) -> None:
     target = tmp_path / "x"
     target.write_text("old")
     with atomic_write(target) as part:
@@ -147,7 +148,7 @@ def test_write_whole_shows_the_old_or_the_new_file(tmp_path: Path) -> None:
     assert target.read_text() == "new" and [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_write_whole_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
+def test_atomic_write_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "x").symlink_to(tmp_path / "mine")
     with atomic_write(tmp_path / "x") as part:
@@ -155,7 +156,7 @@ def test_write_whole_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) ->
     assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "x").is_symlink()
 
 
-def test_parts_of_this_process_can_be_removed_by_those_who_leave(tmp_path: Path) -> None:
+def test_parts_of_this_process_can_be_removed_when_it_ends(tmp_path: Path) -> None:
     with pytest.raises(OutputError), atomic_write(tmp_path / "x") as part:
         part.write_text("half")
         remove_unfinished()
@@ -168,22 +169,22 @@ def old(path: Path) -> Path:
     return path
 
 
-def test_the_sweep_takes_what_killed_runs_left_and_nothing_else(tmp_path: Path) -> None:
+def test_parts_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path) -> None:
     stale = old(tmp_path / ".x.npy.0123abcd.part")
-    kept = [tmp_path / ".x.npy.89abcdef.part"]  # young: it may not be locked yet
+    kept = [tmp_path / ".x.npy.89abcdef.part"]  # new: it may not be locked yet
     kept[0].touch()
     for name in ("x.npy.0123abcd.part", ".film.part", ".x.npy.0123ABCD.part", ".x.npy.0123abcd.part.txt"):
         kept.append(old(tmp_path / name))
     (tmp_path / ".d.0123abcd.part").mkdir()
     os.utime(tmp_path / ".d.0123abcd.part", (0, 0))
-    with atomic_write(tmp_path / "y") as living:
-        os.utime(living, (0, 0))  # long since, as in an hour of decoding with nothing written
+    with atomic_write(tmp_path / "y") as open_part:
+        os.utime(open_part, (0, 0))  # as after an hour of decoding without writing
         make_output_folder(tmp_path)
-        assert living.exists() and not stale.exists()
+        assert open_part.exists() and not stale.exists()
         assert all(path.exists() for path in kept)
 
 
-def test_the_output_folder_is_made_and_tried(tmp_path: Path) -> None:
+def test_the_output_folder_is_made_and_checked(tmp_path: Path) -> None:
     make_output_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").touch()
@@ -211,7 +212,7 @@ def test_overwriting_an_input_is_refused_through_links_too(tmp_path: Path) -> No
         refuse_overwriting(tmp_path / "hard", [tmp_path / "y", tmp_path / "x"])
 
 
-def test_alone_means_alone(tmp_path: Path) -> None:
+def test_two_threads_do_not_hold_a_folder_lock_together(tmp_path: Path) -> None:
     inside, order = threading.Event(), []
 
     def second() -> None:
@@ -229,7 +230,7 @@ def test_alone_means_alone(tmp_path: Path) -> None:
     assert order == ["first", "second"]
 
 
-def test_a_lock_of_another_program_is_waited_for_once_and_not_for_ever(
+def test_a_lock_of_another_program_is_waited_for_once_and_for_some_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(files, "LOCK_NOTICE", 0.1)
@@ -256,7 +257,7 @@ def test_a_lock_of_another_program_is_waited_for_once_and_not_for_ever(
         os.close(third)
 
 
-def test_what_may_never_end_is_refused(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(InputError, match="is a pipe or a device: give a file"):
@@ -265,7 +266,7 @@ def test_what_may_never_end_is_refused(tmp_path: Path) -> None:
         refuse_endless(path)
 
 
-def test_no_locks_are_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_systems_without_locks_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*args: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -274,4 +275,4 @@ def test_no_locks_are_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with folder_lock(tmp_path), atomic_write(tmp_path / "x") as part:
         part.touch()
         make_output_folder(tmp_path)
-    assert (tmp_path / "x").exists() and stale.exists()  # without locks nobody can know that it is not alive
+    assert (tmp_path / "x").exists() and stale.exists()  # without locks it may belong to a run that goes on

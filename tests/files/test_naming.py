@@ -28,7 +28,7 @@ def test_any_name_can_be_shown_and_gives_a_name_that_fits(name: bytes) -> None:
     assert len(os.fsencode(part)) <= NAME_BYTES
 
 
-def test_a_name_follows_from_the_path_below_the_input_alone() -> None:
+def test_a_name_depends_only_on_the_path_below_the_input() -> None:
     assert naming.result_name(source("a/x.wav"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
     assert naming.result_name(source("a/x.wav", "/mnt/elsewhere"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
     others = {naming.result_name(source(name), "e", ".npy") for name in ("a/x.wav", "b/x.wav", "a/x.mp3", "x.wav")}

@@ -1,4 +1,4 @@
-"""What is told beside a file is true, whoever writes, dies or races in between."""
+"""A sidecar describes the file beside it, also where a run is killed or two runs write the same file."""
 
 import hashlib
 import json
@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fixtures_runs import spy
 
 from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
-from unravel_lib.files import sidecar as sidecar
+from unravel_lib.files import sidecar
 from unravel_lib.files.atomic import folder_lock
 from unravel_lib.files.sidecar import (
     MAX_BYTES,
@@ -65,23 +66,38 @@ def test_a_huge_or_strange_json_is_not_read(file: Path) -> None:
 
 
 BAD = [
-    ("sample_rate", 0), ("sample_rate", 1e-305), ("sample_rate", "44100"), ("sample_rate", 10**400),
+    ("sample_rate", 0),
+    ("sample_rate", 1e-305),
+    ("sample_rate", "44100"),
+    ("sample_rate", 10**400),
     ("sample_rate", float("nan")),
-    ("sample_rate", float("inf")), ("sample_rate", True), ("compression", 0), ("compression", 2048.0),
-    ("compression", True), ("compression", 2**53), ("dims", -1), ("frames", "3"), ("seed", -1), ("seed", 1.5),
-    ("model", 3), ("source", ["x"]), ("options", []), ("format_version", 2), ("format_version", None),
-]  # fmt: skip
+    ("sample_rate", float("inf")),
+    ("sample_rate", True),
+    ("compression", 0),
+    ("compression", 2048.0),
+    ("compression", True),
+    ("compression", 2**53),
+    ("dims", -1),
+    ("frames", "3"),
+    ("seed", -1),
+    ("seed", 1.5),
+    ("model", 3),
+    ("source", ["x"]),
+    ("options", []),
+    ("format_version", 2),
+    ("format_version", None),
+]
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_sidecar_that_says_nonsense_is_refused(file: Path, name: str, value: object) -> None:
+def test_impossible_values_are_refused(file: Path, name: str, value: object) -> None:
     edit(file, **{name: value})
     with pytest.raises(InputError, match=r"x\.json (says|has)"):
         read_sidecar(file)
     assert not is_complete(file, FACTS)
 
 
-def test_nothing_said_is_nothing_known(file: Path) -> None:
+def test_fields_without_a_value_are_unknown(file: Path) -> None:
     edit(file, **dict.fromkeys(Sidecar.__dataclass_fields__))
     assert read_sidecar(file) == Sidecar()
 
@@ -91,13 +107,18 @@ def test_complete_is_what_the_same_run_would_make(file: Path) -> None:
     assert is_complete(file, replace(FACTS, source="elsewhere/in.wav", frames=None))
     assert is_complete(file, replace(FACTS, weights_sha256="c" * 64))  # which version 1.0 did not write
     for name, value in (
-        ("model_sha256", "c" * 64), ("source_sha256", "c" * 64), ("seed", 8), ("options", {"subtype": "PCM_16"}),
-        ("sample_rate", 48000.0), ("compression", 1024), ("dims", 4),
-    ):  # fmt: skip
+        ("model_sha256", "c" * 64),
+        ("source_sha256", "c" * 64),
+        ("seed", 8),
+        ("options", {"subtype": "PCM_16"}),
+        ("sample_rate", 48000.0),
+        ("compression", 1024),
+        ("dims", 4),
+    ):
         assert not is_complete(file, replace(FACTS, **{name: value}))
 
 
-def test_only_the_very_bytes_are_complete(file: Path) -> None:
+def test_only_the_same_bytes_are_complete(file: Path) -> None:
     file.write_bytes(b"cOntent")
     assert not is_complete(file, FACTS)
     file.write_bytes(b"content")
@@ -120,27 +141,27 @@ def test_file_and_sidecar_appear_together(file: Path) -> None:
     assert sorted(path.name for path in file.parent.iterdir()) == ["x.json", "x.npy"]
 
 
-def test_dying_between_the_two_leaves_no_lie(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kill -9 before each step of the exchange: the sidecar tells of this file, or there is none."""
+def test_a_run_killed_between_the_two_leaves_no_wrong_sidecar(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 before each of the two replacements: the sidecar belongs to this file, or there is none."""
     replaces, plain = 0, Path.replace
 
-    def dies(self: Path, target: Path) -> Path:
+    def killed(self: Path, target: Path) -> Path:
         nonlocal replaces
         replaces += 1
-        if replaces == dying:
+        if replaces == last:
             raise SystemExit
         return plain(self, target)
 
-    monkeypatch.setattr(Path, "replace", dies)
-    for dying in (1, 2):
+    monkeypatch.setattr(Path, "replace", killed)
+    for last in (1, 2):
         replaces = 0
-        with pytest.raises(SystemExit), atomic_write_with_sidecar(file, replace(FACTS, seed=dying)) as part:
-            part.write_bytes(b"content of %d" % dying)
+        with pytest.raises(SystemExit), atomic_write_with_sidecar(file, replace(FACTS, seed=last)) as part:
+            part.write_bytes(b"content of %d" % last)
         assert not sidecar_path(file).exists()
-        assert file.read_bytes() == (b"content", b"content of 2")[dying - 1]
+        assert file.read_bytes() == (b"content", b"content of 2")[last - 1]
 
 
-def test_two_runs_at_once_never_mix(tmp_path: Path) -> None:
+def test_two_runs_at_the_same_time_never_mix(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
 
     def write(seed: int) -> None:
@@ -187,7 +208,7 @@ def test_a_result_of_something_else_is_not_replaced(file: Path, changes: dict[st
     assert is_complete(file, new)
 
 
-def test_what_a_killed_run_left_may_be_replaced_but_not_what_cannot_be_told(file: Path) -> None:
+def test_what_a_killed_run_left_may_be_replaced_but_not_what_has_an_unknown_sidecar(file: Path) -> None:
     new = replace(FACTS, **OTHER_MODEL)  # type: ignore[arg-type]
     edit(file, format_version=2)
     with pytest.raises(InputError, match="has format version 2"):
@@ -204,11 +225,15 @@ def test_what_a_killed_run_left_may_be_replaced_but_not_what_cannot_be_told(file
 @pytest.mark.parametrize(
     ("ours", "since", "found", "same"),
     [
-        ("1.2.0", "1.0.0", "1.0.0", True), ("1.2.0", "1.0.0", "1.2.0", True), ("1.10.0", "1.9.0", "1.9.1", True),
-        ("1.2.0", "1.1.0", "1.0.9", False), ("1.2.0", "1.0.0", "1.3.0", False), ("1.2.0", "1.0.0", "one", False),
+        ("1.2.0", "1.0.0", "1.0.0", True),
+        ("1.2.0", "1.0.0", "1.2.0", True),
+        ("1.10.0", "1.9.0", "1.9.1", True),
+        ("1.2.0", "1.1.0", "1.0.9", False),
+        ("1.2.0", "1.0.0", "1.3.0", False),
+        ("1.2.0", "1.0.0", "one", False),
         ("1.2.0", "1.0.0", None, False),
     ],
-)  # fmt: skip
+)
 def test_results_of_versions_that_make_the_same_bytes_are_complete(
     file: Path, monkeypatch: pytest.MonkeyPatch, ours: str, since: str, found: object, same: bool
 ) -> None:
@@ -233,9 +258,7 @@ def test_a_result_under_an_old_name_belongs_to_the_input_with_the_longest_path(t
 
 
 def test_each_sidecar_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = []
-    plain = read_sidecar
-    monkeypatch.setattr(sidecar, "read_sidecar", lambda path: (reads.append(path), plain(path))[1])
+    reads = spy(monkeypatch, sidecar, "_read_json")
     for index in range(40):
         path = tmp_path / f"encoded--take--{index:08x}.npy"
         path.write_bytes(b"content")
@@ -247,4 +270,4 @@ def test_each_sidecar_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert finished.holds(
             tmp_path / f"encoded--take--a{index:07x}.npy", relative, replace(FACTS, source_sha256=key)
         )
-    assert len(reads) <= 40 + 2 * 40  # each once, and those that are compared
+    assert reads.call_count <= 40 + 2 * 40  # each once, and those that are compared

@@ -1,6 +1,6 @@
-"""What is fuzzed: each target takes bytes and must come back, or raise an UnravelError, in time and in little memory.
+"""Fuzz targets: functions `bytes -> None` that must return, or raise an UnravelError.
 
-A target is a function `bytes -> None`. Any other exception, more than 5 s or more than 2 GB is a find.
+Any other exception, more than 5 s or more than 2 GB is a failure.
 """
 
 import atexit
@@ -32,12 +32,13 @@ from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
 from unravel_lib.latents import latent_audio, npy  # noqa: E402
-from unravel_lib.models import code_scan, model_file, object_table  # noqa: E402
+from unravel_lib.models import code_scan, object_table  # noqa: E402
+from unravel_lib.models.model_file import open_model  # noqa: E402
 
 MEMORY = Path("/dev/shm")
 PLACE = Path(tempfile.mkdtemp(prefix="fuzz", dir=MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None))
 atexit.register(shutil.rmtree, PLACE, ignore_errors=True)
-MOST_BLOCKS = 50  # a small file must not become hours of sound
+MAX_BLOCKS = 50  # a small file may claim hours of sound
 
 
 def _file(name: str, data: bytes) -> Path:
@@ -47,7 +48,7 @@ def _file(name: str, data: bytes) -> Path:
 
 
 def read_npy(data: bytes) -> None:
-    """The latents reader; what it lets in must be what it says."""
+    """Read latents; an accepted file must be finite and two-dimensional."""
     path = _file("x.npy", data)
     with contextlib.suppress(UnravelError):
         array = npy.load_latents(path)
@@ -56,7 +57,7 @@ def read_npy(data: bytes) -> None:
 
 
 def read_sidecar(data: bytes) -> None:
-    """The sidecar reader; what it lets in can be written again and be shown."""
+    """Read a sidecar; an accepted one can be written again and printed."""
     path = PLACE / "side.npy"
     _file("side.json", data)
     path.touch()
@@ -69,18 +70,18 @@ def read_sidecar(data: bytes) -> None:
 
 
 def read_audio(data: bytes) -> None:
-    """The sound reader, libsndfile and FFmpeg; what it lets in is finite."""
+    """Read a sound file with libsndfile or FFmpeg; what is accepted is finite."""
     path = _file("x.wav", data)
     with contextlib.suppress(UnravelError), open_audio(path) as sound:
         blocks = resampled(to_channels(sound.blocks(), 1), sound.sample_rate, 44100)
         for index, block in enumerate(blocks):
             assert block.dtype == np.float32 and block.shape[0] == 1 and np.isfinite(block).all()
-            if index == MOST_BLOCKS:
+            if index == MAX_BLOCKS:
                 break
 
 
 def read_latent_audio(data: bytes) -> None:
-    """The reader of latent audio."""
+    """Read latent audio."""
     path = _file("latent.wav", data)
     latent_audio.is_latent_audio(path)
     with contextlib.suppress(UnravelError):
@@ -88,24 +89,24 @@ def read_latent_audio(data: bytes) -> None:
         assert array.ndim == 2 and array.size and np.isfinite(array).all()
 
 
-def screen_model(data: bytes) -> None:
-    """The look into a model file before it is loaded."""
+def check_model(data: bytes) -> None:
+    """Check a model file before it is loaded."""
     path = _file("x.ts", data)
-    with contextlib.suppress(UnravelError):
-        model_file.check(path)
-        model_file.code_members(path)
-        model_file.format_version(path)
+    with contextlib.suppress(UnravelError), open_model(path) as file:
+        file.check()
+        file.code_members()
+        file.format_version()
 
 
-def screen_parts(data: bytes) -> None:
-    """The code and the object tables inside a model file."""
+def check_model_parts(data: bytes) -> None:
+    """Check the code and the object tables inside a model file."""
     sizes = {str(key): 64 for key in range(4)}
-    list(code_scan.code(data))
+    list(code_scan.suspicions(data))
     list(object_table.suspicions(data, sizes))
 
 
 def parse_arguments(data: bytes) -> None:
-    """The argument parsers of all scripts: they come back, or leave with 0 or 2 and one line."""
+    """Parse arguments of all scripts: the parser returns, or exits with 0, or with 2 and one line."""
     which, *words = data.split(b"\0")
     argv = [os.fsdecode(word) for word in words[:12]]
     make = (encoder.build_parser, decoder.build_parser, generator.build_parser, inspector.build_parser)
@@ -122,12 +123,13 @@ def parse_arguments(data: bytes) -> None:
 
 def parse_pattern_arguments(data: bytes) -> None:
     """Names, patterns and their options in generator.py."""
-    from unravel_lib.music import patterns, tempo
+    from unravel_lib.music import tempo
+    from unravel_lib.music.patterns import PATTERNS
 
     words = [os.fsdecode(word) for word in data.split(b"\0")]
     with contextlib.suppress(UnravelError):
-        names = [name for name, _ in patterns.listing()]
-        pattern = patterns.find(names[len(words[0]) % len(names)].split()[0])
+        names = [name for name, _ in PATTERNS.listing()]
+        pattern = PATTERNS.find(names[len(words[0]) % len(names)].split()[0])
         pattern.read_options(words[1:8])
     with contextlib.suppress(UnravelError, ValueError):
         tempo.frames_for_bpm(float(words[0]), 44100.0, 2048)
@@ -142,7 +144,7 @@ def _zip(**members: bytes) -> bytes:
 
 
 def _npy(array: object) -> bytes:
-    buffer = io.BytesIO()  # pickled where the array holds objects: the hostile file that must be refused
+    buffer = io.BytesIO()  # pickled for arrays of objects, as in a file that must be refused
     np.save(buffer, np.asarray(array), allow_pickle=True)
     return buffer.getvalue()
 
@@ -163,7 +165,7 @@ def _wave() -> bytes:
 
 
 def _adts() -> bytes:
-    """Something that FFmpeg takes for AAC."""
+    """Return bytes that FFmpeg takes for AAC."""
     return b"\xff\xf1\x50\x80\x02\x1f\xfc" * 40
 
 
@@ -189,35 +191,57 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "audio": (
         read_audio,
         [
-            _sound("WAV", "PCM_16"), _sound("WAV", "IMA_ADPCM"), _sound("AIFF", "PCM_24", 2), _sound("FLAC", "PCM_16"),
-            _sound("OGG", "VORBIS"), _sound("MP3", "MPEG_LAYER_III"), _sound("RF64", "FLOAT"), _sound("CAF", "PCM_16"),
-            _sound("W64", "PCM_16"), _sound("AU", "ULAW"), _wave(), _adts(), b"ID3\x03\0\0\0\0\0\x10" + bytes(40),
-            struct.pack(">I", 24) + b"ftypM4A \0\0\0\0M4A isom" + bytes(64), b"#EXTM3U\nx.wav\n",
+            _sound("WAV", "PCM_16"),
+            _sound("WAV", "IMA_ADPCM"),
+            _sound("AIFF", "PCM_24", 2),
+            _sound("FLAC", "PCM_16"),
+            _sound("OGG", "VORBIS"),
+            _sound("MP3", "MPEG_LAYER_III"),
+            _sound("RF64", "FLOAT"),
+            _sound("CAF", "PCM_16"),
+            _sound("W64", "PCM_16"),
+            _sound("AU", "ULAW"),
+            _wave(),
+            _adts(),
+            b"ID3\x03\0\0\0\0\0\x10" + bytes(40),
+            struct.pack(">I", 24) + b"ftypM4A \0\0\0\0M4A isom" + bytes(64),
+            b"#EXTM3U\nx.wav\n",
         ],
     ),
     "latent audio": (
         read_latent_audio,
-        [latent_audio.wav_header(3, 4, 21, "DOUBLE") + bytes(96),
-         latent_audio.wav_header(64, 2, 44100, "FLOAT") + bytes(512)],
+        [
+            latent_audio.wav_header(3, 4, 21, "DOUBLE") + bytes(96),
+            latent_audio.wav_header(64, 2, 44100, "FLOAT") + bytes(512),
+        ],
     ),
     "model": (
-        screen_model,
+        check_model,
         [
             (ROOT / "unravel_lib" / "models" / "pocket" / "pocket.ts").read_bytes()[:3000],
             _zip(constants_pkl=b"\x80\x02.", version=b"3\n"),
-            _zip(data_pkl=b"\x80\x02}q\0.", code_x_py=b"import torch\ntorch.save(1)\n"), b"PK\x05\x06" + bytes(18),
-            struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 1 << 40) + b"{}", b"version https://git-lfs",
+            _zip(data_pkl=b"\x80\x02}q\0.", code_x_py=b"import torch\ntorch.save(1)\n"),
+            b"PK\x05\x06" + bytes(18),
+            struct.pack("<Q", 2) + b"{}",
+            struct.pack("<Q", 1 << 40) + b"{}",
+            b"version https://git-lfs",
         ],
     ),
-    "model parts": (screen_parts, [data for data in _pocket(".py", ".pkl") if len(data) < 20_000]),
+    "model parts": (check_model_parts, [data for data in _pocket(".py", ".pkl") if len(data) < 20_000]),
     "arguments": (
         parse_arguments,
         [
-            b"a\0--input\0x\0--seed\0" + b"1", b"b\0--input=\0--device\0cdua", b"c\0--bpm\0nan\0--pattern_args\0a=b",
-            b"d\0--extensions\0.ts\0--jsn", b"e\0-h", b"f\0--\0-1\0--input", b"c\0--num_latents\0" + b"9" * 99,
+            b"a\0--input\0x\0--seed\0" + b"1",
+            b"b\0--input=\0--device\0cdua",
+            b"c\0--bpm\0nan\0--pattern_args\0a=b",
+            b"d\0--extensions\0.ts\0--jsn",
+            b"e\0-h",
+            b"f\0--\0-1\0--input",
+            b"c\0--num_latents\0" + b"9" * 99,
         ],
     ),
     "pattern arguments": (
-        parse_pattern_arguments, [b"120\0levels=3\0x=y", b"nan\0=\0a=b=c", b"xxxx\0amount=1e999\0mode=mirror"]
+        parse_pattern_arguments,
+        [b"120\0levels=3\0x=y", b"nan\0=\0a=b=c", b"xxxx\0amount=1e999\0mode=mirror"],
     ),
-}  # fmt: skip
+}

@@ -1,4 +1,4 @@
-"""make fuzz, second half: broken files and flags by atheris, which watches which lines an input reaches."""
+"""`make fuzz`, second half: damaged files and flags by atheris, which is guided by the lines that an input reaches."""
 
 import argparse
 import subprocess
@@ -10,7 +10,7 @@ SECONDS, MEGABYTES = 5, 2048
 
 
 def fuzz(name: str, count: int) -> None:
-    """Run one target in this process; libFuzzer ends it."""
+    """Run one target in this process; libFuzzer ends the process."""
     import atheris
 
     with atheris.instrument_imports(
@@ -50,7 +50,7 @@ def main() -> None:
         if done.returncode:
             sys.exit(f"{name}:\n{done.stderr.decode(errors='replace')[-4000:]}")
         print(f"{name}: {share:,} inputs", flush=True)
-    print(f"{share * len(TARGETS):,} inputs: no crash, no hang, no memory eaten")
+    print(f"{share * len(TARGETS):,} inputs: no failure")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection import checkpoints, families, inspect
+from unravel_lib.inspection import answers, checkpoints, exports, inspect
 from unravel_lib.inspection import tensors as weights
-from unravel_lib.inspection.facts import plain
+from unravel_lib.inspection.facts import json_value
 
 RATIO = models.RATIO
 RAVE23 = {"family": "RAVE", "version": "2.3 or later", "full_dims": 8, "sample_rate": 48000, "compression": RATIO}
@@ -26,58 +26,126 @@ BARE = {**SAT, "out_channels": None, "compression": None, "sample_rate": None, "
 # What each file says about itself; None where it does not say.
 EXPECTED: dict[str, dict[str, Any]] = {
     "rave1": {
-        "family": "RAVE", "version": "1", "dims": 4, "full_dims": 8, "sample_rate": 44100, "compression": RATIO,
-        "in_channels": 1, "out_channels": 2, "encoder": "Encoder (EncoderV2)", "decoder": "Generator",
-        "streaming": False, "delay_samples": 0, "parameters": 3,
+        "family": "RAVE",
+        "version": "1",
+        "dims": 4,
+        "full_dims": 8,
+        "sample_rate": 44100,
+        "compression": RATIO,
+        "in_channels": 1,
+        "out_channels": 2,
+        "encoder": "Encoder (EncoderV2)",
+        "decoder": "Generator",
+        "streaming": False,
+        "delay_samples": 0,
+        "parameters": 3,
     },
     "rave1_combined": {
-        "family": "RAVE", "version": "1", "dims": 4, "full_dims": 8, "sample_rate": 44100, "compression": RATIO,
-        "in_channels": 1, "out_channels": 2, "encoder": "Encoder (EncoderV2)", "decoder": "Generator",
+        "family": "RAVE",
+        "version": "1",
+        "dims": 4,
+        "full_dims": 8,
+        "sample_rate": 44100,
+        "compression": RATIO,
+        "in_channels": 1,
+        "out_channels": 2,
+        "encoder": "Encoder (EncoderV2)",
+        "decoder": "Generator",
         "attributes": {},
     },
     "rave20": {
-        **RAVE23, "version": "2.0 to 2.2", "dims": 4, "in_channels": 1, "out_channels": 2,
-        "encoder": "VariationalEncoder (EncoderV2)", "decoder": "GeneratorV2",
+        **RAVE23,
+        "version": "2.0 to 2.2",
+        "dims": 4,
+        "in_channels": 1,
+        "out_channels": 2,
+        "encoder": "VariationalEncoder (EncoderV2)",
+        "decoder": "GeneratorV2",
     },
     "rave23": {
-        **RAVE23, "dims": 4, "in_channels": 1, "out_channels": 1, "attributes": {"learn_target": False},
-        "mark": "class VariationalScriptedRAVE, attribute stereo_mode", "encode_context": [1, 1], "warnings": [],
+        **RAVE23,
+        "dims": 4,
+        "in_channels": 1,
+        "out_channels": 1,
+        "attributes": {"learn_target": False},
+        "mark": "class VariationalScriptedRAVE, attribute stereo_mode",
+        "encode_context": [1, 1],
+        "warnings": [],
     },
     "rave23_stereo": {**RAVE23, "dims": 4, "in_channels": 2, "out_channels": 2, "streaming": False},
     "rave23_streaming": {**RAVE23, "dims": 4, "streaming": True, "delay_samples": RATIO, "encode_delay": RATIO},
     "rave_discrete": {
-        **RAVE23, "full_dims": None, "dims": 4, "encoder": "DiscreteEncoder (EncoderV2)",
-        "encode_context": None, "decode_context": [1, 1],
+        **RAVE23,
+        "full_dims": None,
+        "dims": 4,
+        "encoder": "DiscreteEncoder (EncoderV2)",
+        "encode_context": None,
+        "decode_context": [1, 1],
     },
     "rave_wasserstein": {**RAVE23, "dims": 8, "encoder": "WasserteinEncoder (EncoderV2)", "variance_shares": None},
     "rave_spherical": {
-        **RAVE23, "full_dims": None, "dims": 7, "encoder": "SphericalEncoder (EncoderV2)",
+        **RAVE23,
+        "full_dims": None,
+        "dims": 7,
+        "encoder": "SphericalEncoder (EncoderV2)",
         "variance_shares": None,
     },
     "msprior": {
-        "family": "MSPrior", "dims": None, "compression": None, "sample_rate": None, "encoder": None,
-        "streaming": None, "delay_samples": None, "attributes": {"temperature": 1}, "warnings": [],
+        "family": "MSPrior",
+        "dims": None,
+        "compression": None,
+        "sample_rate": None,
+        "encoder": None,
+        "streaming": None,
+        "delay_samples": None,
+        "attributes": {"temperature": 1},
+        "warnings": [],
     },
     "msprior_combined": {
-        "family": "MSPrior", "dims": 4, "full_dims": None, "sample_rate": 48000, "compression": RATIO, "in_channels": 1,
-        "out_channels": 1, "encoder": "DiscreteEncoder (EncoderV2)",
+        "family": "MSPrior",
+        "dims": 4,
+        "full_dims": None,
+        "sample_rate": 48000,
+        "compression": RATIO,
+        "in_channels": 1,
+        "out_channels": 1,
+        "encoder": "DiscreteEncoder (EncoderV2)",
     },
     "vschaos2": {"family": "vschaos2", "dims": 4, "compression": RATIO, "sample_rate": None},
     "after_codec": {
-        "family": "AFTER", "dims": 6, "compression": RATIO, "sample_rate": None, "out_channels": 1,
-        "encoder": "EncoderV2", "decoder": "GeneratorV2",
+        "family": "AFTER",
+        "dims": 6,
+        "compression": RATIO,
+        "sample_rate": None,
+        "out_channels": 1,
+        "encoder": "EncoderV2",
+        "decoder": "GeneratorV2",
     },
     "after_streamer": {
-        "family": "AFTER", "dims": 6, "compression": RATIO, "sample_rate": 44100, "streaming": None, "encoder": None,
+        "family": "AFTER",
+        "dims": 6,
+        "compression": RATIO,
+        "sample_rate": 44100,
+        "streaming": None,
+        "encoder": None,
     },
     "plain": {
-        "family": None, "version": None, "dims": None, "mark": None, "sample_rate": None, "parameters": 0,
+        "family": None,
+        "version": None,
+        "dims": None,
+        "mark": None,
+        "sample_rate": None,
+        "parameters": 0,
         "methods": [dict.fromkeys(("in_channels", "in_ratio", "out_channels", "out_ratio")) | {"name": "forward"}],
     },
-    "mismatched": {"family": None, "dims": 4, "warnings": [
-        "encode gives 4 dims, decode takes 5",
-        "does not say its sample rate: give `sample_rate` to the other scripts",
-    ]},
+    "mismatched": {
+        "family": None,
+        "dims": 4,
+        "warnings": [
+            "encode gives 4 dims, decode takes 5",
+            "does not say its sample rate: give `sample_rate` to the other scripts",
+        ],
+    },
     "sat_training": {**CONFIGURED, "parameters": 398, "mark": "model_type in model_config"},
     "sat_unwrapped": {**CONFIGURED, "parameters": 396, "mark": "model_type in sat_unwrapped.json beside it"},
     "sat_bare": BARE,
@@ -85,7 +153,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "legacy": BARE,
     "rave_training": {"family": "RAVE", "full_dims": 8, "dims": None, "sample_rate": None},
     "other": {"family": None, "parameters": 6, "warnings": []},
-}  # fmt: skip
+}
 
 DETAILS = {
     "rave1": {"deterministic": True, "max_batch_size": 8, "stereo": True},
@@ -176,7 +244,7 @@ class Raising(torch.nn.Module):
         raise ValueError("no sound today")
 
 
-def test_a_model_that_raises_is_told_about_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_model_that_raises_is_reported_as_far_as_it_goes(tmp_path: Path) -> None:
     torch.jit.script(Raising()).save(str(tmp_path / "m.ts"))
     found = inspect.inspect(tmp_path / "m.ts")
     assert found.failure is None and (found.facts.dims, found.facts.sample_rate) == (4, 44100)
@@ -185,7 +253,7 @@ def test_a_model_that_raises_is_told_about_as_far_as_it_goes(tmp_path: Path) -> 
 
 
 def test_a_bug_of_ours_costs_no_facts(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families, "_mismatch", lambda facts: {}["bug"])
+    monkeypatch.setattr(exports, "_mismatch", lambda facts: {}["bug"])
     found = inspect.inspect(files["rave23"], measure=False)
     assert "KeyError" in str(found.failure) and (found.facts.dims, found.facts.sample_rate) == (4, 48000)
     assert "KeyError" in found.facts.warnings[-1]
@@ -228,7 +296,7 @@ def test_a_model_of_senseless_size_is_not_run(tmp_path: Path) -> None:
     assert found["compression"] == 2**40 and found["encode_context"] is None and "not run" in found["warnings"][0]
 
 
-def test_hostile_model_is_told_about_but_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_model_is_reported_but_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.jit.script(models.Trap()).save("trap.ts")
     found = inspect.inspect(Path("trap.ts"))
@@ -271,7 +339,7 @@ def test_damaged_and_truncated(name: str, files: dict[str, Path], tmp_path: Path
     assert "\n" not in str(found.failure)
 
 
-def test_wrong_checksum_is_not_loaded_but_told_about(files: dict[str, Path], tmp_path: Path) -> None:
+def test_wrong_checksum_is_not_loaded_but_reported(files: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(files["rave23"].read_bytes())
     with zipfile.ZipFile(files["rave23"]) as file:
         info = next(i for i in file.infolist() if i.filename.endswith("data/0"))
@@ -358,8 +426,7 @@ def test_our_own_sidecar_beside_a_checkpoint_is_no_config(tmp_path: Path) -> Non
 
 def test_declared_attributes_are_listed_without_running(files: dict[str, Path]) -> None:
     found = inspect.inspect(files["rave23"], measure=False)
-    told = families.attributes(found.module, lambda c: inspect.declared(files["rave23"], c))
-    listed = {name: kind for kind, name in told}
+    listed = answers.attribute_kinds(found)
     assert listed["encode"] == "method" and listed["sr"] == listed["encode_params"] == listed["encoder"] == "data"
     assert listed["_methods"] == "data" and "named_parameters" not in listed
 
@@ -402,8 +469,8 @@ def test_safetensors_of_bfloat16_with_missing_keys(tmp_path: Path) -> None:
 
 
 def test_plain_values() -> None:
-    assert plain({"a": (math.inf, 2.0, torch.tensor([1, 2])), 3: {"x"}}) == {"a": [None, 2, [1, 2]], "3": ["x"]}
-    assert plain(torch.zeros(100)) == "float32 tensor of shape (100,)"
+    assert json_value({"a": (math.inf, 2.0, torch.tensor([1, 2])), 3: {"x"}}) == {"a": [None, 2, [1, 2]], "3": ["x"]}
+    assert json_value(torch.zeros(100)) == "float32 tensor of shape (100,)"
     endless: list[Any] = []
     endless.append(endless)
-    assert "..." in str(plain(endless))
+    assert "..." in str(json_value(endless))

@@ -1,7 +1,7 @@
 """The delay that a streaming network states is the one by which it follows its offline twin.
 
 The networks here are made as cached_conv makes RAVE's: every convolution remembers its past, states its delay, and may
-have been told the delay of the one before.
+have been given the delay of the one before.
 """
 
 from fractions import Fraction
@@ -31,12 +31,12 @@ class Held(torch.nn.Module):
 class Conv(torch.nn.Conv1d):
     original_name = "CachedConv1d"
 
-    def __init__(self, kernel: int, stride: int = 1, mode: str = HALF, handed_on: int = 0) -> None:
+    def __init__(self, kernel: int, stride: int = 1, mode: str = HALF, passed_on: int = 0) -> None:
         super().__init__(1, 1, kernel, stride, bias=False)
         torch.nn.init.uniform_(self.weight, 0.1, 1, generator=torch.Generator().manual_seed(kernel))
         self.ahead = {HALF: kernel // 2, NONE: 0, ALL: kernel - 1}[mode]
-        wait = -(self.ahead + handed_on) % stride
-        self.cumulative_delay = (self.ahead + wait + handed_on) // stride
+        wait = -(self.ahead + passed_on) % stride
+        self.cumulative_delay = (self.ahead + wait + passed_on) // stride
         self.cache = Held(kernel - 1)
         self.downsampling_delay = Held(wait, crop=True)
 
@@ -58,7 +58,7 @@ class Line(torch.nn.Sequential):
 
 
 class Side(torch.nn.Module):
-    """Branches side by side, of which only the first is heard here."""
+    """Branches side by side, of which only the first is used here."""
 
     original_name = "AlignBranches"
 
@@ -75,8 +75,8 @@ class Side(torch.nn.Module):
         return self.branches[0].offline(x)  # type: ignore[operator]
 
 
-def told_of(*convs: tuple[int, int], mode: str = HALF) -> Line:
-    """A line of (kernel, stride), each told the delay of the one before."""
+def with_delays(*convs: tuple[int, int], mode: str = HALF) -> Line:
+    """A line of (kernel, stride), each given the delay of the one before."""
     made: list[Conv] = []
     for kernel, stride in convs:
         made.append(Conv(kernel, stride, mode, made[-1].cumulative_delay if made else 0))
@@ -84,19 +84,19 @@ def told_of(*convs: tuple[int, int], mode: str = HALF) -> Line:
 
 
 NETWORKS = {
-    "untold": Line(Conv(7), Conv(9), Conv(3)),
-    "told": told_of((7, 1), (9, 4), (9, 4)),
-    "told, as much as half of the kernel": told_of((5, 1), (5, 1), (5, 2), (5, 1)),
-    "told, causal": told_of((7, 1), (9, 4), (5, 1), mode=NONE),
-    "told, anticausal": told_of((7, 1), (5, 1), mode=ALL),
+    "not given": Line(Conv(7), Conv(9), Conv(3)),
+    "given the delay": with_delays((7, 1), (9, 4), (9, 4)),
+    "given the delay, as much as half of the kernel": with_delays((5, 1), (5, 1), (5, 2), (5, 1)),
+    "given the delay, causal": with_delays((7, 1), (9, 4), (5, 1), mode=NONE),
+    "given the delay, anticausal": with_delays((7, 1), (5, 1), mode=ALL),
     "a residual": Line(Conv(7), Side([4, 0], Line(Conv(5), Conv(5)), Line()), Conv(3)),
-    "noise beside it": Line(Conv(7), Side([3, 64], Conv(7), told_of((9, 4), (9, 4)))),
+    "noise in parallel": Line(Conv(7), Side([3, 64], Conv(7), with_delays((9, 4), (9, 4)))),
 }
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_stated_delay_is_that_of_the_offline_twin(name: str) -> None:
-    way = delay._Way(Fraction(1))
+    way = delay._Path(Fraction(1))
     delay._walk(NETWORKS[name], way)
     assert way.samples.denominator == 1
     x = torch.rand(1, 1, 4096, generator=torch.Generator().manual_seed(1))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models import model_file
+from unravel_lib.models.model_file import open_model
 
 SCREENED, HIDDEN = 12345.0, 54321.0  # what the two models add to their input
 END, LOCAL = b"PK\x05\x06", b"PK\x03\x04"
@@ -145,7 +145,7 @@ def test_what_is_loaded_is_what_was_screened(forgery: str, members: Members, tmp
         plainly = None  # PyTorch takes it for something else
     assert plainly != SCREENED, "this forgery is not the threat that it should be"
     try:
-        with model_file.screened(path, trust=True) as source:
+        with open_model(path) as file, file.screened(trust=True) as source:
             assert answer(source) == SCREENED
     except ModelError as error:
         assert "is damaged inside" in str(error) and forgery == "short packed size"
@@ -154,7 +154,12 @@ def test_what_is_loaded_is_what_was_screened(forgery: str, members: Members, tmp
 def test_names_are_those_that_were_screened(members: Members, tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
     path.write_bytes(renamed(members))
-    with model_file.screened(path) as source, zipfile.ZipFile(source) as new, zipfile.ZipFile(path) as old:
+    with (
+        open_model(path) as file,
+        file.screened() as source,
+        zipfile.ZipFile(source) as new,
+        zipfile.ZipFile(path) as old,
+    ):
         assert {info.filename for info in new.infolist()} <= set(old.namelist())
         assert not any(b"\x75\x70" in info.extra for info in new.infolist())
 
@@ -165,7 +170,7 @@ def test_a_file_that_changes_after_the_look_is_loaded_as_it_was(members: Members
         with zipfile.ZipFile(target, "w") as file:
             for name, data in members.items():
                 file.writestr(name, change(data))
-    with model_file.screened(path) as source:
+    with open_model(path) as file, file.screened() as source:
         path.write_bytes(other.read_bytes())
         assert answer(source) == SCREENED
     assert answer(str(path)) == HIDDEN
@@ -175,5 +180,6 @@ def test_no_room_for_the_copy(members: Members, tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "x.ts"
     path.write_bytes(flatbuffer(members))
     monkeypatch.setattr("tempfile.TemporaryFile", lambda: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115
-    with pytest.raises(ModelError, match=r"x\.ts cannot be copied to the folder for temporary files: No space left"):
-        model_file.screened(path).__enter__()
+    message = r"x\.ts cannot be copied to the folder for temporary files: No space left"
+    with open_model(path) as file, pytest.raises(ModelError, match=message), file.screened():
+        pass

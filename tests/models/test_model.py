@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError, UsageError
-from unravel_lib.models import context as reach
 from unravel_lib.models import model as models
+from unravel_lib.models.context import Context
 
 C = codecs.COMPRESSION
 
@@ -18,8 +18,8 @@ C = codecs.COMPRESSION
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("codecs")
     kinds = (codecs.Offline, codecs.Variational, codecs.Global, codecs.Coded, codecs.Streaming, codecs.Minimal)
-    odd = (codecs.Counting, codecs.Forgetless, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
-    for kind in (*kinds, *odd):
+    unusual = (codecs.Counting, codecs.Forgetless, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
+    for kind in (*kinds, *unusual):
         codecs.save(kind(), folder / f"{kind.__name__}.ts")
     codecs.save(codecs.Offline(2, 2), folder / "Stereo.ts")
     return folder
@@ -81,13 +81,13 @@ def test_batches_of_chunks_equal_the_whole(zoo: Path) -> None:
 def test_without_context_the_seams_would_show(zoo: Path) -> None:
     """The comparison above can fail: with the measured context taken away, it does."""
     model = load(zoo, "Offline")
-    model.__dict__["encode_context"] = reach.Context(0, 0)
+    model.__dict__["encode_context"] = Context(0, 0)
     x = noise(1, 205 * C)
     difference = np.abs(joined(model.encode([x], 0, "key")) - whole(zoo, "Offline", "encode", x))
     assert difference.max() > 1e-2
 
 
-def test_measured_context_covers_the_true_reach(zoo: Path) -> None:
+def test_measured_context_covers_the_true_one(zoo: Path) -> None:
     """17 taps at stride 8, twice, then 5 at stride 1: 2 frames and (8 + 8 * 8) / 64 more = 3.1 frames."""
     context = load(zoo, "Offline").encode_context
     assert context is not None
@@ -98,7 +98,7 @@ def test_measured_context_covers_the_true_reach(zoo: Path) -> None:
     assert load(zoo, "Global").encode_context is None
 
 
-def test_random_parts_do_not_hide_the_reach(zoo: Path) -> None:
+def test_random_parts_do_not_hide_the_context(zoo: Path) -> None:
     """Both calls of the measurement draw the same noise, also the first time that anything is asked of the model."""
     assert load(zoo, "Variational").encode_context == load(zoo, "Offline").encode_context
     assert load(zoo, "Variational").decode_context == load(zoo, "Offline").decode_context
@@ -138,7 +138,7 @@ def test_a_fresh_model_gives_its_first_file_no_other_bytes(zoo: Path, name: str,
     assert joined(model.decode([first], 7, "a")).tobytes() == sound.tobytes()
 
 
-def test_state_that_cannot_be_put_back_is_told(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_state_that_cannot_be_restored_is_reported(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert load(zoo, "Counting").streaming is False
     assert "keeps state" not in caplog.text
     _ = load(zoo, "Forgetless").streaming
@@ -226,21 +226,53 @@ def test_a_full_gpu_gets_smaller_calls(zoo: Path, monkeypatch: pytest.MonkeyPatc
     model.batch = 2
     x = noise(1, 400 * C)
     expected = joined(model.encode([x], 0, "k"))
-    plain, calls = model._call_once, []
+    runner, calls = model.encoder, []
+    plain = runner._call_once
 
-    def cramped(method: str, block: np.ndarray) -> np.ndarray:
+    def cramped(block: np.ndarray) -> np.ndarray:
         calls.append(block.shape)
         if block.shape[0] * block.shape[2] > 40 * C:
             raise torch.OutOfMemoryError("CUDA out of memory")
         with monkeypatch.context() as patch:
-            patch.setattr(model, "device", torch.device("cpu"))
-            return plain(method, block)
+            patch.setattr(runner, "device", torch.device("cpu"))
+            return plain(block)
 
-    monkeypatch.setattr(model, "_call_once", cramped)
-    monkeypatch.setattr(model, "device", torch.device("meta"))
+    monkeypatch.setattr(runner, "_call_once", cramped)
+    monkeypatch.setattr(runner, "device", torch.device("meta"))
     np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
     assert any(shape[0] == 2 for shape in calls)
 
-    monkeypatch.setattr(model, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
+    monkeypatch.setattr(runner, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
     with pytest.raises(ModelError, match=r"out of memory even for .* use `device` cpu"):
         joined(model.encode([x], 0, "k"))
+
+
+def test_a_failed_call_on_a_gpu_leaves_no_state(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A streaming model that runs out of memory within a call has changed its buffers: the halves begin before it."""
+    model = load(zoo, "Streaming", chunk=60)
+    x = noise(1, 400 * C)
+    expected = joined(model.encode([x], 0, "k"))
+    runner, failed = model.encoder, []
+    plain = runner._call_once
+
+    def cramped(block: np.ndarray) -> np.ndarray:
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "device", torch.device("cpu"))
+            result = plain(block)
+        if block.shape[2] > 40 * C:
+            failed.append(block.shape)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return result
+
+    monkeypatch.setattr(runner, "_call_once", cramped)
+    monkeypatch.setattr(runner, "device", torch.device("meta"))
+    monkeypatch.setattr(runner, "_undoes_failed_calls", True)
+    np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
+    assert failed
+
+
+def test_directions_state_the_shapes_of_calls(zoo: Path) -> None:
+    contract = load(zoo, "PseudoStereo").contract
+    assert contract.encode.shape_out(3, 2 * C + 1) == (3, codecs.DIMS, 3)
+    assert contract.decode.shape_out(3, 5) == (3, 2, 5 * C)
+    assert contract.decode.shape_in(1, 5) == contract.encode.shape_out(1, 5 * C)

@@ -1,4 +1,4 @@
-"""What a model file is, whether it is whole and whether its code is harmless: told without running it."""
+"""What a model file is, whether it is whole and whether its code is harmless: found without running it."""
 
 import io
 import os
@@ -21,8 +21,8 @@ import torchaudio.transforms as audio
 from torch import nn
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models import code_scan, model_file, object_table
-from unravel_lib.models.model_file import Kind
+from unravel_lib.models import archive, code_scan, object_table
+from unravel_lib.models.model_file import Kind, open_model
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,17 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return models.checkpoints(tmp_path_factory.mktemp("checkpoints"))
 
 
+def identify(path: Path) -> Kind:
+    with open_model(path) as file:
+        return file.kind
+
+
+def check(path: Path, trust: bool = False) -> Kind:
+    with open_model(path) as file:
+        file.check(trust)
+        return file.kind
+
+
 def zipped(**members: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -44,10 +55,10 @@ def zipped(**members: bytes) -> bytes:
 
 
 def test_kinds(plain: Path, checkpoints: dict[str, Path]) -> None:
-    assert model_file.identify(plain) is model_file.check(plain) is Kind.TORCHSCRIPT
-    assert model_file.check(checkpoints["sat_bare"]) is Kind.CHECKPOINT
-    assert model_file.check(checkpoints["legacy"]) is Kind.CHECKPOINT
-    assert model_file.check(checkpoints["sat_safetensors"]) is Kind.SAFETENSORS
+    assert identify(plain) is check(plain) is Kind.TORCHSCRIPT
+    assert check(checkpoints["sat_bare"]) is Kind.CHECKPOINT
+    assert check(checkpoints["legacy"]) is Kind.CHECKPOINT
+    assert check(checkpoints["sat_safetensors"]) is Kind.SAFETENSORS
 
 
 NO_MODELS = {
@@ -69,11 +80,11 @@ NO_MODELS = {
 
 
 @pytest.mark.parametrize("name", NO_MODELS)
-def test_no_model_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+def test_no_model_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
     data, expected = NO_MODELS[name]
     path = tmp_path / "x.safetensors"
     path.write_bytes(data)
-    for look in (model_file.identify, model_file.check):
+    for look in (identify, check):
         with pytest.raises(ModelError, match=expected) as caught:
             look(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
@@ -82,7 +93,7 @@ def test_no_model_is_told_in_one_line(name: str, tmp_path: Path) -> None:
 def test_latents_are_no_model(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 3), np.float32))
     with pytest.raises(ModelError, match="NumPy array"):
-        model_file.identify(tmp_path / "x.npy")
+        identify(tmp_path / "x.npy")
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
@@ -95,7 +106,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         ("pipe.ts", "regular"),
     ):
         with pytest.raises(ModelError, match=expected):
-            model_file.identify(tmp_path / name)
+            identify(tmp_path / name)
 
 
 def test_truncated(plain: Path, tmp_path: Path) -> None:
@@ -103,11 +114,11 @@ def test_truncated(plain: Path, tmp_path: Path) -> None:
     for length in (30, len(data) // 2, len(data) - 1):
         (tmp_path / "cut.ts").write_bytes(data[:length])
         with pytest.raises(ModelError, match="truncated"):
-            model_file.check(tmp_path / "cut.ts")
+            check(tmp_path / "cut.ts")
     for hole in (40, len(data) // 2):  # the table of contents then points in front of the file
         (tmp_path / "hole.ts").write_bytes(data[:hole] + data[hole + 9 :])
         with pytest.raises(ModelError, match=r"hole\.ts is"):
-            model_file.check(tmp_path / "hole.ts")
+            check(tmp_path / "hole.ts")
 
 
 def test_one_wrong_bit_is_found(checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -117,16 +128,15 @@ def test_one_wrong_bit_is_found(checkpoints: dict[str, Path], tmp_path: Path) ->
     start = data.index(torch.arange(56.0).numpy().tobytes(), info.header_offset)
     data[start + 100] ^= 1
     (tmp_path / "bad.ckpt").write_bytes(data)
-    assert model_file.identify(tmp_path / "bad.ckpt") is Kind.CHECKPOINT
+    assert identify(tmp_path / "bad.ckpt") is Kind.CHECKPOINT
     with pytest.raises(ModelError, match=r"damaged inside: checksum of sat_bare/data/0 is wrong"):
-        model_file.check(tmp_path / "bad.ckpt", trust=True)
+        check(tmp_path / "bad.ckpt", trust=True)
 
 
 def test_every_family_passes_the_screen(tmp_path: Path) -> None:
     for name in models.SCRIPTS:
         path = models.script(tmp_path, name)
-        assert model_file.check(path) is Kind.TORCHSCRIPT
-        assert model_file.suspicions_in(path) == []
+        assert check(path) is Kind.TORCHSCRIPT
 
 
 LAYERS = {
@@ -147,7 +157,7 @@ LAYERS = {
 def test_ordinary_layers_pass_the_screen(name: str, tmp_path: Path) -> None:
     for layer in LAYERS[name]():
         torch.jit.script(layer.eval()).save(tmp_path / "x.ts")
-        assert model_file.suspicions_in(tmp_path / "x.ts") == [], layer
+        assert check(tmp_path / "x.ts") is Kind.TORCHSCRIPT, layer
 
 
 HOSTILE = {
@@ -157,7 +167,7 @@ HOSTILE = {
     '(torch. # hello\n    save(x, "f"))': "torch.save",
     'ops.aten.save(x, "f")': "torch.ops.aten.save",
     't = torch\n    t.save(x, "f")': "torch under another name",
-    'o = ops\n    p = o.aten\n    p.add(x, x)': "ops under another name",
+    "o = ops\n    p = o.aten\n    p.add(x, x)": "ops under another name",
     'getattr(torch, "save")(x, "f")': "torch.save",
     'getattr(torch, "sa" "ve")(x, "f")': "torch.save",
     'getattr(torch, "s\\x61ve")(x, "f")': "torch.save",
@@ -184,16 +194,16 @@ HOSTILE = {
     "y = " + "-" * 150 + "1": "code nested more than 100 deep",
     "y = " + "(" * 20_000 + "1" + ")" * 20_000: "unreadable code",
     "y = x" + ".a" * 150: "code nested more than 100 deep",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("statement", HOSTILE)
 def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain: Path, tmp_path: Path) -> None:
     path = models.with_code(plain, tmp_path / "x.ts", statement)
     with pytest.raises(ModelError, match="`trust_model`") as caught:
-        model_file.check(path)
+        check(path)
     assert re.search(f"{re.escape(HOSTILE[statement])}.* in code/__torch__/fixtures_models.py", str(caught.value))
-    assert model_file.check(path, trust=True) is Kind.TORCHSCRIPT
+    assert check(path, trust=True) is Kind.TORCHSCRIPT
 
 
 @pytest.mark.parametrize(
@@ -206,16 +216,16 @@ def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain:
     ],
 )
 def test_harmless_code_passes(source: bytes) -> None:
-    assert list(code_scan.code(source)) == []
+    assert list(code_scan.suspicions(source)) == []
 
 
 def test_an_encoding_of_its_own_hides_nothing() -> None:
     # read as UTF-7, the rest of the line would be a comment
-    assert list(code_scan.code(b'# coding: utf-7\ny = x +ACM-z; torch.save(x, "f")\n'))
+    assert list(code_scan.suspicions(b'# coding: utf-7\ny = x +ACM-z; torch.save(x, "f")\n'))
 
 
 def test_null_bytes_are_unreadable() -> None:
-    assert list(code_scan.code(b"x = 1\0\ntorch.add(x)")) == ["unreadable code"]
+    assert list(code_scan.suspicions(b"x = 1\0\ntorch.add(x)")) == ["unreadable code"]
 
 
 def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,8 +233,9 @@ def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "trap.ts"
     torch.jit.script(models.Trap()).save(str(path))
     with pytest.raises(ModelError, match="__setstate__ in code/"):
-        model_file.check(path)
-    assert "torch.save in code/__torch__/fixtures_models.py" in model_file.suspicions_in(path)
+        check(path)
+    with open_model(path) as file:
+        assert "torch.save" in code_scan.suspicions(file.member("code/__torch__/fixtures_models.py") or b"")
     assert not Path("trapped").exists()
     torch.jit.load(str(path))
     assert Path("trapped").exists(), "this trap is not the threat that it should be"
@@ -236,10 +247,11 @@ def rename(old: str, new: str) -> Callable[[str, bytes], tuple[str, bytes]]:
 
 def test_torch_ignores_case_and_so_does_the_screen(plain: Path, tmp_path: Path) -> None:
     hostile = models.with_code(plain, tmp_path / "a.ts", 'torch.save(x, "f")')
-    shouting = models.rewrite(hostile, tmp_path / "b.ts", rename("code/__torch__/fixtures_models.py", "CODE/__TORCH__/FIXTURES_MODELS.PY"))  # fmt: skip # noqa: E501
+    name = "code/__torch__/fixtures_models.py"
+    shouting = models.rewrite(hostile, tmp_path / "b.ts", rename(name, name.upper()))
     torch.jit.load(str(shouting))
     with pytest.raises(ModelError, match=r"torch\.save in CODE/"):
-        model_file.check(shouting)
+        check(shouting)
 
 
 def add(path: Path, name: str, data: bytes = b"x", **how: Any) -> None:
@@ -268,13 +280,13 @@ def test_archives_that_pytorch_would_not_write(expected: str, plain: Path, tmp_p
     if expected == "in front of it":  # must still look like a zip from its first byte on
         path.write_bytes(b"PK\x03\x04" + path.read_bytes()[4:])
     with pytest.raises(ModelError, match=expected):
-        model_file.check(path, trust=True)
+        check(path, trust=True)
 
 
 def test_flatbuffer_in_front_of_a_zip_is_no_model(plain: Path, tmp_path: Path) -> None:
     (tmp_path / "x.ts").write_bytes(b"\x20\0\0\0PTMF" + bytes(56) + plain.read_bytes())
     with pytest.raises(ModelError, match="not a model file"):
-        model_file.identify(tmp_path / "x.ts")
+        identify(tmp_path / "x.ts")
 
 
 def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
@@ -289,7 +301,7 @@ def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
 
         path = models.rewrite(plain, tmp_path / "x.ts", change)
         with pytest.raises(ModelError, match=r"an import of .* in constants\.pkl"):
-            model_file.check(path)
+            check(path)
 
 
 def test_a_broken_object_table_is_suspicious() -> None:
@@ -300,7 +312,7 @@ def test_a_broken_object_table_is_suspicious() -> None:
 
 @pytest.mark.parametrize(
     ("count", "size", "name"),
-    [(1, model_file.CODE_BYTES + 2, "code/0.py"), (4, model_file.CODE_BYTES - 2, "code/3.py")],
+    [(1, archive.CODE_BYTES + 2, "code/0.py"), (4, archive.CODE_BYTES - 2, "code/3.py")],
 )
 def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
@@ -308,8 +320,8 @@ def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tm
     for part in range(count):
         add(path, f"plain/code/{part}.py", b"\n" * size, compress_type=zipfile.ZIP_DEFLATED)
     with pytest.raises(ModelError, match=f"more code or larger tables than real exports.* KiB in {name}"):
-        model_file.check(path)
-    assert model_file.check(path, trust=True) is Kind.TORCHSCRIPT
+        check(path)
+    assert check(path, trust=True) is Kind.TORCHSCRIPT
 
 
 def test_looking_needs_no_torch() -> None:

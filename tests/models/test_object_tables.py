@@ -1,4 +1,4 @@
-"""Object tables that PyTorch would believe: nested without end, tensors larger than their values, odd names."""
+"""Object tables that PyTorch would accept: nested without end, tensors larger than their values, unusual names."""
 
 import struct
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models import model_file, object_table
+from unravel_lib.models import object_table
+from unravel_lib.models.model_file import open_model
 
 START = b"\x80\x02"
 
@@ -70,7 +71,7 @@ ODD = {
     "offset": (tensor(b"K\x04", b"K\x01", b"K\x04", b"K\x01"), "a tensor larger than its values"),
     "repeats": (tensor(b"K\x04", b"K\x00", long((1 << 24) + 1), b"K\x00"), "a tensor that repeats its values"),
     "negative": (tensor(b"K\x04", long(-1), b"K\x04", b"K\x01"), "a tensor of negative size"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -102,5 +103,6 @@ def test_a_tensor_beyond_its_values_is_refused_in_a_file(tmp_path: Path) -> None
 
     path = models.rewrite(honest, tmp_path / "x.ts", change)
     assert max(p.untyped_storage().nbytes() for p in torch.jit.load(path).parameters()) == 1020, "no threat"
-    with pytest.raises(ModelError, match=r"255 values for tensor \d+, which has 12 bytes.* in data\.pkl"):
-        model_file.check(path)
+    message = r"255 values for tensor \d+, which has 12 bytes.* in data\.pkl"
+    with open_model(path) as file, pytest.raises(ModelError, match=message):
+        file.check()

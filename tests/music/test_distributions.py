@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +10,9 @@ import pytest
 import scipy.stats
 
 from unravel_lib.errors import UsageError
-from unravel_lib.music import distributions
-from unravel_lib.music.distributions import DISTRIBUTIONS, draw
+from unravel_lib.music import covariance
+from unravel_lib.music.distribution import Distribution
+from unravel_lib.music.distributions import DISTRIBUTIONS
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.summary import PERCENTS, Statistics
 from unravel_lib.statistics.tables import read_csv, write_csv
@@ -54,13 +54,17 @@ def statistics(request: pytest.FixtureRequest, both: dict[bool, Statistics]) -> 
 
 
 @pytest.fixture(autouse=True)
-def said() -> None:
-    """Let every test hear what is said once."""
-    distributions._say_once.cache_clear()
+def _warnings_again() -> None:
+    """What is logged once is logged once per test."""
+    covariance.warn_once.cache_clear()
 
 
-def frames_of(name: str, statistics: Statistics, **parameters: Any) -> Array:
-    return draw(name, statistics, np.random.default_rng(1), DRAWS, **parameters)
+def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
+    return DISTRIBUTIONS.find(name).draw(statistics, rng, n_frames)
+
+
+def frames_of(name: str, statistics: Statistics) -> Array:
+    return draw(name, statistics, np.random.default_rng(1), DRAWS)
 
 
 def expect_mean_and_std(
@@ -83,8 +87,8 @@ def expect_correlation(frames: Array, wanted: Array, waste: float = 1.0) -> None
 
 def test_registry() -> None:
     assert list(DISTRIBUTIONS) == NAMES
-    assert [name for name, _ in distributions.listing()] == NAMES
-    assert all(20 < len(line) < 110 and line.endswith(".") for _, line in distributions.listing())
+    assert [name for name, _ in DISTRIBUTIONS.listing()] == NAMES
+    assert all(20 < len(line) < 110 and line.endswith(".") for _, line in DISTRIBUTIONS.listing())
 
 
 # What each promises
@@ -183,10 +187,9 @@ def feasible(statistics: Statistics) -> Statistics:
     return replace(statistics, autocorrelation=np.array([0.9, 0.88, 0.9, 0.0, 0.5]))
 
 
-@pytest.mark.parametrize("closed", [True, False])
-def test_walk(feasible: Statistics, closed: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_walk(feasible: Statistics, caplog: pytest.LogCaptureFixture) -> None:
     """An AR(1) process of n frames tells as much as n (1 - phi) / (1 + phi) independent frames."""
-    frames = frames_of("walk", feasible, closed=closed)
+    frames = frames_of("walk", feasible)
     assert not caplog.records
     phi = feasible.autocorrelation
     waste = (1 + phi) / (1 - phi)
@@ -220,15 +223,6 @@ def test_a_closed_walk_has_no_seam(feasible: Statistics, n_frames: int) -> None:
     # twice the variance less the lag-1 covariance, where the ring is long enough to have that
     wanted = 2 * (1 - feasible.autocorrelation) if n_frames > 1 else np.zeros(5)
     assert (np.abs(steps - wanted) <= ERRORS * wanted * np.sqrt(2 / count)).all()
-
-
-def test_an_open_walk_has_one(feasible: Statistics) -> None:
-    rng = np.random.default_rng(4)
-    walks = np.array([draw("walk", feasible, rng, 21, closed=False) for _ in range(2000)])
-    steps = (np.roll(walks, -1, axis=1) - walks)[:, :, 0] / feasible.scale[0]
-    assert (steps[:, -1] ** 2).mean() > 3 * (steps[:, :-1] ** 2).mean()
-    spread = walks[:, 0].std(axis=0) / feasible.scale
-    assert np.abs(spread - 1).max() < ERRORS / np.sqrt(2 * 2000)  # the first frame is no special place
 
 
 def test_a_walk_that_cannot_be_keeps_spreads_and_speeds(
@@ -274,7 +268,7 @@ def test_a_correlation_that_is_none_is_repaired_and_said(
     assert len(caplog.records) == 1 and "not positive semi-definite" in caplog.text
     if name == "correlation-based":
         expect_mean_and_std(frames, statistics.location, statistics.scale, kurtosis=3)
-    near = distributions.nearest_psd(impossible, "it")
+    near = covariance.nearest_psd(impossible, "it")
     assert np.linalg.eigvalsh(near)[0] > -1e-12
     np.testing.assert_allclose(np.diagonal(near), 1)
     np.testing.assert_array_equal(np.sign(near), np.sign(impossible))
@@ -283,8 +277,8 @@ def test_a_correlation_that_is_none_is_repaired_and_said(
 def test_a_good_covariance_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     """Also a singular one, whose least eigenvalue rounding makes -1e-17."""
     few = np.random.default_rng(5).normal(0, 1, (64, 3))
-    for covariance in (np.cov(few), np.cov(few) * 1e-12, np.zeros((3, 3)), np.diag([1.0, 0.0, 1e12])):
-        assert distributions.nearest_psd(covariance, "it") is covariance
+    for matrix in (np.cov(few), np.cov(few) * 1e-12, np.zeros((3, 3)), np.diag([1.0, 0.0, 1e12])):
+        assert covariance.nearest_psd(matrix, "it") is matrix
     assert not caplog.records
 
 
@@ -356,10 +350,17 @@ def test_golden_values() -> None:
     """A change of these numbers is a change of everybody's music: it needs a reason and a word in the README."""
     bell = scipy.stats.norm.ppf(np.clip(np.array(PERCENTS) / 100, 1e-4, 1 - 1e-4))
     unit = Statistics(
-        dims=3, frames=1000, files=1, iqr=False, mean=np.zeros(3), std=np.ones(3), outlier_share=np.zeros(3),
-        correlation=np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]), autocorrelation=np.array([0.9, 0.9, 0.0]),
+        dims=3,
+        frames=1000,
+        files=1,
+        iqr=False,
+        mean=np.zeros(3),
+        std=np.ones(3),
+        outlier_share=np.zeros(3),
+        correlation=np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]),
+        autocorrelation=np.array([0.9, 0.9, 0.0]),
         quantiles=np.repeat(bell[:, np.newaxis], 3, axis=1),
-    )  # fmt: skip
+    )
     assert set(GOLDEN) == set(DISTRIBUTIONS) - {"empirical"}
     for name, wanted in GOLDEN.items():
         np.testing.assert_allclose(draw(name, unit, np.random.default_rng(0), 2)[1], wanted, atol=1e-6, err_msg=name)
@@ -374,20 +375,18 @@ def test_an_unknown_name_is_answered_with_the_nearest(statistics: Statistics) ->
     assert all(name in str(caught.value) for name in NAMES)
 
 
-def test_an_unknown_parameter_is_refused(statistics: Statistics) -> None:
-    with pytest.raises(UsageError, match="closed"):
-        draw("normal", statistics, np.random.default_rng(0), 3, closed=True)
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(UsageError, match="`distribution_args` closed: distribution normal has no such option"):
+        DISTRIBUTIONS["normal"].read_options(["closed=yes"])
 
 
 @pytest.mark.parametrize(
     ("result", "words"), [(np.zeros((2, 5)), "shape"), (np.full((3, 5), np.nan), "NaN")], ids=["shape", "nan"]
 )
-def test_a_distribution_of_ones_own_is_checked(
-    statistics: Statistics, monkeypatch: pytest.MonkeyPatch, result: Array, words: str
-) -> None:
-    monkeypatch.setitem(DISTRIBUTIONS, "mine", lambda statistics, rng, n_frames: result)
+def test_a_distribution_of_ones_own_is_checked(statistics: Statistics, result: Array, words: str) -> None:
+    mine = Distribution.of(lambda statistics: result, "mine")
     with pytest.raises(UsageError, match=words):
-        draw("mine", statistics, np.random.default_rng(0), 3)
+        mine.draw(statistics, np.random.default_rng(0), 3)
 
 
 @pytest.mark.parametrize("name", [name for name in DISTRIBUTIONS if name not in ("copula", "empirical")])
@@ -400,17 +399,55 @@ def test_a_draw_beyond_32_bits_is_refused_by_name(tmp_path: Path, name: str) -> 
         draw(name, found, np.random.default_rng(0), 50)
 
 
-def test_adding_a_distribution(statistics: Statistics, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the head of the room tells."""
-    monkeypatch.setattr(distributions, "DISTRIBUTIONS", dict(DISTRIBUTIONS))
+TRIANGLE = """
+from unravel_lib import distribution
 
-    @distributions.distribution("triangle")
-    def triangle(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-        """Between the measured minimum and maximum, most often at the centre."""
-        low, mode, high = statistics.minimum, statistics.location, statistics.maximum
-        return rng.triangular(low, mode, high, (n_frames, statistics.dims))
+@distribution{declared}
+def triangle(statistics, rng, n_frames, width: float = 1.0):
+    'Between the measured minimum and maximum, most often at the centre.'
+    low, mode, high = width * statistics.minimum, statistics.location, statistics.maximum
+    return rng.triangular(low, mode, high, (n_frames, statistics.dims)) / {divisor}
+"""
 
-    assert distributions.listing()[-1] == (
-        "triangle", "Between the measured minimum and maximum, most often at the centre."
-    )  # fmt: skip
-    assert draw("triangle", statistics, np.random.default_rng(0), 4).shape == (4, 5)
+
+def own_file(folder: Path, declared: str = "", divisor: str = "1") -> str:
+    path = folder / "mine.py"
+    path.write_text(TRIANGLE.format(declared=declared, divisor=divisor))
+    return f"{path}:triangle"
+
+
+def test_a_distribution_in_a_file_of_ones_own(statistics: Statistics, tmp_path: Path) -> None:
+    """As the docstring of the catalogue says: found, listed, its options read; the catalogue stays as it is."""
+    name = own_file(tmp_path)
+    triangle = DISTRIBUTIONS.find(name)
+    assert dict(DISTRIBUTIONS.listing(name))[name] == (
+        "Between the measured minimum and maximum, most often at the centre. [width=float, default 1.0]"
+    )
+    assert [key for key, _ in DISTRIBUTIONS.listing()] == NAMES
+    options = triangle.read_options(["width=1"])
+    frames = triangle.draw(statistics, np.random.default_rng(0), DRAWS, options)
+    low, mode, high = statistics.minimum, statistics.location, statistics.maximum
+    std = np.sqrt((low**2 + mode**2 + high**2 - low * mode - low * high - mode * high) / 18)
+    expect_mean_and_std(frames, (low + mode + high) / 3, std, kurtosis=2.4)
+    np.testing.assert_array_equal(frames, triangle.draw(statistics, np.random.default_rng(0), DRAWS, options))
+
+
+def test_errors_in_a_distribution_of_ones_own_name_file_and_line(statistics: Statistics, tmp_path: Path) -> None:
+    triangle = DISTRIBUTIONS.find(own_file(tmp_path, divisor="(1 // 0)"))
+    with pytest.raises(UsageError, match=r"mine\.py, line 8: ZeroDivisionError"):
+        triangle.draw(statistics, np.random.default_rng(0), 3, triangle.read_options([]))
+    with pytest.raises(UsageError, match=r"mine\.py, line 4: ValueError: distribution 'a/b': expected a name"):
+        DISTRIBUTIONS.find(own_file(tmp_path, "('a/b')"))
+    with pytest.raises(UsageError, match="it has triangle"):
+        DISTRIBUTIONS.find(own_file(tmp_path).replace(":triangle", ":circle"))
+
+
+def test_what_is_declared_is_what_counts(statistics: Statistics, tmp_path: Path) -> None:
+    still = replace(statistics, quantiles=np.zeros_like(statistics.quantiles))
+    every = list(range(5))
+    assert DISTRIBUTIONS.find(own_file(tmp_path)).frozen_dims(still) == (every if statistics.iqr else [])
+    always = DISTRIBUTIONS.find(own_file(tmp_path, "(spreads_by_iqr='always', needs_frames=True)"))
+    assert always.frozen_dims(still) == every
+    with pytest.raises(UsageError, match="triangle takes frames of encodings: give `input`"):
+        always.draw(replace(statistics, encodings=()), np.random.default_rng(0), 3)
+    assert DISTRIBUTIONS.find(own_file(tmp_path, "(spreads_by_iqr='never')")).frozen_dims(still) == []

@@ -1,9 +1,11 @@
 """Patterns: what each makes, against straightforward reference code; the contract; patterns of a user's own."""
 
+import doctest
 import importlib
 import itertools
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unravel_lib.errors import UsageError
-from unravel_lib.latents.blocks import count_frames, reblock, repeat
+from unravel_lib.latents.blocks import Loop, Repeat, count_frames, reblock
 from unravel_lib.music import patterns
-from unravel_lib.music.registry import PATTERNS, Material
+from unravel_lib.music.pattern import Material
+from unravel_lib.music.patterns import PATTERNS
 
 OWN = [name for name, entry in PATTERNS.items() if entry.source is None]
 DIRECTIONS = ("forward", "inverted", "mirrored", "mirror-inverted")
@@ -28,9 +31,12 @@ def material(k: int = 3, dims: int = 2, r: int = 2, seed: int = 5) -> Material:
 
 
 def whole(name: str, of: Material, *options: str) -> np.ndarray:
-    entry = patterns.find(name)
-    blocks = reblock(entry.pieces(of, entry.read_options(options)), of.loop.shape[1])
-    return np.concatenate([block.copy() for block in blocks])
+    entry = PATTERNS.find(name)
+    return joined(entry.loops(of, entry.read_options(options)), of.loop.shape[1])
+
+
+def joined(loops: Iterable[Loop], dims: int) -> np.ndarray:
+    return np.concatenate([block.copy() for block in reblock(loops, dims)])
 
 
 def reference(name: str, of: Material, **options: Any) -> np.ndarray:
@@ -82,8 +88,8 @@ def test_every_pattern_keeps_the_contract(name: str) -> None:
         assert result.dtype == np.float64 and np.isfinite(result).all()
         assert whole(name, of).tobytes() == result.tobytes()
         assert all(np.array_equal(x, y) for x, y in zip(before, (of.loop, of.loop_b, of.std), strict=True))
-        entry = patterns.find(name)
-        assert count_frames(entry.pieces(of, entry.read_options([]))) == len(result)
+        entry = PATTERNS.find(name)
+        assert count_frames(entry.loops(of, entry.read_options([]))) == len(result)
         assert entry.summary and not entry.summary.startswith("(no")
 
 
@@ -91,12 +97,11 @@ def test_every_pattern_keeps_the_contract(name: str) -> None:
 def test_built_in_functions_change_nothing_they_are_given(name: str) -> None:
     """Also when called directly, as a user's own pattern may do."""
     of = material()
-    given_values = of.given(PATTERNS[name].given)
+    given_values = of.inputs(PATTERNS[name].inputs)
     kept = {n: v.copy() for n, v in given_values.items() if isinstance(v, np.ndarray)}
-    pieces = list(PATTERNS[name].function(**given_values))
-    assert pieces and all(np.array_equal(given_values[n], v) for n, v in kept.items())
-    joined = np.concatenate([p.reshape(-1, p.shape[-1]) for p in pieces])  # pieces are not changed afterwards either
-    assert np.array_equal(joined, whole(name, of))
+    loops = list(PATTERNS[name].function(**given_values))
+    assert loops and all(np.array_equal(given_values[n], v) for n, v in kept.items())
+    assert np.array_equal(joined(loops, 2), whole(name, of))  # loops are not changed afterwards either
 
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**40))
@@ -125,19 +130,37 @@ def test_options_against_the_reference(size: tuple[int, int, int, int], directio
 def test_lengths_are_those_of_the_formulas(k: int, dims: int, r: int) -> None:
     of = material(k, dims, r)
     fibonacci = [n for n in (1, 2, 3, 5, 8, 13, 21, 34) if n <= k]
-    lengths = {"loop": k * r, "fibo": sum(fibonacci) * r, "orale": 16 * k * r,
-               "blender": k * (k * dims + 1) * r, "swapper": k * k * r}  # fmt: skip
+    lengths = {
+        "loop": k * r,
+        "fibo": sum(fibonacci) * r,
+        "orale": 16 * k * r,
+        "blender": k * (k * dims + 1) * r,
+        "swapper": k * k * r,
+    }
     for name, length in lengths.items():
         entry = PATTERNS[name]
-        assert count_frames(entry.pieces(of, entry.read_options([]))) == length, name
-        assert entry.length is None or entry.length(k, dims, r) == length, name
+        options = entry.read_options([])
+        assert count_frames(entry.loops(of, options)) == length, name
+        assert entry.announced_frames(k, dims, r, options) in (None, length), name
 
 
-@pytest.mark.parametrize("enough", [1, 4, 17, 10_000])
-def test_orale_is_the_same_in_pieces_of_any_size(enough: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patterns, "ENOUGH_FRAMES", enough)
+def test_the_boundaries_of_loops_stay() -> None:
+    """What a pattern yields are loops, until they are written: none is joined, none is cut."""
+    of = material(3, 2, 2)
+    lengths = {"loop": {3}, "fibo": {1, 2, 3}, "orale": {3}, "blender": {3}, "swapper": {3}}
+    for name, wanted in lengths.items():
+        loops = PATTERNS[name].loops(of, PATTERNS[name].read_options([]))
+        assert {len(loop.loop if isinstance(loop, Repeat) else loop) for loop in loops} == wanted, name
+
+
+def test_deep_orale_against_the_reference() -> None:
     of = material(2, 3, 2)
-    np.testing.assert_allclose(whole("orale", of, "levels=4"), reference("orale", of, levels=4), atol=1e-12)
+    np.testing.assert_array_equal(whole("orale", of, "levels=5"), reference("orale", of, levels=5))
+
+
+def test_examples_in_docstrings() -> None:
+    found = doctest.testmod(patterns, extraglobs={"np": np})
+    assert found.attempted > 0 and found.failed == 0
 
 
 def test_fibo_golden() -> None:
@@ -146,9 +169,13 @@ def test_fibo_golden() -> None:
 
 @pytest.mark.parametrize(
     ("direction", "changed"),
-    [("forward", [100, 1, 2, 3]), ("inverted", [0, 1, 102, 3]), ("mirrored", [0, 101, 2, 3]),
-     ("mirror-inverted", [0, 1, 2, 103])],
-)  # fmt: skip
+    [
+        ("forward", [100, 1, 2, 3]),
+        ("inverted", [0, 1, 102, 3]),
+        ("mirrored", [0, 101, 2, 3]),
+        ("mirror-inverted", [0, 1, 2, 103]),
+    ],
+)
 def test_blender_golden(direction: str, changed: list[int]) -> None:
     """2 frames x 2 dims: A is [0 1], [2 3]; which value becomes B's (+ 100) first tells the direction."""
     result = whole("blender", material(2, 2, 1), f"direction={direction}")
@@ -203,31 +230,12 @@ def test_levels_out_of_range(levels: int) -> None:
 def test_unknown_pattern(name: str) -> None:
     hint = "did you mean blender" if name == "blend" else "choose from loop"
     with pytest.raises(UsageError, match=hint):
-        patterns.find(name)
-
-
-def test_packing_keeps_every_frame_in_order() -> None:
-    """Pieces larger and smaller than a block, repeated ones and empty ones."""
-    x = np.arange(60.0).reshape(30, 2)
-    given_pieces = [x[:1], repeat(x[:3], 5), x[:0], x, repeat(x, 2), repeat(x[:0], 4)]
-    expected = np.concatenate([p.reshape(-1, 2) for p in given_pieces])
-    for size in (1, 2, 7, 20, 1000):
-        blocks = [block.copy() for block in reblock(given_pieces, 2, block_values=size)]
-        np.testing.assert_array_equal(np.concatenate(blocks), expected)
-        assert all(len(block) == max(1, size // 2) for block in blocks[:-1])
-
-
-def test_repetition_takes_no_memory_and_counting_stops() -> None:
-    endless = repeat(np.zeros((10, 2)), 10**9)
-    assert count_frames([endless]) == 10**10
-    assert count_frames(itertools.repeat(np.zeros((10, 2))), limit=95) == 100
-    first = next(reblock([endless], 2, block_values=100))
-    assert first.shape == (50, 2)
+        PATTERNS.find(name)
 
 
 def own_file(folder: Path, text: str) -> str:
     path = folder / "mine.py"
-    path.write_text("import numpy as np\nfrom unravel_lib import pattern, repeat\n" + text)
+    path.write_text("import numpy as np\nfrom unravel_lib import Repeat, pattern\n" + text)
     return str(path)
 
 
@@ -242,8 +250,8 @@ def stutter(loop, n_loops, times: int = 2):
 def test_a_pattern_of_ones_own(tmp_path: Path) -> None:
     file = own_file(tmp_path, STUTTER)
     assert whole(f"{file}:stutter", material(2, 1, 2), "times=3").ravel().tolist() == [0, 0, 0, 1, 1, 1] * 2
-    assert patterns.find(f"{file}:stutter").summary == "Every frame several times."
-    assert "stutter" not in dict(patterns.listing())
+    assert PATTERNS.find(f"{file}:stutter").summary == "Every frame several times."
+    assert "stutter" not in dict(PATTERNS.listing())
     assert [p.name for p in tmp_path.iterdir()] == ["mine.py"]  # nothing is written beside it
 
 
@@ -258,19 +266,36 @@ def test_own_pattern_may_change_its_arrays_and_share_names(tmp_path: Path) -> No
     assert whole("loop", of).ravel().tolist() == [0, 1]
 
 
+def test_own_pattern_may_return_or_yield_repeats(tmp_path: Path) -> None:
+    """A repetition is checked as a loop is."""
+    text = "@pattern\ndef f(loop, n_loops):\n    return Repeat(loop, n_loops)\n"
+    assert whole(f"{own_file(tmp_path, text)}:f", material(2, 1, 3)).ravel().tolist() == [0, 1] * 3
+    for wrong, message in [("loop[:, :1], 2", "shape"), ("loop, -1", "repeated -1 times"), ("loop, 1.5", "1.5 times")]:
+        file = own_file(tmp_path, f"@pattern\ndef f(loop):\n    yield Repeat({wrong})\n")
+        with pytest.raises(UsageError, match=rf"mine\.py, line \d: a loop .*{message}"):
+            whole(f"{file}:f", material())
+
+
 def test_option_types(tmp_path: Path) -> None:
     file = own_file(
         tmp_path,
         "from typing import Literal\n@pattern\ndef f(loop, a: float, b: bool = False, c='x', d=3, e: str = 'q', *, "
         "g: Literal['u', 'v'] = 'u'):\n    return loop\n",
     )
-    entry = patterns.find(f"{file}:f")
+    entry = PATTERNS.find(f"{file}:f")
     assert entry.read_options(["a=1e-3", "b=yes", "c=a=b", "d=-4", "g=v"]) == {
-        "a": 0.001, "b": True, "c": "a=b", "d": -4, "e": "q", "g": "v",
-    }  # fmt: skip
+        "a": 0.001,
+        "b": True,
+        "c": "a=b",
+        "d": -4,
+        "e": "q",
+        "g": "v",
+    }
     for wrong, message in [
-        (["a=nan"], "finite"), (["a=1", "b=perhaps"], "yes or no"), ([], "needs `pattern_args` a=float"),
-    ]:  # fmt: skip
+        (["a=nan"], "finite"),
+        (["a=1", "b=perhaps"], "yes or no"),
+        ([], "needs `pattern_args` a=float"),
+    ]:
         with pytest.raises(UsageError, match=message):
             entry.read_options(wrong)
 
@@ -297,7 +322,7 @@ FAILING = [
         "def far(k):\n    return 2 * k\n@pattern(length=far)\ndef f(loop):\n    return loop\n",
         r"line 5: TypeError: far\(\)",
     ),
-    ("@pattern(length=7)\ndef f(loop):\n    return loop\n", r"line 3: TypeError: 'int' object is not callable"),
+    ("@pattern(length=7)\ndef f(loop):\n    return loop\n", r"line 3: TypeError: 7 is not a callable object"),
     ("@pattern(length=lambda *of: 1.5)\ndef f(loop):\n    return loop\n", r"line 3: length gave 1.5, expected a whole"),
     ("@pattern(length=lambda *of: -1)\ndef f(loop):\n    return loop\n", r"line 3: length gave -1, expected a whole"),
     (
@@ -308,7 +333,7 @@ FAILING = [
         "@pattern(length=lambda *of: 4)\ndef f(loop):\n    return loop\n",
         r"line 3: length gave 4 frames, .* made 3: mend",
     ),
-    ("@pattern\ndef f(loop):\n    while True:\n        yield loop[:0]\n", r"line 3: 100,000 pieces in a row have no"),
+    ("@pattern\ndef f(loop):\n    while True:\n        yield loop[:0]\n", r"line 3: 100,000 loops in a row have no"),
     ("def f(loop):\n    return loop\n", r"put @pattern"),
     ("@pattern\ndef other(loop):\n    return loop\n", r"it has other"),
 ]
@@ -376,23 +401,23 @@ def test_a_file_beside_ones_own_pattern_takes_no_librarys_place(
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     (tmp_path / "colorsys.py").write_text("raise RuntimeError('not the library')\n")
-    patterns.find(f"{own_file(tmp_path, STUTTER)}:stutter")
+    PATTERNS.find(f"{own_file(tmp_path, STUTTER)}:stutter")
     assert importlib.import_module("colorsys").rgb_to_hsv(0, 0, 0) == (0, 0, 0)
 
 
 def test_listing_of_ones_own_file(tmp_path: Path) -> None:
     file = own_file(tmp_path, STUTTER)
     for chosen in (f"{file}:stutter", f"{file}:typo", file):
-        listed = dict(patterns.listing(chosen))
+        listed = dict(PATTERNS.listing(chosen))
         assert listed[f"{file}:stutter"] == "Every frame several times. [times=int, default 2]"
         assert set(OWN) < set(listed)
-    assert f"{file}:stutter" not in dict(patterns.listing("loop"))
+    assert f"{file}:stutter" not in dict(PATTERNS.listing("loop"))
     with pytest.raises(UsageError, match="cannot be read"):
-        patterns.listing(str(tmp_path / "nowhere.py:f"))
+        PATTERNS.listing(str(tmp_path / "nowhere.py:f"))
 
 
 def test_missing_or_unnamed_pattern_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        patterns.find(str(tmp_path / "nowhere.py:f"))
+        PATTERNS.find(str(tmp_path / "nowhere.py:f"))
     with pytest.raises(UsageError, match="write it like"):
-        patterns.find(own_file(tmp_path, STUTTER))
+        PATTERNS.find(own_file(tmp_path, STUTTER))

@@ -74,6 +74,9 @@ def test_impossible_rates_are_refused(values: tuple[int, float, int]) -> None:
 def test_table() -> None:
     lines = tempo.table(44100, 2048, rows=4).splitlines()
     assert [line.split() for line in lines[1:]] == [
-        ["1", "1291.99", "-"], ["2", "646.00", "1291.99"], ["3", "430.66", "-"], ["4", "323.00", "646.00"],
-    ]  # fmt: skip
+        ["1", "1291.99", "-"],
+        ["2", "646.00", "1291.99"],
+        ["3", "430.66", "-"],
+        ["4", "323.00", "646.00"],
+    ]
     assert len({len(line) for line in lines}) == 1

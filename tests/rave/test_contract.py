@@ -206,7 +206,7 @@ def test_random_parts_follow_the_seed(entry: dict[str, Any]) -> None:
 
 
 @only(lambda e: e["streaming"])
-def test_a_file_does_not_hear_the_one_before_it(entry: dict[str, Any]) -> None:
+def test_a_file_does_not_depend_on_the_one_before_it(entry: dict[str, Any]) -> None:
     """The reset is needed: without it the bare module answers the same file differently."""
     module = bare_module(entry)
     x = torch.from_numpy(sound(entry, 8 * entry["compression"]))[None].to(DEVICE)
@@ -227,9 +227,9 @@ def test_seams_do_not_stand_out(entry: dict[str, Any]) -> None:
     c = entry["compression"]
     z = latents(entry, MANY + 5)
     y = decode(model, z)
-    window, left, right = model._window("decode")
-    first = window - right
-    seams = set(range(first, z.shape[1], window - left - right))
+    window, context = model._window(model.decoder)
+    first = window - context.right
+    seams = set(range(first, z.shape[1], window - context.left - context.right))
     assert len(seams) >= 2
     jumps = np.abs(np.diff(y, n=2, axis=1)).max(axis=0)  # a click is a kink: second differences show it
     at = {frame: jumps[frame * c - 3 : frame * c + 2].max() for frame in range(1, z.shape[1])}

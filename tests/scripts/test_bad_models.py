@@ -70,12 +70,12 @@ class Writes(torch.nn.Module):
         return x
 
 
-class Deaf(codecs.Offline):
+class FailingEncode(codecs.Offline):
     """Its encode always fails."""
 
     @torch.jit.export
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("first line\nno ears")
+        raise RuntimeError("first line\nno latents")
 
 
 class Silent(codecs.Offline):
@@ -165,7 +165,7 @@ MODEL_ROWS = [
         torchscript(codecs.Uneven()),
         "error: m.ts encodes 4 dims but decodes 5: it cannot be used for the way back",
     ),
-    model("encode that fails", torchscript(Deaf()), "error: m.ts: encode failed: no ears", "failures.csv"),
+    model("encode that fails", torchscript(FailingEncode()), "error: m.ts: encode failed: no latents", "failures.csv"),
     model(
         "encode that gives NaN",
         torchscript(Silent()),
@@ -211,8 +211,8 @@ def test_what_a_model_prints_goes_to_stderr(run: Run, tmp_path: Path, monkeypatc
     encoded = run("encoder", "--input", tmp_path / "x.wav", "--model", path, "--output", tmp_path / "out")
     assert encoded.code == 0 and "encoding" in encoded.err
     assert [Path(os.fsdecode(line)).suffix for line in encoded.out.splitlines()] == [".npy"]
-    told = run("inspector", "--input", path, "--json")
-    assert json.loads(told.out)["methods"] and "encoding" in told.err
+    found = run("inspector", "--input", path, "--json")
+    assert json.loads(found.out)["methods"] and "encoding" in found.err
     monkeypatch.setattr("sys.stdin", io.StringIO("get_sample_rate\n"))
     asked = run("inspector", "--input", path, "--attr", "--yes")
     assert b"44100" in asked.out and b"answering" not in asked.out and "answering" in asked.err
@@ -261,8 +261,8 @@ def test_a_name_that_is_no_text(kind: str, run: Run, tmp_path: Path) -> None:
     data = {"ts": GOOD_MODEL, "ckpt": checkpoint(), "safetensors": safetensors.torch.save({"a": torch.zeros(3)})}
     path = tmp_path / os.fsdecode(b"m\xff." + kind.encode())
     path.write_bytes(data[kind])
-    told = run("inspector", "--input", path, "--json")
-    assert told.code == 0 and json.loads(told.out)["parameters"], told.err
+    found = run("inspector", "--input", path, "--json")
+    assert found.code == 0 and json.loads(found.out)["parameters"], found.err
     if kind == "ts":
         (tmp_path / "x.wav").write_bytes(wav(TONE))
         out = tmp_path / "out"

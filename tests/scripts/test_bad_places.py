@@ -1,4 +1,4 @@
-"""Odd names, places without permission, untrue sidecars: nothing is lost and users see one line."""
+"""Odd names, missing permissions, wrong sidecars: nothing is lost and the error is one line."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ from unravel_lib.latents.npy import save_latents
 
 @pytest.fixture
 def nobody() -> Iterator[Path]:
-    """A folder for someone who is not root, whom permissions do not bind; the process is that one meanwhile."""
+    """A folder for the user nobody; the process runs as that user, since permissions do not apply to root."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         root = os.geteuid() == 0
@@ -51,7 +51,9 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_done(run: Run, n
     assert kinds_left(nobody / "out") == ".json .npy failures.csv"
 
 
-def test_what_cannot_be_looked_at_is_named_and_leaves_the_list_of_failures_when_mended(run: Run, nobody: Path) -> None:
+def test_what_cannot_be_looked_at_is_named_and_leaves_the_list_of_failures_when_repaired(
+    run: Run, nobody: Path
+) -> None:
     """A folder that may be listed but not entered, links to names that are too long; the rest is done."""
     (nobody / "in" / "listed" / "deep").mkdir(parents=True)
     (nobody / "in" / "listed" / "a.wav").write_bytes(wav(TONE))
@@ -77,7 +79,7 @@ def test_what_cannot_be_looked_at_is_named_and_leaves_the_list_of_failures_when_
     assert kinds_left(nobody / "out") == ".json .json .npy .npy"
 
 
-def test_of_a_folder_that_was_not_looked_at_failures_stay(run: Run, tmp_path: Path) -> None:
+def test_failures_in_a_folder_that_was_not_searched_stay_in_the_list(run: Run, tmp_path: Path) -> None:
     for folder in ("in", "other"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"{folder}.wav").write_bytes(b"no sound")
@@ -91,7 +93,7 @@ def test_of_a_folder_that_was_not_looked_at_failures_stay(run: Run, tmp_path: Pa
 
 @pytest.mark.parametrize("place", ["pipe.py", "zero.py"])
 @pytest.mark.parametrize("flag", ["--statistics", "--pattern"])
-def test_what_may_never_end_is_not_read(run: Run, tmp_path: Path, flag: str, place: str) -> None:
+def test_pipes_and_devices_are_not_read(run: Run, tmp_path: Path, flag: str, place: str) -> None:
     os.mkfifo(tmp_path / "pipe.py")
     (tmp_path / "zero.py").symlink_to("/dev/zero")
     (tmp_path / "x.npy").write_bytes(npy(Z))
@@ -167,7 +169,7 @@ def test_output_equal_to_input(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
-    """A latents file that bears the name of its own result."""
+    """A result whose name is a link to its own input."""
     source = tmp_path / "x.npy"
     source.write_bytes(npy(Z))
     target = tmp_path / output_name("decoded", "x", "x.npy", ".wav")
@@ -217,7 +219,7 @@ def test_odd_names_are_encoded_and_decoded(run: Run, tmp_path: Path, monkeypatch
 
 
 def test_odd_names_fail_in_one_line_each(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """stderr is plain text and failures.csv has two plain cells a row, none of which a spreadsheet would run."""
+    """stderr is plain text and failures.csv has two plain cells a row, none of which is a formula."""
     import pandas as pd
 
     monkeypatch.chdir(tmp_path)
@@ -243,7 +245,7 @@ def test_an_odd_name_given_by_itself(run: Run, tmp_path: Path, monkeypatch: pyte
     assert run("encoder", "--input", tmp_path / os.fsdecode(name)).code == 0
 
 
-def test_links_that_lead_nowhere_are_named_and_loops_are_walked_once(run: Run, tmp_path: Path) -> None:
+def test_dangling_links_are_named_and_loops_of_links_are_searched_once(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "x.wav").write_bytes(wav(TONE))
     (tmp_path / "in" / "deep" / "up").symlink_to(tmp_path / "in")
@@ -261,7 +263,7 @@ def test_links_that_lead_nowhere_are_named_and_loops_are_walked_once(run: Run, t
 
 
 def test_nothing_that_a_sidecar_names_is_opened(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every text in the sidecar is the path of a file; none of them may be touched."""
+    """Every text in the sidecar is the path of an existing file; none of them may be opened."""
     bait = tmp_path / "bait.ts"
     codecs.save(codecs.Offline(), bait)
     path = str(bait)
@@ -284,7 +286,7 @@ def test_nothing_that_a_sidecar_names_is_opened(run: Run, tmp_path: Path, monkey
         for script in ("decoder", "generator"):
             assert run(script, "--input", tmp_path / "in", "--output", tmp_path / "out").code == 0
     finally:
-        watching = False  # a hook cannot be taken away
+        watching = False  # an audit hook cannot be removed
     assert touched == []
 
 
@@ -292,7 +294,7 @@ def test_nothing_that_a_sidecar_names_is_opened(run: Run, tmp_path: Path, monkey
     "data", [b"{", b"[" * 100_000, b'{"format": "unravel-sidecar"}', b"\xff", b"null", b"{" + b" " * (1 << 21)]
 )
 def test_broken_sidecars(run: Run, tmp_path: Path, data: bytes) -> None:
-    """What is not a sidecar is no hindrance; what claims to be one and is not is refused."""
+    """Other JSON beside a file is ignored; a sidecar with impossible content is refused."""
     save_latents(tmp_path / "x.npy", Z[0])
     (tmp_path / "x.json").write_bytes(data)
     result = run("decoder", "--input", tmp_path / "x.npy", "--output", tmp_path / "out")

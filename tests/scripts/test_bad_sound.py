@@ -1,6 +1,5 @@
 """Bad sound files: what users see (rows as `fixtures_rows` describes them)."""
 
-import io
 import os
 import struct
 from pathlib import Path
@@ -10,27 +9,14 @@ import pytest
 import soundfile
 from fixtures_rows import PICKLE, PNG, E, Row, bytes_of, folder, folder_with, in_a_fresh_folder, link_to, nothing, sound
 from fixtures_runs import TONE, Make, Run, wav
+from fixtures_sounds import ffmpeg_file
 
-STOP = " copy it again, or save what is left of it anew in an audio editor"
+STOP = " copy it again, or open it in an audio editor and save what is left"
 
 
 def m4a(cut: float) -> Make:
-    def make(path: Path) -> None:
-        import av
-
-        buffer = io.BytesIO()
-        with av.open(buffer, "w", format="ipod") as container:
-            stream = container.add_stream("aac", rate=44100, layout="mono")
-            frame = av.AudioFrame.from_ndarray(TONE.astype(np.float32)[None], "fltp", "mono")
-            frame.sample_rate = 44100
-            fifo = av.AudioResampler(stream.format, stream.layout, 44100, frame_size=stream.frame_size)
-            for piece in [*fifo.resample(frame), *fifo.resample(None)]:
-                container.mux(stream.encode(piece))
-            container.mux(stream.encode(None))
-        data = buffer.getvalue()
-        path.write_bytes(data[: int(len(data) * cut)])
-
-    return make
+    data = ffmpeg_file(TONE[None], 44100, "aac", "ipod")
+    return bytes_of(data[: int(len(data) * cut)])
 
 
 def promised_rf64(path: Path) -> None:

@@ -1,19 +1,22 @@
-"""Guards against getting slow again that no noisy clock can upset: counts of loads, calls, copies and imports."""
+"""Tests of speed and memory that do not depend on a clock: counts of loads, calls, copies and imports."""
 
 import platform
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import NonCallableMock
 
 import fixtures_codecs as codecs
 import numpy as np
 import pytest
 import torch
+from fixtures_runs import spy
 
 import encoder
 from unravel_lib.audio import windows
 from unravel_lib.models import model as models
+from unravel_lib.models.runner import Runner
 from unravel_lib.models.state import State
 
 C = codecs.COMPRESSION
@@ -28,11 +31,9 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> models.Model:
     return loaded
 
 
-def counted_calls(model: models.Model, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    shapes: list[tuple[int, ...]] = []
-    plain = model._call_once
-    monkeypatch.setattr(model, "_call_once", lambda method, x: (shapes.append(x.shape), plain(method, x))[1])
-    return shapes
+def shapes_of(calls: NonCallableMock) -> list[tuple[int, ...]]:
+    """The shapes of the tensors that the model was called with."""
+    return [call.args[-1].shape for call in calls.call_args_list]
 
 
 def sound(n_blocks: int, size: int = 5000) -> Iterator[np.ndarray]:
@@ -41,27 +42,26 @@ def sound(n_blocks: int, size: int = 5000) -> Iterator[np.ndarray]:
 
 
 def test_a_batch_loads_the_model_once(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loads = []
-    plain = torch.jit.load
-    monkeypatch.setattr(torch.jit, "load", lambda *a, **k: (loads.append(a), plain(*a, **k))[1])
+    loads = spy(monkeypatch, torch.jit, "load")
     assert encoder.main(["--input", str(recordings), "--output", str(tmp_path)]) == 0
     assert len(list(tmp_path.glob("*.npy"))) == 10
-    assert len(loads) == 1
+    assert loads.call_count == 1
 
 
 def test_a_short_file_takes_one_call_and_no_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.load(codecs.save(codecs.Offline(), tmp_path / "m.ts"))
-    shapes = counted_calls(model, monkeypatch)
+    calls = spy(monkeypatch, Runner, "_call_once")
     list(model.encode(sound(1), 0, "k"))
     list(model.decode([np.zeros((codecs.DIMS, 20), np.float32)], 0, "k"))
-    assert shapes == [(1, 1, 5000), (1, codecs.DIMS, 20)]
+    assert shapes_of(calls) == [(1, 1, 5000), (1, codecs.DIMS, 20)]
 
 
 def test_a_long_file_takes_calls_of_one_shape_and_little_extra(
     model: models.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shapes = counted_calls(model, monkeypatch)
+    calls = spy(monkeypatch, Runner, "_call_once")
     frames = sum(block.shape[1] for block in model.encode(sound(40), 0, "k"))
+    shapes = shapes_of(calls)
     assert len(set(shapes[:-1])) == 1
     computed = sum(shape[2] for shape in shapes) / C
     context = 0 if model.streaming else 10
@@ -69,32 +69,31 @@ def test_a_long_file_takes_calls_of_one_shape_and_little_extra(
 
 
 def test_what_is_held_does_not_grow_with_the_length(model: models.Model) -> None:
-    """Samples that have gone in and have not come out as latents: a chunk, a block, no more; for any length."""
+    """The samples read but not yet encoded are a chunk and some blocks at most, for any length."""
     most = []
     for n_blocks in (20, 200):
-        gone_in, held = 0, [0]
+        n_read, held = 0, [0]
 
         def watched(n: int = n_blocks) -> Iterator[np.ndarray]:
-            nonlocal gone_in
+            nonlocal n_read
             for block in sound(n):
-                gone_in += block.shape[1]
+                n_read += block.shape[1]
                 yield block
 
-        come_out = 0
+        n_encoded = 0
         for block in model.encode(watched(), 0, "k"):
-            held.append(gone_in - come_out * C)
-            come_out += block.shape[1]
+            held.append(n_read - n_encoded * C)
+            n_encoded += block.shape[1]
         most.append(max(held))
     assert max(most) <= CHUNK * C + 3 * 5000
     assert most[1] <= most[0] + 5000
 
 
 def test_each_sample_is_copied_about_once(model: models.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied = []
-    plain = windows._Buffer.head
-    monkeypatch.setattr(windows._Buffer, "head", lambda self, n: (copied.append(n), plain(self, n))[1])
+    heads = spy(monkeypatch, windows._Buffer, "head")
     list(model.encode(sound(40), 0, "k"))
-    assert sum(copied) <= 40 * 5000 * (1.0 if model.streaming else 1.2) + CHUNK * C
+    copied = sum(call.args[1] for call in heads.call_args_list)
+    assert copied <= 40 * 5000 * (1.0 if model.streaming else 1.2) + CHUNK * C
 
 
 def test_a_new_file_restores_only_what_calls_have_touched(tmp_path: Path) -> None:
@@ -108,9 +107,11 @@ def test_a_new_file_restores_only_what_calls_have_touched(tmp_path: Path) -> Non
     assert touched == ["cache.pad"]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="NOT TESTED: only glibc can be told to keep memory")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="NOT TESTED: only glibc has the setting that keeps freed memory"
+)
 def test_freed_memory_is_used_again(root: Path) -> None:
-    """Catches: a process that is not tuned, where every tensor of a model costs the clearing of its pages."""
+    """Otherwise the system clears the pages of every tensor of a model again."""
     code = """
 import resource
 from unravel_lib.cli import run as cli

@@ -2,22 +2,22 @@
 
 import json
 import os
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from fixtures_runs import Run, Script, spy
 
-import encoder
-from unravel_lib.cli import run
-from unravel_lib.models.model import POCKET
+from unravel_lib.models.model import POCKET, Model
 
 
 @pytest.fixture
 def sounds(tmp_path: Path, recordings: Path) -> Path:
-    """A folder as they are: nested, with odd names, hidden files and other things in it."""
+    """A folder with nested folders, odd names, hidden files and files that are no sound."""
     folder = tmp_path / "sounds"
     (folder / "deep" / "er").mkdir(parents=True)
     t = np.arange(9001) / 44100
@@ -36,33 +36,23 @@ def sounds(tmp_path: Path, recordings: Path) -> Path:
     return folder
 
 
-def encode(capfdbinary: pytest.CaptureFixture[bytes], *args: object) -> tuple[int, list[Path], str]:
-    """(exit code, files named on stdout, stderr)."""
-    with pytest.raises(SystemExit) as left:
-        run.run(encoder.main, [str(a) for a in args])
-    out, err = capfdbinary.readouterr()
-    return left.value.code, [Path(os.fsdecode(line)) for line in out.splitlines()], err.decode()  # type: ignore[return-value]
-
-
-def test_a_folder_becomes_latents(sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    code, written, err = encode(capfdbinary, "--input", sounds, "--output", tmp_path / "out")
-    assert code == 0
-    assert "using the bundled pocket model (8 dims)" in err
-    assert len(written) == len(set(written)) == 6  # the two kicks do not collide, the hidden one is left out
-    assert all(path.name.startswith("encoded--") and path.suffix == ".npy" for path in written)
-    assert {path for path in (tmp_path / "out").iterdir() if path.suffix == ".npy"} == set(written)
-    for path in written:
+def test_a_folder_becomes_latents(sounds: Path, tmp_path: Path, run: Run) -> None:
+    result = run("encoder", "--input", sounds, "--output", tmp_path / "out")
+    assert result.code == 0
+    assert "using the bundled pocket model (8 dims)" in result.err
+    assert len(result.paths) == len(set(result.paths)) == 6  # the two kicks do not collide, the hidden one is left out
+    assert all(path.name.startswith("encoded--") and path.suffix == ".npy" for path in result.paths)
+    assert {path for path in (tmp_path / "out").iterdir() if path.suffix == ".npy"} == set(result.paths)
+    for path in result.paths:
         latents = np.load(path)
         assert latents.dtype == np.float32
         assert latents.shape == (1, 8, 5)  # ceil(9001 / 2048)
         assert latents.flags.c_contiguous
 
 
-def test_the_latents_are_what_the_model_says(
-    recordings: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_the_latents_are_those_of_the_model(recordings: Path, tmp_path: Path, run: Run) -> None:
     source = recordings / "loop_compus.flac"
-    _, (written,), _ = encode(capfdbinary, "--input", source, "--output", tmp_path)
+    [written] = run("encoder", "--input", source, "--output", tmp_path).paths
     x, rate = soundfile.read(source, dtype="float32", always_2d=True)
     assert rate == 44100
     with torch.no_grad():
@@ -70,11 +60,9 @@ def test_the_latents_are_what_the_model_says(
     np.testing.assert_allclose(np.load(written), expected, atol=1e-4)
 
 
-def test_the_sidecar_tells_everything(
-    recordings: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_the_sidecar_has_all_facts(recordings: Path, tmp_path: Path, run: Run) -> None:
     source = recordings / "ambi_piano.flac"
-    _, (written,), _ = encode(capfdbinary, "--input", source, "--output", tmp_path, "--seed", 7)
+    [written] = run("encoder", "--input", source, "--output", tmp_path, "--seed", 7).paths
     facts = json.loads(written.with_suffix(".json").read_text())
     assert (facts["sample_rate"], facts["compression"], facts["dims"]) == (44100, 2048, 8)
     assert facts["frames"] == np.load(written).shape[2]
@@ -82,89 +70,73 @@ def test_the_sidecar_tells_everything(
     assert len(facts["model_sha256"]) == len(facts["source_sha256"]) == 64
 
 
-def test_alone_or_in_a_batch_gives_the_same_bytes(
-    recordings: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    _, together, _ = encode(capfdbinary, "--input", recordings, "--output", tmp_path / "all")
+def test_alone_or_in_a_batch_gives_the_same_bytes(recordings: Path, tmp_path: Path, run: Run) -> None:
+    together = run("encoder", "--input", recordings, "--output", tmp_path / "all").paths
     for path in together[::4]:
         source = recordings / f"{path.name.split('--')[1]}.flac"
-        _, (alone,), _ = encode(capfdbinary, "--input", source, "--output", tmp_path / "one")
+        [alone] = run("encoder", "--input", source, "--output", tmp_path / "one").paths
         assert alone.name == path.name
         assert alone.read_bytes() == path.read_bytes()
         assert alone.with_suffix(".json").read_bytes() == path.with_suffix(".json").read_bytes()
 
 
 @pytest.mark.parametrize("given", [["wav"], [".WAV"], ["wav", "flac"], ["FLAC"]])
-def test_extensions_in_any_spelling(
-    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], given: list[str]
-) -> None:
-    code, written, _ = encode(capfdbinary, "--input", sounds, "--output", tmp_path / "o", "--extensions", *given)
-    assert code == 0
+def test_extensions_in_any_spelling(sounds: Path, tmp_path: Path, run: Run, given: list[str]) -> None:
+    result = run("encoder", "--input", sounds, "--output", tmp_path / "o", "--extensions", *given)
+    assert result.code == 0
     wanted = {e.lower().strip(".") for e in given}
-    assert len(written) == ("wav" in wanted) * 4 + ("flac" in wanted) * 1
+    assert len(result.paths) == ("wav" in wanted) * 4 + ("flac" in wanted) * 1
 
 
-def test_other_rates_give_as_many_frames_as_their_seconds(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_other_rates_give_as_many_frames_as_their_seconds(tmp_path: Path, run: Run) -> None:
     for rate in (8000, 96000):
         soundfile.write(tmp_path / f"{rate}.wav", np.full((rate, 2), 0.1), rate)
-        _, (written,), _ = encode(capfdbinary, "--input", tmp_path / f"{rate}.wav", "--output", tmp_path / "out")
+        [written] = run("encoder", "--input", tmp_path / f"{rate}.wav", "--output", tmp_path / "out").paths
         assert np.load(written).shape == (1, 8, 22)  # ceil(44100 / 2048)
 
 
-def test_one_sample_is_enough(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_one_sample_is_enough(tmp_path: Path, run: Run) -> None:
     soundfile.write(tmp_path / "x.wav", np.array([0.5]), 44100)
-    code, (written,), _ = encode(capfdbinary, "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
-    assert (code, np.load(written).shape) == (0, (1, 8, 1))
+    result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
+    [written] = result.paths
+    assert (result.code, np.load(written).shape) == (0, (1, 8, 1))
 
 
-def test_one_bad_file_does_not_stop_the_rest(
-    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_one_bad_file_does_not_stop_the_rest(sounds: Path, tmp_path: Path, run: Run) -> None:
     (sounds / "deep" / "bad.wav").write_bytes(b"RIFF nonsense")
-    code, written, err = encode(capfdbinary, "--input", sounds, "--output", tmp_path / "out")
-    assert (code, len(written)) == (1, 6)
-    assert "1 of 7 inputs failed" in err
+    result = run("encoder", "--input", sounds, "--output", tmp_path / "out")
+    assert (result.code, len(result.paths)) == (1, 6)
+    assert "1 of 7 inputs failed" in result.err
     assert "bad.wav is not a sound file" in (tmp_path / "out" / "failures.csv").read_text()
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The keys of the files that the model ran on."""
-    from unravel_lib.models.model import Model
-
-    seen: list[str] = []
-    plain = Model.encode
-
-    def counted(self: Model, blocks: object, seed: int, key: str, *rest: object) -> object:
-        seen.append(key)
-        return plain(self, blocks, seed, key, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Model, "encode", counted)
-    yield seen
+def encodings(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """The calls of the model: one for each file that is encoded."""
+    return spy(monkeypatch, Model, "encode")
 
 
 def test_skip_existing_runs_only_what_is_missing_or_different(
-    recordings: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], calls: list[str]
+    recordings: Path, tmp_path: Path, run: Run, encodings: Mock
 ) -> None:
     flags = ("--input", recordings, "--output", tmp_path, "--extensions", "flac", "--skip_existing")
-    _, written, _ = encode(capfdbinary, *flags)
-    assert len(calls) == len(written) == 10
+    written = run("encoder", *flags).paths
+    assert encodings.call_count == len(written) == 10
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    assert encode(capfdbinary, *flags)[:2] == (0, [])
-    assert len(calls) == 10
+    again = run("encoder", *flags)
+    assert (again.code, again.paths) == (0, [])
+    assert encodings.call_count == 10
     written[0].unlink()
     written[1].write_bytes(written[1].read_bytes()[:-4])
     written[2].with_suffix(".json").unlink()
-    code, again, _ = encode(capfdbinary, *flags)
-    assert (code, again) == (0, written[:3])
+    result = run("encoder", *flags)
+    assert (result.code, result.paths) == (0, written[:3])
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert len(encode(capfdbinary, *flags, "--seed", 1)[1]) == 10
+    assert len(run("encoder", *flags, "--seed", 1).paths) == 10
 
 
-def test_it_works_from_the_shell(script: object, recordings: Path, tmp_path: Path) -> None:
-    done = script("encoder", "--input", recordings / "elec_chime.flac", "--output", tmp_path)  # type: ignore[operator]
+def test_it_works_from_the_shell(script: Script, recordings: Path, tmp_path: Path) -> None:
+    done = script("encoder", "--input", recordings / "elec_chime.flac", "--output", tmp_path)
     assert done.returncode == 0
     assert Path(done.stdout.strip()).is_file()
     assert "Traceback" not in done.stderr
@@ -172,8 +144,6 @@ def test_it_works_from_the_shell(script: object, recordings: Path, tmp_path: Pat
 
 def pocket_with_another_name(folder: Path) -> Path:
     """A model that is another one by its SHA-256."""
-    import zipfile
-
     path = folder / "voice.ts"
     path.write_bytes(POCKET.read_bytes())
     with zipfile.ZipFile(path, "a") as archive:
@@ -181,65 +151,66 @@ def pocket_with_another_name(folder: Path) -> Path:
     return path
 
 
-def test_results_of_another_model_are_not_replaced(
-    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_results_of_another_model_are_not_replaced(sounds: Path, tmp_path: Path, run: Run) -> None:
     flags = ("--input", sounds / "kick.wav", sounds / "deep" / "er", "--output", tmp_path / "out")
     other = ("--model", pocket_with_another_name(tmp_path))
-    _, written, _ = encode(capfdbinary, *flags)
+    written = run("encoder", *flags).paths
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    code, none, err = encode(capfdbinary, *flags, *other)
-    assert (code, none) == (2, [])
+    result = run("encoder", *flags, *other)
+    assert (result.code, result.paths) == (2, [])
     line = (
         f"error: {written[0]} was made with pocket.ts, not with voice.ts: choose another --output, or add --overwrite"
     )
-    assert err.splitlines().count(line) == 1
+    assert result.err.splitlines().count(line) == 1
     (tmp_path / "out" / "failures.csv").unlink()
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert encode(capfdbinary, *flags, *other, "--overwrite")[:2] == (0, written)
-    assert encode(capfdbinary, *flags)[0] == 2
+    again = run("encoder", *flags, *other, "--overwrite")
+    assert (again.code, again.paths) == (0, written)
+    assert run("encoder", *flags).code == 2
 
 
 def test_results_of_another_recording_are_not_replaced_but_those_of_a_changed_one_are(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place, level in (("monday", 0.1), ("tuesday", 0.2), ("copy", 0.1)):
         (tmp_path / place).mkdir()
         soundfile.write(tmp_path / place / "take.wav", np.full(300, level), 44100)
     monkeypatch.chdir(tmp_path / "monday")
     flags = ("--output", tmp_path / "out")
-    _, (written,), _ = encode(capfdbinary, "--input", "take.wav", *flags)
+    [written] = run("encoder", "--input", "take.wav", *flags).paths
     monkeypatch.chdir(tmp_path / "tuesday")  # the same words, another recording
-    code, none, err = encode(capfdbinary, "--input", "take.wav", *flags)
-    assert (code, none) == (2, [])
+    result = run("encoder", "--input", "take.wav", *flags)
+    assert (result.code, result.paths) == (2, [])
     assert (
         f"{written} was made from {tmp_path}/monday/take.wav, not from {tmp_path}/tuesday/take.wav: choose another "
         "--output, or add --overwrite"
-    ) in err
-    assert encode(capfdbinary, "--input", tmp_path / "copy", *flags)[:2] == (0, [written])  # the same sound
+    ) in result.err
+    again = run("encoder", "--input", tmp_path / "copy", *flags)  # the same sound
+    assert (again.code, again.paths) == (0, [written])
     soundfile.write(tmp_path / "copy" / "take.wav", np.full(300, 0.3), 44100)
-    assert encode(capfdbinary, "--input", tmp_path / "copy", *flags, "--seed", 1)[:2] == (0, [written])
-    assert encode(capfdbinary, "--input", tmp_path / "tuesday", *flags, "--overwrite")[:2] == (0, [written])
+    again = run("encoder", "--input", tmp_path / "copy", *flags, "--seed", 1)
+    assert (again.code, again.paths) == (0, [written])
+    again = run("encoder", "--input", tmp_path / "tuesday", *flags, "--overwrite")
+    assert (again.code, again.paths) == (0, [written])
 
 
-def test_the_same_folder_elsewhere_gives_the_same_names(
-    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    _, one, _ = encode(capfdbinary, "--input", sounds, "--output", tmp_path / "one")
+def test_the_same_folder_elsewhere_gives_the_same_names(sounds: Path, tmp_path: Path, run: Run) -> None:
+    one = run("encoder", "--input", sounds, "--output", tmp_path / "one").paths
     sounds.rename(tmp_path / "mounted elsewhere")
-    _, two, _ = encode(capfdbinary, "--input", tmp_path / "mounted elsewhere", "--output", tmp_path / "two")
+    two = run("encoder", "--input", tmp_path / "mounted elsewhere", "--output", tmp_path / "two").paths
     assert [path.name for path in one] == [path.name for path in two]
     flags = ("--input", tmp_path / "mounted elsewhere", "--output", tmp_path / "one", "--skip_existing")
-    assert encode(capfdbinary, *flags)[:2] == (0, [])
+    again = run("encoder", *flags)
+    assert (again.code, again.paths) == (0, [])
 
 
 def test_inputs_whose_results_would_have_one_name_are_refused_before_anything_is_done(
-    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    sounds: Path, tmp_path: Path, run: Run
 ) -> None:
     inputs = sounds / "kick.wav", sounds / "deep" / "kick.wav"
-    code, none, err = encode(capfdbinary, "--input", *inputs, "--output", tmp_path / "out")
-    assert (code, none, len(err.splitlines())) == (2, [], 1)
-    assert f"the results of {inputs[0]} and {inputs[1]} would have the same name" in err
+    result = run("encoder", "--input", *inputs, "--output", tmp_path / "out")
+    assert (result.code, result.paths, len(result.err.splitlines())) == (2, [], 1)
+    assert f"the results of {inputs[0]} and {inputs[1]} would have the same name" in result.err
     assert not (tmp_path / "out").exists()
 
 
@@ -249,46 +220,47 @@ def old_name(path: Path) -> Path:
 
 
 def test_skip_existing_knows_results_under_the_names_of_version_1(
-    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], calls: list[str]
+    sounds: Path, tmp_path: Path, run: Run, encodings: Mock
 ) -> None:
     flags = ("--output", tmp_path / "out", "--skip_existing", "--extensions", "wav")
-    _, written, _ = encode(capfdbinary, "--input", sounds / "deep", *flags)
+    written = run("encoder", "--input", sounds / "deep", *flags).paths
     assert len(written) == 2
     for path in written:
         for file in (path, path.with_suffix(".json")):
             file.rename(old_name(file))
-    assert encode(capfdbinary, "--input", sounds / "deep", *flags)[:2] == (0, [])
+    again = run("encoder", "--input", sounds / "deep", *flags)
+    assert (again.code, again.paths) == (0, [])
     # another recording with the same sound and the same name has no result yet
-    code, made, _ = encode(capfdbinary, "--input", sounds, *flags)
-    assert (code, sorted(path.name.split("--")[1] for path in made)) == (0, ["kick", "odd_name"])
+    result = run("encoder", "--input", sounds, *flags)
+    assert (result.code, sorted(path.name.split("--")[1] for path in result.paths)) == (0, ["kick", "odd_name"])
     old_name(written[0]).write_bytes(b"cut short")
-    assert encode(capfdbinary, "--input", sounds / "deep", *flags)[1] == [written[0]]
+    assert run("encoder", "--input", sounds / "deep", *flags).paths == [written[0]]
 
 
 def test_a_home_folder_several_inputs_and_extensions_with_commas(
-    sounds: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+    sounds: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     extensions = ("--extensions", ".wav,flac")
-    code, written, _ = encode(capfdbinary, "--input=~/sounds", *extensions, "--output=~/out")
-    assert (code, len(written), written[0].parent) == (0, 5, tmp_path / "out")
+    result = run("encoder", "--input=~/sounds", *extensions, "--output=~/out")
+    assert (result.code, len(result.paths), result.paths[0].parent) == (0, 5, tmp_path / "out")
     several = (sounds / "deep" / "kick.wav", sounds / "-dash.aiff", "--input", sounds / "deep" / "er")
-    code, written, _ = encode(capfdbinary, "--input", *several, "--output", tmp_path / "several")
-    assert (code, [path.name.split("--")[1] for path in written]) == (0, ["kick", "-dash", "UPPER"])
+    result = run("encoder", "--input", *several, "--output", tmp_path / "several")
+    assert (result.code, [path.name.split("--")[1] for path in result.paths]) == (0, ["kick", "-dash", "UPPER"])
 
 
 @pytest.mark.parametrize("name", ["日本.wav", "é.wav"])
-def test_names_that_the_locale_cannot_write(script: object, tmp_path: Path, name: str) -> None:
+def test_names_that_the_locale_cannot_write(script: Script, tmp_path: Path, name: str) -> None:
     """Under an ASCII file system encoding the result has the same name, and the same bytes, as under UTF-8."""
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / name, np.full(300, 0.1), 44100)
     ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     for folder, environment in (("utf8", {**os.environ, "PYTHONUTF8": "1"}), ("ascii", ascii_only)):
         options = {"env": environment, "encoding": "utf-8"}
-        done = script("encoder", "--input", tmp_path / "in", "--output", tmp_path / folder, **options)  # type: ignore[operator]
+        done = script("encoder", "--input", tmp_path / "in", "--output", tmp_path / folder, **options)
         assert done.returncode == 0, done.stderr
         assert Path(done.stdout.rstrip("\n")).is_file()
-        done = script("decoder", "--input", tmp_path / folder, "--output", tmp_path / folder / "sound", **options)  # type: ignore[operator]
+        done = script("decoder", "--input", tmp_path / folder, "--output", tmp_path / folder / "sound", **options)
         assert done.returncode == 0, done.stderr
     one, two = ({p.name: p.read_bytes() for p in (tmp_path / f).rglob("*.npy")} for f in ("utf8", "ascii"))
     assert one == two and len(one) == 1
@@ -296,17 +268,16 @@ def test_names_that_the_locale_cannot_write(script: object, tmp_path: Path, name
     assert one == two and len(one) == 1
 
 
-def test_equal_names_with_equal_hashes_overwrite_nothing(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_equal_names_with_equal_hashes_overwrite_nothing(tmp_path: Path, run: Run) -> None:
     """The SHA-256 of these two paths begin with the same 8 digits."""
     for folder, level in (("59415", 0.1), ("64880", 0.2)):
         (tmp_path / "in" / folder).mkdir(parents=True)
         soundfile.write(tmp_path / "in" / folder / "take.wav", np.full(300, level), 44100)
     flags = ("--input", tmp_path / "in", "--output", tmp_path / "out")
-    code, written, _ = encode(capfdbinary, *flags)
-    assert (code, len(set(written))) == (0, 2)
-    assert [path.name[: len("encoded--take--bc97bed5")] for path in written] == ["encoded--take--bc97bed5"] * 2
-    sources = [json.loads(path.with_suffix(".json").read_text())["source"] for path in written]
+    result = run("encoder", *flags)
+    assert (result.code, len(set(result.paths))) == (0, 2)
+    assert [path.name[: len("encoded--take--bc97bed5")] for path in result.paths] == ["encoded--take--bc97bed5"] * 2
+    sources = [json.loads(path.with_suffix(".json").read_text())["source"] for path in result.paths]
     assert sources == [str(tmp_path / "in" / folder / "take.wav") for folder in ("59415", "64880")]
-    assert encode(capfdbinary, *flags, "--skip_existing")[:2] == (0, [])
+    again = run("encoder", *flags, "--skip_existing")
+    assert (again.code, again.paths) == (0, [])

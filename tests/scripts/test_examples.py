@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fixtures_runs import ROOT
 from PIL import Image
 
 import generator
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 RATE = 44100
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -44,7 +44,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Runs a script of examples/ from another folder, as users do: shell("folder", arguments..., VARIABLE=value)."""
+    """Run a script of examples/ from another folder, as users do: shell("folder", arguments..., VARIABLE=value)."""
 
     def run(name: str, *arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
         command = ["sh", str(EXAMPLES / f"{name}.sh"), *map(str, arguments)]
@@ -59,13 +59,13 @@ def lines(done: "subprocess.CompletedProcess[str]") -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["folder", "sweep", "parallel"])
-def test_without_arguments_a_script_tells_its_usage(shell, name):
+def test_without_arguments_a_script_prints_its_usage(shell, name):
     done = shell(name)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: ") and f"{name}.sh" in done.stderr
 
 
-def test_folder_makes_new_sound_from_every_recording_and_tells_of_a_broken_one(shell, recordings, tmp_path):
+def test_folder_makes_new_sound_from_every_recording_and_names_a_broken_one(shell, recordings, tmp_path):
     shutil.copytree(recordings, tmp_path / "some")
     (tmp_path / "some" / "broken.wav").write_text("no sound")
     done = shell("folder", "some", "my output")
@@ -115,7 +115,7 @@ def test_parallel_encodes_as_one_encoder_does(shell, script, recordings, tmp_pat
 
 
 def stem_of(result: Path) -> str:
-    """The name of the recording in the name of its latents."""
+    """Return the name of the recording in the name of its latents."""
     return result.name.split("--")[1]
 
 
@@ -129,7 +129,7 @@ def test_parallel_says_what_is_missing(shell, tmp_path):
 
 
 def play(latents: Path, output: Path, pattern: str, *flags: str) -> np.ndarray:
-    """What generator.py writes for a pattern of one's own: [frames, dims]."""
+    """Return what generator.py writes for a pattern of examples/my_patterns.py: [frames, dims]."""
     name = f"{EXAMPLES / 'my_patterns.py'}:{pattern}"
     arguments = ["--input", str(latents), "--output", str(output), "--run", "own", "--embeddings", "--no_plots"]
     assert generator.main([*arguments, "--pattern", name, *flags]) == 0

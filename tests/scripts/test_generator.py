@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +18,11 @@ import generator
 from unravel_lib.cli import run as cli
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, write_sidecar
-from unravel_lib.latents import latent_audio
+from unravel_lib.latents import formats, latent_audio
 from unravel_lib.latents.npy import MAX_DIMS, load_latents, save_latents
-from unravel_lib.music import composition, distributions
-from unravel_lib.music.registry import PATTERNS
+from unravel_lib.music.composition import Composition
+from unravel_lib.music.distributions import DISTRIBUTIONS
+from unravel_lib.music.patterns import PATTERNS
 
 ROOT = Path(generator.__file__).parent
 DIMS = 3
@@ -60,7 +60,7 @@ def bare(encodings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], *flags: object) -> tuple[int, list[Path], str]:
-    """Exit code, files that stdout names, and what stderr says, through the same door as the command line."""
+    """Exit code, files that stdout names, and what stderr has, through `cli.run` as on the command line."""
     with pytest.raises(SystemExit) as ended:
         cli.run(generator.main, [str(flag) for flag in flags])
     out, err = capsys.readouterr()
@@ -72,19 +72,39 @@ def made(files: list[Path]) -> list[Path]:
     return [path for path in files if path.suffix in (".wav", ".npy")]
 
 
-COMBINATIONS = list(itertools.product(distributions.DISTRIBUTIONS, (False, True), OWN_PATTERNS, (False, True)))
+COMBINATIONS = list(itertools.product(DISTRIBUTIONS, (False, True), OWN_PATTERNS, (False, True)))
 
 
 @pytest.mark.parametrize(("distribution", "iqr", "pattern", "embeddings"), COMBINATIONS)
 def test_every_combination_runs(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str],
-    distribution: str, iqr: bool, pattern: str, embeddings: bool,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    encodings: Path,
+    capsys: pytest.CaptureFixture[str],
+    distribution: str,
+    iqr: bool,
+    pattern: str,
+    embeddings: bool,
+) -> None:
     flags = ["--iqr"] * iqr + ["--embeddings"] * embeddings
     code, files, err = run(
-        capsys, "--input", encodings, "--output", tmp_path, "--run", "r", "--no_plots", "--num_latents", 3,
-        "--num_loops", 2, "--distribution", distribution, "--pattern", pattern, *flags,
-    )  # fmt: skip
+        capsys,
+        "--input",
+        encodings,
+        "--output",
+        tmp_path,
+        "--run",
+        "r",
+        "--no_plots",
+        "--num_latents",
+        3,
+        "--num_loops",
+        2,
+        "--distribution",
+        distribution,
+        "--pattern",
+        pattern,
+        *flags,
+    )
     assert code == 0, err
     [result] = made(files)
     latents = load_latents(result) if embeddings else latent_audio.load_latent_audio(result)
@@ -102,10 +122,28 @@ def test_every_combination_runs(
 def test_the_documented_example(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every flag of the documented command line, pictures included."""
     code, files, err = run(
-        capsys, "--input", encodings, "--seed", 123, "--iqr", "--num_latents", 21, "--num_loops", 4, "--sample_rate",
-        48000, "--num_files", 3, "--distribution", "correlation-based", "--pattern", "swapper", "--embeddings",
-        "--output", tmp_path,
-    )  # fmt: skip
+        capsys,
+        "--input",
+        encodings,
+        "--seed",
+        123,
+        "--iqr",
+        "--num_latents",
+        21,
+        "--num_loops",
+        4,
+        "--sample_rate",
+        48000,
+        "--num_files",
+        3,
+        "--distribution",
+        "correlation-based",
+        "--pattern",
+        "swapper",
+        "--embeddings",
+        "--output",
+        tmp_path,
+    )
     assert code == 0, err
     names = [path.name for path in files]
     stem = "swapper_correlation-based_iqr_seed123_"
@@ -196,10 +234,19 @@ def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, capsys: pytest.C
     assert (facts.sample_rate, facts.compression, facts.dims, facts.frames) == (48000, 1024, DIMS, 80)
     assert (facts.model, facts.model_sha256, facts.seed) == ("voice.ts", "a" * 64, 42)
     assert facts.options == {
-        "script": "generator", "distribution": "normal", "iqr": False, "pattern": "orale", "pattern_sha256": None,
-        "pattern_args": {"levels": 1}, "num_latents": 5, "num_loops": 4, "file_index": 0, "hold": True,
-        "wav_subtype": "FLOAT", "statistics_sha256": facts.options["statistics_sha256"],
-    }  # fmt: skip
+        "script": "generator",
+        "distribution": "normal",
+        "iqr": False,
+        "pattern": "orale",
+        "pattern_sha256": None,
+        "pattern_args": {"levels": 1},
+        "num_latents": 5,
+        "num_loops": 4,
+        "file_index": 0,
+        "hold": True,
+        "wav_subtype": "FLOAT",
+        "statistics_sha256": facts.options["statistics_sha256"],
+    }
     info = soundfile.info(files[0])
     assert (info.samplerate, info.frames, info.subtype) == (48000, 80 * 1024, "FLOAT")
     assert latent_audio.load_latent_audio(files[0]).shape == (DIMS, 80)
@@ -272,9 +319,12 @@ def test_unknown_rates_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     ("flag", "words"),
-    [("--list_patterns", [*OWN_PATTERNS, "levels", "direction"]),
-     ("--list_distributions", [*distributions.DISTRIBUTIONS]), ("--tempo_table", ["1291.99", "117.45", "double time"])],
-)  # fmt: skip
+    [
+        ("--list_patterns", [*OWN_PATTERNS, "levels", "direction"]),
+        ("--list_distributions", [*DISTRIBUTIONS]),
+        ("--tempo_table", ["1291.99", "117.45", "double time"]),
+    ],
+)
 def test_lists_need_no_input(flag: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The lists are what was asked for, so they go to stdout, as --help does."""
     code, lines, _ = run(capsys, flag)
@@ -294,8 +344,8 @@ def test_own_pattern_file(tmp_path: Path, encodings: Path, capsys: pytest.Captur
     """Five lines in a file; its random length is the same when it is counted and when it is written."""
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from unravel_lib import pattern, repeat\n\n@pattern\ndef gaps(loop, rng, most: int = 9):\n"
-        "    for frame in loop:\n        yield repeat(frame[None], rng.integers(1, most))\n"
+        "from unravel_lib import Repeat, pattern\n\n@pattern\ndef gaps(loop, rng, most: int = 9):\n"
+        "    for frame in loop:\n        yield Repeat(frame[None], rng.integers(1, most))\n"
     )
     flags = ["--output", tmp_path / "o", "--no_plots", "--pattern", f"{mine}:gaps", "--num_files", 3]
     code, files, err = run(capsys, "--input", encodings, *flags)
@@ -307,6 +357,28 @@ def test_own_pattern_file(tmp_path: Path, encodings: Path, capsys: pytest.Captur
     assert len(facts.options["pattern_sha256"]) == 64 and facts.options["pattern_args"] == {"most": 9}
 
 
+def test_own_distribution_file(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As with patterns: drawn from, listed, its options set; the sidecar says which file and which options."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import numpy as np\nfrom unravel_lib import distribution\n\n@distribution\n"
+        "def flat(statistics, n_frames, at: float = 0.0):\n    'Always the same.'\n"
+        "    return np.full((n_frames, statistics.dims), at)\n"
+    )
+    flags = ["--output", tmp_path / "o", "--no_plots", "--distribution", f"{mine}:flat"]
+    code, files, err = run(capsys, "--input", encodings, *flags, "--distribution_args", "at=2.5")
+    assert code == 0, err
+    assert (latent_audio.load_latent_audio(made(files)[0]) == 2.5).all()
+    assert made(files)[0].name == "loop_flat_seed42_0000.wav"
+    facts = read_sidecar(made(files)[0])
+    assert facts is not None and facts.options["distribution"] == "mine.py:flat"
+    assert len(facts.options["distribution_sha256"]) == 64 and facts.options["distribution_args"] == {"at": 2.5}
+    listed = run(capsys, "--list_distributions", "--distribution", mine)[1]
+    assert any(f"{mine}:flat  Always the same. [at=float, default 0.0]" in str(line) for line in listed)
+    code, _, err = run(capsys, "--input", encodings, *flags, "--distribution_args", "att=1")
+    assert code == 2 and "--distribution_args att: distribution flat has no such option" in err
+
+
 FAILURES = [
     ([], "--input is missing"),
     (["--input", "{in}", "--statistics", "x.csv"], "exclude each other"),
@@ -316,6 +388,7 @@ FAILURES = [
     (["--input", "{in}", "--pattern", "blendr"], "did you mean blender"),
     (["--input", "{in}", "--distribution", "gauss"], "choose from normal"),
     (["--input", "{in}", "--pattern_args", "levels=2"], "it takes none"),
+    (["--input", "{in}", "--distribution_args", "levels=2"], "--distribution_args levels: distribution normal has no"),
     (["--input", "{in}", "--num_latents", "4", "--bpm", "120"], "not allowed with"),
     (["--input", "{in}", "--num_latents", "0"], "--num_latents: 0 is out of range"),
     (["--input", "{in}", "--num_loop", "4"], "did you mean --num_loops"),
@@ -373,7 +446,7 @@ def test_more_than_the_disk_holds_is_refused(
     flags = ["--input", encodings, "--output", tmp_path / "o", "--embeddings"]
     for more, message in [
         (["--num_loops", 100], "larger than the space left"),
-        (["--num_files", 10], "need 5.2 KiB, 4.9 KiB are free"),
+        (["--num_files", 10], "need 5.9 KiB, 4.9 KiB are free"),
         (["--pattern", f"{endless}:f"], "larger than the space left"),
     ]:
         code, files, err = run(capsys, *flags, *more)
@@ -405,26 +478,6 @@ def test_overwriting_an_input_is_refused(tmp_path: Path, encodings: Path, capsys
     before = statistics.read_bytes()
     code, _, err = run(capsys, "--statistics", statistics, *flags, "--overwrite")
     assert code == 2 and "is an input of this run" in err and statistics.read_bytes() == before
-
-
-def test_two_runs_at_the_same_moment_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stopped(composition.datetime.datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> "Stopped":
-            return cls(2026, 1, 2, 3, 4, 5)
-
-    monkeypatch.setattr(composition.datetime, "datetime", Stopped)
-    got: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: got.append(composition.run_folder(tmp_path, None, False, "x")))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(got)) == 8
-    assert sorted(path.name for path in got)[:2] == ["2026-01-02_03-04-05_x", "2026-01-02_03-04-05_x_2"]
 
 
 def test_results_inside_the_input_folder_are_not_encodings(
@@ -544,16 +597,44 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
     )
     paths = [tmp_path / line for line in done.stdout.splitlines()]
     assert [path.suffix for path in paths] == [".csv", ".csv", ".wav"] and all(path.is_file() for path in paths)
-    shown_help = subprocess.run([*script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True,
-                                env={**os.environ, "COLUMNS": "100"}).stdout  # fmt: skip
+    shown_help = subprocess.run(
+        [*script, "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "100"},
+    ).stdout
     assert "example:\n  python generator.py --input" in shown_help and "(default ./_generator-output)" in shown_help
     flags = set(re.findall(r"^  (--\w+)", shown_help, re.MULTILINE))
     assert flags == {
-        "--version", "--debug", "--list_distributions", "--list_patterns", "--tempo_table", "--input", "--statistics",
-        "--iqr", "--sample_rate", "--compression", "--distribution", "--pattern", "--pattern_args", "--num_latents",
-        "--bpm", "--num_loops", "--num_files", "--seed", "--embeddings", "--wav_subtype", "--hold", "--no_plots",
-        "--output", "--run", "--overwrite",
-    }  # fmt: skip
+        "--version",
+        "--debug",
+        "--list_distributions",
+        "--list_patterns",
+        "--tempo_table",
+        "--input",
+        "--statistics",
+        "--iqr",
+        "--sample_rate",
+        "--compression",
+        "--distribution",
+        "--distribution_args",
+        "--pattern",
+        "--pattern_args",
+        "--num_latents",
+        "--bpm",
+        "--num_loops",
+        "--num_files",
+        "--seed",
+        "--embeddings",
+        "--wav_subtype",
+        "--hold",
+        "--no_plots",
+        "--output",
+        "--run",
+        "--overwrite",
+    }
 
 
 def test_interrupting_leaves_no_half_file(
@@ -562,7 +643,7 @@ def test_interrupting_leaves_no_half_file(
     def stop(block: object, dtype: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(latent_audio, "_narrowed", stop)
+    monkeypatch.setattr(formats, "_narrowed", stop)
     code, files, err = run(capsys, "--input", encodings, "--output", tmp_path, "--run", "r", "--no_plots")
     assert code == 130 and "interrupted" in err and made(files) == []
     assert {path.suffix for path in (tmp_path / "r").iterdir()} <= {".csv", ".json"}
@@ -575,16 +656,16 @@ def test_errors_are_ours() -> None:
 
 
 def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Most frames equal: IQR 0, though the dim moves. Told only where the IQR is what spreads the draws."""
+    """Most frames equal: IQR 0, though the dim moves. Warned of only where the IQR is what spreads the draws."""
     values = np.random.default_rng(0).normal(size=(4, 100))
     values[1, :80] = values[3, :80] = 0.5
     values[2] = 0.5  # never moves: no surprise
     save_latents(tmp_path / "x.npy", values)
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
-    told = "warning: dims 1, 3 have IQR 0 but move: they will stand still with --iqr (trim the silence, or leave out"
+    line = "warning: dims 1, 3 have IQR 0 but move: they will stand still with --iqr (trim the silence, or leave out"
     _, files, err = run(capsys, *flags, "--iqr")
     latents = latent_audio.load_latent_audio(made(files)[0])
-    assert told in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
+    assert line in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
     assert "stand still with --distribution iqr-uniform" in run(capsys, *flags, "--distribution", "iqr-uniform")[2]
     for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
         _, files, err = run(capsys, *flags, *quiet)
@@ -638,26 +719,36 @@ def test_a_failing_picture_costs_no_music(
 def test_overwriting_a_run_tells_what_stays(
     tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Results of another seed, and pictures of another measure, lie on beside the new ones: the musician hears it."""
+    """Results of another seed, and pictures of another measure, stay beside the new ones: that is reported."""
     flags = ["--input", encodings, "--output", tmp_path, "--run", "r"]
     assert "older" not in run(capsys, *flags)[2]
     assert "older" not in run(capsys, *flags, "--overwrite")[2]
     err = run(capsys, *flags, "--overwrite", "--seed", 7, "--no_plots")[2]
     place = tmp_path / "r"
-    assert f"warning: {place} still holds 5 older files (correlation.png, ...): this run did not make them anew" in err
+    assert f"warning: {place} still holds 5 older files (correlation.png, ...): this run did not write them" in err
     for path in [*place.glob("*.png"), *place.glob("*seed42*.json")]:
         path.unlink()
     err = run(capsys, *flags, "--overwrite", "--seed", 7, "--no_plots")[2]
-    assert f"{place} still holds 1 older file (loop_normal_seed42_0000.wav): this run did not make it anew" in err
+    assert f"{place} still holds 1 older file (loop_normal_seed42_0000.wav): this run did not write it" in err
 
 
 def test_what_a_pattern_says_of_its_length_is_refused_before_drawing(
     tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A million frames take seconds to draw and gigabytes to hold."""
-    monkeypatch.delattr("unravel_lib.music.distributions.draw")
-    for pattern in ("blender", "swapper"):
-        flags = ["--input", encodings, "--output", tmp_path, "--pattern", pattern, "--num_latents", 1_000_000]
+    monkeypatch.delattr("unravel_lib.music.distribution.Distribution.draw")
+    for pattern in ("blender", "swapper", "orale"):
+        flags = [
+            "--input",
+            encodings,
+            "--output",
+            tmp_path,
+            "--pattern",
+            pattern,
+            "--num_latents",
+            1_000_000,
+            *(["--pattern_args", "levels=12"] if pattern == "orale" else []),
+        ]
         code, _, err = run(capsys, *flags)
         assert code == 2 and "4 GiB" in err
 
@@ -666,7 +757,7 @@ def test_each_file_is_drawn_once(
     tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    material = composition.Composition.material
-    monkeypatch.setattr(composition.Composition, "material", lambda *of: drawn.append(of[1]) or material(*of))
+    material = Composition.material
+    monkeypatch.setattr(Composition, "material", lambda *of: drawn.append(of[1]) or material(*of))
     run(capsys, "--input", encodings, "--output", tmp_path, "--num_files", 3, "--no_plots", "--pattern", "orale")
     assert drawn == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Stop signals while a call of a model does not return: Python's own handlers never run then."""
+"""Signals during a call of a model that does not return, when Python's own handlers do not run."""
 
 import signal
 import subprocess
@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
-from fixtures_runs import Z, npy
+from fixtures_runs import ROOT, Z, foreground_signals, npy
 from torch import Tensor, nn
 
 from unravel_lib.cli import signals
 
 
 class Hanging(nn.Module):
-    """A codec whose decode says so and does not return for more than a few frames: loading and probing pass."""
+    """A codec whose decode does not return for more than 1000 frames, so that it can be loaded and probed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,21 +42,26 @@ class Hanging(nn.Module):
 
 @pytest.fixture
 def hanging(tmp_path: Path) -> "subprocess.Popen[bytes]":
-    """decoder.py in a call that does not return, a part file open."""
+    """Start decoder.py and wait until it is in a call that does not return, with an open part file."""
     torch.jit.script(Hanging()).save(tmp_path / "hanging.ts")
     (tmp_path / "z.npy").write_bytes(npy(Z.repeat(40, 2)))
 
-    def manners() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
     process = subprocess.Popen(
         [
-            sys.executable, "decoder.py", "--input", tmp_path / "z.npy", "--model", tmp_path / "hanging.ts",
-            "--output", tmp_path / "new" / "out",
+            sys.executable,
+            "decoder.py",
+            "--input",
+            tmp_path / "z.npy",
+            "--model",
+            tmp_path / "hanging.ts",
+            "--output",
+            tmp_path / "new" / "out",
         ],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, preexec_fn=manners,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+        preexec_fn=foreground_signals,
+    )
     assert process.stdout is not None
     seen = []
     while not seen or b"it hangs" not in seen[-1]:
@@ -68,7 +72,7 @@ def hanging(tmp_path: Path) -> "subprocess.Popen[bytes]":
 
 
 def ended(process: "subprocess.Popen[bytes]", within: float) -> tuple[int, str, float]:
-    """Exit code, what was said, and the seconds it took."""
+    """Return exit code, output, and the seconds until the end."""
     began = time.monotonic()
     try:
         out, _ = process.communicate(timeout=within)

@@ -28,9 +28,24 @@ from unravel_lib.inspection.facts import Facts
 
 ROOT = Path(__file__).parents[2]
 KEYS = {
-    "name", "path", "family", "version", "encoder", "decoder", "dims", "full_dims", "compression", "sample_rate",
-    "in_channels", "out_channels", "streaming", "delay_samples", "methods", "parameters", "warnings",
-}  # fmt: skip
+    "name",
+    "path",
+    "family",
+    "version",
+    "encoder",
+    "decoder",
+    "dims",
+    "full_dims",
+    "compression",
+    "sample_rate",
+    "in_channels",
+    "out_channels",
+    "streaming",
+    "delay_samples",
+    "methods",
+    "parameters",
+    "warnings",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +66,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def inspector(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the script in this process, as from a pipe: importing torch anew for each run would take minutes."""
+    """Runs the script in this process, as from a pipe: importing torch for each run would take minutes."""
 
     def run(*args: Any, stdin: str = "") -> Done:
         monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
@@ -71,10 +86,17 @@ def test_facts_go_to_stderr_and_nothing_is_written(
     done = inspector("--input", files["rave23_streaming"])
     assert done.returncode == 0 and done.stdout == "" and not list(tmp_path.iterdir())
     for expected in (
-        r"family +RAVE 2\.3 or later", r"dims +4 of 8", r"latent rate +750\.0+ Hz", r"answers 64 samples \(1 ms\) late",
-        r"encoder +VariationalEncoder \(EncoderV2\)", r"dim 0 +50\.0 %  #{20}\n", r"cut off +4\.0 %",
-        r"PyTorch version +unknown", r"learn_target = False", r"SHA-256 +[0-9a-f]{64}\n",
-    ):  # fmt: skip
+        r"family +RAVE 2\.3 or later",
+        r"dims +4 of 8",
+        r"latent rate +750\.0+ Hz",
+        r"answers 64 samples \(1 ms\) late",
+        r"encoder +VariationalEncoder \(EncoderV2\)",
+        r"dim 0 +50\.0 %  #{20}\n",
+        r"cut off +4\.0 %",
+        r"PyTorch version +unknown",
+        r"learn_target = False",
+        r"SHA-256 +[0-9a-f]{64}\n",
+    ):
         assert re.search(expected, done.stderr), expected
 
 
@@ -153,9 +175,9 @@ def test_csv_cells_are_no_formulas_and_one_line(tmp_path: Path) -> None:
 def test_hostile_names_stay_on_their_line(inspector: Run, tmp_path: Path) -> None:
     torch.save({"state_dict": {"a\x1b[2J\nb": torch.ones(1)}, "epoch": "\x1b[2J\n"}, tmp_path / "x\x1b\n.ckpt")
     done = inspector("--input", tmp_path, "--dict", stdin="*\n")
-    told = inspector("--input", tmp_path)
-    assert done.returncode == told.returncode == 0
-    assert "\x1b" not in done.stdout + done.stderr + told.stdout + told.stderr
+    listed = inspector("--input", tmp_path)
+    assert done.returncode == listed.returncode == 0
+    assert "\x1b" not in done.stdout + done.stderr + listed.stdout + listed.stderr
     assert "a\\x1b[2J\\nb: 1, float32" in done.stdout
 
 
@@ -238,7 +260,7 @@ def test_a_method_that_raises_costs_only_its_own_answer(inspector: Run, tmp_path
 def test_json_of_a_file_that_fails_unexpectedly(
     inspector: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unravel_lib.inspection.families.read", lambda module, facts: {}["bug"])
+    monkeypatch.setattr("unravel_lib.inspection.exports.read", lambda module, facts: {}["bug"])
     done = inspector("--input", files["rave23"], "--json")
     assert done.returncode == 2 and json.loads(done.stdout)["sha256"] and "IndexError" not in done.stderr
     monkeypatch.setattr("unravel_lib.inspection.inspect.inspect", lambda *args, **more: {}["bug"])

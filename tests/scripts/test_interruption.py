@@ -1,16 +1,13 @@
-"""Ctrl-C, SIGTERM, kill -9, a full disk, two runs at once: finished files stay whole, unfinished ones never show.
+"""Ctrl-C, SIGTERM, kill -9, two runs at the same time: no file is ever incomplete.
 
-Many more kills at random moments: `make stress`.
+`make stress` kills many more runs at random moments.
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import random
-import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,17 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from fixtures_runs import TONE, Run, Z, npy, wav
+from fixtures_runs import ROOT, TONE, Run, Z, foreground_signals, npy, snapshot, wav
 
 import decoder
 import encoder
-from unravel_lib.audio import read
 from unravel_lib.cli.batch import SOME_FAILED, Batch
 from unravel_lib.cli.run import RESUME
-from unravel_lib.errors import InputError
-from unravel_lib.files import naming
-from unravel_lib.files.sidecar import sidecar_path
 
 COUNT = 50
 KEPT = "finished files are kept, no half file is left"
@@ -38,7 +30,7 @@ KEPT = "finished files are kept, no half file is left"
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Short recordings, which take a while only because they are many: a signal must find the run at work."""
+    """Many short recordings, so that a signal comes while the run is working."""
     folder = tmp_path_factory.mktemp("sounds")
     for index in range(COUNT):
         (folder / f"{index:03}.wav").write_bytes(wav(TONE[:8000] * (index + 1) / COUNT))
@@ -46,19 +38,15 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What encoder.py makes of them when nobody disturbs it."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+def uninterrupted(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The results of encoder.py without any interruption."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
     assert encoder.main(["--input", str(sounds), "--output", str(folder)]) == 0
     return snapshot(folder)
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def assert_whole(folder: Path, suffix: str) -> None:
-    """Only finished files under final names, and no sidecar that tells of another file than the one beside it."""
+    """Check that files with final names are complete, and that sidecars belong to the files beside them."""
     for path in folder.iterdir():
         if path.suffix == ".json":
             facts = json.loads(path.read_bytes())
@@ -76,23 +64,17 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a command with signals as they are in the foreground, also where the tests run in the background or under
-    nohup; what still runs at the end is killed.
-    """
+    """Start a command with the signals of the foreground; what still runs at the end is killed."""
     running = []
 
     def go(*command: object, ignored: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
-        def manners() -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            for signum in ignored:
-                signal.signal(signum, signal.SIG_IGN)
-
         process = subprocess.Popen(
             [sys.executable, *map(str, command)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, preexec_fn=manners,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            preexec_fn=lambda: foreground_signals(*ignored),
+        )
         running.append(process)
         return process
 
@@ -103,7 +85,7 @@ def start() -> Iterator[Start]:
 
 
 def snippet(start: Start, body: str, **options: tuple[int, ...]) -> "subprocess.Popen[bytes]":
-    """A script whose main is `body`; returns once it prints "ready"."""
+    """Start a script whose main is `body`; returns once it prints "ready"."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     code = "import os, sys, time\nfrom pathlib import Path\nfrom unravel_lib.cli import run as cli\n"
     code += "from unravel_lib.files import atomic as files\n"
@@ -124,7 +106,7 @@ def test_a_stopped_batch_is_resumed_to_the_same_bytes(
     start: Start,
     run: Run,
     sounds: Path,
-    undisturbed: dict[str, bytes],
+    uninterrupted: dict[str, bytes],
     tmp_path: Path,
     signum: int,
     code: int,
@@ -143,11 +125,11 @@ def test_a_stopped_batch_is_resumed_to_the_same_bytes(
     complete = len(list((tmp_path / "out").glob("*.json")))
     assert 1 <= complete < COUNT
     assert len(run("encoder", *flags).out.splitlines()) == COUNT - complete
-    assert snapshot(tmp_path / "out") == undisturbed
+    assert snapshot(tmp_path / "out") == uninterrupted
 
 
 def test_kill_9_at_random_moments(
-    start: Start, run: Run, sounds: Path, undisturbed: dict[str, bytes], tmp_path: Path
+    start: Start, run: Run, sounds: Path, uninterrupted: dict[str, bytes], tmp_path: Path
 ) -> None:
     flags = ("--input", sounds, "--output", tmp_path / "out", "--skip_existing")
     rng = random.Random(0)
@@ -161,13 +143,13 @@ def test_kill_9_at_random_moments(
         assert_whole(tmp_path / "out", ".npy")
     assert run("encoder", *flags).code == 0
     for part in (tmp_path / "out").glob(".*.part"):
-        part.unlink()  # a later run would, once they are a minute old
-    assert snapshot(tmp_path / "out") == undisturbed
+        part.unlink()  # a later run does this, once they are a minute old
+    assert snapshot(tmp_path / "out") == uninterrupted
 
 
 @pytest.mark.parametrize("script", ["encoder", "decoder"])
 def test_a_run_may_begin_with_any_file(script: str, tmp_path: Path) -> None:
-    """A resumed run begins in the middle: the first call of a fresh model must be like any other."""
+    """A resumed run begins with another file: the first call of a model must not differ from later ones."""
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         if script == "encoder":
@@ -231,7 +213,7 @@ with batch.attempt(Path("a")):
     assert (process.returncode, err.decode()) == (130, f"error: interrupted: {KEPT}\n")
 
 
-def test_the_second_ctrl_c_ends_what_does_not_want_to_end(start: Start, tmp_path: Path) -> None:
+def test_the_second_ctrl_c_ends_a_run_that_ignores_the_first(start: Start, tmp_path: Path) -> None:
     body = f"""with files.atomic_write(Path({str(tmp_path / "x")!r})) as part:
     for _ in range(2):
         try:
@@ -248,12 +230,12 @@ def test_the_second_ctrl_c_ends_what_does_not_want_to_end(start: Start, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_signal_during_the_farewell_is_quiet(start: Start) -> None:
+def test_a_signal_during_atexit_prints_nothing(start: Start) -> None:
     body = f"""import atexit
-def farewell():
+def at_exit():
     {READY.strip()}
     time.sleep(5)
-atexit.register(farewell)"""
+atexit.register(at_exit)"""
     process = snippet(start, body)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=4)[1] == b""
@@ -261,14 +243,14 @@ atexit.register(farewell)"""
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
-def test_what_the_shell_ignores_stays_ignored(start: Start, signum: signal.Signals) -> None:
-    """`encoder.py ... &` in a script must survive the Ctrl-C for another command, `nohup` the end of the session."""
+def test_signals_that_the_shell_ignores_stay_ignored(start: Start, signum: signal.Signals) -> None:
+    """`encoder.py ... &` in a script must go on after Ctrl-C, `nohup encoder.py` after the end of the session."""
     process = snippet(start, f"{READY}time.sleep(0.5)", ignored=(signum,))
     process.send_signal(signum)
     assert process.communicate()[1] == b"" and process.returncode == 0
 
 
-def test_stdout_on_a_full_disk_is_told_once_and_the_work_goes_on(tmp_path: Path) -> None:
+def test_stdout_on_a_full_disk_is_one_error_and_the_batch_goes_on(tmp_path: Path) -> None:
     code = f"""from pathlib import Path
 from unravel_lib.cli import run as cli
 from unravel_lib.cli.batch import Batch
@@ -297,137 +279,18 @@ def test_no_name_is_too_odd_to_print(settings: dict[str, str]) -> None:
     code += "    print('\\u00fc\\udcff')\n    cli.log.error('\\u00fc\\udcff')\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}    return 0\ncli.run(main)"],
-        capture_output=True, env={**os.environ, **settings}, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        env={**os.environ, **settings},
+        cwd=ROOT,
+    )
     assert done.returncode == 0 and b"Traceback" not in done.stderr
     assert b"udcff" in done.stdout and b"udcff" in done.stderr
 
 
-# ---------------------------------------------------------------- a full disk
-
-LIMIT = 1 << 16  # bytes
+# ---------------------------------------------------------------- two runs at the same time
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[[], tuple[Path, str]]]:
-    """A folder in which there is room for 64 KiB: a tmpfs, or where mounting is not permitted, a limit on files."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = shutil.which("mount") or "false"
-    mounted = subprocess.run([mount, "-t", "tmpfs", "-o", f"size={LIMIT}", "none", str(place)], capture_output=True)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill() -> tuple[Path, str]:
-        if mounted.returncode == 0:
-            return place, "no space left on the device: free some or choose another --output"
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, limits[1]))
-        return place, "File too large"
-
-    try:
-        yield fill
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        if mounted.returncode == 0:
-            subprocess.run(["umount", str(place)], check=True)
-    how = "a tmpfs" if mounted.returncode == 0 else "RLIMIT_FSIZE, since mounting is not permitted: NO REAL FULL DISK"
-    with capfdbinary.disabled():
-        print(f"\n[full disk: tested with {how}]")
-
-
-@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-def test_the_decoder_on_a_full_disk(
-    run: Run, full_disk: Callable[[], tuple[Path, str]], tmp_path: Path, subtype: str
-) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.npy").write_bytes(npy(Z[:, :, :4]))  # 24 KiB of 24-bit sound: fits
-    (tmp_path / "in" / "b.npy").write_bytes(npy(Z))
-    (tmp_path / "in" / "c.npy").write_bytes(npy(Z[:, :, 4:5]))
-    small, reason = full_disk()
-    result = run("decoder", "--input", tmp_path / "in", "--output", small, "--subtype", subtype)
-    b = small / naming.output_name("decoded", "b", "b.npy", ".wav")
-    assert (result.code, result.errors[0]) == (1, f"error: {b} cannot be written: {reason}")
-    assert len(result.out.splitlines()) == 2
-    assert sorted(p.suffix for p in small.iterdir()) == [".csv", ".json", ".json", ".wav", ".wav"]
-    assert_whole_pairs(small)
-
-
-def assert_whole_pairs(folder: Path) -> None:
-    for path in folder.glob("*.wav"):
-        assert (
-            hashlib.sha256(path.read_bytes()).hexdigest() == json.loads(sidecar_path(path).read_bytes())["file_sha256"]
-        )
-
-
-def test_the_encoder_on_a_full_disk(run: Run, full_disk: Callable[[], tuple[Path, str]], tmp_path: Path) -> None:
-    (tmp_path / "x.wav").write_bytes(wav(np.zeros(5_000_000)))  # 76 KiB of latents
-    small, reason = full_disk()
-    (small / "mine.txt").write_text("mine")
-    result = run("encoder", "--input", tmp_path / "x.wav", "--output", small)
-    target = small / naming.output_name("encoded", "x", "x.wav", ".npy")
-    assert (result.code, result.errors) == (2, [f"error: {target} cannot be written: {reason}"])
-    assert sorted(path.name for path in small.iterdir()) == ["failures.csv", "mine.txt"]
-
-
-@pytest.mark.parametrize("flags", [["--embeddings"], [], ["--hold"]])
-def test_the_generator_on_a_full_disk(
-    run: Run, full_disk: Callable[[], tuple[Path, str]], tmp_path: Path, flags: list[str]
-) -> None:
-    """It knows the room beforehand, so nothing is begun; or, under a limit that it cannot see, nothing half is left."""
-    (tmp_path / "x.npy").write_bytes(npy(Z))
-    small, _ = full_disk()
-    loops = "1" if flags == ["--hold"] else "2000"
-    result = run(
-        "generator", "--input", tmp_path / "x.npy", "--output", small, "--no_plots", "--num_loops", loops, *flags
-    )
-    assert result.code == 2 and len(result.errors) == 1, result.err
-    assert not [p for p in small.rglob("*") if p.suffix in (".wav", ".npy", ".part")]
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_fails_at_the_last_moment(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    """fsync is where a delayed error shows; the earlier result stays."""
-    (tmp_path / "x.wav").write_bytes(wav(TONE))
-    flags = ("--input", tmp_path / "x.wav", "--output", tmp_path / "out")
-    run("encoder", *flags)
-    before = snapshot(tmp_path / "out")
-
-    def fail(descriptor: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", fail)
-        result = run("encoder", *flags, "--seed", "1")
-    after = snapshot(tmp_path / "out")
-    assert result.code == 2 and "cannot be written" in result.errors[0]
-    assert {name: data for name, data in after.items() if name.endswith(".npy")} == {
-        name: data for name, data in before.items() if name.endswith(".npy")
-    }
-
-
-def test_a_sound_that_ends_while_it_is_read(tmp_path: Path) -> None:
-    """Bytes that were there and are gone, as on a drive that was pulled out, are never taken for the end of a sound."""
-    path = tmp_path / "x.wav"
-    path.write_bytes(wav(np.zeros(500_000)))
-    with read.open_audio(path) as sound:
-        blocks = sound.blocks()
-        next(blocks)
-        os.truncate(path, 600_000)
-        with pytest.raises(InputError, match=r"x\.wav is (cut short|damaged)"):
-            list(blocks)
-
-
-def test_what_cannot_be_read_at_all(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "x.wav").symlink_to("/proc/self/mem")  # a regular file; reading its start is an I/O error
-    result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
-    assert (result.code, len(result.errors)) == (2, 1)
-
-
-# ---------------------------------------------------------------- two runs at once
-
-
-def test_two_runs_at_once(start: Start, sounds: Path, tmp_path: Path) -> None:
+def test_two_runs_at_the_same_time(start: Start, sounds: Path, tmp_path: Path) -> None:
     """Same folder, different seeds: each result belongs to one of them, with its own sidecar."""
     runs = [start("encoder.py", "--input", sounds, "--output", tmp_path / "out", "--seed", seed) for seed in (1, 2)]
     for process in runs:
@@ -438,7 +301,7 @@ def test_two_runs_at_once(start: Start, sounds: Path, tmp_path: Path) -> None:
 
 
 def test_a_batch_goes_on_after_a_bug(tmp_path: Path) -> None:
-    """An error that nobody foresaw costs one file, not the night."""
+    """An unexpected error fails one file, not the batch."""
     batch = Batch(tmp_path)
     for name, error in (("a", ZeroDivisionError("oops")), ("b", MemoryError()), ("c", None)):
         with batch.attempt(Path(name)):

@@ -33,9 +33,14 @@ def latents(models: Path, tmp_path: Path, run: Run) -> Path:
     for name in NAMES:
         (tmp_path / f"{name}.wav").write_bytes(wav(TONE))
         result = run(
-            "encoder", "--input", tmp_path / f"{name}.wav", "--model", models / f"{name}.ts",
-            "--output", tmp_path / "latents",
-        )  # fmt: skip
+            "encoder",
+            "--input",
+            tmp_path / f"{name}.wav",
+            "--model",
+            models / f"{name}.ts",
+            "--output",
+            tmp_path / "latents",
+        )
         assert result.code == 0, result.err
     return tmp_path / "latents"
 
@@ -52,7 +57,7 @@ def decoded(run: Run, source: Path, model: Path, out: Path) -> Result:
     return result
 
 
-def test_only_other_weights_are_warned_of(models: Path, latents: Path, tmp_path: Path, run: Run) -> None:
+def test_only_other_weights_give_a_warning(models: Path, latents: Path, tmp_path: Path, run: Run) -> None:
     by_offline, by_streaming = sorted(latents.glob("*.npy"))
     for source, name in ((by_offline, "streaming"), (by_streaming, "offline")):
         assert "was made with" not in decoded(run, source, models / f"{name}.ts", tmp_path / name).err
@@ -63,7 +68,7 @@ def test_only_other_weights_are_warned_of(models: Path, latents: Path, tmp_path:
 
 
 def test_generator_takes_encodings_of_both(models: Path, latents: Path, tmp_path: Path, run: Run) -> None:
-    """And its results, made from both or from their statistics, belong to both."""
+    """Its results from both, or from their statistics, fit both models."""
     flags = ["--embeddings", "--no_plots", "--output", tmp_path]
     first = run("generator", "--input", latents, "--run", "first", *flags)
     assert first.code == 0 and "2 encodings" in first.err, first.err
@@ -78,14 +83,14 @@ def test_generator_takes_encodings_of_both(models: Path, latents: Path, tmp_path
             assert "was made with" not in decoded(run, path, models / f"{name}.ts", tmp_path / name).err
 
 
-def test_what_was_heard_is_no_part_of_the_weights(models: Path) -> None:
+def test_the_state_of_a_model_is_no_part_of_its_weights(models: Path) -> None:
     module = torch.jit.load(models / "streaming.ts")  # type: ignore[no-untyped-call]
     before = weights_sha256(module)
     module.encode(torch.randn(1, 1, 6400))
     assert weights_sha256(module) == before is not None
 
 
-def test_inspector_shows_what_tells_a_pair(models: Path, run: Run) -> None:
+def test_inspector_shows_the_hash_that_a_pair_has_in_common(models: Path, run: Run) -> None:
     found = {name: run("inspector", "--input", models / f"{name}.ts") for name in (*NAMES, "other")}
     lines = {name: re.findall(r"weights SHA-256 +(\w{64})\n", result.err) for name, result in found.items()}
     assert all(len(line) == 1 for line in lines.values())

@@ -1,4 +1,4 @@
-"""Real Pure Data reads our latent audio: libpd (package cypd) runs patches without a sound card, sample by sample."""
+"""Pure Data reads latent audio: libpd (package cypd) runs patches without a sound card, sample by sample."""
 
 import ctypes
 import logging
@@ -23,17 +23,17 @@ Make = Callable[..., Path]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BLOCK = 64  # samples that Pd computes at a time
 OUTPUTS = 64  # channels of dac~
-COMPRESSION = 128  # of the model that the files pretend to be for: short, so that tests are
+COMPRESSION = 128  # of an assumed model; low, so that the tests are short
 DIMS = (1, 8, 16, 64)
 SUBTYPES = ("DOUBLE", "FLOAT")
 
 
 class Pd:
-    """Pure Data in this process: opens patches, hears their dac~, reads their arrays and what they print."""
+    """Pure Data in this process: opens patches, records their dac~, reads their arrays and what they print."""
 
     def __init__(self) -> None:
         assert cypd.init()
-        self._lib = ctypes.CDLL(_libpd.__file__)  # cypd itself lends neither arrays nor sound: libpd's functions do
+        self._lib = ctypes.CDLL(_libpd.__file__)  # for arrays and sound, which only libpd's own functions give
         self.printed: list[str] = []
         self.received: list[tuple[Any, ...]] = []
         cypd.set_print_callback(self.printed.append)
@@ -98,7 +98,7 @@ def opened(pd: Pd, tmp_path: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """generator.py: make(dims, flags...) -> its only result; same dims, same values. 21 frames, far beyond +-1."""
+    """make(dims, flags...) -> the only result of generator.py: 21 frames, values outside +-1, equal for equal dims."""
     folder = tmp_path_factory.mktemp("generated")
     done: dict[tuple[object, ...], Path] = {}
 
@@ -137,7 +137,7 @@ def assert_same_bits(found: Floats, expected: Floats) -> None:
 
 
 def soundfiler_patch(dims: int) -> str:
-    """`read` gets a message for soundfiler; one array per dim, as ch4ns0n-like components have them."""
+    """Return a patch in which `read` gets a message for soundfiler; it has one array per dim."""
     arrays = "".join(f"#X obj 10 {100 + 20 * dim} array define dim-{dim};\n" for dim in range(dims))
     head = "#N canvas 0 0 400 300 12;\n#X obj 10 10 r read;\n#X obj 10 40 soundfiler;\n"
     return head + arrays + "#X connect 0 0 1 0;\n"
@@ -289,7 +289,7 @@ def test_player_without_loop_ends_and_holds_the_last_frame(pd, player, make, tru
     assert_same_bits(pd.run(COMPRESSION)[:, :8].copy(), held(truth(8)[:1], COMPRESSION))
 
 
-def test_player_jumps_at_once_and_gives_the_new_frame_its_full_time(pd, player, make, truth):
+def test_player_jumps_immediately_and_gives_the_new_frame_its_full_time(pd, player, make, truth):
     player(8, COMPRESSION)
     send("player", "read", make(8).as_posix())
     send("player", "start")
@@ -321,11 +321,11 @@ def test_player_reads_a_relative_path_from_where_its_patch_is(pd, opened, make, 
     shutil.copy(make(8), tmp_path / "inner" / "my take.wav")
     (tmp_path / "inner" / "inner.pd").write_text(
         f"#N canvas 0 0 400 300 12;\n#X obj 10 10 r player;\n#X obj 10 40 latent_player 8 {COMPRESSION};\n"
-        "#X obj 10 70 print told;\n#X connect 0 0 1 0;\n#X connect 1 1 2 0;\n"
+        "#X obj 10 70 print status;\n#X connect 0 0 1 0;\n#X connect 1 1 2 0;\n"
     )
     opened("#N canvas 0 0 400 300 12;\n#X obj 10 10 inner/inner;\n")
     send("player", "read", "my take.wav")
-    assert "told: frames 21" in pd.console
+    assert "status: frames 21" in pd.console
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_player_reads_a_relative_path_from_where_its_patch_is(pd, opened, make, 
         (["--hold", "--wav_subtype", "FLOAT"], 8, "latent_player: error: made with --hold: play it by readsf~"),
     ],
 )
-def test_player_refuses_what_does_not_fit_and_says_why(pd, player, make, flags, dims, expected):
+def test_player_refuses_other_files_and_says_why(pd, player, make, flags, dims, expected):
     player(dims, COMPRESSION)
     send("player", "read", make(8, *flags).as_posix())
     assert expected in pd.console
@@ -371,13 +371,13 @@ def test_two_players_do_not_share_arrays(pd, opened, make, truth):
     assert_same_bits(pd.run(2 * COMPRESSION)[:, :2].copy(), held(expected, COMPRESSION))
 
 
-def test_a_player_tells_which_message_it_does_not_know(pd, player):
+def test_a_player_names_a_message_that_it_does_not_know(pd, player):
     player(8)
     send("player", "faster", 2)
     assert "latent_player: unknown message: faster 2" in pd.console
 
 
-def test_the_help_patch_opens_without_complaint(pd):
+def test_the_help_patch_opens_without_errors(pd):
     patch = cypd.open_patch("latent_player-help.pd", str(EXAMPLES))
     pd.run(BLOCK)
     cypd.close_patch(patch)
@@ -385,7 +385,7 @@ def test_the_help_patch_opens_without_complaint(pd):
 
 
 def installed_pd_before_0_55() -> str | None:
-    """Path of a Pd binary that is older than 0.55, where 64-bit WAV came."""
+    """Path of a Pd binary that is older than 0.55, the first to read 64-bit WAV."""
     path = shutil.which("pd") or shutil.which("puredata")
     if path is None:
         return None

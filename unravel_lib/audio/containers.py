@@ -1,7 +1,7 @@
-"""What the bytes of a sound file tell before it is decoded: where its recordings lie, and whether it was cut short.
+"""The recordings in the bytes of a sound file, and whether it was cut short, before it is decoded.
 
-A chained Ogg, as internet radios write it, and joined MP3s hold several recordings in a row. libsndfile reads the first
-one and stops, so that they are found here and read one by one.
+A chained Ogg, as internet radios write it, and joined MP3s contain several recordings in a row. libsndfile reads the
+first one and stops; so they are found here and read one by one.
 """
 
 import os
@@ -13,21 +13,29 @@ from typing import BinaryIO, NamedTuple
 from unravel_lib.errors import InputError
 from unravel_lib.text import printable
 
-OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # how a stream of sound begins
-OGG_FIRST, OGG_LAST = 2, 4  # flags of a page: begins a stream, ends it
+OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # first bytes of a stream of sound
+OGG_FIRST, OGG_LAST = 2, 4  # flags of the first and the last page of a stream
 MP3_HEADER = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # MPEG 2.5, 2 and 1, layer III
 MP3_KBITS = {  # bit rates by index in MPEG 1, and in MPEG 2 and 2.5
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
 }
-MP3_TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")  # what stands between two MP3s
-MP3_TAG_BYTES = 128  # of an ID3v1 tag, which readers know at the end of a file
-MP3_FEW = 8  # frames: so many more than its header counts are padding, not another recording
-SEARCH_BYTES = 1 << 16
+MP3_TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")  # first bytes of what may be between two MP3s
+MP3_TAG_BYTES = 128  # of an ID3v1 tag, which readers accept at the end of a file
+MP3_PADDING_FRAMES = 8  # fewer than this after the frames that a header counts are padding, not another recording
+SEARCH_BYTES = 1 << 16  # read in one call while searching
 
 
 class Part(NamedTuple):
-    """One recording in a file: where its bytes are, and whether it is an MP3 that says how many frames it has."""
+    """One recording in a file.
+
+    Attributes
+    ----------
+    start, stop : int
+        Where its bytes are.
+    counted : bool
+        It is an MP3 whose header says how many frames it has.
+    """
 
     start: int
     stop: int
@@ -35,18 +43,26 @@ class Part(NamedTuple):
 
 
 def cut_short(path: Path, what: str) -> InputError:
+    """Return the error for a file of which only a part is there; `what` says what is missing."""
     return InputError(
-        f"{printable(path)} is cut short ({what}): copy it again, or save what is left of it anew in an audio editor"
+        f"{printable(path)} is cut short ({what}): copy it again, or open it in an audio editor and save what is left"
     )
 
 
 def parts_of(path: Path, file: BinaryIO) -> list[Part]:
-    """Where the recordings of a sound file lie: several in a chained Ogg or in joined MP3s, one in other files.
+    """Find the recordings in a sound file: several in a chained Ogg or in joined MP3s, one in other files.
+
+    Parameters
+    ----------
+    path : Path
+        The name of the file, for error texts.
+    file : binary file
+        The open file, at its start.
 
     Raises
     ------
     InputError
-        An Ogg or CAF that is cut short.
+        The file is an Ogg or CAF that is cut short.
     """
     head = file.read(4)
     whole = [Part(0, file.seek(0, os.SEEK_END))]
@@ -54,23 +70,20 @@ def parts_of(path: Path, file: BinaryIO) -> list[Part]:
         return _ogg_parts(path, file)
     if head == b"caff":
         _refuse_cut_caf(path, file)
-    return _mp3_parts(file) or whole if head[:3] == b"ID3" or MP3_HEADER.match(head) else whole
+    if head[:3] == b"ID3" or MP3_HEADER.match(head):
+        return _mp3_parts(file) or whole
+    return whole
 
 
 def _ogg_parts(path: Path, file: BinaryIO) -> list[Part]:
-    """Where the recordings of an Ogg file lie; each begins with the first pages of all its streams.
+    """Find the recordings in an Ogg file; each begins with the first pages of all its streams.
 
     Source: RFC 3533, sections 4 and 6.
-
-    Raises
-    ------
-    InputError
-        The last page is not whole, or a stream of sound has no last page.
     """
     size = file.seek(0, os.SEEK_END)
     starts = [0]
-    ended: dict[int, bool] = {}  # by stream of sound
-    first_before = False
+    ended: dict[int, bool] = {}  # serial number of a stream of sound -> its last page was found
+    first_before = False  # the page before was the first of a stream
     for start, stop, head in _ogg_pages(file):
         if stop > size:
             raise cut_short(path, "its last page is not whole")
@@ -94,7 +107,10 @@ def _refuse_without_end(path: Path, ended: dict[int, bool]) -> None:
 
 
 def _refuse_cut_caf(path: Path, file: BinaryIO) -> None:
-    """Source: Apple Core Audio Format Specification 1.0; a size of -1 is one that the writer did not know."""
+    """Compare the sizes of the chunks with the size of the file; a size of -1 is one that the writer did not know.
+
+    Source: Apple Core Audio Format Specification 1.0.
+    """
     size, at = file.seek(0, os.SEEK_END), 8
     while at + 12 <= size:
         file.seek(at + 4)
@@ -105,7 +121,7 @@ def _refuse_cut_caf(path: Path, file: BinaryIO) -> None:
 
 
 def _ogg_pages(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """Start, end and first bytes of each page; the end of a page that is cut short lies beyond the end of the file."""
+    """Yield start, end and first bytes of each page; a page that is cut short ends after the end of the file."""
     start = _find_ogg(file, 0)
     while start is not None:
         file.seek(start)
@@ -120,9 +136,9 @@ def _ogg_pages(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _find_ogg(file: BinaryIO, at: int) -> int | None:
-    """Place of the first page from `at` on."""
+    """Return the position of the first page from `at` on."""
     file.seek(at)
-    window = file.read(4)  # mostly it is right there
+    window = file.read(4)  # in most files it is exactly there
     while len(window) >= 4:
         found = window.find(b"OggS")
         if found >= 0:
@@ -134,10 +150,10 @@ def _find_ogg(file: BinaryIO, at: int) -> int | None:
 
 
 def _mp3_parts(file: BinaryIO) -> list[Part]:
-    """Where the recordings of an MP3 lie, without the tags around them; empty where no frame is found.
+    """Find the recordings in an MP3, without the tags around them; none where no frame is found.
 
     A recording begins with a frame that counts the others (a Xing or Info header), or after the last frame that such a
-    header counts. Where there is none, it begins after a tag or where the kind of frames changes.
+    header counts. Without such headers it begins after a tag or where the kind of frames changes.
     """
     size = file.seek(0, os.SEEK_END)
     end = _mp3_promised_end(file)
@@ -156,12 +172,14 @@ def _mp3_parts(file: BinaryIO) -> list[Part]:
         kind = _mp3_kind(head)
         lengths[-1] += 1
         parts[-1] = parts[-1]._replace(stop=start + _mp3_bytes(head))
-    padding = {part for part, n in zip(parts[1:], lengths[1:], strict=True) if n < MP3_FEW and not part.counted}
+    padding = {
+        part for part, n in zip(parts[1:], lengths[1:], strict=True) if n < MP3_PADDING_FRAMES and not part.counted
+    }
     return [part for part in parts if part not in padding]
 
 
 def _mp3_promised_end(file: BinaryIO) -> int:
-    """Place where the recording ends whose first frame counts frames and bytes; 0 if it does not."""
+    """Return where the first recording ends if its first frame counts frames and bytes, else 0."""
     start = _find_mp3(file, 0)
     head = b"" if start is None else _peek(file, start)
     if start is None or not _mp3_count(head)[1]:
@@ -171,7 +189,7 @@ def _mp3_promised_end(file: BinaryIO) -> int:
 
 
 def _mp3_frames(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
-    """Start and first bytes of each frame, and whether a tag stands before it."""
+    """Yield start and first bytes of each frame, and whether a tag is before it."""
     at, before, kind = 0, 0, (0, 0, False)
     while True:
         head, after_tag = _peek(file, at), False
@@ -192,7 +210,7 @@ def _peek(file: BinaryIO, at: int) -> bytes:
 
 
 def _find_mp3(file: BinaryIO, at: int) -> int | None:
-    """Place of the first frame from `at` on that two of its kind follow, so that it is not a chance pattern."""
+    """Return the position of the first frame from `at` on that two of its kind follow, so that it is no coincidence."""
     window = _peek(file, at)
     while len(window) >= 4:
         for match in MP3_HEADER.finditer(window):
@@ -217,12 +235,15 @@ def _two_follow(file: BinaryIO, at: int) -> bool:
 
 
 def _mp3_kind(head: bytes) -> tuple[int, int, bool]:
-    """Version, index of the sample rate, mono."""
+    """Return version, index of the sample rate, and whether it is mono."""
     return head[1] & 0x18, head[2] & 0x0C, head[3] >> 6 == 3
 
 
 def _mp3_bytes(head: bytes) -> int:
-    """Length of the frame with this header; 0 if it is none. Source: ISO 11172-3 and 13818-3, layer III."""
+    """Return the length of the frame with this header, 0 if it is none.
+
+    Source: ISO 11172-3 and 13818-3, layer III.
+    """
     if len(head) < 4 or not MP3_HEADER.match(head):
         return 0
     version = head[1] >> 3 & 3  # 3, 2 and 0 for MPEG 1, 2 and 2.5
@@ -234,13 +255,13 @@ def _mp3_bytes(head: bytes) -> int:
 
 
 def _mp3_mark(head: bytes) -> int:
-    """Place of a Xing or Info header in its frame: where the side information of another frame ends."""
+    """Return the position of a Xing or Info header in its frame: where the side information of another frame ends."""
     version, _, mono = _mp3_kind(head)
     return 4 + {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[version == 0x18, mono]
 
 
 def _mp3_count(head: bytes) -> tuple[bool, int]:
-    """Whether the frame is a Xing or Info header, and how many frames that counts, itself left out; 0 if none."""
+    """Return whether the frame is a Xing or Info header, and how many other frames that counts (0 if it does not)."""
     at = _mp3_mark(head)
     if head[at : at + 4] not in (b"Xing", b"Info"):
         return False, 0

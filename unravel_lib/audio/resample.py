@@ -1,4 +1,4 @@
-"""audio.resample."""
+"""Changes of the sample rate and of the number of channels, block by block."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -6,15 +6,18 @@ from fractions import Fraction
 
 import numpy as np
 
-from unravel_lib.audio.windows import Block, in_windows
+from unravel_lib.audio.windows import Sound, in_windows
 from unravel_lib.errors import InputError
 
 MAX_STEP = 2000  # a rate ratio is taken as p/q with p and q up to this, so that the filter stays small
 RESAMPLE_SECONDS = 3.0  # length of one resampled window
 
 
-def to_channels(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
-    """Fit blocks to `channels`: equal stays, more are mixed to mono by their mean, mono is repeated."""
+def to_channels(blocks: Iterable[Sound], channels: int) -> Iterator[Sound]:
+    """Yield the blocks with `channels` channels.
+
+    Blocks that have as many stay as they are; others are mixed to mono, by their mean, which is then repeated.
+    """
     for block in blocks:
         if block.shape[0] != channels:
             mono = block.mean(axis=0, keepdims=True, dtype=np.float32)
@@ -22,13 +25,27 @@ def to_channels(blocks: Iterable[Block], channels: int) -> Iterator[Block]:
         yield block
 
 
-def resampled(blocks: Iterable[Block], sample_rate: float, target: float) -> Iterator[Block]:
-    """Change the sample rate on the way, with torchaudio's windowed sinc; equal to resampling the whole at once.
+def resampled(blocks: Iterable[Sound], sample_rate: float, target: float) -> Iterator[Sound]:
+    """Yield the sound at another sample rate; the result equals resampling it in one call.
 
-    The length becomes ceil(samples * target / sample_rate). Odd ratios are rounded to a fraction of numbers up to
-    2000: for every rate in use a pitch error below 0.01 cent and a drift of a few ms an hour at most.
+    The length becomes ceil(samples * target / sample_rate). The ratio of the rates is rounded to a fraction of numbers
+    up to 2000: for every rate in use a pitch error below 0.01 cent and a drift of a few ms per hour at most.
 
     Source: the filter is torchaudio.transforms.Resample with its defaults (Hann window, six zero crossings).
+
+    Parameters
+    ----------
+    blocks : iterable of Sound
+        Float32 arrays [channels, n], any n.
+    sample_rate : float
+        Of the blocks, in Hz.
+    target : float
+        Of the result, in Hz.
+
+    Raises
+    ------
+    InputError
+        The ratio of the rates is too far from any such fraction.
     """
     ratio = Fraction(target / sample_rate).limit_denominator(max(1, int(MAX_STEP * min(1, sample_rate / target))))
     if not ratio or abs(ratio * sample_rate / target - 1) > 1e-4:
@@ -44,9 +61,9 @@ def resampled(blocks: Iterable[Block], sample_rate: float, target: float) -> Ite
     context = math.ceil(resample.width / step_in) + 1
     window = max(math.ceil(RESAMPLE_SECONDS * sample_rate / step_in), 4 * context)
 
-    def process(x: Block) -> Block:
+    def process(x: Sound) -> Sound:
         with torch.no_grad():
-            result: Block = resample(torch.from_numpy(x)).numpy()
+            result: Sound = resample(torch.from_numpy(x)).numpy()
         return result
 
     sizes = {"step_in": step_in, "step_out": step_out, "window": window, "left": context, "right": context}

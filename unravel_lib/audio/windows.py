@@ -1,28 +1,28 @@
-"""Long signals in overlapping windows: how anything with a finite reach runs in constant memory. No torch, no files."""
+"""Long signals in overlapping windows, so that a process with a finite context runs in constant memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-Block = npt.NDArray[np.float32]
-Process = Callable[[Block], Block]
+Sound = npt.NDArray[np.float32]  # [channels, samples]; in this module also latents, with dims as channels
+Process = Callable[[Sound], Sound]
 
 
 class _Buffer:
     """A first-in, first-out buffer of blocks [channels, n] that copies each value once."""
 
     def __init__(self) -> None:
-        self.blocks: list[Block] = []
+        self.blocks: list[Sound] = []
         self.length = 0
 
-    def append(self, block: Block) -> None:
+    def append(self, block: Sound) -> None:
         if block.shape[1]:
             self.blocks.append(block)
             self.length += block.shape[1]
 
-    def head(self, length: int) -> Block:
-        """The first `length` values, joined; they stay in the buffer."""
+    def head(self, length: int) -> Sound:
+        """Return the first `length` values, joined; they stay in the buffer."""
         taken, parts = 0, []
         for block in self.blocks:
             parts.append(block[:, : length - taken])
@@ -40,7 +40,7 @@ class _Buffer:
 
 
 def in_windows(
-    blocks: Iterable[Block],
+    blocks: Iterable[Sound],
     process: Process,
     *,
     step_in: int,
@@ -49,12 +49,12 @@ def in_windows(
     left: int = 0,
     right: int = 0,
     batch: int = 1,
-) -> Iterator[Block]:
-    """Apply `process` to a long signal window by window; the result equals one call on the whole signal.
+) -> Iterator[Sound]:
+    """Apply `process` to a long signal window by window; the result equals one call for the whole signal.
 
     A *step* is `step_in` values of input and `step_out` values of output. Every window but the last is `window` steps
     long and begins on a step. Its first `left` and last `right` steps are context: they are computed and discarded,
-    except at the ends of the signal, which are real.
+    except at the two ends of the signal.
 
         signal   |=======================================|
         window 1 |kkkkkkkkkkkkkrr|                          k keep, l left, r right context
@@ -65,20 +65,36 @@ def in_windows(
 
     Parameters
     ----------
-    blocks : iterable of arrays [channels, n], any n
-    process : maps [batch, channels, n] to [batch, channels_out, ceil(n / step_in) * step_out] or a shorter last step
-    batch : how many windows go into one call at most
+    blocks : iterable of Sound
+        Arrays [channels, n], any n.
+    process : callable
+        Maps [batch, channels, n] to [batch, channels_out, ceil(n / step_in) * step_out], or less for a last step that
+        is not complete.
+    step_in, step_out : int
+        Values per step, before and after `process`.
+    window : int
+        Length of a window in steps.
+    left, right : int
+        Context in steps.
+    batch : int
+        How many windows go into one call at most.
 
     Yields
     ------
-    arrays [channels_out, m]
+    Sound
+        Arrays [channels_out, m].
+
+    Raises
+    ------
+    ValueError
+        A window is not longer than its context.
     """
     if window <= left + right:
-        raise ValueError(f"a window of {window} steps has no room for {left} + {right} steps of context")
+        raise ValueError(f"a window of {window} steps is too short for {left} + {right} steps of context")
     buffer, lead = _Buffer(), 0
-    pending: list[tuple[Block, int]] = []  # windows that wait for a full batch, and the context before each
+    pending: list[tuple[Sound, int]] = []  # windows that wait for a full batch, and the context before each
 
-    def flush() -> Iterator[Block]:
+    def flush() -> Iterator[Sound]:
         if pending:
             results = process(np.stack([signal for signal, _ in pending]))
             for result, (_, skip) in zip(results, pending, strict=True):
@@ -98,10 +114,13 @@ def in_windows(
         yield process(buffer.head(buffer.length)[np.newaxis])[0][:, lead * step_out :]
 
 
-def pad(blocks: Iterable[Block], step: int, extra: int, hold: bool = False) -> Iterator[Block]:
-    """The signal, filled up to a multiple of `step`, and `extra` more values: silence, or its last value held."""
+def pad(blocks: Iterable[Sound], step: int, extra: int, hold: bool = False) -> Iterator[Sound]:
+    """Yield the signal, lengthened to a multiple of `step` plus `extra` values.
+
+    The new values are zeros, or with `hold` the last value of the signal repeated.
+    """
     length = 0
-    last: Block | None = None
+    last: Sound | None = None
     for block in blocks:
         if block.shape[1]:
             length, last = length + block.shape[1], block[:, -1:]
@@ -110,8 +129,8 @@ def pad(blocks: Iterable[Block], step: int, extra: int, hold: bool = False) -> I
         yield np.repeat(last if hold else np.zeros_like(last), -length % step + extra, axis=1)
 
 
-def trim(blocks: Iterable[Block], start: int, end: int) -> Iterator[Block]:
-    """The signal without its first `start` and its last `end` values."""
+def trim(blocks: Iterable[Sound], start: int, end: int) -> Iterator[Sound]:
+    """Yield the signal without its first `start` and its last `end` values."""
     held = _Buffer()
     for block in blocks:
         skipped = min(start, block.shape[1])

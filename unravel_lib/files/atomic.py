@@ -1,4 +1,4 @@
-"""Finding input files, hashing them, and writing output files so that nobody ever sees half of one."""
+"""Output files and folders: written so that a reader sees a complete file or none, and never in place of an input."""
 
 import contextlib
 import errno
@@ -19,21 +19,27 @@ if sys.platform != "win32":  # there, leftovers of killed runs stay until remove
     import fcntl
 
 PART_SUFFIX = ".part"
-PART_NAME = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)  # what `write_whole` makes; nothing else is swept away
+PART_NAME = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)  # names that `atomic_write` gives; only these are removed
 STALE_SECONDS = 60  # a part file younger than this may belong to a run that has not locked it yet
 NAME_BYTES = 255  # longest file name on all common file systems
-WRITTEN_KINDS = (".wav", ".npy", ".json", ".csv", ".png")  # what the scripts write; no name for a new folder
-LOCK_NOTICE, LOCK_PATIENCE = 2.0, 10.0  # seconds until it is said what is waited for; until it goes on without
+WRITTEN_KINDS = (".wav", ".npy", ".json", ".csv", ".png")  # what the scripts write; a new folder is not named so
+LOCK_NOTICE, LOCK_PATIENCE = 2.0, 10.0  # seconds of waiting until a message, and until going on without the lock
 
 log = logging.getLogger("unravel_lib")
 
-_living: set[Path] = set()  # part files that this process is writing
-_made: list[Path] = []  # folders that this process has made, inner ones first
+_open_parts: set[Path] = set()  # part files that this process is writing
+_made_folders: list[Path] = []  # folders that this process has made, inner ones first
 _locked_by_others: set[tuple[int, int]] = set()  # folders that are no longer waited for
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits; reads in blocks, so any size is fine."""
+    """Return the SHA-256 of a file's bytes as 64 hex digits; reads in blocks, so the file may have any size.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -42,7 +48,13 @@ def sha256_of(path: Path) -> str:
 
 
 def make_output_folder(folder: Path) -> Path:
-    """Create the output folder where it is missing, check that it can be written to, sweep away stale part files."""
+    """Make the output folder if it is missing, check that it can be written to, remove part files of killed runs.
+
+    Raises
+    ------
+    OutputError
+        The path is a file or looks like one, or the folder cannot be made or written to.
+    """
     if folder.suffix.lower() in WRITTEN_KINDS and not os.path.lexists(folder):
         raise OutputError(
             f"{printable(folder)} looks like the name of a file: give `output` a folder, in which results get names of "
@@ -61,19 +73,19 @@ def make_output_folder(folder: Path) -> Path:
         raise OutputError(
             f"{printable(folder)} cannot be written to: {error.strerror}: choose another `output`"
         ) from error
-    _sweep(folder)
+    _remove_stale_parts(folder)
     return folder
 
 
 def make_folder(folder: Path, exist_ok: bool = True) -> None:
-    """Make a folder, and those above it where they are missing; `remove_unfinished` removes what stays empty."""
+    """Make a folder and missing ones above it; `remove_unfinished` removes those that are still empty."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    _made[:0] = missing
+    _made_folders[:0] = missing
     folder.mkdir(parents=True, exist_ok=exist_ok)
 
 
 def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
-    """Raise OutputError if writing `output` would replace one of the inputs (also through links)."""
+    """Raise OutputError if writing `output` would replace one of the inputs, also through links."""
     if not output.exists():
         return
     for path in inputs:
@@ -85,13 +97,17 @@ def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
 def atomic_write(target: Path) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; on success it replaces the target, otherwise it is removed.
 
-    A reader of `target` sees the old file or the new one, never a part. Errors of the file system become OutputError
-    with the target's name and the reason.
+    A reader of `target` sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written; OSErrors inside the `with` block become this too.
     """
-    name = cut(target.name, NAME_BYTES - len(PART_SUFFIX) - 10)  # which leaves room for two dots and eight digits
+    name = cut(target.name, NAME_BYTES - len(PART_SUFFIX) - 10)  # minus two dots and eight digits
     part = target.with_name(f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
     lock = None
-    _living.add(part)
+    _open_parts.add(part)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)  # another run may have removed it while it was empty
         lock = os.open(part, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o666)
@@ -109,26 +125,27 @@ def atomic_write(target: Path) -> Iterator[Path]:
             os.close(lock)
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        _living.discard(part)
+        _open_parts.discard(part)
 
 
 def remove_unfinished() -> None:
     """Remove the part files that this process is writing, and the folders that it has made and not used."""
-    for part in list(_living):
+    for part in list(_open_parts):
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-    for folder in _made:
+    for folder in _made_folders:
         with contextlib.suppress(OSError):  # it holds something
             folder.rmdir()
-    _made.clear()
+    _made_folders.clear()
 
 
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keep other runs from exchanging files in this folder for a moment; does nothing where there are no locks.
+    """Keep other runs from replacing files in this folder meanwhile; does nothing where there are no locks.
 
-    Runs hold the lock for milliseconds. Another program may hold it as long as it likes, as `flock FOLDER encoder.py`
-    does: after some seconds this is said, then it goes on without, and does not wait for this folder again.
+    Runs hold the lock for milliseconds. Another program may hold it for any time, as `flock FOLDER encoder.py` does:
+    after `LOCK_NOTICE` seconds a warning says so, after `LOCK_PATIENCE` seconds the run goes on without the lock, and
+    it does not wait for this folder again.
     """
     if sys.platform == "win32":
         yield
@@ -144,7 +161,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 def _wait_for_lock(descriptor: int, folder: Path) -> None:
     status = os.fstat(descriptor)
-    start, told = time.monotonic(), False
+    start, warned = time.monotonic(), False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -157,14 +174,14 @@ def _wait_for_lock(descriptor: int, folder: Path) -> None:
             log.warning("%s is still locked by another program: going on without the lock", printable(folder))
             _locked_by_others.add((status.st_dev, status.st_ino))
             return
-        if waited > LOCK_NOTICE and not told:
+        if waited > LOCK_NOTICE and not warned:
             log.warning("waiting for %s, which another program has locked", printable(folder))
-            told = True
+            warned = True
         time.sleep(0.01)
 
 
 def cut(name: str, n_bytes: int) -> str:
-    """As many whole characters of a name as fit; the result can be written whatever the file system encoding is."""
+    """Cut a name to `n_bytes`, between characters; the result can be written under any file system encoding."""
     text = os.fsencode(name)[: max(n_bytes, 0)].decode("utf-8", "ignore")
     return os.fsdecode(text.encode())
 
@@ -175,8 +192,8 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove part files that a killed run left behind: old enough, and not locked by a living one."""
+def _remove_stale_parts(folder: Path) -> None:
+    """Remove part files of killed runs: those that are old enough and that no run has locked."""
     if sys.platform == "win32":
         return
     for part in folder.glob(f".*{PART_SUFFIX}"):

@@ -1,9 +1,9 @@
-"""files.find."""
+"""Search for input files in folders."""
 
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,14 +11,20 @@ from typing import Protocol
 from unravel_lib.errors import InputError
 from unravel_lib.text import printable
 
-SHOWN_EXTENSIONS = 12  # so many are named where none was the right one
+LISTED_EXTENSIONS = 12  # how many an error text lists where no file has the right one
 
 
 @dataclass(frozen=True)
 class Source:
-    """An input file: where it lies, and its path below the `input` that found it, with "/" ("a/b.wav").
+    """An input file.
 
-    A file that `input` names itself has its name as `relative`.
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    relative : str
+        Its path below the `input` that contains it, with "/" ("a/b.wav"). For a file that is itself an `input` this is
+        its name.
     """
 
     path: Path
@@ -26,17 +32,17 @@ class Source:
 
 
 class Report(Protocol):
-    """Who is told what a search meets (see `unravel_lib.batch.Batch`)."""
+    """Takes what a search finds out (see `unravel_lib.cli.batch.Batch`)."""
 
     def failed(self, path: Path, reason: str) -> None:
-        """A file or folder cannot be read."""
+        """Take note of a file or folder that cannot be read."""
 
     def looked_at(self, path: Path) -> None:
-        """A folder was read."""
+        """Take note of a folder that was read."""
 
 
 def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
-    """Extensions as the user typed them -> lower case, with a dot, without repeats ("WAV,flac" -> ".wav", ".flac")."""
+    """Return extensions in lower case, with a dot, without repeats: "WAV,flac" -> (".wav", ".flac")."""
     typed = [extension for text in extensions for extension in text.split(",")]
     return tuple(dict.fromkeys("." + e.strip().lower().lstrip("*.") for e in typed if e.strip(" *.")))
 
@@ -44,21 +50,28 @@ def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
 def find_files(
     roots: Sequence[Path], extensions: Sequence[str], output: Path | None = None, report: Report | None = None
 ) -> list[Source]:
-    """All files under each root with one of the extensions, sorted by path; a root that is a file is taken as it is.
+    """Return all files under each root with one of the extensions, sorted by path; a root that is a file as it is.
 
-    Folders are searched recursively and through symbolic links, each real folder once. Hidden files and folders
-    are skipped, and so is everything in `output`: a folder of results inside the input is not an input. Links that
-    lead nowhere are listed, so that the run can name them. A file that two roots lead to is listed once.
+    Folders are searched recursively and through symbolic links, each real folder once. Hidden files and folders are
+    skipped. Links to files that do not exist are included, so that the run can name them. A file that is under two
+    roots is listed once.
 
     Parameters
     ----------
-    report : told of what cannot be read, and of the folders that were; without it the first of these is an error, as
-        it is where the only root cannot be used at all
+    roots : sequence of Path
+        Files and folders.
+    extensions : sequence of str
+        As `normalised_extensions` gives them.
+    output : Path, optional
+        A folder to leave out: results in a folder inside the input are no inputs.
+    report : Report, optional
+        Takes what cannot be read, and the folders that were read. Without it the first failure is raised; so is a
+        failure of the only root.
 
     Raises
     ------
     InputError
-        A root does not exist, or a folder holds no matching file; the text tells which extensions it does hold.
+        A root does not exist, or a folder contains no matching file; the text lists the extensions that it contains.
     """
     if not extensions:
         raise InputError("`extensions` names none: write them like wav or .wav")
@@ -83,74 +96,78 @@ def _files_under(root: Path, extensions: Sequence[str], output: Path | None, rep
                 f"{printable(root)} is neither a file nor a folder: give `input` a file or a folder of files"
             )
         return [Source(root, root.name)]
-    failures: list[tuple[Path, str]] = []
-    folders: list[Path] = []
-    found: list[Path] = []
-    others: set[str] = set()
-    for path in _walk(root, output, extensions, failures, folders):
-        if path.suffix.lower() in extensions:
-            found.append(path)
-        else:
-            others.add(path.suffix.lower() or "files without extension")
-    for place, reason in failures:
+    search = _Search(extensions)
+    search.walk(root, output)
+    for place, reason in search.failures:
         if report is None or place == root:
             raise InputError(reason)
         report.failed(place, reason)
     if report is not None:
-        for folder in folders:
+        for folder in search.folders:
             report.looked_at(folder)
-    if not found and not failures:
-        raise InputError(f"{printable(root)} holds no {' '.join(extensions)} file: {_what_is_there(others)}")
-    return [Source(path, path.relative_to(root).as_posix()) for path in sorted(found, key=os.fsencode)]
+    if not search.files and not search.failures:
+        raise InputError(f"{printable(root)} holds no {' '.join(extensions)} file: {search.other_files()}")
+    return [Source(path, path.relative_to(root).as_posix()) for path in sorted(search.files, key=os.fsencode)]
 
 
-def _what_is_there(extensions: set[str]) -> str:
-    if not extensions:
-        return "it is empty (hidden files do not count)"
-    some = sorted(extensions)[:SHOWN_EXTENSIONS]
-    return printable(f"it holds {' '.join(some)}{' and others' if len(extensions) > len(some) else ''}")
+class _Search:
+    """A walk through folders, and what it finds."""
 
+    def __init__(self, extensions: Sequence[str]) -> None:
+        self.extensions = extensions
+        self.files: list[Path] = []
+        self.other_extensions: set[str] = set()
+        self.folders: list[Path] = []
+        self.failures: list[tuple[Path, str]] = []
 
-def _walk(
-    root: Path,
-    output: Path | None,
-    extensions: Sequence[str],
-    failures: list[tuple[Path, str]],
-    folders: list[Path],
-) -> Iterator[Path]:
-    """The files under `root` that show; adds what cannot be looked at to `failures`, what was to `folders`."""
-    seen: set[tuple[int, int]] = set()
-    if output is not None and output.is_dir() and not output.samefile(root):
-        seen.add(_identity(output))
-
-    def failed(error: OSError, place: str | None = None) -> None:
-        place = place or error.filename
-        failures.append((Path(place), f"{printable(place)} cannot be read: {error.strerror}"))
-
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=failed):
-        try:
-            identity = _identity(os.path.join(folder, os.curdir))  # a folder may be listed, and yet give no file
-        except OSError as error:
-            failed(error, folder)
-            subfolders.clear()
-            continue
-        if identity in seen:
-            subfolders.clear()
-            continue
-        seen.add(identity)
-        folders.append(Path(folder))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+    def walk(self, root: Path, output: Path | None) -> None:
+        seen: set[tuple[int, int]] = set()
+        if output is not None and output.is_dir() and not output.samefile(root):
+            seen.add(_identity(output))
+        for folder, subfolders, names in os.walk(root, followlinks=True, onerror=self._fail):
             try:
-                if stat.S_ISREG(path.stat().st_mode):
-                    yield path
+                identity = _identity(os.path.join(folder, os.curdir))  # fails where names may be listed, files not read
             except OSError as error:
-                leads_nowhere = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-                if path.suffix.lower() in extensions or leads_nowhere:
-                    if path.is_symlink():
-                        yield path
-                else:  # perhaps a link to a folder
-                    failed(error, os.fspath(path))
+                self._fail(error, folder)
+                subfolders.clear()
+                continue
+            if identity in seen:
+                subfolders.clear()
+                continue
+            seen.add(identity)
+            self.folders.append(Path(folder))
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            for name in names:
+                if not name.startswith("."):
+                    self._look_at(Path(folder, name))
+
+    def _look_at(self, path: Path) -> None:
+        wanted = path.suffix.lower() in self.extensions
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                return
+        except OSError as error:
+            dangling = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+            if not wanted and not dangling:  # it may be a link to a folder
+                self._fail(error, os.fspath(path))
+                return
+            if not path.is_symlink():
+                return
+        if wanted:
+            self.files.append(path)
+        else:
+            self.other_extensions.add(path.suffix.lower() or "files without extension")
+
+    def _fail(self, error: OSError, place: str | None = None) -> None:
+        place = place or error.filename
+        self.failures.append((Path(place), f"{printable(place)} cannot be read: {error.strerror}"))
+
+    def other_files(self) -> str:
+        if not self.other_extensions:
+            return "it is empty (hidden files do not count)"
+        some = sorted(self.other_extensions)[:LISTED_EXTENSIONS]
+        others = " and others" if len(self.other_extensions) > len(some) else ""
+        return printable(f"it holds {' '.join(some)}{others}")
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
@@ -159,6 +176,6 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 
 
 def refuse_endless(path: Path) -> None:
-    """Raise InputError where the path leads to a pipe, a device or the like, which may give bytes for ever, or none."""
+    """Raise InputError if the path is a pipe, a device or the like, which may give bytes without end, or none."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{printable(path)} is a pipe or a device: give a file")

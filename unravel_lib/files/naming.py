@@ -1,4 +1,4 @@
-"""Names of results: they follow from an input's path below `input`, so that every machine gives the same ones."""
+"""Names of results: they depend only on an input's path below `input`, so every machine gives the same ones."""
 
 import hashlib
 import os
@@ -16,9 +16,9 @@ MOST_DIGITS = 64  # all of SHA-256
 
 
 def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
-    """`prefix--<stem>--<first hex digits of the SHA-256 of the key><suffix>`, cut to fit a file name.
+    """Return `prefix--<stem>--<first hex digits of the SHA-256 of the key><suffix>`.
 
-    Characters that do not print become "_".
+    The stem is cut so that the name fits; its characters that do not print become "_".
     """
     digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:digits]
     free = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
@@ -28,15 +28,15 @@ def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIG
 
 
 def result_name(source: Source, prefix: str, suffix: str, digits: int = DIGITS) -> str:
-    """The name of what is made of one input: its stem, and a hash of its path below `input`."""
+    """Return the name of the result for one input: its stem, and a hash of its path below `input`."""
     return output_name(prefix, PurePosixPath(source.relative).stem, source.relative, suffix, digits)
 
 
 def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Path, str]:
-    """The name of the result for the path of each input; all differ, also where upper and lower case do not count.
+    """Return the name of the result for the path of each input.
 
-    Of inputs with equal stems whose hashes begin alike, all get longer hashes. So a name follows from the list of all
-    inputs, whichever of them are worked on.
+    All names differ, also where upper and lower case do not count. Inputs with equal stems whose hashes begin alike all
+    get longer hashes, so a name depends on the list of all inputs, not on which of them are processed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The sidecar: a small JSON beside every file we write, which tells what the file is and how it came to be."""
+"""The sidecar: a small JSON beside every result, which says what the file is and how it was made."""
 
 import contextlib
 import json
@@ -17,16 +17,32 @@ from unravel_lib.text import printable
 FORMAT = "unravel-sidecar"
 FORMAT_VERSION = 1
 MAX_BYTES = 1 << 20  # a sidecar is about 1 KB; anything over 1 MiB is not one
-SAME_BYTES_SINCE = "1.0.0"  # the first version that makes the same files of the same input and options as this one
+SAME_BYTES_SINCE = "1.0.0"  # the first version whose results have the same bytes as those of this one
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What is known about one file on disk. None where nobody said.
+    """What is known about one file; None stands for unknown.
 
-    `sample_rate` in Hz and `compression` in samples per frame are those of the model that the latents belong to;
-    `dims` and `frames` are the latents' shape; `source` is only ever shown, never opened. `weights_sha256` is the same
-    for the offline and the streaming export of the same weights (see `unravel_lib.state.weights_sha256`).
+    Attributes
+    ----------
+    sample_rate : float or None
+        Of the model that the latents belong to, in Hz.
+    compression : int or None
+        Of that model, in samples per frame.
+    dims, frames : int or None
+        The shape of the latents.
+    model, model_sha256 : str or None
+        Name and hash of the model file.
+    source, source_sha256 : str or None
+        Path and hash of the input; the path is only printed, never opened.
+    seed : int or None
+        Of the random numbers.
+    options : mapping
+        Every other option that shaped the content.
+    weights_sha256 : str or None
+        The same for the offline and the streaming export of the same weights (see
+        `unravel_lib.models.state.weights_sha256`).
     """
 
     sample_rate: float | None = None
@@ -43,46 +59,52 @@ class Sidecar:
 
 
 def sidecar_path(path: Path) -> Path:
-    """`x.npy` -> `x.json`."""
+    """Return the path of the sidecar: `x.npy` -> `x.json`."""
     return path.with_suffix(".json")
 
 
-def write_sidecar(path: Path, sidecar: Sidecar) -> Path:
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Write the sidecar of the finished file at `path`; it records that file's size and SHA-256."""
-    target = sidecar_path(path)
-    with atomic_write(target) as part:
+    with atomic_write(sidecar_path(path)) as part:
         part.write_text(_as_json(sidecar, path.name, path), encoding="utf-8")
-    return target
 
 
 @contextlib.contextmanager
 def atomic_write_with_sidecar(path: Path, sidecar: Sidecar | None, overwrite: bool = True) -> Iterator[Path]:
-    """As `write_whole`, but the file and its sidecar take their places together.
+    """Write a file as `atomic_write` does, and replace it and its sidecar together.
 
-    At no moment does an old sidecar lie beside a new file: one that says something else goes first. Of two runs
-    that write the same file at the same time, one wins both. Without a sidecar this is `write_whole`. Unless
-    `overwrite`, what `refuse_replacing` refuses is refused, also where another run wrote it a moment ago.
+    At no time is an old sidecar beside a new file: one with another text is removed first. Of two runs that write the
+    same file at the same time, both files are those of one run. Without a sidecar this is `atomic_write`.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    sidecar : Sidecar or None
+        What to write beside it.
+    overwrite : bool
+        If False, refuse what `refuse_replacing` refuses, also if another run wrote it meanwhile.
     """
     if sidecar is None:
         with atomic_write(path) as part:
             yield part
         return
     with (
-        contextlib.ExitStack() as until_both_are_there,
+        contextlib.ExitStack() as lock,
         atomic_write(sidecar_path(path)) as note,
         atomic_write(path) as part,
     ):
         yield part
         text = _as_json(sidecar, path.name, part)
         note.write_text(text, encoding="utf-8")
-        until_both_are_there.enter_context(folder_lock(path.parent))
+        lock.enter_context(folder_lock(path.parent))
         if not overwrite:
             refuse_replacing(path, sidecar)
-        if not _says(sidecar_path(path), text):
+        if not _has_text(sidecar_path(path), text):
             sidecar_path(path).unlink(missing_ok=True)
 
 
-def _says(target: Path, text: str) -> bool:
+def _has_text(target: Path, text: str) -> bool:
     try:
         return target.stat().st_size == len(text) and target.read_bytes() == text.encode()
     except FileNotFoundError:
@@ -103,16 +125,18 @@ def _as_json(sidecar: Sidecar, name: str, content: Path) -> str:
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
-    """The sidecar of `path`, or None where there is none or the JSON beside it is not ours.
+    """Return the sidecar of `path`, or None if there is none or the JSON beside it is something else.
 
     Raises
     ------
     InputError
-        The JSON says that it is our sidecar, but a field has a wrong type or an impossible value.
+        It is a sidecar of another format version, or a field has a wrong type or an impossible value.
     """
     facts = _read_json(path)
-    if facts is None:
-        return None
+    return None if facts is None else _from_json(facts, path)
+
+
+def _from_json(facts: Mapping[str, Any], path: Path) -> Sidecar:
     where = printable(sidecar_path(path))
     if facts.get("format_version") != FORMAT_VERSION:
         raise InputError(
@@ -128,17 +152,17 @@ def read_sidecar(path: Path) -> Sidecar | None:
 
 
 def is_complete(path: Path, expected: Sidecar) -> bool:
-    """True if `path` is finished and its sidecar, SHA-256 included, says what `expected` says.
+    """Return whether `path` is finished and has, by its sidecar and SHA-256, the content that `expected` describes.
 
-    Facts that `expected` leaves open are not compared, and `source` is not: a file may be named in many ways; nor is
+    Fields that are None in `expected` are not compared. Nor is `source`, since a file may be named in many ways, nor
     `weights_sha256`, which older sidecars lack and `model_sha256` implies.
     """
-    try:
-        facts = _read_json(path)
-        found = read_sidecar(path)
-    except InputError:
+    facts = _read_json(path)
+    if facts is None or not _same_bytes(facts.get("unravel_version")) or not path.is_file():
         return False
-    if facts is None or found is None or not _same_bytes(facts.get("unravel_version")) or not path.is_file():
+    try:
+        found = _from_json(facts, path)
+    except InputError:
         return False
     want, have = asdict(expected), asdict(found)
     want = json.loads(json.dumps(want))  # tuples become lists, as on disk
@@ -147,7 +171,8 @@ def is_complete(path: Path, expected: Sidecar) -> bool:
     return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
 
 
-def _same_bytes(version: Any) -> bool:
+def _same_bytes(version: object) -> bool:
+    """Return whether results of that version have the same bytes as those of this one."""
     try:
         first, found, ours = (
             tuple(map(int, text.split("."))) for text in (SAME_BYTES_SINCE, str(version), __version__)
@@ -158,15 +183,15 @@ def _same_bytes(version: Any) -> bool:
 
 
 def refuse_replacing(target: Path, facts: Sidecar) -> None:
-    """Raise where `target` is there and was made with another model, or from another input, than `facts` name.
+    """Raise if `target` exists and was made with another model, or from another input, than `facts` names.
 
-    The same input is one of the same content, or of the same path where it was changed since. A target without a
-    sidecar is not refused: it is what a run leaves that was killed between the two.
+    An input is the same if it has the same content or, if it was changed since, the same path. A target without a
+    sidecar is not refused: a run leaves it that was killed between writing the two.
 
     Raises
     ------
     OutputError
-        It is a result of something else.
+        It is the result of another model or input.
     InputError
         Its sidecar is damaged or of a later version.
     """
@@ -177,28 +202,32 @@ def refuse_replacing(target: Path, facts: Sidecar) -> None:
         ours, theirs = printable(facts.model or "this model"), printable(found.model or "another model")
         other = f"another {theirs}, not with this one" if ours == theirs else f"{theirs}, not with {ours}"
         raise OutputError(f"{printable(target)} was made with {other}: choose another `output`, or add `overwrite`")
-    same = found.source is not None and facts.source is not None and _same_place(found.source, facts.source)
-    if found.source_sha256 not in (None, facts.source_sha256) and not same:
+    same_path = (
+        found.source is not None
+        and facts.source is not None
+        and os.path.abspath(found.source) == os.path.abspath(facts.source)
+    )
+    if found.source_sha256 not in (None, facts.source_sha256) and not same_path:
         raise OutputError(
             f"{printable(target)} was made from {printable(found.source or 'another file')}, not from "
             f"{printable(facts.source or 'this one')}: choose another `output`, or add `overwrite`"
         )
 
 
-def _same_place(one: str, other: str) -> bool:
-    return os.path.abspath(one) == os.path.abspath(other)
-
-
 class Finished:
     """The results in a folder that earlier runs finished, also under the names that version 1.0 gave them.
 
-    (That hashed the absolute path of an input, so a result may bear any hash.) Such a result belongs to the input
-    whose path below `input` its sidecar's `source` ends with; of several to the one with the longest. The folder is
-    listed once, when the first result is not found under its name, and no sidecar is read twice.
+    Version 1.0 hashed the absolute path of an input, so the hash in such a name may be any. Such a result belongs to
+    the input whose path below `input` is the end of the `source` in its sidecar; of several to the one with the
+    longest path. The folder is listed once, when the first result is not found under its name, and no sidecar is read
+    twice.
 
     Parameters
     ----------
-    relatives : the paths below `input` of all inputs
+    folder : Path
+        The output folder.
+    relatives : iterable of str
+        The paths below `input` of all inputs.
     """
 
     def __init__(self, folder: Path, relatives: Iterable[str]) -> None:
@@ -208,7 +237,7 @@ class Finished:
         self._results: dict[tuple[str, str | None], list[Path]] = defaultdict(list)  # by input and its content
 
     def holds(self, target: Path, relative: str, facts: Sidecar) -> bool:
-        """True if the result for that input with these facts is complete at `target` or under an old name."""
+        """Return whether the result for that input with these facts is complete at `target` or under an old name."""
         if is_complete(target, facts):
             return True
         self._look_at(target.name.rpartition("--")[0], target.suffix)
@@ -233,7 +262,7 @@ class Finished:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object beside `path` if it claims to be a sidecar, else None."""
+    """Return the JSON object beside `path` if it says that it is a sidecar, else None."""
     target = sidecar_path(path)
     try:
         if not target.is_file() or target.stat().st_size > MAX_BYTES:
@@ -244,15 +273,17 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) and facts.get("format") == FORMAT else None
 
 
-def _valid(name: str, value: Any) -> bool:
+def _valid(name: str, value: object) -> bool:
     if name == "options":
         return isinstance(value, dict)
     if value is None:
         return True
+    if isinstance(value, bool):
+        return False
     if name in ("compression", "dims", "frames"):
-        return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
+        return isinstance(value, int) and 0 < value < 2**53
     if name == "seed":
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return isinstance(value, int) and value >= 0
     if name == "sample_rate":
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and 1 <= value < 1e9  # so not NaN either
+        return isinstance(value, int | float) and 1 <= value < 1e9  # not NaN either
     return isinstance(value, str)

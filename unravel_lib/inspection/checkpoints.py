@@ -1,7 +1,7 @@
-"""Checkpoints and safetensors: opened by weights_only or by their own library, and what their contents tell.
+"""Checkpoints and safetensors: opened by weights_only or by their own library, and what their contents say.
 
 Stable Audio Tools writes three kinds of files: training checkpoints (with their config inside), unwrapped ones (only
-a state_dict, the config in a JSON beside it) and unwrapped safetensors (flat keys).
+a state_dict, the config in a JSON next to it) and unwrapped safetensors (flat keys).
 """
 
 import json
@@ -14,18 +14,25 @@ from typing import IO, Any
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection.facts import Facts, whole
+from unravel_lib.inspection.facts import Facts, int_if_whole
 from unravel_lib.inspection.tensors import SafeTensors
-from unravel_lib.models import model_file
+from unravel_lib.models.mistakes import AGAIN
+from unravel_lib.models.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
 
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")
 CONFIGS = ("model_config", "hyper_parameters", "config", "cfg", "hparams")
-CONFIG_BYTES = 8 << 20  # a config beside a model is some KB
+CONFIG_BYTES = 8 << 20  # a config next to a model is some KB
 TRAINING_PREFIXES = ("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusion_ema.")
 FIRST_IN, FIRST_OUT = "encoder.layers.0.weight_v", "decoder.layers.0.weight_v"  # of an oobleck autoencoder
 SAT_PREFIXES = (*TRAINING_PREFIXES, "pretransform.model.", "conditioner.conditioners.")
 SAT = "Stable Audio Tools"
+SAT_COUNTS = {  # where its config has a fact; the first that is a count
+    "dims": ("model.latent_dim",),
+    "compression": ("model.downsampling_ratio",),
+    "in_channels": ("model.in_channels", "model.io_channels", "audio_channels"),
+    "out_channels": ("model.out_channels", "model.io_channels", "audio_channels"),
+}
 RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
 TORCH_VERSIONS = ("torch_version", "pytorch_version")  # what trainers that write it call it
 # what torch.load raises about what is no checkpoint, or not a whole one
@@ -34,31 +41,30 @@ FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError
 Tensors = Mapping[str, torch.Tensor]
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The entries of a checkpoint, its tensors mapped from the file. Never more than `weights_only=True` allows.
+def load(file: ModelFile) -> dict[str, Any]:
+    """Return the entries of a checkpoint, its tensors mapped from the file. Never more than `weights_only=True` allows.
 
     Raises
     ------
     ModelError
         It wants to import something (the text names what), or it is damaged.
     """
-    with open(path, "rb") as file:
-        try:
-            return _load(file, mapped=True)
-        except FAILURES as error:
-            wanted = _unsafe_imports(file)
-            if wanted:
-                raise ModelError(
-                    f"{printable(path)} is not loaded: it wants to import {', '.join(map(printable, wanted[:8]))}, "
-                    "which could run anything: save it again with its state_dict only"
-                ) from error
+    try:
+        return _load(file.file, mapped=True)
+    except FAILURES as error:
+        wanted = _unsafe_imports(file.file)
+        if wanted:
             raise ModelError(
-                f"{printable(path)} cannot be loaded as a checkpoint, its contents are damaged: {model_file.AGAIN}"
+                f"{printable(file.path)} is not loaded: it wants to import {', '.join(map(printable, wanted[:8]))}, "
+                "which could run anything: save it again with its state_dict only"
             ) from error
+        raise ModelError(
+            f"{printable(file.path)} cannot be loaded as a checkpoint, its contents are damaged: {AGAIN}"
+        ) from error
 
 
 def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
-    source = model_file.for_torch(file)
+    source = for_torch(file)
     mapped = mapped and isinstance(source, str)
     try:
         found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
@@ -66,18 +72,22 @@ def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
         if not mapped or "mmap" not in str(error):
             raise
         return _load(file, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
-    return found if isinstance(found, dict) else {"state_dict": {"value": found}}
+    return (
+        {str(key): entry for key, entry in found.items()}
+        if isinstance(found, dict)
+        else {"state_dict": {"value": found}}
+    )
 
 
 def _unsafe_imports(file: IO[bytes]) -> list[str]:
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(model_file.for_torch(file)))
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(for_torch(file)))
     except FAILURES:
         return []
 
 
 def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint: its state_dict, or whatever tensors it holds at its top."""
+    """Return the tensors of a checkpoint: its state_dict, or whatever tensors it holds at its top."""
     for name in STATE_DICTS:
         inner = entries.get(name)
         if isinstance(inner, Mapping):
@@ -88,9 +98,9 @@ def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
-    """(training config, where it was found): inside the checkpoint, or in a JSON beside it.
+    """(training config, where it was found): inside the checkpoint, or in a JSON next to it.
 
-    A JSON of the file's own name is its own; one of a common name (`model_config.json`) is believed only where the
+    A JSON of the file's own name is its own; one of a common name (`model_config.json`) is used only where the
     weights, too, are those of Stable Audio Tools: the folder may hold other models.
     """
     for name in CONFIGS:
@@ -149,20 +159,18 @@ def _sat_config(config: Mapping[str, Any], where: str, facts: Facts) -> None:
     facts.details["model type"] = config["model_type"]
     rate = config.get("sample_rate")
     if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e9:
-        facts.sample_rate = whole(float(rate))
-    model = config["model"]
-    if not isinstance(model.get("encoder"), Mapping) and isinstance(model.get("pretransform"), Mapping):
-        model = model["pretransform"].get("config", {})  # a diffusion model names its autoencoder's config there
-        if not isinstance(model, Mapping):
-            return
-    facts.dims, facts.compression = _count(model, "latent_dim"), _count(model, "downsampling_ratio")
-    channels = _count(model, "io_channels") or _count(config, "audio_channels")
-    facts.in_channels = _count(model, "in_channels") or channels
-    facts.out_channels = _count(model, "out_channels") or channels
-    facts.encoder, facts.decoder = _type(model, "encoder"), _type(model, "decoder")
-    bottleneck = _type(model, "bottleneck")
-    if bottleneck is not None:
-        facts.details["bottleneck"] = bottleneck
+        facts.sample_rate = int_if_whole(float(rate))
+    if not isinstance(_at(config, "model.encoder"), Mapping) and isinstance(_at(config, "model.pretransform"), Mapping):
+        config = {**config, "model": _at(config, "model.pretransform.config")}  # the autoencoder of a diffusion model
+    for fact, places in SAT_COUNTS.items():
+        counts = (_at(config, place) for place in places)
+        setattr(facts, fact, next((value for value in counts if _is_count(value)), None))
+    for part in ("encoder", "decoder", "bottleneck"):
+        kind = _at(config, f"model.{part}.type")
+        if isinstance(kind, str) and part == "bottleneck":
+            facts.details[part] = kind
+        elif isinstance(kind, str):
+            setattr(facts, part, kind)
 
 
 def _sat_weights(tensors: Tensors, facts: Facts) -> None:
@@ -183,12 +191,12 @@ def _sat_weights(tensors: Tensors, facts: Facts) -> None:
     facts.dims, facts.in_channels = dims, channels
 
 
-def _count(config: Mapping[str, Any], name: str) -> int | None:
-    value = config.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else None
+def _at(config: object, place: str) -> object:
+    """Return the entry of nested dicts at a place such as `model.encoder.type`, or None."""
+    for name in place.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
 
 
-def _type(config: Mapping[str, Any], name: str) -> str | None:
-    inner = config.get(name)
-    kind = inner.get("type") if isinstance(inner, Mapping) else None
-    return kind if isinstance(kind, str) else None
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53

@@ -27,7 +27,7 @@ class Facts:
     Attributes
     ----------
     weights_sha256 : the same for the offline and the streaming export of the same weights; TorchScript only
-    mark : by which mark family and version were told
+    mark : what family and version were identified by
     dims, full_dims : usable latent dims, and those before the least important were cut off; None for codes and angles,
         from which none are
     compression : samples per frame
@@ -36,7 +36,7 @@ class Facts:
         `decode_delay`, all in samples; 0 for an offline export
     encode_context, decode_context : (before, after), frames that a frame depends on; measured
     variance_shares : of a variational RAVE, the share of the variance per full dim, in PCA order, 0 to 1
-    parameters : trained values; of a checkpoint, which does not tell them apart, all values of its state_dict
+    parameters : trained values; of a checkpoint, which does not mark them, all values of its state_dict
     torch_version : of a checkpoint whose trainer wrote it down as `torch_version`; PyTorch itself never does, so it is
         None for every TorchScript export
     format_version : of the zip archive
@@ -88,30 +88,30 @@ class Facts:
         return 1000 * self.delay_samples / self.sample_rate
 
     def as_json(self) -> dict[str, Any]:
-        """The facts as JSON knows them."""
-        found: dict[str, Any] = plain(asdict(self) | {"latent_rate": self.latent_rate, "delay_ms": self.delay_ms})
+        """Return the facts as JSON knows them."""
+        found: dict[str, Any] = json_value(asdict(self) | {"latent_rate": self.latent_rate, "delay_ms": self.delay_ms})
         return found
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def json_value(value: Any, depth: int = 0) -> Any:
     """Any value as JSON can hold it: tensors become lists or are named, NaN and Inf become null."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        return whole(value) if math.isfinite(value) else None
+        return int_if_whole(value) if math.isfinite(value) else None
     if depth > MAX_DEPTH:
         return "..."
     if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        return {str(key): json_value(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth + 1) for item in value]
+        return [json_value(item, depth + 1) for item in value]
     if hasattr(value, "numel") and hasattr(value, "tolist"):
         if value.numel() <= MAX_VALUES:
-            return plain(value.tolist(), depth + 1)
+            return json_value(value.tolist(), depth + 1)
         return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
     return str(value)
 
 
-def whole(value: float) -> float | int:
+def int_if_whole(value: float) -> float | int:
     """44100.0 -> 44100; 0.5 stays."""
     return int(value) if value == int(value) and abs(value) < 2**53 else value

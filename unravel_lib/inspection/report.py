@@ -1,5 +1,6 @@
 """The facts about model files as text for people, and as CSV tables for spreadsheets."""
 
+import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import torch
 
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.inspection.facts import Facts, Method, plain
+from unravel_lib.inspection.facts import Facts, Method, json_value
 from unravel_lib.inspection.tensors import describe
 from unravel_lib.text import cell_text, printable
+from unravel_lib.text import table as text_table
 
 UNKNOWN = "unknown"
 BAR_WIDTH = 40  # characters for a share of 100 %
@@ -73,7 +75,7 @@ def _number(value: int | None) -> str:
 
 
 def _short(value: Any) -> str:
-    found = printable(str(plain(value)))
+    found = printable(str(json_value(value)))
     return found if len(found) <= 200 else f"{found[:197]}..."
 
 
@@ -103,7 +105,7 @@ def _method(method: Method) -> str:
 
 
 def bars(facts: Facts) -> list[str]:
-    """The share of variance per usable dim as bars of text, and what the dims that were cut off have together."""
+    """Return the share of variance per usable dim as bars of text, and the sum of the dims that were cut off."""
     shares = facts.variance_shares
     if not shares:
         return []
@@ -124,9 +126,7 @@ def _bar(label: str, share: float) -> str:
 
 def table(all_facts: Sequence[Facts]) -> str:
     """One row per model, in aligned columns."""
-    rows = [TABLE, *(_table_row(facts) for facts in all_facts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return text_table([TABLE, *(_table_row(facts) for facts in all_facts)])
 
 
 def _table_row(facts: Facts) -> tuple[str, ...]:
@@ -141,8 +141,6 @@ def _table_row(facts: Facts) -> tuple[str, ...]:
 
 def write_facts(path: Path, facts: Facts) -> None:
     """Write the facts as CSV with the columns fact and value; a fact that the file does not say is empty."""
-    import pandas as pd
-
     found = facts.as_json()
     shares = found.pop("variance_shares") or []
     rows: list[tuple[str, Any]] = []
@@ -150,15 +148,13 @@ def write_facts(path: Path, facts: Facts) -> None:
         if name == "methods":
             rows += [(f"method {m['name']}", _method_cell(m)) for m in value or []]
         elif name in ("attributes", "details"):
-            rows += [(f"{name[:-1]} {key}", _cell(item)) for key, item in (value or {}).items()]
+            rows += [(f"{name[:-1]} {key}", item) for key, item in (value or {}).items()]
         elif name == "warnings":
-            rows += [("warning", _cell(warning)) for warning in value]
+            rows += [("warning", warning) for warning in value]
         else:
-            rows.append((name, _cell(value)))
+            rows.append((name, value))
     rows += [(f"variance share of dim {dim}", share) for dim, share in enumerate(shares)]
-    frame = pd.DataFrame(([_cell(name), value] for name, value in rows), columns=["fact", "value"])
-    with atomic_write(path) as part:
-        frame.to_csv(part, index=False, encoding="utf-8", errors="backslashreplace")
+    _write_csv(path, ("fact", "value"), rows)
 
 
 def _method_cell(method: Mapping[str, Any]) -> str:
@@ -168,28 +164,23 @@ def _method_cell(method: Mapping[str, Any]) -> str:
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write one CSV row per tensor of a state_dict: key, shape, dtype, mean, std, min, max."""
-    import pandas as pd
+    all_found = (describe(key, tensor) for key, tensor in tensors.items())
+    rows = ((t.key, "x".join(map(str, t.shape)), t.dtype, t.mean, t.std, t.min, t.max) for t in all_found)
+    _write_csv(path, ("key", "shape", "dtype", "mean", "std", "min", "max"), rows)
 
-    rows = [describe(key, tensors[key]) for key in tensors]
-    columns = {
-        "key": [_cell(row.key) for row in rows],
-        "shape": ["x".join(map(str, row.shape)) for row in rows],
-        "dtype": [row.dtype for row in rows],
-        **{name: [getattr(row, name) for row in rows] for name in ("mean", "std", "min", "max")},
-    }
-    with atomic_write(path) as part:
-        pd.DataFrame(columns).to_csv(part, index=False, encoding="utf-8", errors="backslashreplace")
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with (
+        atomic_write(path) as part,
+        open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in row] for row in rows)
 
 
 def _cell(value: Any) -> Any:
-    """A value for a CSV cell: printable, and never a formula where a spreadsheet opens the file."""
+    """Return a value for a CSV cell: printable, never a formula that a spreadsheet would run; NaN is empty."""
     if value is None or isinstance(value, (bool, int, float)):
-        return value
+        return None if value != value else value
     return cell_text(printable(value if isinstance(value, str) else str(value)))
-
-
-def columns(names: Iterable[tuple[str, str]]) -> str:
-    """Pairs as two aligned columns."""
-    pairs = [(printable(a), printable(b)) for a, b in names]
-    width = max((len(a) for a, _ in pairs), default=0)
-    return "\n".join(f"{a:<{width}}  {b}".rstrip() for a, b in pairs)

@@ -1,18 +1,21 @@
-"""The tensors of a model file, one at a time: shape, dtype, statistics. Any size of file fits into bounded memory."""
+"""The tensors of a model file, one at a time: shape, dtype, statistics; in bounded memory."""
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from unravel_lib.models.model_file import for_torch
+from unravel_lib.errors import ModelError
+from unravel_lib.models.mistakes import AGAIN
+from unravel_lib.models.model_file import ModelFile, for_torch
+from unravel_lib.text import printable
 
-CHUNK_VALUES = 1 << 21  # values looked at in one go: 16 MiB as float64
-SHOWN_VALUES = 1000  # a tensor with more is shown by its corners
+CHUNK_VALUES = 1 << 21  # values in one step: 16 MiB as float64
+PRINTED_VALUES = 1000  # of a tensor with more, only the corners are printed
 
 
 @dataclass(frozen=True)
@@ -29,20 +32,29 @@ class Weights:
 
 
 class SafeTensors(Mapping[str, torch.Tensor]):
-    """The tensors of a safetensors file, read by its own library as they are asked for."""
+    """The tensors of a safetensors file, read by its own library as they are asked for.
 
-    def __init__(self, path: Path) -> None:
-        from safetensors import safe_open
+    Raises
+    ------
+    ModelError
+        The file is damaged.
+    """
 
-        opened: Any = safe_open
-        with open(path, "rb") as file:
-            name = for_torch(file)
-            self._file = opened(name if isinstance(name, str) else path, framework="pt")
+    def __init__(self, file: ModelFile) -> None:
+        import safetensors
+
+        opened: Any = safetensors.safe_open
+        name = for_torch(file.file)
+        try:
+            self._file = opened(name if isinstance(name, str) else file.path, framework="pt")
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ModelError(f"{printable(file.path)} is damaged ({reason}): {AGAIN}") from error
         self._keys = dict.fromkeys(self._file.keys())
         self.metadata: dict[str, str] = dict(self._file.metadata() or {})
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The shape of one tensor, from the header alone."""
+        """Return the shape of one tensor, from the header alone."""
         return tuple(self._file.get_slice(key).get_shape())
 
     def __getitem__(self, key: str) -> torch.Tensor:
@@ -97,7 +109,7 @@ def _without_repeats(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The values as float64, flat, a chunk at a time; cuts along the first axis so that nothing is copied whole."""
+    """Yield the values as float64, flat, in chunks cut along the first axis, so that nothing is copied whole."""
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     if tensor.numel() <= CHUNK_VALUES or tensor.dim() == 0:
@@ -115,20 +127,18 @@ def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def values_text(tensor: torch.Tensor) -> str:
-    """The values as text, those of a large tensor by its corners."""
-    if tensor.numel() > SHOWN_VALUES:
+    """Return the values as text, those of a large tensor by its corners."""
+    if tensor.numel() > PRINTED_VALUES:
         tensor = _corners(tensor.detach())
-    import numpy as np
-
     array = tensor.detach().cpu()
     array = array.float() if array.dtype in (torch.bfloat16, torch.float16) else array
     with suppress(RuntimeError, TypeError):
-        return np.array2string(array.resolve_conj().numpy(), precision=6, threshold=SHOWN_VALUES, max_line_width=100)
+        return np.array2string(array.resolve_conj().numpy(), precision=6, threshold=PRINTED_VALUES, max_line_width=100)
     return str(array)
 
 
 def _corners(tensor: torch.Tensor) -> torch.Tensor:
-    """The first values along every axis, few enough to print."""
+    """Return the first values along every axis, few enough to print."""
     most = 4 if tensor.dim() > 1 else 16
     for axis, size in enumerate(tensor.shape):
         tensor = tensor.narrow(axis, 0, min(size, most))

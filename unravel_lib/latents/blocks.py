@@ -1,35 +1,64 @@
-"""Pieces of a long array: repeated, counted, packed into blocks for writing, sampled. Knows no patterns, no files."""
+"""Long arrays as a sequence of loops, never whole in memory: counted, re-blocked for writing, sampled for pictures."""
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import UsageError
 
-Array = npt.NDArray[np.float64]
-BLOCK_VALUES = 1 << 20  # values that are measured or written in one go: 8 MiB of float64
+Frames = npt.NDArray[np.float64]  # [frames, dims]
+BLOCK_VALUES = 1 << 20  # values that are written in one go: 8 MiB of float64
 SAMPLED = 1999  # frames that a picture over time is drawn from: a prime, so that it never falls in step with a loop
 
 
-def repeat(piece: Array, times: int) -> Array:
-    """The same piece [frames, dims] `times` times in a row, as [times, frames, dims], without using memory."""
-    return np.broadcast_to(piece, (times, *piece.shape))
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """The same loop [frames, dims] several times in a row, without using memory; its length is that of all together.
+
+    >>> len(Repeat(np.zeros((4, 8)), times=1000))
+    4000
+    """
+
+    loop: Frames
+    times: int
+
+    def __len__(self) -> int:
+        return len(self.loop) * self.times
 
 
-def count_frames(pieces: Iterable[Array], limit: float = math.inf) -> int:
-    """How many frames the pieces make together; stops counting once `limit` is passed."""
-    n_frames = 0
-    for piece in pieces:
-        n_frames += math.prod(piece.shape[:-1])
-        if n_frames > limit:
+Loop = Frames | Repeat
+
+
+def count_frames(loops: Iterable[Loop], limit: float = math.inf) -> int:
+    """Count the frames of all loops together; stop counting once `limit` is passed."""
+    total = 0
+    for loop in loops:
+        total += len(loop)
+        if total > limit:
             break
-    return n_frames
+    return total
 
 
-def reblock(pieces: Iterable[Array], dims: int, block_values: int = BLOCK_VALUES) -> Iterator[Array]:
-    """The pieces as blocks float64 [n, dims] of about 8 MiB, whatever size they come in; a block is reused.
+def reblock(loops: Iterable[Loop], dims: int, block_values: int = BLOCK_VALUES) -> Iterator[Frames]:
+    """Join loops of any size to blocks of about 8 MiB.
+
+    Parameters
+    ----------
+    loops : iterable of float64 [frames, dims] or Repeat
+        In order.
+    dims : int
+        Of every loop.
+    block_values : int
+        Values in a block; all but the last have ``block_values // dims`` frames, at least 1.
+
+    Yields
+    ------
+    float64 [n, dims]
+        A block; the next one overwrites it.
 
     Raises
     ------
@@ -38,59 +67,60 @@ def reblock(pieces: Iterable[Array], dims: int, block_values: int = BLOCK_VALUES
     """
     size = max(1, block_values // dims)
     buffer, filled = np.empty((size, dims)), 0
-    for piece in pieces:
-        for part in _parts(piece, size):
-            done = 0
-            while done < len(part):
-                n = min(len(part) - done, size - filled)
-                buffer[filled : filled + n] = part[done : done + n]
-                filled, done = filled + n, done + n
-                if filled == size:
-                    yield _finite(buffer)
-                    filled = 0
+    for array in _arrays(loops, size):
+        done = 0
+        while done < len(array):
+            n = min(len(array) - done, size - filled)
+            buffer[filled : filled + n] = array[done : done + n]
+            filled, done = filled + n, done + n
+            if filled == size:
+                yield _finite(buffer)
+                filled = 0
     if filled:
         yield _finite(buffer[:filled])
 
 
-def _parts(piece: Array, size: int) -> Iterator[Array]:
-    """A piece as [n, dims] arrays; of a repetition no more than about `size` frames exist at a time."""
-    if piece.ndim == 2:
-        yield piece
-        return
-    times, n_frames, dims = piece.shape
-    step = max(1, size // max(1, n_frames))
-    for start in range(0, times, step):
-        yield piece[start : start + step].reshape(-1, dims)
+def _arrays(loops: Iterable[Loop], size: int) -> Iterator[Frames]:
+    """Yield the loops one after the other; short repeated ones joined to arrays of at most `size` frames."""
+    for loop in loops:
+        if isinstance(loop, Repeat):
+            joined = max(1, min(loop.times, size // max(1, len(loop.loop))))
+            array = np.tile(loop.loop, (joined, 1))
+            yield from itertools.repeat(array, loop.times // joined)
+            yield array[: loop.times % joined * len(loop.loop)]
+        else:
+            yield loop
 
 
-def _finite(block: Array) -> Array:
+def _finite(block: Frames) -> Frames:
     if not np.isfinite(block).all():
         raise UsageError("the pattern made values that are not finite (NaN or Inf): check its options and its code")
     return block
 
 
 class Sampler:
-    """Keeps an evenly spaced, bounded choice of the frames that pass by, to draw a picture of them."""
+    """Keeps at most 1999 evenly spaced frames of the blocks that it is called with, to draw a picture of them.
+
+    Parameters
+    ----------
+    n_frames : int
+        How many frames all blocks have together.
+    """
 
     def __init__(self, n_frames: int) -> None:
-        self.n_frames = n_frames
         n = min(SAMPLED, n_frames)
-        self._wanted = np.arange(n) * n_frames // n
+        self.n_frames = n_frames
+        self.positions: npt.NDArray[np.int64] = np.arange(n) * n_frames // n  # of the frames that are kept
         self._seen = 0
-        self._kept: list[Array] = []
+        self._kept: list[Frames] = []
 
-    def __call__(self, block: Array) -> None:
-        """Look at the next block, float64 [n, dims]."""
-        first, last = np.searchsorted(self._wanted, [self._seen, self._seen + len(block)])
-        self._kept.append(block[self._wanted[first:last] - self._seen])
+    def __call__(self, block: Frames) -> None:
+        """Keep some frames of the next block, float64 [n, dims]."""
+        first, last = np.searchsorted(self.positions, [self._seen, self._seen + len(block)])
+        self._kept.append(block[self.positions[first:last] - self._seen])
         self._seen += len(block)
 
     @property
-    def positions(self) -> npt.NDArray[np.int64]:
-        """Which frames were kept."""
-        return self._wanted
-
-    @property
-    def frames(self) -> Array:
+    def frames(self) -> Frames:
         """The kept frames, float64 [n, dims]."""
         return np.concatenate(self._kept)

@@ -1,4 +1,4 @@
-"""Latents files: `.npy`, float32, C order, shape (1, dims, frames). Found, loaded, validated, saved here."""
+"""Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written whole."""
 
 import hashlib
 import os
@@ -15,20 +15,27 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 from unravel_lib.text import printable
 
-RealArray = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]
+Latents = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]  # [dims, frames], any real dtype
 
 BLOCK_VALUES = 1 << 22  # values looked at in one go, 16 MiB of float32; content keys of longer latents depend on it
 WANTED = "expected float32 latents as encoder.py writes them"
 PICKLED = "holds pickled Python objects, which are never loaded"
 # What NumPy raises for headers that are none, found by fuzzing.
 HEADER_ERRORS = (
-    ValueError, EOFError, SyntaxError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
     tokenize.TokenError,
-)  # fmt: skip
+)
 MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables and pictures grow with dims * dims
 
 
-def load_latents(path: Path) -> RealArray:
+def load_latents(path: Path) -> Latents:
     """Read a latents file as an array of shape (dims, frames) in its own real dtype.
 
     Takes (1, dims, frames) and (dims, frames), any real dtype and byte order, C or Fortran order. The values are in
@@ -50,7 +57,7 @@ def load_latents(path: Path) -> RealArray:
 
 
 def changed(path: Path) -> InputError:
-    """The error of a file that did not stay as it was."""
+    """Make the error for a file that changed while it was read."""
     return InputError(f"{printable(path)} was changed by another program while it was read: run this again")
 
 
@@ -62,8 +69,8 @@ def _state(path: Path) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def read_values(path: Path, mapped: RealArray) -> RealArray:
-    """The values of a mapped array [dims, frames], read from its file."""
+def read_values(path: Path, mapped: Latents) -> Latents:
+    """Read the values of a mapped array [dims, frames] from its file."""
     if not isinstance(mapped, np.memmap):
         return mapped
     free = _free_memory()
@@ -93,7 +100,7 @@ def _free_memory() -> int:
         return sys.maxsize
 
 
-def refuse_not_finite(path: Path, array: RealArray) -> None:
+def refuse_not_finite(path: Path, array: Latents) -> None:
     """Raise InputError if a (dims, frames) array read from `path` holds NaN, Inf, or what is Inf as float32."""
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf and is refused as such
         for start, block in blocks(array):
@@ -106,9 +113,9 @@ def refuse_not_finite(path: Path, array: RealArray) -> None:
                 )
 
 
-def open_latents(path: Path) -> RealArray:
-    """As `load_latents`, but memory-mapped, and the values are not looked at: for those who check them as they go."""
-    array: RealArray = _open(path)
+def open_latents(path: Path) -> Latents:
+    """Map a latents file (dims, frames) into memory; raises as `load_latents` does, but does not look at the values."""
+    array: Latents = _open(path)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{printable(path)} holds {array.dtype} values, expected real numbers (float32)")
     if array.ndim == 3 and array.shape[0] == 1:
@@ -143,14 +150,14 @@ def _open(path: Path) -> Any:
         raise InputError(f"{printable(path)} {why}: {WANTED}") from error
 
 
-def blocks(array: RealArray) -> Iterator[tuple[int, RealArray]]:
+def blocks(array: Latents) -> Iterator[tuple[int, Latents]]:
     """(first frame, block [dims, n]) pairs that cover a (dims, frames) array in order, about 16 MiB each."""
     step = max(1, BLOCK_VALUES // array.shape[0])
     for start in range(0, array.shape[1], step):
         yield start, array[:, start : start + step]
 
 
-def content_key(array: RealArray) -> str:
+def content_key(array: Latents) -> str:
     """SHA-256 of the values as float32 and of the shape: equal latents have equal keys, whatever file they are in."""
     digest = hashlib.sha256(repr(tuple(array.shape)).encode())
     for _, block in blocks(array):
@@ -161,7 +168,7 @@ def content_key(array: RealArray) -> str:
 def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None, overwrite: bool = True) -> None:
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), whole or not at all.
 
-    A `sidecar` is written with them; `overwrite` as in `write_described`.
+    A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`.
 
     Raises
     ------

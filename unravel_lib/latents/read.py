@@ -4,13 +4,13 @@ from pathlib import Path
 
 from unravel_lib.errors import InputError
 from unravel_lib.latents.latent_audio import load_latent_audio
-from unravel_lib.latents.npy import RealArray, load_latents
+from unravel_lib.latents.npy import Latents, load_latents
 from unravel_lib.text import printable
 
 EXTENSIONS = (".npy", ".wav")
 
 
-def read_latents(path: str | Path, compression: int | None = None) -> RealArray:
+def read_latents(path: str | Path, compression: int | None = None) -> Latents:
     """Read latents, in their own real dtype, [dims, frames].
 
     Parameters

@@ -1,6 +1,6 @@
-"""What the code inside a TorchScript file could do to the machine, told from its text alone. No files.
+"""What the code inside a TorchScript file could do to the machine, judged by its text alone. No files.
 
-TorchScript has no `import`, no `open` and no `eval`. What is left to fear are operators (`torch.save` writes a file,
+TorchScript has no `import`, no `open` and no `eval`. The remaining dangers are operators (`torch.save` writes a file,
 others write outside of their tensors), classes that other libraries register, and `__setstate__`, which runs as soon
 as the file is loaded. So code may use the operators that `operators` lists, and must look as PyTorch writes it: what
 only PyTorch's own parser understands cannot be judged here.
@@ -22,15 +22,15 @@ NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined
 NAMELESS = (ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 
 
-def code(source: bytes) -> Iterator[str]:
-    """Yield what a code member contains that could reach outside the model, or that cannot be judged.
+def suspicions(source: bytes) -> Iterator[str]:
+    """Yield what a code member contains that could act outside the model, or that cannot be judged.
 
     The code is in the syntax of Python, so Python's own parser reads it: spaces, string escapes and names given to
     `getattr` hide nothing.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd escapes in strings
+            warnings.simplefilter("ignore")  # unknown escapes in strings
             tree = ast.parse(source.decode("utf-8"))  # as text: bytes could name an encoding of their own
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         yield "unreadable code"
@@ -41,7 +41,7 @@ def code(source: bytes) -> Iterator[str]:
 
 
 def _walk(tree: ast.AST) -> Iterator[str]:
-    """Judge every node; without recursion, so that no depth of nesting does harm."""
+    """Judge every node; without recursion, so that any depth of nesting is safe."""
     nodes: list[tuple[ast.AST, int]] = [(tree, 0)]
     while nodes:
         node, depth = nodes.pop()
@@ -57,9 +57,9 @@ def _walk(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef) and node.name == RUN_ON_LOADING:
             yield RUN_ON_LOADING
         elif isinstance(node, ast.Name):
-            told = _bare_name(node.id)
-            if told is not None:
-                yield told
+            refused = _bare_name(node.id)
+            if refused is not None:
+                yield refused
             continue
         children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, NAMELESS)]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
@@ -112,7 +112,7 @@ def _getattr(node: ast.Call) -> Iterator[str]:
 
 @functools.cache
 def _is_refused(name: str) -> bool:
-    """True for what PyTorch takes for an operator, on any value, and the list of allowed ones does not have."""
+    """Return True for what PyTorch takes for an operator, on any value, and the list of allowed ones does not have."""
     if name == RUN_ON_LOADING:
         return True
     return name not in ATEN and name not in PRIM and (_is_operator(f"aten::{name}") or _is_operator(f"prim::{name}"))

@@ -13,16 +13,16 @@ import numpy.typing as npt
 
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import resampled, to_channels
+from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, refuse_replacing
-from unravel_lib.latents.npy import RealArray, blocks, content_key, save_latents
+from unravel_lib.latents.npy import Latents, blocks, content_key, save_latents
 from unravel_lib.latents.read import read_latents
 from unravel_lib.models.model import Model
 from unravel_lib.text import printable
 
-Float32 = npt.NDArray[np.float32]
 Watch = Callable[[float], None]  # is told how many seconds of sound are done
 IsDone = Callable[[Sidecar], bool]  # is asked whether a result with these facts is there already
 
@@ -53,7 +53,7 @@ def encode(
     sample_rate: float | None = None,
     seed: int = 42,
     compensate_delay: bool = False,
-) -> Float32:
+) -> npt.NDArray[np.float32]:
     """Encode a recording to latents, float32 [dims, frames].
 
     Parameters
@@ -81,14 +81,14 @@ def encode(
     return _encode(model, [array], sample_rate or model.sample_rate, key, options)
 
 
-def _encode(model: Model, sound: Iterable[Float32], sample_rate: float, key: str, options: Options) -> Float32:
+def _encode(
+    model: Model, sound: Iterable[Sound], sample_rate: float, key: str, options: Options
+) -> npt.NDArray[np.float32]:
     signal = resampled(to_channels(sound, model.in_channels), sample_rate, model.sample_rate)
     return np.concatenate(list(model.encode(signal, options.seed, key, options.compensate_delay)), axis=1)
 
 
-def decode(
-    model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, compensate_delay: bool = False
-) -> Float32:
+def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, compensate_delay: bool = False) -> Sound:
     """Decode latents to sound, float32 [channels, samples] at the model's sample rate.
 
     Parameters
@@ -113,7 +113,7 @@ def decode(
     return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
 
-def _decode(model: Model, latents: RealArray, key: str, options: Options) -> Iterator[Float32]:
+def _decode(model: Model, latents: Latents, key: str, options: Options) -> Iterator[Sound]:
     frames = (np.ascontiguousarray(block, dtype=np.float32) for _, block in blocks(latents))
     return model.decode(frames, options.seed, key, options.compensate_delay)
 
@@ -234,7 +234,7 @@ def check_fit(model: Model, source: Path) -> int:
     return int(frames)
 
 
-def _watched(sound: Iterable[Float32], sample_rate: float, watch: Watch | None) -> Iterator[Float32]:
+def _watched(sound: Iterable[Sound], sample_rate: float, watch: Watch | None) -> Iterator[Sound]:
     """The blocks of sound [channels, n]; `watch` is told how long each of them is."""
     for block in sound:
         yield block

@@ -1,6 +1,6 @@
-"""How far one frame reaches through a model, measured, never guessed.
+"""The context of a frame: how many frames before and after it its result depends on; measured, never guessed.
 
-One frame in the middle of a signal is changed; where the answer changes too, there the frame reaches. Both calls begin
+One frame in the middle of a signal is changed; the frames of the result that change too depend on it. Both calls begin
 at the same seed and the same state, so that nothing but the change can make a difference.
 """
 
@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.models.contract import Contract
+from unravel_lib.models.direction import Block
 
-Block = npt.NDArray[np.float32]
 Energy = npt.NDArray[np.float64]
 Call = Callable[[Block], Block]
 
-FRAMES = (24, 64, 160, 640)  # lengths tried, until what one frame reaches fits inside
-TRIALS = 2  # signals side by side: a unit that is silent in one may speak in another
+FRAMES = (24, 64, 160, 640)  # lengths tried, until all that one frame changes lies inside
+TRIALS = 2  # signals: a unit that is inactive in one may be active in another
 LEVEL = 0.1  # of the noise that the signals are made of
-SILENT = 1e-6  # of the peak: a difference below this is rounding
+ROUNDING = 1e-6  # of the peak: a smaller difference is rounding
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,17 @@ class Context:
     right: int
 
 
-UNHEARD = Context(32, 32)  # for models that give no answer to anything: more than any known export needs
+NO_CONTEXT = Context(0, 0)
+UNMEASURED = Context(32, 32)  # for models whose result never changes: more than any known export needs
 
 
-def encoder(encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Context of the encoder; None if one frame of sound reaches everywhere (global normalisation, attention)."""
+def encoder_context(encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
+    """Context of the encoder; None if one frame of sound changes everything (global normalisation, attention)."""
     return _context(lambda frames: encoder_response(encode, reset, contract, frames))
 
 
-def decoder(decode: Call, encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Context of the decoder; None if one frame of latents reaches everywhere."""
+def decoder_context(decode: Call, encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
+    """Context of the decoder; None if one frame of latents changes everything."""
     return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames))
 
 
@@ -49,19 +50,19 @@ def _context(respond: Callable[[int], tuple[Energy, bool]]) -> Context | None:
         energy, coded = respond(frames)
         touched = np.flatnonzero(energy)
         if not touched.size:
-            return UNHEARD
+            return UNMEASURED
         first, last = int(touched[0]), int(touched[-1])
         if first > 1 and last < frames - 2:
-            # an output at frame k hears the inputs from k - (last - middle) to k + (middle - first)
+            # an output at frame k depends on the inputs from k - (last - middle) to k + (middle - first)
             left, right = last - middle, middle - first
-            # integer codes hide small differences, so they get more room; everything gets one frame to spare
+            # integer codes hide small differences, so they get half as much again; everything gets one frame to spare
             spare = 1 + (max(left, right) // 2 if coded else 0)
             return Context(max(left, 0) + spare, max(right, 0) + spare)
     return None
 
 
 def encoder_response(encode: Call, reset: Callable[[], None], contract: Contract, frames: int) -> tuple[Energy, bool]:
-    """How the latents answer to one changed frame of sound.
+    """How the latents change with one frame of sound.
 
     Returns
     -------
@@ -77,7 +78,7 @@ def encoder_response(encode: Call, reset: Callable[[], None], contract: Contract
 def decoder_response(
     decode: Call, encode: Call, reset: Callable[[], None], contract: Contract, frames: int
 ) -> tuple[Energy, bool]:
-    """How the sound answers to one changed frame of latents; the latents are those of noise, so codes are codes.
+    """How the sound changes with one frame of latents; the latents are those of noise, so codes are codes.
 
     Returns
     -------
@@ -112,6 +113,6 @@ def _difference(
 ) -> tuple[Energy, bool]:
     before, after = (_one_by_one(call, reset, x).astype(np.float64) for x in (signal, changed))
     difference = np.abs(after - before)
-    difference[difference < SILENT * np.abs(before).max(initial=0.0)] = 0.0
+    difference[difference < ROUNDING * np.abs(before).max(initial=0.0)] = 0.0
     energy = (difference**2).reshape(*difference.shape[:2], frames, -1).sum(axis=(0, 1, 3))
     return energy, bool((before == np.round(before)).all())

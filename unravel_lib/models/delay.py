@@ -1,9 +1,9 @@
 """How late a streaming export answers, compared with an offline export of the same weights.
 
-A streaming convolution cannot hear the future: where an offline one looks r samples ahead, it answers r samples late,
-and a strided one also waits until its delay is a whole number of its steps. These delays add up along the way through
-the network. Exports made with cached_conv (all of RAVE) carry the terms of this sum in their modules; for others the
-delay is measured, as the centre of the energy with which the model answers to one changed frame.
+A streaming convolution has no samples of the future: where an offline one looks r samples ahead, it answers r samples
+late, and a strided one also waits until its delay is a whole number of its steps. These delays add up along the path
+through the network. Exports made with cached_conv (all of RAVE) carry the terms of this sum in their modules; for
+others the delay is measured, as the centre of the energy with which the model answers to one changed frame.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from unravel_lib.models import context
 from unravel_lib.models.contract import Contract
 
 RESPONSE_FRAMES = 160  # length of the signal in which the answer to one changed frame is looked for
-BESIDE = ("noise_module",)  # runs beside the path that carries the signal
+PARALLEL = ("noise_module",)  # runs in parallel to the path that carries the signal
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def delay_of(
     stated = _stated_delay(module, contract.compression)
     if stated is not None:
         return stated
-    there, _ = context.encoder_response(encode, reset, contract, RESPONSE_FRAMES)
-    back, _ = context.decoder_response(decode, encode, reset, contract, RESPONSE_FRAMES)
-    return Delay(_centre(there, contract.compression), _centre(back, contract.compression))
+    encoded, _ = context.encoder_response(encode, reset, contract, RESPONSE_FRAMES)
+    decoded, _ = context.decoder_response(decode, encode, reset, contract, RESPONSE_FRAMES)
+    return Delay(_centre(encoded, contract.compression), _centre(decoded, contract.compression))
 
 
 def _centre(energy: context.Energy, compression: int) -> int:
@@ -49,16 +49,16 @@ def _centre(energy: context.Energy, compression: int) -> int:
 
 
 @dataclass
-class _Way:
-    """A place on the way through the network: samples per step here, delay so far, and what was handed on of it."""
+class _Path:
+    """A place on the path through the network: samples per step here, delay so far, and the part passed on."""
 
     ratio: Fraction
     samples: Fraction = Fraction(0)
-    handed_on: int = 0
+    passed_on: int = 0
 
 
 class _NotStatedError(Exception):
-    """A module on the way does not state its delay."""
+    """A module on the path does not state its delay."""
 
 
 def _stated_delay(module: Any, compression: int) -> Delay | None:
@@ -68,58 +68,58 @@ def _stated_delay(module: Any, compression: int) -> Delay | None:
         return None
     pqmf, resampler = children.get("pqmf"), children.get("resampler")
     bands = Fraction(1)
-    there, back = _Way(Fraction(1)), _Way(Fraction(compression))
+    encode, decode = _Path(Fraction(1)), _Path(Fraction(compression))
     try:
         if resampler is not None:
-            _walk(resampler.downsample, there)
+            _walk(resampler.downsample, encode)
         if pqmf is not None and getattr(inner, "input_mode", "pqmf") == "pqmf":
-            before = there.ratio
-            _walk(pqmf.forward_conv, there)
-            bands = there.ratio / before
-        _walk(children["encoder"], there)
-        _walk(children["decoder"], back)
+            before = encode.ratio
+            _walk(pqmf.forward_conv, encode)
+            bands = encode.ratio / before
+        _walk(children["encoder"], encode)
+        _walk(children["decoder"], decode)
         if pqmf is not None:
-            _walk(pqmf.inverse_conv, back)
-            back.ratio /= bands
+            _walk(pqmf.inverse_conv, decode)
+            decode.ratio /= bands
         if resampler is not None:
-            _walk(resampler.upsample, back)
-            back.ratio = Fraction(1)
+            _walk(resampler.upsample, decode)
+            decode.ratio = Fraction(1)
     except (_NotStatedError, AttributeError):
         return None
-    if there.ratio != compression or back.ratio != 1:
+    if encode.ratio != compression or decode.ratio != 1:
         return None
-    return Delay(round(there.samples), round(back.samples))
+    return Delay(round(encode.samples), round(decode.samples))
 
 
-def _walk(module: Any, way: _Way) -> None:
-    """Move `way` from the module's input to its output."""
+def _walk(module: Any, path: _Path) -> None:
+    """Move `path` from the module's input to its output."""
     kind = module.original_name
     if kind == "CachedConv1d":
-        stride, own = module.stride[0], _own_delay(module, way.handed_on)
-        way.samples += own * way.ratio
-        way.ratio *= stride
-        way.handed_on = module.cumulative_delay
+        stride, own = module.stride[0], _own_delay(module, path.passed_on)
+        path.samples += own * path.ratio
+        path.ratio *= stride
+        path.passed_on = module.cumulative_delay
     elif kind == "CachedConvTranspose1d":
-        way.ratio /= module.stride[0]
-        way.samples += module.padding[0] * way.ratio
-        way.handed_on = module.cumulative_delay
+        path.ratio /= module.stride[0]
+        path.samples += module.padding[0] * path.ratio
+        path.passed_on = module.cumulative_delay
     elif kind == "AlignBranches":
-        _walk_branches(module, way)
+        _walk_branches(module, path)
     else:
         for child in _in_order(module):
-            _walk(child, way)
+            _walk(child, path)
 
 
-def _walk_branches(module: Any, way: _Way) -> None:
-    """Branches run side by side, the faster ones held back; the first carries the signal.
+def _walk_branches(module: Any, path: _Path) -> None:
+    """Branches run in parallel, the faster ones held back; the first carries the signal.
 
-    Beside it run a residual's bare wire, or the loudness and the noise of a v1 generator, the noise at a rate of its
-    own.
+    The others are the identity of a residual, or the loudness and the noise of a v1 generator, the noise at a rate of
+    its own.
     """
     first, held_back = next(module.branches.children()), next(module.paddings.children())
-    way.samples += held_back.padding * way.ratio
-    _walk(first, way)
-    way.handed_on = module.cumulative_delay
+    path.samples += held_back.padding * path.ratio
+    _walk(first, path)
+    path.passed_on = module.cumulative_delay
 
 
 def _in_order(module: Any) -> Iterator[Any]:
@@ -128,21 +128,21 @@ def _in_order(module: Any) -> Iterator[Any]:
     if "net" in children:
         yield children.pop("net")
     for name, child in children.items():
-        if name not in BESIDE:
+        if name not in PARALLEL:
             yield child
 
 
-def _own_delay(conv: Any, handed_on: int) -> int:
+def _own_delay(conv: Any, passed_on: int) -> int:
     """Delay that one cached convolution adds, in steps of its input.
 
-    cached_conv states (look-ahead + wait + handed-on) / stride, where only some networks hand the delay on. The
+    cached_conv states (look-ahead + wait + passed-on) / stride, where only some networks pass the delay on. The
     look-ahead of a kernel that sees `total` past steps is half of it (centred), 0 (causal) or all of it; the likelier
-    reading first, as what is handed on may happen to be as much as half of a kernel.
+    reading first, as what is passed on may happen to be as much as half of a kernel.
     """
     total, wait = conv.cache.padding, conv.downsampling_delay.padding
     stated = conv.cumulative_delay * conv.stride[0]
     for possible in ({total // 2, (total + 1) // 2}, {0}, {total}):
-        for given in (0, handed_on):
+        for given in (0, passed_on):
             ahead = stated - wait - given
             if ahead in possible:
                 return int(ahead + wait)

@@ -1,44 +1,43 @@
-"""Running a model: TorchScript loading, the model contract, state, seeds, and long signals in constant memory."""
+"""A loaded model: whole files through encode and decode, seeded per file, long signals in constant memory."""
 
 import hashlib
 import itertools
 import logging
 import math
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from unravel_lib.audio.windows import in_windows, pad, trim
 from unravel_lib.errors import ModelError
 from unravel_lib.files.atomic import sha256_of
-from unravel_lib.models import context as reach
-from unravel_lib.models import model_file
-from unravel_lib.models.contract import MODEL_ERRORS, Probe, call_method, prints_to_stderr, read_contract
+from unravel_lib.models import torchscript
+from unravel_lib.models.context import NO_CONTEXT, Context, decoder_context, encoder_context
+from unravel_lib.models.contract import read_contract
 from unravel_lib.models.delay import Delay, delay_of
+from unravel_lib.models.direction import Block
+from unravel_lib.models.model_file import Kind, open_model
+from unravel_lib.models.probe import Probe
+from unravel_lib.models.runner import Runner
 from unravel_lib.models.state import State, weights_sha256
-from unravel_lib.text import printable
-
-Block = npt.NDArray[np.float32]
+from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
+from unravel_lib.text import last_line, printable
 
 POCKET = Path(__file__).parent / "pocket" / "pocket.ts"
 CHUNK_SECONDS = 20.0  # one call of the model; shorter ones compute more context, longer ones take more memory
 GPU_BATCH = 8  # chunks in one call on a GPU
-MAX_SEED = 2**63  # torch takes seeds below this
 
 log = logging.getLogger(__name__)
 
 
 def seed_for(seed: int, key: str) -> int:
-    """The torch seed of one file: from the run's seed and the file's content, never from its place in the batch."""
+    """Return the torch seed of one file, from the run's seed and the file's content, not its place in the batch."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % MAX_SEED
+    return int.from_bytes(digest[:8], "big") % 2**63  # torch takes seeds below this
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -72,34 +71,19 @@ def load(
         Not a whole, harmless TorchScript file with encode and decode.
     """
     path = POCKET if path is None else path
-    kind = model_file.identify(path)
-    if kind is not model_file.Kind.TORCHSCRIPT:
-        raise ModelError(
-            f"{printable(path)} is a {kind.value}, expected a TorchScript export (.ts): export it with RAVE"
-        )
-    target = choose_device(device)
-    try:
-        return Model(path, _load_module(path, trust, target), target, sample_rate)
-    except MODEL_ERRORS as error:
-        if target.type != "mps":
-            raise ModelError(f"{printable(path)} fails on {target}: {_one_line(error)}") from error
-        log.warning("%s cannot run on MPS (%s): running on the CPU", printable(path.name), _one_line(error))
-        target = torch.device("cpu")
-        return Model(path, _load_module(path, trust, target), target, sample_rate)
-
-
-def _load_module(path: Path, trust: bool, device: torch.device) -> Any:
-    try:
-        with model_file.screened(path, trust) as source:
-            return torch.jit.load(source, map_location="cpu").eval().to(device)  # type: ignore[no-untyped-call]
-    except (*MODEL_ERRORS, OSError) as error:
-        raise ModelError(f"{printable(path)} cannot be loaded: {_one_line(error)}") from error
-
-
-def _one_line(error: BaseException) -> str:
-    """The telling line of a TorchScript error, which is its last; without colours."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+    with open_model(path) as file:
+        if file.kind is not Kind.TORCHSCRIPT:
+            raise ModelError(
+                f"{printable(path)} is a {file.kind.value}, expected a TorchScript export (.ts): export it with RAVE"
+            )
+        target = choose_device(device)
+        try:
+            return Model(path, torchscript.load(file, trust), target, sample_rate)
+        except MODEL_ERRORS as error:
+            if target.type != "mps":
+                raise ModelError(f"{printable(path)} fails on {target}: {last_line(error)}") from error
+            log.warning("%s cannot run on MPS (%s): running on the CPU", printable(path.name), last_line(error))
+        return Model(path, torchscript.load(file, trust), torch.device("cpu"), sample_rate)
 
 
 class Model:
@@ -114,19 +98,21 @@ class Model:
     batch : chunks in one call (offline exports)
     """
 
-    def __init__(self, path: Path, module: Any, device: torch.device, sample_rate: float | None) -> None:
+    def __init__(self, path: Path, module: torchscript.Module, device: torch.device, sample_rate: float | None) -> None:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
-        self.weights_sha256 = weights_sha256(module)
-        self._module, self._state = module, State(module)
-        self._continuing: dict[str, bool] = {}  # by method, once asked
-        self._probe = Probe(module, self._state, printable(path.name), device)
-        self.contract = read_contract(module, self._probe, sample_rate)
+        self._module = module.to(device)
+        self.weights_sha256 = weights_sha256(self._module)
+        self._state = State(self._module)
+        probe = Probe(self._module, self._state, printable(path.name), device)
+        self.contract = read_contract(self._module, probe, sample_rate)
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
         self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
         self.out_channels = self.contract.out_channels
+        self.encoder = Runner(probe, self.contract.encode, device)
+        self.decoder = Runner(probe, self.contract.decode, device)
         self.chunk_frames = max(1, round(CHUNK_SECONDS * self.sample_rate / self.compression))
-        gpu = device.type != "cpu"
-        self.batch = GPU_BATCH if gpu and self._any_batch and not self.streaming else 1
+        batches = device.type != "cpu" and self.encoder.takes_batches and self.decoder.takes_batches
+        self.batch = GPU_BATCH if batches and not self.streaming else 1
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
         """Sound -> latents.
@@ -146,8 +132,7 @@ class Model:
         if delay:  # silence in front makes the delay a whole number of frames
             silence = np.zeros((self.in_channels, frames * self.compression - delay), np.float32)
             blocks = itertools.chain([silence], pad(blocks, self.compression, delay))
-        answer = self._run(blocks, "encode", self.compression, 1, seed_for(seed, key))
-        return trim(answer, frames, 0)
+        return trim(self._run(self.encoder, blocks, seed_for(seed, key)), frames, 0)
 
     def decode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
         """Latents -> sound.
@@ -163,133 +148,71 @@ class Model:
         float32 [out_channels, n], frames * compression samples in all
         """
         delay = self.delay.decode_samples if compensate_delay else 0
-        steps = math.ceil(delay / self.compression)
+        frames = math.ceil(delay / self.compression)
         if delay:
-            blocks = pad(blocks, 1, steps, hold=True)
-        answer = self._run(blocks, "decode", 1, self.compression, seed_for(seed, key))
-        return trim(answer, delay, steps * self.compression - delay)
+            blocks = pad(blocks, 1, frames, hold=True)
+        return trim(self._run(self.decoder, blocks, seed_for(seed, key)), delay, frames * self.compression - delay)
 
-    @cached_property
+    @property
     def streaming(self) -> bool:
         """True if the model carries state from call to call."""
-        return self._continues("encode") or self._continues("decode")
-
-    def _continues(self, method: str) -> bool:
-        if method not in self._continuing:
-            self._continuing[method] = self._probe.carries_state(self.contract, method)
-        return self._continuing[method]
+        return self.encoder.carries_state or self.decoder.carries_state
 
     @cached_property
-    def _any_length(self) -> bool:
-        return self._probe.takes_any_length(self.contract)
-
-    @cached_property
-    def _any_batch(self) -> bool:
-        return self._probe.takes_batches(self.contract)
-
-    @cached_property
-    def encode_context(self) -> reach.Context | None:
+    def encode_context(self) -> Context | None:
         """Frames before and after a frame that its latents depend on; None where no limit was found."""
-        return reach.encoder(self._seeded("encode"), self._state.restore, self.contract)
+        return encoder_context(self.encoder.call_seeded, self._state.restore, self.contract)
 
     @cached_property
-    def decode_context(self) -> reach.Context | None:
+    def decode_context(self) -> Context | None:
         """Frames before and after a frame that its sound depends on; None where no limit was found."""
-        return reach.decoder(self._seeded("decode"), self._seeded("encode"), self._state.restore, self.contract)
+        decode, encode = self.decoder.call_seeded, self.encoder.call_seeded
+        return decoder_context(decode, encode, self._state.restore, self.contract)
 
     @cached_property
     def delay(self) -> Delay:
         """How late a streaming export answers; zero for an offline one."""
         if not self.streaming:
             return Delay(0, 0)
-        encode, decode = self._seeded("encode"), self._seeded("decode")
+        encode, decode = self.encoder.call_seeded, self.decoder.call_seeded
         return delay_of(self._module, encode, decode, self._state.restore, self.contract)
 
-    def _seeded(self, method: str) -> Callable[[Block], Block]:
-        _ = self._any_length  # asked now: within the call it would disturb the seed
-
-        def call(x: Block) -> Block:
-            torch.manual_seed(0)
-            return self._call(method, x)
-
-        return call
-
-    def _run(self, blocks: Iterable[Block], method: str, step_in: int, step_out: int, seed: int) -> Iterator[Block]:
-        """One file through one method, from the load-time state and a seed of its own."""
+    def _run(self, runner: Runner, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
+        """One file in one direction, from the load-time state and a seed of its own."""
+        step_in, step_out = runner.direction.step_in, runner.direction.step_out
         stream = iter(blocks)
         first, longer = _take(stream, self.chunk_frames * step_in)
-        window, left, right = self._window(method) if longer else (self.chunk_frames, 0, 0)
-        _ = method == "encode" and self._any_length  # asked now: later it would disturb state and seed
+        window, context = self._window(runner) if longer else (self.chunk_frames, NO_CONTEXT)
+        runner.prepare()  # the last that may run the model before this file
         self._state.restore()
         torch.manual_seed(seed)
         yield from in_windows(
             itertools.chain(first, stream),
-            lambda x: self._call(method, x, left, right),
-            step_in=step_in, step_out=step_out, window=window, left=left, right=right, batch=self.batch,
-        )  # fmt: skip
+            lambda x: runner.call(x, context),
+            step_in=step_in,
+            step_out=step_out,
+            window=window,
+            left=context.left,
+            right=context.right,
+            batch=self.batch,
+        )
 
-    def _window(self, method: str) -> tuple[int, int, int]:
-        """Frames in a window, and of context on its left and right."""
-        if self._continues(method):
-            return self.chunk_frames, 0, 0
-        context = self.encode_context if method == "encode" else self.decode_context
+    def _window(self, runner: Runner) -> tuple[int, Context]:
+        """Frames in a window of a long file, and how many of them are context."""
+        if runner.carries_state:
+            return self.chunk_frames, NO_CONTEXT
+        context = self.encode_context if runner is self.encoder else self.decode_context
         if context is None:
-            log.warning("%s: one frame reaches everywhere: each file runs in one call and needs the memory", self.name)
-            return sys.maxsize, 0, 0
-        return max(self.chunk_frames, 2 * (context.left + context.right)), context.left, context.right
-
-    def _call(self, method: str, x: Block, left: int = 0, right: int = 0) -> Block:
-        """One call: [batch, channels, n] in, checked [batch, channels, n] out; less at once where a GPU is full."""
-        step = self.compression if method == "encode" else 1
-        kept = self._state.keep() if self.device.type != "cpu" and self.streaming else None
-        try:
-            return self._call_once(method, x)
-        except MODEL_ERRORS as error:
-            if self.device.type == "cpu" or "out of memory" not in str(error).lower():
-                raise ModelError(f"{printable(self.name)}: {method} failed: {_one_line(error)}") from error
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if kept is not None:
-            self._state.put_back(kept)
-        return self._call_halved(method, x, left, right, step)
-
-    def _call_once(self, method: str, x: Block) -> Block:
-        batch, _, n = x.shape
-        signal = torch.from_numpy(x)
-        if method == "encode":
-            expected = (batch, self.dims, math.ceil(n / self.compression))
-            if not self._any_length:
-                signal = torch.nn.functional.pad(signal, (0, -n % self.compression))
-        else:
-            expected = (batch, self.out_channels, n * self.compression)
-        answer = call_method(self._module, method, signal.to(self.device))
-        if tuple(answer.shape) != expected:
-            raise ModelError(f"{printable(self.name)}: {method} gave {tuple(answer.shape)}, expected {expected}")
-        result: Block = answer.float().cpu().numpy()
-        if method == "encode" and self._module.original_name.startswith("Spherical"):
-            result = np.nan_to_num(result, nan=0.0, posinf=np.inf, neginf=-np.inf)  # silence points nowhere: 0/0
-        if not np.isfinite(result).all():
-            raise ModelError(f"{printable(self.name)}: {method} gave NaN or Inf for this input")
-        return result
-
-    def _call_halved(self, method: str, x: Block, left: int, right: int, step: int) -> Block:
-        """The same call as two smaller ones: half of the batch each, then half of the window each."""
-        if len(x) > 1:
-            halves = np.array_split(x, 2)
-            return np.concatenate([self._call(method, half, left, right) for half in halves])
-        steps = x.shape[2] // step
-        if steps < 4 * (left + right + 1):
-            raise ModelError(f"{self.device} is out of memory even for {steps} frames at once: use `device` cpu")
-        log.warning("%s is out of memory: smaller chunks, so random parts differ from other runs", self.device)
-        middle = steps // 2
-        first = self._call(method, x[..., : (middle + right) * step], left, right)
-        second = self._call(method, x[..., (middle - left) * step :], left, right)
-        out = 1 if method == "encode" else self.compression
-        return np.concatenate([first[..., : middle * out], second[..., left * out :]], axis=-1)
+            log.warning(
+                "%s: one frame reaches everywhere: each file runs in one call and needs the memory",
+                printable(self.name),
+            )
+            return sys.maxsize, NO_CONTEXT
+        return max(self.chunk_frames, 2 * (context.left + context.right)), context
 
 
 def _take(stream: Iterator[Block], length: int) -> tuple[list[Block], bool]:
-    """The first blocks until they exceed `length` values; True if they do."""
+    """Return the first blocks until they exceed `length` values; True if they do."""
     taken, total = [], 0
     for block in stream:
         taken.append(block)

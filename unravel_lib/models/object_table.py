@@ -1,6 +1,6 @@
 """The object tables of a TorchScript file, `data.pkl` and `constants.pkl`: read without making any of their objects.
 
-PyTorch believes what they say: names of classes, how deep they nest, how large each tensor is. So it is checked here.
+PyTorch does not check them: names of classes, how deep they nest, how large each tensor is. That is done here.
 """
 
 import io
@@ -26,9 +26,12 @@ OPCODES = frozenset(_OPCODES.split())
 NAME = re.compile(r"[\w.<>]+", re.ASCII)
 CLASSES = "__torch__.torch."  # what libraries register, not the file
 OF_PYTORCH = {
-    "collections.OrderedDict", "torch.device", "torch._utils._rebuild_tensor_v2", "torch.jit._pickle.restore_type_tag",
+    "collections.OrderedDict",
+    "torch.device",
+    "torch._utils._rebuild_tensor_v2",
+    "torch.jit._pickle.restore_type_tag",
     *(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor")),
-}  # fmt: skip
+}
 ITEM_BYTES = {
     **dict.fromkeys(("torch.BoolStorage", "torch.ByteStorage", "torch.CharStorage"), 1),
     **dict.fromkeys(("torch.ShortStorage", "torch.HalfStorage", "torch.BFloat16Storage"), 2),
@@ -46,7 +49,7 @@ def suspicions(data: bytes, tensor_bytes: Mapping[str, int]) -> Iterator[str]:
     tensor_bytes : the bytes that the archive has for each key of a tensor
     """
     try:
-        yield from (told for told in map(_name, imports(data)) if told)
+        yield from filter(None, map(_name, imports(data)))
         _refuse_odd_steps(data)
         _Reader(data, tensor_bytes).load()
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, pickle.UnpicklingError) as error:
@@ -73,7 +76,7 @@ def imports(data: bytes) -> list[str]:
 
 
 def _name(name: str) -> str | None:
-    """What to tell about an imported name; None where it is harmless."""
+    """Return what is suspicious about an imported name; None where it is harmless."""
     if name.startswith("__torch__.") and not name.startswith(CLASSES + "classes") and NAME.fullmatch(name):
         return None
     if name in OF_PYTORCH or name in ITEM_BYTES:
@@ -110,7 +113,7 @@ def _refuse_odd_steps(data: bytes) -> None:
 
 
 def _step(opcode: pickletools.OpcodeInfo, stack: list[tuple[list[int], bool] | None]) -> None:
-    """What a step takes from the stack and leaves on it, as `pickletools` describes it."""
+    """Take from the stack what a step takes and leave on it what it leaves, as `pickletools` describes it."""
     taken: list[list[int]] = []
     wanted = len(opcode.stack_before)
     if pickletools.stackslice in opcode.stack_before:
@@ -166,14 +169,14 @@ class _Reader(pickle.Unpickler):
         self._tensor_bytes = tensor_bytes
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in for an imported name."""
+        """Return the stand-in for an imported name."""
         full = f"{module}.{name}"
         if full == "torch._utils._rebuild_tensor_v2":
             return _tensor
         return full if full in ITEM_BYTES else _Object
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """The values of a tensor, which the archive must have as many of as the table says."""
+        """Return the values of a tensor, which the archive must have as many of as the table says."""
         _, kind, key, _, count = pid
         there = self._tensor_bytes.get(key, 0)
         if not 0 <= count * ITEM_BYTES[kind] <= there:
@@ -182,7 +185,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> _Object:
-    """A tensor, which must lie within its values."""
+    """Return a tensor, which must lie within its values."""
     if min((offset, *size, *stride)) < 0:
         raise ValueError("a tensor of negative size")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))

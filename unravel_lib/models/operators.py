@@ -2,7 +2,7 @@
 
 Exports of RAVE 1 to 3 and the pocket model use 111 of them; AFTER, vschaos2, MSPrior, Stable Audio Tools, music2latent
 and PyTorch's own layers use others; the rest are of the same kind. What is not here is refused: operators that touch
-files or networks, that believe sizes or indices without a check (`set_`, `embedding_bag`, `_sparse_...` and most names
+files or networks, that do not check sizes or indices (`set_`, `embedding_bag`, `_sparse_...` and most names
 that begin with an underscore), that make sparse, quantized or nested tensors, and the gradients (`..._backward`).
 """
 

@@ -2,14 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 
-PAST = ("pad", "cache")  # buffers of these names hold what a streaming export has heard
+PAST = ("pad", "cache")  # buffers of these names hold the past input of a streaming export
 
 
-def weights_sha256(module: Any) -> str | None:
+def weights_sha256(module: torch.nn.Module) -> str | None:
     """SHA-256 of all tensors of a module but those that hold the past; None where it has no parameters.
 
     The offline and the streaming export of the same weights have the same: their tensors differ in the past only.
@@ -28,10 +27,10 @@ class State:
     """Remembers every buffer of a module as it was loaded, and restores those that calls have changed.
 
     Streaming exports keep the past in buffers (`pad`, `cache`); adaptive normalisation keeps statistics in others.
-    Restored before every file, no file hears the one before it.
+    Restored before every file, so that no file depends on the one before it.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: torch.nn.Module) -> None:
         # where each buffer lives, found once: a walk over all modules costs 5 ms, a look at each buffer 0.2 ms
         self._places = {
             f"{prefix}.{name}" if prefix else name: (owner, name)
@@ -60,7 +59,7 @@ class State:
             self._marks = self._current_marks()
 
     def keep(self) -> dict[str, torch.Tensor]:
-        """A copy of the buffers now, for `put_back`."""
+        """Return a copy of the buffers now, for `put_back`."""
         return {name: buffer.detach().clone() for name, buffer in self._buffers().items()}
 
     def put_back(self, kept: dict[str, torch.Tensor]) -> None:

@@ -1,6 +1,6 @@
-"""The catalogue of patterns: loops -> long arrays over time. Knows no models; opens only a user's own pattern file.
+"""The catalogue of patterns: a loop -> a long array over time. `pattern` tells what a pattern is.
 
-`unravel_lib.pattern_contract` tells what a pattern is. One of your own is five lines in a file of yours:
+One of your own is five lines in a file of yours:
 
     import numpy as np
     from unravel_lib import pattern
@@ -10,36 +10,35 @@
         'AABBCC AABBCC: every frame several times.'
         return np.tile(np.repeat(loop, times, axis=0), (n_loops, 1))
 
-and plays with `--pattern my_patterns.py:stutter --pattern_args times=3`.
+and plays with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
-import os
-import sys
-import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from unravel_lib.errors import UnravelError, UsageError
-from unravel_lib.files.find import refuse_endless
-from unravel_lib.latents.blocks import Array, repeat
-from unravel_lib.music.registry import PATTERNS, Pattern, failed_line, pattern, seed_global_chance
-from unravel_lib.text import did_you_mean, printable
+from unravel_lib.latents.blocks import Frames, Loop, Repeat, reblock
+from unravel_lib.music.pattern import PATTERNS as PATTERNS  # filled below
+from unravel_lib.music.pattern import Material, pattern
+from unravel_lib.statistics.summary import Array
 
-ENOUGH_FRAMES = 4096  # pieces of so many frames are as fast as longer ones
+MAX_LEVELS = 12  # of orale: 16 million loops
 
 
 @pattern
-def loop(loop: Array, n_loops: int) -> Iterator[Array]:
+def loop(loop: Frames, n_loops: int) -> Iterator[Loop]:
     """ABC ABC ABC ABC: the loop again and again."""
-    yield repeat(loop, n_loops)
+    yield Repeat(loop, n_loops)
 
 
 @pattern(steady=False)
-def fibo(loop: Array, n_loops: int) -> Iterator[Array]:
-    """A AB ABC ABCDE ABCDEFGH: ever longer beginnings of the loop, along the Fibonacci numbers."""
+def fibo(loop: Frames, n_loops: int) -> Iterator[Loop]:
+    """A AB ABC ABCDE ABCDEFGH: ever longer beginnings of the loop, along the Fibonacci numbers.
+
+    >>> [len(beginning) for beginning in fibo(np.zeros((10, 2)), n_loops=2)]
+    [1, 2, 3, 5, 8, 1, 2, 3, 5, 8]
+    """
     for _ in range(n_loops):
         n, following = 1, 2
         while n <= len(loop):
@@ -47,126 +46,120 @@ def fibo(loop: Array, n_loops: int) -> Iterator[Array]:
             n, following = following, n + following
 
 
-@pattern
-def orale(loop: Array, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2) -> Iterator[Array]:
+def _orale_length(n_frames: int, n_loops: int, levels: int) -> int:
+    if not 1 <= levels <= MAX_LEVELS:
+        raise ValueError(f"levels={levels} is out of range, expected 1 to {MAX_LEVELS} (4 ** levels loops)")
+    total: int = n_frames * 4**levels * n_loops
+    return total
+
+
+@pattern(length=_orale_length)
+def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2) -> Iterator[Loop]:
     """AAAa AAAa AAAa AAAa': three times and once changed; all of that three times and once changed; and so on.
 
     A change is one offset per dim, drawn from U(-std, std) for each level, and holds for the whole fourth part.
+
+    >>> rng = np.random.default_rng(0)
+    >>> [round(frame.item(), 2) for frame in orale(np.zeros((1, 1)), 1, np.ones(1), rng)]
+    [0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, -0.46, -0.46, -0.46, -0.19]
     """
-    if not 1 <= levels <= 12:
-        raise ValueError(f"levels={levels} is out of range, expected 1 to 12 (4 ** levels loops)")
-    offsets = list(rng.uniform(-std, std, (levels, len(std))))
-    part = loop
-    while offsets and len(part) < ENOUGH_FRAMES:
-        part = np.concatenate([part, part, part, part + offsets.pop(0)])
-    above = np.array(offsets).reshape(-1, len(std))  # of the levels above `part`
-    places = 4 ** np.arange(len(above))  # of the digits of i to the base 4, where 3 is "changed" on that level
+    offsets = rng.uniform(-std, std, (levels, len(std)))
+
+    def part(level: int) -> Iterator[Frames]:
+        if level == 0:
+            yield loop
+            return
+        for _ in range(3):
+            yield from part(level - 1)
+        for changed in part(level - 1):
+            yield changed + offsets[level - 1]
+
     for _ in range(n_loops):
-        for i in range(4 ** len(above)):
-            yield part + above[i // places % 4 == 3].sum(axis=0)
+        yield from part(levels)
 
 
 @pattern(length=lambda n_frames, dims, n_loops: n_frames * (n_frames * dims + 1) * n_loops)
 def blender(
-    loop: Array,
-    loop_b: Array,
+    loop: Frames,
+    loop_b: Frames,
     n_loops: int,
     direction: Literal["forward", "inverted", "mirrored", "mirror-inverted"] = "forward",
-) -> Iterator[Array]:
+) -> Iterator[Loop]:
     """AAAA, then value by value A turns into B, each state repeated; `direction` says where the change begins.
 
     forward: first frame first, first dim first; inverted: last frame first; mirrored: last dim first; mirror-inverted:
     both.
+
+    >>> a, b = np.zeros((2, 1)), np.ones((2, 1))
+    >>> [(state.loop.ravel().tolist(), state.times) for state in blender(a, b, n_loops=4)]
+    [([0.0, 0.0], 4), ([1.0, 0.0], 4), ([1.0, 1.0], 4)]
     """
     n_frames, dims = loop.shape
     frames, columns = range(n_frames), range(dims)
     state = loop.copy()
-    yield repeat(state.copy(), n_loops)
+    yield Repeat(state.copy(), n_loops)
     for frame in reversed(frames) if direction in ("inverted", "mirror-inverted") else frames:
         for dim in reversed(columns) if direction in ("mirrored", "mirror-inverted") else columns:
             state[frame, dim] = loop_b[frame, dim]
-            yield repeat(state.copy(), n_loops)
+            yield Repeat(state.copy(), n_loops)
 
 
-@pattern(length=lambda n_frames, _, n_loops: n_frames * n_frames * n_loops)
-def swapper(loop: Array, loop_b: Array, n_loops: int, rng: np.random.Generator) -> Iterator[Array]:
-    """A and B swap one random value, A is repeated, they swap another, and so on, once per frame of the loop."""
+@pattern(length=lambda n_frames, n_loops: n_frames * n_frames * n_loops)
+def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator) -> Iterator[Loop]:
+    """A and B swap one random value, A is repeated, they swap another, and so on, once per frame of the loop.
+
+    >>> a, b, rng = np.zeros((3, 1)), np.ones((3, 1)), np.random.default_rng(5)
+    >>> [(state.loop.ravel().tolist(), state.times) for state in swapper(a, b, 4, rng)]
+    [([0.0, 0.0, 1.0], 4), ([0.0, 0.0, 0.0], 4), ([1.0, 0.0, 0.0], 4)]
+    """
     a, b = loop.copy(), loop_b.copy()
     for _ in range(len(loop)):
         point = rng.integers(len(a)), rng.integers(a.shape[1])
         a[point], b[point] = b[point], a[point]
-        yield repeat(a.copy(), n_loops)
+        yield Repeat(a.copy(), n_loops)
 
 
-def find(name: str) -> Pattern:
-    """The pattern of that name in the catalogue, or `FILE.py:name` from a user's file, whose code is run for that.
+def arrange(
+    name: str,
+    loop: Frames,
+    n_loops: int = 4,
+    seed: int = 42,
+    loop_b: Frames | None = None,
+    std: Array | None = None,
+    **options: int | float | bool | str,
+) -> Frames:
+    """Arrange a loop in a pattern by name: the long array, float64 [frames, dims].
 
-    Raises
-    ------
-    UsageError
-        No such pattern, no such file, or its code fails; names the file, the line and the reason.
-    """
-    if ".py" not in name:
-        if name in PATTERNS:
-            return PATTERNS[name]
-        known = [n for n, entry in PATTERNS.items() if entry.source is None]
-        raise UsageError(
-            f"`pattern` {printable(name)} is unknown: choose from {', '.join(known)}, or FILE.py:name for one of your "
-            f"own{did_you_mean(name, known)}"
-        )
-    source, colon, _ = name.rpartition(":")
-    if not colon or not source.endswith(".py"):
-        raise UsageError(
-            f"`pattern` {printable(name)} names no pattern in that file: write it like my_patterns.py:stutter"
-        )
-    _load(source)
-    if name not in PATTERNS:
-        there = [entry.name for entry in PATTERNS.values() if entry.source == source]
-        has = f"it has {', '.join(there)}" if there else "put @pattern (from unravel_lib.patterns) before a function"
-        raise UsageError(f"`pattern` {printable(name)}: no such pattern in that file: {has}")
-    return PATTERNS[name]
-
-
-def _load(source: str) -> None:
-    """Run a user's pattern file, so that it registers its patterns; nothing is written beside it.
-
-    It may import what lies beside it, unless a library has the same name.
-    """
-    refuse_endless(Path(source))
-    try:
-        code = Path(source).read_bytes()
-    except OSError as error:
-        raise UsageError(f"`pattern` {printable(source)} cannot be read: {error.strerror}: check the path") from error
-    module = types.ModuleType(f"pattern_file_{Path(source).stem}")
-    module.__file__ = source
-    sys.modules[module.__name__] = module  # where dataclasses look for it
-    beside = str(Path(os.path.abspath(source)).parent)
-    if beside not in sys.path:
-        sys.path.append(beside)  # last, so that no file of the user's can take the place of a library's
-    sys.dont_write_bytecode = True
-    seed_global_chance(np.random.SeedSequence(0))
-    try:
-        exec(compile(code, source, "exec"), module.__dict__)
-    except UnravelError:
-        raise
-    except (Exception, SystemExit) as error:
-        where = f"{printable(source)}, line {failed_line(error, source) or 1}"
-        text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
-        raise UsageError(f"{where}: {type(error).__name__}: {text}".rstrip(": ")) from error
-
-
-def listing(chosen: str = "") -> list[tuple[str, str]]:
-    """(name, what it does, with its options and their defaults) of every pattern in the catalogue.
-
-    Where a user's file is chosen (`FILE.py:name` or `FILE.py`), it is run, and its patterns are listed too.
+    Parameters
+    ----------
+    name : str
+        A name of PATTERNS, or `FILE.py:name`.
+    loop : [frames, dims]
+    n_loops : int
+        How often the pattern repeats things.
+    seed : int
+        Of the pattern's random numbers.
+    loop_b : [frames, dims], optional
+        A second loop, for patterns that ask for one; the first one without it.
+    std : [dims], optional
+        How far values spread, for patterns that ask for it; that of the loop without it.
+    **options
+        Options of the pattern.
 
     Raises
     ------
     UsageError
-        The file cannot be read, or its code fails.
+        No such pattern or option, or the pattern failed.
+
+    Examples
+    --------
+    >>> arrange("fibo", np.array([[1.0], [2.0], [3.0]]), n_loops=1).ravel()
+    array([1., 1., 2., 1., 2., 3.])
     """
-    source = chosen if chosen.endswith(".py") else chosen.rpartition(":")[0]
-    if source:
-        _load(source)
-    listed = [(name, e) for name, e in PATTERNS.items() if e.source in (None, source)]
-    return [(printable(name), f"{e.summary}{e.usage}") for name, e in listed]
+    entry = PATTERNS.find(name)
+    loop = np.asarray(loop, np.float64)
+    other = loop if loop_b is None else np.asarray(loop_b, np.float64)
+    spread = loop.std(axis=0) if std is None else std
+    material = Material(loop, other, n_loops, spread, np.random.SeedSequence(seed))
+    loops = entry.loops(material, entry.complete(options))
+    return np.concatenate([part.copy() for part in reblock(loops, loop.shape[1])])

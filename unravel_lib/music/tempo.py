@@ -1,4 +1,4 @@
-"""Frames <-> BPM: which tempi a loop of so many frames can have. Knows no models, no files."""
+"""Frames <-> BPM: which tempi a loop of so many frames can have."""
 
 import math
 from fractions import Fraction
@@ -10,7 +10,7 @@ TABLE_ROWS = 64  # 64 frames at 44100 / 2048 are about 20 BPM, slower than most 
 
 
 def exact_bpm(n_frames: int, sample_rate: float, compression: int) -> Fraction:
-    """Tempo in BPM at which a loop of `n_frames` frames is one beat, without any rounding.
+    """Return the tempo in BPM at which a loop of `n_frames` frames is one beat, without any rounding.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def exact_bpm(n_frames: int, sample_rate: float, compression: int) -> Fraction:
 
 
 def bpm(n_frames: int, sample_rate: float, compression: int) -> float:
-    """Tempo in BPM at which a loop of `n_frames` frames is one beat (see `exact_bpm`)."""
+    """Return the tempo in BPM at which a loop of `n_frames` frames is one beat (see `exact_bpm`)."""
     return float(exact_bpm(n_frames, sample_rate, compression))
 
 
 def frames_for_bpm(wanted: float, sample_rate: float, compression: int) -> int:
-    """Length of the loop, in frames, whose tempo comes nearest to `wanted` BPM; of two equally near the shorter.
+    """Find the length of a loop, in frames, whose tempo comes nearest to `wanted` BPM; of two equally near the shorter.
 
     Raises
     ------
@@ -56,18 +56,18 @@ def frames_for_bpm(wanted: float, sample_rate: float, compression: int) -> int:
 
 
 def format_bpm(value: Fraction) -> str:
-    """A tempo with two decimals, rounded half up from the exact value (703.125 -> "703.13")."""
+    """Format a tempo with two decimals, rounded half up from the exact value (703.125 -> "703.13")."""
     hundredths = math.floor(value * 100 + Fraction(1, 2))
     return f"{hundredths // 100}.{hundredths % 100:02d}"
 
 
 def double_time(n_frames: int, sample_rate: float, compression: int) -> str:
-    """Tempo in BPM felt in half loops, as text; "-" for an odd number of frames, which has no half."""
+    """Format the tempo in BPM of half a loop; "-" for an odd number of frames, which has no half."""
     return "-" if n_frames % 2 else format_bpm(2 * exact_bpm(n_frames, sample_rate, compression))
 
 
 def table(sample_rate: float, compression: int, rows: int = TABLE_ROWS) -> str:
-    """All tempi that loops of 1 to `rows` frames can have, as an aligned table: frames, BPM, double time."""
+    """Format all tempi that loops of 1 to `rows` frames can have as a table: frames, BPM, double time."""
     lines = [f"{'frames':>6}  {'BPM':>9}  {'double time':>11}"]
     for n in range(1, rows + 1):
         beat = format_bpm(exact_bpm(n, sample_rate, compression))

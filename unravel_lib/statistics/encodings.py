@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError
-from unravel_lib.latents.npy import RealArray, changed, load_latents, open_latents, read_values, refuse_not_finite
+from unravel_lib.latents.npy import Latents, changed, load_latents, open_latents, read_values, refuse_not_finite
 from unravel_lib.text import printable
 
 BLOCK_VALUES = 1 << 20  # values read at a time: 4 MiB of float32
@@ -36,7 +36,7 @@ class Encoding:
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     offset: int | None
-    values: RealArray | None = field(default=None, repr=False)
+    values: Latents | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, latents: str | Path | npt.ArrayLike) -> "Encoding":
@@ -57,7 +57,7 @@ class Encoding:
         offset = array.offset if isinstance(array, np.memmap) and array.flags.c_contiguous else None
         return cls(path, (array.shape[0], array.shape[1]), array.dtype, offset)
 
-    def read(self, dims: slice = EVERYTHING, frames: slice = EVERYTHING) -> RealArray:
+    def read(self, dims: slice = EVERYTHING, frames: slice = EVERYTHING) -> Latents:
         """Some neighbouring dims and frames, [dims, frames].
 
         Raises
@@ -74,7 +74,7 @@ class Encoding:
             if (array.shape, array.dtype) != (self.shape, self.dtype):
                 raise changed(self.path)
             return read_values(self.path, array)[first:last, start:stop]
-        result: RealArray = np.empty((last - first, stop - start), self.dtype)
+        result: Latents = np.empty((last - first, stop - start), self.dtype)
         try:
             with open(self.path, "rb") as file:
                 for row, values in enumerate(result, first):
@@ -92,7 +92,7 @@ class Encoding:
         else:
             load_latents(self.path)
 
-    def blocks(self) -> Iterator[RealArray]:
+    def blocks(self) -> Iterator[Latents]:
         """The whole file in order, [dims, n], about BLOCK_VALUES values each."""
         step = max(1, BLOCK_VALUES // self.shape[0])
         for start in range(0, self.shape[1], step):

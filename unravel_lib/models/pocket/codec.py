@@ -5,13 +5,13 @@
     decode   8 dims -> the same features -> partials (what is tonal) + noise grains (what is not)
 
 Every partial makes whole cycles per frame (its frequency is a multiple of sample_rate / 2048, one that lies near a
-semitone). Its phase is therefore the same at every frame border, and a long file decoded in chunks has no seams.
-The noise is drawn from torch's generator, except for the grains centred on frame borders, whose phases never change:
+semitone). Its phase is therefore the same at every frame boundary, and a long file decoded in chunks has no seams.
+The noise is drawn from torch's generator, except for the grains centred on frame boundaries, whose phases never change:
 
-    noise grains    F   r   r   r   r   r   r   r   F        F fixed phases, r drawn anew
+    noise grains    F   r   r   r   r   r   r   r   F        F fixed phases, r random ones
                     |____________ frame ____________|
 
-so a chunk that ends at a frame border meets the next chunk in the middle of a grain that both of them hold.
+so a chunk that ends at a frame boundary meets the next chunk in the middle of a grain that both of them hold.
 """
 
 import numpy as np
@@ -39,10 +39,10 @@ SHARPNESS = 8.0  # how narrowly a clear pitch class gathers the partials around 
 LOUDEST = 0.35  # root mean square that no frame exceeds
 KNEE = 0.8  # where the soft clipper begins to bend
 
-CONSTANTS = (
-    "SAMPLE_RATE", "COMPRESSION", "WINDOW", "GRAIN", "STEPS", "BANDS", "FLOOR", "REGIONS", "REGION_BANDS",
-    "FIRST_NOISY", "LOUDNESS_WEIGHT", "HALF_TONAL", "TONAL_WEIGHT", "PITCH_WEIGHT", "SHARPNESS", "LOUDEST", "KNEE",
-)  # fmt: skip
+CONSTANTS = """
+    SAMPLE_RATE COMPRESSION WINDOW GRAIN STEPS BANDS FLOOR REGIONS REGION_BANDS FIRST_NOISY LOUDNESS_WEIGHT HALF_TONAL
+    TONAL_WEIGHT PITCH_WEIGHT SHARPNESS LOUDEST KNEE
+"""
 
 
 def overlap(edges: Tensor, n_bins: int, bin_hz: float) -> Tensor:
@@ -54,14 +54,14 @@ def overlap(edges: Tensor, n_bins: int, bin_hz: float) -> Tensor:
 
 
 def band_edges() -> npt.NDArray[np.float64]:
-    """Edges of the half octaves in Hz, [bands + 1]; the lowest reaches down to 20 Hz."""
+    """Edges of the half octaves in Hz, [bands + 1]; the lowest begins at 20 Hz."""
     edges = 37.5 * 2.0 ** (np.arange(BANDS + 1) / 2)
     edges[0] = 20.0
     return edges
 
 
 def lines_and_edges() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The partials as multiples of sample_rate / 2048, and the edges in Hz between them, one more than partials.
+    """Return the partials as multiples of sample_rate / 2048, and the edges in Hz between them, one more than partials.
 
     The multiples nearest to semitones (A = 440 Hz) up to 16.8 kHz, thinned out below 600 Hz: from 86 Hz on, no two
     neighbours are closer than 43 Hz, because at 21.5 Hz they would flutter.
@@ -85,7 +85,7 @@ def hat_weights(at: npt.NDArray[np.float64], knots: npt.NDArray[np.float64]) -> 
 class Pocket(nn.Module):
     """The codec itself; scripted, it is `pocket.ts`. Everything is local: no state, no memory of other frames.
 
-    Buffers, beside the three `_params` that RAVE exports have: `lines` [lines], `line_edges` [lines + 1] in Hz,
+    Buffers, in addition to the three `_params` that RAVE exports have: `lines` [lines], `line_edges` [lines + 1] in Hz,
     `band_edges` [bands + 1] in Hz, `band_of_line` [lines], `smooth` [lines, bands] (interpolates band levels),
     `phases` [lines], `pitch` [lines] and `grain_phases` [grain bins] in radians; `mean` [features],
     `analysis` [dims, features], `synthesis` [features, dims].
@@ -142,7 +142,7 @@ class Pocket(nn.Module):
             "synthesis": np.zeros((n_features, DIMS)),
         }
         self.sr = SAMPLE_RATE
-        for name in CONSTANTS:
+        for name in CONSTANTS.split():
             setattr(self, name.lower(), globals()[name])  # TorchScript sees attributes, not globals
         self.pitch_from, self.pitch_to = PITCH_HZ
         self.register_buffer("encode_params", torch.tensor([1, 1, DIMS, COMPRESSION]))
@@ -155,7 +155,7 @@ class Pocket(nn.Module):
 
     @torch.jit.export
     def get_methods(self) -> list[str]:
-        """What can be called, as in RAVE exports."""
+        """Return what can be called, as in RAVE exports."""
         return ["encode", "decode", "forward"]
 
     def spectra(self, x: Tensor) -> Tensor:

@@ -1,0 +1,107 @@
+"""The public API: what a notebook calls is what the scripts do."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from fixtures_runs import Run
+
+import unravel_lib as unravel
+from unravel_lib.errors import InputError, UsageError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model() -> "unravel.Model":  # type: ignore[name-defined]
+    return unravel.load_model()
+
+
+def test_every_name_is_there_and_documented() -> None:
+    assert set(unravel.__all__) <= set(dir(unravel))
+    for name in unravel.__all__:
+        value = getattr(unravel, name)
+        assert name in (unravel.__doc__ or ""), name
+        assert inspect.getdoc(value) or isinstance(value, dict), name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        unravel.nothing  # noqa: B018
+
+
+def test_importing_it_imports_nothing_else() -> None:
+    code = "import sys, unravel_lib; print([n for n in ('numpy', 'torch', 'soundfile') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_encoding_and_decoding_are_those_of_the_scripts(run: Run, tmp_path: Path, model: object) -> None:
+    """Catches: another seed, another key of the content, another resampling than the scripts have."""
+    source = ROOT / "examples" / "audio" / "tabla_tun3.flac"
+    [latents] = run("encoder", "--input", source, "--output", tmp_path / "l", "--seed", 5).paths
+    [sound] = run("decoder", "--input", latents, "--output", tmp_path / "s", "--seed", 5, "--subtype", "FLOAT").paths
+    encoded = unravel.encode(model, source, seed=5)
+    np.testing.assert_array_equal(encoded, unravel.read_latents(latents))
+    decoded = unravel.decode(model, encoded, seed=5)
+    np.testing.assert_array_equal(decoded.T, soundfile.read(sound, dtype="float32", always_2d=True)[0])
+    np.testing.assert_array_equal(decoded, unravel.decode(model, str(latents), seed=5))
+
+
+def test_arrays_are_resampled_and_mixed_as_files_are(model: object, tmp_path: Path) -> None:
+    stereo = 0.3 * np.sin(np.arange(24000) / np.array([[20], [31]]))
+    soundfile.write(tmp_path / "x.wav", stereo.T, 22050, subtype="FLOAT")
+    np.testing.assert_array_equal(
+        unravel.encode(model, stereo, sample_rate=22050), unravel.encode(model, tmp_path / "x.wav")
+    )
+
+
+def test_a_composition_is_the_generators(run: Run, tmp_path: Path) -> None:
+    latents = np.random.default_rng(0).normal(size=(3, 200)).astype(np.float32)
+    unravel.write_latents(tmp_path / "x.npy", latents)
+    flags = ("--distribution", "walk", "--pattern", "swapper", "--num_latents", 5, "--seed", 9, "--no_plots")
+    result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "g", "--embeddings", *flags)
+    [written] = [path for path in result.paths if path.suffix == ".npy"]
+    composition = unravel.Composition(
+        unravel.measure([latents]), unravel.DISTRIBUTIONS["walk"], {}, unravel.PATTERNS["swapper"], {}, 5, 4, seed=9
+    )
+    loops = [np.tile(part.loop, (part.times, 1)) for part in composition.loops(composition.material(0))]
+    np.testing.assert_array_equal(np.concatenate(loops).T.astype(np.float32), unravel.read_latents(written))
+
+
+def test_draw_and_arrange() -> None:
+    statistics = unravel.measure([np.random.default_rng(0).normal(size=(2, 50))])
+    loop = unravel.draw("walk", statistics, 6, seed=1)
+    assert loop.shape == (6, 2)
+    np.testing.assert_array_equal(loop, unravel.draw("walk", statistics, 6, seed=1))
+    assert not np.array_equal(loop, unravel.draw("walk", statistics, 6, seed=2))
+    np.testing.assert_array_equal(unravel.arrange("loop", loop, n_loops=3), np.tile(loop, (3, 1)))
+    assert unravel.arrange("orale", loop, 1, levels=1).shape == (24, 2)
+    assert unravel.arrange("swapper", loop, 2, loop_b=loop + 9).max() > 8
+    with pytest.raises(UsageError, match="pattern orale has no option level, it takes levels"):
+        unravel.arrange("orale", loop, level=1)
+    with pytest.raises(UsageError, match=r"`distribution` wlk is unknown: .*did you mean walk"):
+        unravel.draw("wlk", statistics, 3)
+
+
+def test_latent_audio(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).normal(size=(20, 3))
+    unravel.write_latent_audio(tmp_path / "x.wav", frames, 44100, 2048)
+    np.testing.assert_array_equal(unravel.read_latents(tmp_path / "x.wav"), frames.T)
+    assert soundfile.info(tmp_path / "x.wav").samplerate == 21
+
+
+def test_latents_that_do_not_fit_are_refused(model: object) -> None:
+    with pytest.raises(InputError, match=r"the array has shape \(3, 7\), pocket.ts decodes \(8, frames\)"):
+        unravel.decode(model, np.zeros((3, 7)))
+
+
+def test_twins_share_their_defaults() -> None:
+    """encode and decode, and the Options of the file functions, agree on what nobody sets."""
+    from unravel_lib.models.codec import Options
+
+    for function in (unravel.encode, unravel.decode):
+        parameters = inspect.signature(function).parameters
+        for name in ("seed", "compensate_delay"):
+            assert parameters[name].default == getattr(Options(), name)

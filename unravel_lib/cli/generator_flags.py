@@ -1,0 +1,109 @@
+"""The flags of generator.py."""
+
+import argparse
+
+from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
+from unravel_lib.music import tempo
+
+OUTPUT = "./_generator-output"
+NUM_LATENTS = 10
+
+
+def build_parser() -> Parser:
+    """Make the parser, with all flags in the order in which a musician meets them."""
+    p = Parser(
+        "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
+        "or as .npy for decoder.py.\nEach run makes a folder of its own in --output: statistics, pictures, results, "
+        "and a .json beside each result that tells how it came to be.\nstdout lists the files made, one per line.",
+        "python generator.py --input ./_encoder-output --distribution walk --pattern swapper --bpm 120",
+    )
+    group = p.add_argument_group("what to learn from")
+    add_input(group, "the .npy of encoder.py, or folders of them")
+    group.add_argument(
+        "--statistics", type=path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
+    )
+    group.add_argument("--iqr", action="store_true", help="trust quartiles and ranks, which outliers do not move")
+    add_sample_rate(group, "of the model (default: what the encodings' sidecars say, else 44100)")
+    group.add_argument(
+        "--compression",
+        type=whole_number(1, 1 << 20),
+        metavar="N",
+        help="audio samples per frame of the model (default: what the sidecars say, else 2048)",
+    )
+    _add_music(p)
+    _add_results(p)
+    return p
+
+
+def _add_music(p: Parser) -> None:
+    group = p.add_argument_group("what to make")
+    _add_choice(p, group, "distribution", "normal", "how frames are drawn")
+    _add_choice(p, group, "pattern", "loop", "how loops are arranged")
+    length = group.add_mutually_exclusive_group()
+    length.add_argument(
+        "--num_latents",
+        type=whole_number(1, tempo.MAX_LATENTS),
+        metavar="K",
+        help=f"frames in a loop (default {NUM_LATENTS})",
+    )
+    length.add_argument(
+        "--bpm", type=number(0.1, 1e6), metavar="BPM", help="instead: the length whose tempo comes nearest"
+    )
+    group.add_argument(
+        "--num_loops",
+        type=whole_number(1, 1_000_000),
+        default=4,
+        metavar="R",
+        help="how often the pattern repeats things (default 4)",
+    )
+    group.add_argument(
+        "--num_files", type=whole_number(1, 10_000), default=1, metavar="N", help="how many files (default 1)"
+    )
+    add_seed(group)
+    p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and leave")
+
+
+def _add_choice(p: Parser, group: argparse._ArgumentGroup, kind: str, default: str, what: str) -> None:
+    """Add the flags of something that is chosen by name: --pattern, --pattern_args, --list_patterns."""
+    group.add_argument(
+        f"--{kind}",
+        default=default,
+        metavar="NAME",
+        help=f"{what} (default {default}; --list_{kind}s shows all), or FILE.py:name: a {kind} of your own, whose code "
+        "is run",
+    )
+    group.add_argument(
+        f"--{kind}_args",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"options of the {kind}, which --list_{kind}s shows",
+    )
+    p.general.add_argument(
+        f"--list_{kind}s",
+        action="store_true",
+        help=f"show all {kind}s with options, with --{kind} FILE.py those in there too, and leave",
+    )
+
+
+def _add_results(p: Parser) -> None:
+    group = p.add_argument_group("results")
+    group.add_argument(
+        "--embeddings", action="store_true", help="write .npy for decoder.py instead of latent audio (.wav)"
+    )
+    group.add_argument(
+        "--wav_subtype",
+        choices=("DOUBLE", "FLOAT"),
+        metavar="DOUBLE|FLOAT",
+        help="latent audio in 64 or 32 bits (default DOUBLE; Pure Data before 0.55 reads FLOAT only)",
+    )
+    group.add_argument(
+        "--hold",
+        action="store_true",
+        help="latent audio at the model's sample rate, each frame held for --compression samples",
+    )
+    group.add_argument("--no_plots", action="store_true", help="draw no pictures, which saves a second")
+    add_output(group, OUTPUT)
+    group.add_argument("--run", metavar="NAME", help="name of the run's folder in --output (default: date and time)")
+    group.add_argument("--overwrite", action="store_true", help="let --run write into a folder that exists")

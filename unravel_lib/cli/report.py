@@ -1,0 +1,94 @@
+"""What generator.py says on stderr before it writes, and after: tempo, length, size, and what deserves a warning."""
+
+import logging
+from pathlib import Path
+
+from unravel_lib.cli import failures
+from unravel_lib.files.run_folder import Identities, untouched
+from unravel_lib.latents.formats import Format, LatentAudio
+from unravel_lib.latents.latent_audio import PD_CHANNELS
+from unravel_lib.music import tempo
+from unravel_lib.music.composition import Composition
+from unravel_lib.music.distribution import Distribution
+from unravel_lib.statistics.summary import Statistics
+from unravel_lib.text import frames_text, printable
+
+MAX_NAMED = 12  # dims that a warning names one by one
+
+log = logging.getLogger("unravel_lib")
+
+
+def log_plan(
+    composition: Composition,
+    file_format: Format,
+    n_frames: int,
+    num_files: int,
+    sample_rate: float,
+    compression: int,
+    bpm: float | None,
+) -> None:
+    """Log tempo, length and size of the results before anything is written; `bpm` is the tempo that was asked for."""
+    log_tempo(composition.num_latents, sample_rate, compression, bpm)
+    if not composition.pattern.steady:
+        name = composition.pattern.name
+        log.info("pattern %s changes its length as it goes: these tempi do not apply to it", name)
+    log_size(file_format, num_files, n_frames, n_frames * compression / sample_rate)
+
+
+def log_tempo(num_latents: int, sample_rate: float, compression: int, wanted_bpm: float | None) -> None:
+    """Log the tempo of a loop."""
+    beat = tempo.format_bpm(tempo.exact_bpm(num_latents, sample_rate, compression))
+    double = tempo.double_time(num_latents, sample_rate, compression)
+    felt = f" (double time {double})" if double != "-" else ""
+    wanted = f"nearest to {wanted_bpm:g} BPM: " if wanted_bpm else ""
+    loop = f"a loop of {frames_text(num_latents)} at {sample_rate:g} Hz / {compression}"
+    log.info("%s%s is %s BPM%s", wanted, loop, beat, felt)
+
+
+def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float) -> None:
+    """Log number, length and size of the files; warn of more channels than Pure Data reads."""
+    length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
+    log.info("%d x %s: %s, %s", num_files, file_format.noun, length, size_text(file_format.n_bytes(n_frames)))
+    if isinstance(file_format, LatentAudio) and file_format.dims > PD_CHANNELS:
+        log.warning("%d channels: Pure Data's soundfiler takes at most %d", file_format.dims, PD_CHANNELS)
+
+
+def warn_of_frozen_dims(distribution: Distribution, statistics: Statistics) -> None:
+    """Warn of dims that move in the encodings and will not in what is drawn."""
+    frozen = distribution.frozen_dims(statistics)
+    if not frozen:
+        return
+    names = ", ".join(map(str, frozen[:MAX_NAMED]))
+    names += f" and {len(frozen) - MAX_NAMED} more" if len(frozen) > MAX_NAMED else ""
+    what = f"dims {names} have IQR 0 but move: they" if len(frozen) > 1 else f"dim {names} has IQR 0 but moves: it"
+    cause, remedy = "`iqr`", "leave out `iqr`"
+    if not statistics.iqr:
+        cause, remedy = f"`distribution` {distribution.name}", "take another one"
+    log.warning("%s will stand still with %s (trim the silence, or %s)", what, cause, remedy)
+
+
+def warn_of_older_files(folder: Path, before: Identities) -> None:
+    """Warn of files of an earlier run that `overwrite` left beside the new ones."""
+    old = [name for name in untouched(folder, before) if name != failures.NAME]
+    if not old:
+        return
+    several = len(old) > 1
+    files = f"{len(old)} older files ({printable(old[0])}, ...)" if several else f"1 older file ({printable(old[0])})"
+    which = "them" if several else "it"
+    log.warning("%s still holds %s: this run did not write %s", printable(folder), files, which)
+
+
+def duration_text(seconds: float) -> str:
+    """Format a duration: "32.7 s", "0:02:10"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{seconds:.1f} s" if seconds < 60 else f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def size_text(n_bytes: float) -> str:
+    """Format a size: "480 bytes", "22.1 KiB"."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024 or unit == "GiB":
+            break
+        n_bytes /= 1024
+    return f"{n_bytes:,.0f} {unit}" if unit == "bytes" else f"{n_bytes:,.1f} {unit}"

@@ -1,0 +1,37 @@
+"""The two directions of a model, encode and decode: the shapes of what goes into a call and of what comes out."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One of the two ways through a model.
+
+    Attributes
+    ----------
+    method : encode or decode
+    channels_in, channels_out : channels of sound, or dims
+    step_in, step_out : values of a frame: compression for sound, 1 for latents
+    nan_is_silence : NaN in the result stands for silence
+    """
+
+    method: str
+    channels_in: int
+    step_in: int
+    channels_out: int
+    step_out: int
+    nan_is_silence: bool = False
+
+    def shape_in(self, batch: int, frames: int) -> tuple[int, int, int]:
+        """Shape of a signal of whole frames."""
+        return batch, self.channels_in, frames * self.step_in
+
+    def shape_out(self, batch: int, n: int) -> tuple[int, int, int]:
+        """Shape of the result for a signal of `n` values per channel."""
+        return batch, self.channels_out, math.ceil(n / self.step_in) * self.step_out

@@ -1,0 +1,101 @@
+"""One direction of a loaded model, run call by call."""
+
+import logging
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from unravel_lib.errors import ModelError
+from unravel_lib.models import torchscript
+from unravel_lib.models.context import NO_CONTEXT, Context
+from unravel_lib.models.direction import Block, Direction
+from unravel_lib.models.probe import Probe
+from unravel_lib.models.torchscript import MODEL_ERRORS
+from unravel_lib.text import last_line
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Calls encode or decode of a module on blocks, and checks what comes back.
+
+    What it must know about the model it asks in `prepare`, before the seed of a file is set: a question runs the model,
+    which would use up random numbers and change its state.
+    """
+
+    def __init__(self, probe: Probe, direction: Direction, device: torch.device) -> None:
+        self.direction, self.device = direction, device
+        self._probe, self._module, self._state, self._name = probe, probe.module, probe.state, probe.where
+        self._takes_any_length: bool | None = None  # until `prepare`
+        self._undoes_failed_calls = False
+
+    @cached_property
+    def carries_state(self) -> bool:
+        """True if a call continues where the last one ended. Runs the model when first read."""
+        return self._probe.carries_state(self.direction)
+
+    @cached_property
+    def takes_batches(self) -> bool:
+        """True if several signals go through one call. Runs the model when first read."""
+        return self._probe.takes_batches(self.direction)
+
+    def prepare(self) -> None:
+        """Learn what calls depend on; runs the model the first time, and leaves its load-time state."""
+        if self._takes_any_length is None:
+            self._takes_any_length = self._probe.takes_any_length(self.direction)
+            self._undoes_failed_calls = self.device.type != "cpu" and self.carries_state
+
+    def call_seeded(self, x: Block) -> Block:
+        """One call from seed 0, for measurements."""
+        self.prepare()
+        torch.manual_seed(0)
+        return self.call(x)
+
+    def call(self, x: Block, context: Context = NO_CONTEXT) -> Block:
+        """One call: [batch, channels, n] in, checked [batch, channels, n] out; in parts where the GPU's memory is full.
+
+        `context` is the part of `x` that is discarded afterwards.
+        """
+        kept = self._state.keep() if self._undoes_failed_calls else None
+        try:
+            return self._call_once(x)
+        except MODEL_ERRORS as error:
+            if self.device.type == "cpu" or "out of memory" not in str(error).lower():
+                raise ModelError(f"{self._name}: {self.direction.method} failed: {last_line(error)}") from error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if kept is not None:
+            self._state.put_back(kept)
+        return self._call_halved(x, context)
+
+    def _call_once(self, x: Block) -> Block:
+        method, step = self.direction.method, self.direction.step_in
+        expected = self.direction.shape_out(x.shape[0], x.shape[2])
+        signal = torch.from_numpy(x)
+        if not self._takes_any_length:
+            signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % step))
+        answer = torchscript.call(self._module, method, signal.to(self.device))
+        if tuple(answer.shape) != expected:
+            raise ModelError(f"{self._name}: {method} gave {tuple(answer.shape)}, expected {expected}")
+        result: Block = answer.float().cpu().numpy()
+        if self.direction.nan_is_silence:
+            result = np.nan_to_num(result, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        if not np.isfinite(result).all():
+            raise ModelError(f"{self._name}: {method} gave NaN or Inf for this input")
+        return result
+
+    def _call_halved(self, x: Block, context: Context) -> Block:
+        """Return the same call as two smaller ones: half of the batch each, then half of the window each."""
+        if len(x) > 1:
+            return np.concatenate([self.call(half, context) for half in np.array_split(x, 2)])
+        step_in, step_out = self.direction.step_in, self.direction.step_out
+        left, right = context.left, context.right
+        frames = x.shape[2] // step_in
+        if frames < 4 * (left + right + 1):
+            raise ModelError(f"{self.device} is out of memory even for {frames} frames at once: use `device` cpu")
+        log.warning("%s is out of memory: smaller chunks, so random parts differ from other runs", self.device)
+        middle = frames // 2
+        first = self.call(x[..., : (middle + right) * step_in], context)
+        second = self.call(x[..., (middle - left) * step_in :], context)
+        return np.concatenate([first[..., : middle * step_out], second[..., left * step_out :]], axis=-1)

@@ -1,0 +1,147 @@
+"""TorchScript modules: the only module that uses PyTorch's private API for them (`_c`)."""
+
+import ast
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from unravel_lib.errors import ModelError
+from unravel_lib.models.model_file import ModelFile
+from unravel_lib.text import last_line, printable
+
+Module = torch.nn.Module
+# What a TorchScript module raises: torch.jit.Error, which is no RuntimeError, where its own code does; the others where
+# PyTorch does, or where an answer is not what was promised.
+MODEL_ERRORS = (torch.jit.Error, RuntimeError, ValueError, IndexError, TypeError, AttributeError)
+
+
+def load(file: ModelFile, trust: bool = False) -> Module:
+    """Load a TorchScript file onto the CPU, in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        As `ModelFile.check`; or this PyTorch cannot load it.
+    """
+    try:
+        with file.screened(trust) as source:
+            module: Module = torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            return module
+    except (*MODEL_ERRORS, OSError) as error:
+        raise ModelError(
+            f"{printable(file.path)} is TorchScript, but this PyTorch cannot load it: {last_line(error)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """While the code of a model runs, what it prints goes to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def call(module: Module, method: str, x: torch.Tensor) -> Any:
+    """Call a method by the plain interpreter.
+
+    The profiling one recompiles for new shapes and fuses after a few calls: slower on short files, and the bytes of a
+    file would depend on how many came before it.
+    """
+    with prints_to_stderr(), torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+        return getattr(module, method)(x)
+
+
+def class_name(module: Module) -> str:
+    """Return the class that the module was an instance of when it was exported: `VariationalScriptedRAVE`."""
+    return str(getattr(module, "original_name", "") or "")
+
+
+def qualified_class_name(module: Module) -> str:
+    """Return the module's class in the code of its file: `__torch__.rave.VariationalScriptedRAVE`."""
+    return str(_compiled(module)._type().qualified_name())
+
+
+def compiled_methods(module: Module) -> list[str]:
+    """Return the names of all methods in the file."""
+    return list(_compiled(module)._method_names())
+
+
+def stated_methods(module: Module) -> list[str]:
+    """Return the names of the methods that the module says it has (`get_methods`), else of all public ones."""
+    if hasattr(module, "get_methods"):
+        named = getattr(module, "get_methods")()  # noqa: B009  its type is known at run time only
+        if isinstance(named, (list, tuple)) and named:
+            return [str(name) for name in named]
+    return [name for name in compiled_methods(module) if not name.startswith("_")]
+
+
+def has(module: Module, *names: str) -> bool:
+    """Return True if the module has all these attributes; their values may be None."""
+    return all(_compiled(module).hasattr(name) for name in names)
+
+
+def value(module: Module, name: str) -> Any:
+    """Return the value of an attribute, a single value as a number; None where it does not exist or cannot be read."""
+    if not has(module, name):
+        return None
+    try:
+        found = getattr(module, name)
+    except MODEL_ERRORS:
+        return None
+    return found.item() if isinstance(found, torch.Tensor) and found.numel() == 1 else found
+
+
+def submodule(module: Module, name: str) -> Module | None:
+    """Return a submodule, or None: an attribute of that name may exist and be None."""
+    found = value(module, name)
+    return found if isinstance(found, Module) else None
+
+
+def signature(module: Module, method: str) -> str:
+    """How a method is called: `encode(Tensor x) -> Tensor`."""
+    head, _, rest = str(_compiled(module)._get_method(method).schema).partition("(")
+    own, comma, others = rest.partition(", ")
+    if not comma or ") ->" in own:  # nothing but self
+        others = ")" + rest.partition(")")[2]
+    return f"{head}({others}"
+
+
+def needed_arguments(module: Module, method: str) -> int:
+    """How many arguments a method must be given."""
+    arguments = _compiled(module)._get_method(method).schema.arguments[1:]
+    return sum(not argument.has_default_value() for argument in arguments)
+
+
+def attributes(module: Module, declared: list[str]) -> dict[str, str]:
+    """Everything that a module has at its top: name -> method, property or data.
+
+    Parameters
+    ----------
+    declared : the names that `declared_attributes` found in its code
+    """
+    found = dict.fromkeys(sorted(compiled_methods(module)), "method")
+    found |= dict.fromkeys(sorted(item.name for item in _compiled(module)._properties()), "property")
+    names = {*declared, *(name for name, _ in module.named_children())}
+    names |= {name for name, _ in module.named_parameters(recurse=False)}
+    names |= {name for name, _ in module.named_buffers(recurse=False)}
+    return found | {name: "data" for name in sorted(names - found.keys()) if has(module, name)}
+
+
+def declared_attributes(file: ModelFile, qualified_name: str) -> list[str]:
+    """Return the attributes that a class declares in the code of its file, read as text; nothing is run."""
+    module, _, name = qualified_name.rpartition(".")
+    try:
+        source = file.member(f"code/{module.replace('.', '/')}.py") or b""
+        tree = ast.parse(source.decode("utf-8"))
+    except (ModelError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    lines = [line for node in classes for line in node.body if isinstance(line, ast.AnnAssign)]
+    return [line.target.id for line in lines if isinstance(line.target, ast.Name)]
+
+
+def _compiled(module: Module) -> Any:
+    """PyTorch's own object behind a TorchScript module; untyped and undocumented."""
+    return module._c

@@ -1,0 +1,109 @@
+"""Options of a function, read from `name=value` texts by its signature: int, float, bool, str or a Literal of str."""
+
+import inspect
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Literal
+
+from unravel_lib.errors import UsageError
+from unravel_lib.text import did_you_mean, printable
+
+Options = dict[str, int | float | bool | str]
+Parameters = Mapping[str, inspect.Parameter]
+YES, NO = ("yes", "true", "1"), ("no", "false", "0")
+
+
+def choices_or_type(parameter: inspect.Parameter) -> tuple[str, ...] | type:
+    """Tell what values a parameter takes, by its annotation, else by its default, else str.
+
+    Returns
+    -------
+    tuple of str or type
+        The strings to choose from, or int, float, bool or str.
+
+    Raises
+    ------
+    TypeError
+        No text can be read as such a value.
+    """
+    kind = parameter.annotation
+    if kind is parameter.empty:
+        kind = type(parameter.default) if parameter.default is not parameter.empty else str
+    if typing.get_origin(kind) is Literal and all(isinstance(c, str) for c in typing.get_args(kind)):
+        return typing.get_args(kind)
+    if kind in (int, float, bool, str):
+        return typing.cast(type, kind)
+    name = "None" if kind is NoneType else getattr(kind, "__name__", kind)
+    raise TypeError(f"option {parameter.name} is of type {name}, expected int, float, bool, str or a Literal of str")
+
+
+def usage(parameters: Parameters) -> str:
+    """Describe options in one line: " [levels=int, default 2]"; empty where there are none."""
+    texts = (
+        f"{name}={_type_name(p)}" + ("" if p.default is p.empty else f", default {p.default}")
+        for name, p in parameters.items()
+    )
+    return "".join(f" [{text}]" for text in texts)
+
+
+def read_options(texts: Sequence[str], parameters: Parameters, kind: str, owner: str) -> Options:
+    """Read `["levels=3"]` as `{"levels": 3}`; defaults are filled in.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        `name=value` each.
+    parameters : mapping of inspect.Parameter by name
+        The options that there are.
+    kind, owner : str
+        For errors: "pattern" and its name.
+
+    Raises
+    ------
+    UsageError
+        Not name=value, an unknown or repeated name, a wrong type, or a value without default is missing.
+    """
+    values: Options = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"`{kind}_args` {printable(text)} is not name=value: write it like levels=3")
+        if name not in parameters:
+            has = f"it takes {', '.join(parameters)}" if parameters else "it takes none"
+            hint = did_you_mean(name, list(parameters))
+            raise UsageError(f"`{kind}_args` {printable(name)}: {kind} {owner} has no such option, {has}{hint}")
+        if name in values:
+            raise UsageError(f"`{kind}_args` {printable(name)} is given twice: give it once")
+        where = f"`{kind}_args` {name}={printable(value)}: {kind} {owner} takes"
+        values[name] = _read(parameters[name], value, where)
+    for name, parameter in parameters.items():
+        if name not in values and parameter.default is parameter.empty:
+            raise UsageError(f"{kind} {owner} needs `{kind}_args` {name}={_type_name(parameter)}")
+        values.setdefault(name, parameter.default)
+    return values
+
+
+def _type_name(parameter: inspect.Parameter) -> str:
+    kind = choices_or_type(parameter)
+    return "|".join(kind) if isinstance(kind, tuple) else "yes|no" if kind is bool else kind.__name__
+
+
+def _read(parameter: inspect.Parameter, text: str, where: str) -> int | float | bool | str:
+    kind = choices_or_type(parameter)
+    if isinstance(kind, tuple):
+        if text in kind:
+            return text
+        raise UsageError(f"{where} {parameter.name} = {', '.join(kind)}{did_you_mean(text, kind)}")
+    if kind is bool:
+        if text.lower() in YES + NO:
+            return text.lower() in YES
+        raise UsageError(f"{where} yes or no")
+    try:
+        value: int | float | str = kind(text)
+    except ValueError:
+        raise UsageError(f"{where} {'a whole number' if kind is int else 'a number'}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where} a finite number")
+    return value

@@ -1,0 +1,175 @@
+"""What a pattern is: a decorated function that arranges loops to a long array. The catalogue is in `patterns`.
+
+It asks for what it needs by the names of its parameters:
+
+    loop      float64 [n_frames, dims], the loop (A)
+    loop_b    float64 [n_frames, dims], a second, independent loop (B)
+    n_loops   how often the musician wants things repeated (`num_loops`)
+    std       float64 [dims], how far the values of the encodings spread
+    rng       a NumPy random generator of the pattern's own
+
+All arrays are its own to change. Every other parameter is an option of the pattern, an int, float, bool, str or
+`Literal` of str by its annotation or its default, set by `pattern_args` name=value. It returns the long array
+[frames, dims], or yields it loop by loop, each an array [frames, dims] or a `Repeat(loop, times)`.
+
+It may run twice, with the same random numbers: once to count the frames, once to write them. `random` and `np.random`
+are seeded for a user's pattern as well; a generator that a user's file makes for itself without a seed is not.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from unravel_lib.latents.blocks import Frames, Loop, Repeat
+from unravel_lib.music import user_code
+from unravel_lib.music.options import Options
+from unravel_lib.music.registry import Entry, Function, Registry
+from unravel_lib.statistics.summary import Array
+
+MAX_EMPTY_LOOPS = 100_000  # in a row: a pattern that yields more of them never ends
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What one long array is made from.
+
+    Attributes
+    ----------
+    loop, loop_b : float64 [n_frames, dims]
+        Loops A and B.
+    n_loops : int
+        Repetitions.
+    std : float64 [dims]
+        Spread of the encodings.
+    seed : numpy.random.SeedSequence
+        Of the pattern's random numbers.
+    """
+
+    loop: Frames
+    loop_b: Frames
+    n_loops: int
+    std: Array
+    seed: np.random.SeedSequence
+
+    def inputs(self, names: Iterable[str]) -> dict[str, Array | int | np.random.Generator]:
+        """Give fresh copies of what a pattern asks for, so that two runs of it start alike."""
+        fresh = np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key)
+        values: dict[str, Array | int | np.random.Generator] = {
+            "loop": self.loop.copy(),
+            "loop_b": self.loop_b.copy(),
+            "n_loops": self.n_loops,
+            "std": self.std.copy(),
+            "rng": np.random.default_rng(fresh),
+        }
+        return {name: values[name] for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern(Entry):
+    """A pattern as the registry knows it.
+
+    Attributes
+    ----------
+    steady : bool
+        Whether the beat is the loop's length all the way, so that the tempo of the loop applies.
+    length : callable, optional
+        Gives the number of frames of the long array, where it can be told without running the pattern. Asks by the
+        names of its parameters for `n_frames` and `dims` of the loop, `n_loops`, and the pattern's options.
+    """
+
+    kind = "pattern"
+    offered = ("loop", "loop_b", "n_loops", "std", "rng")
+
+    steady: bool = True
+    length: Callable[..., int] | None = None
+
+    def loops(self, material: Material, options: Options) -> Iterator[Loop]:
+        """Run the pattern: the long array, loop by loop, as the function yields it.
+
+        Yields
+        ------
+        [frames, dims] or Repeat
+
+        Raises
+        ------
+        UsageError
+            The function failed, gave something that is no loop, no frames for ever, or not as many as its `length`
+            says; names the user's file and the line.
+        """
+        n_frames, dims = material.loop.shape
+        announced = self.announced_frames(n_frames, dims, material.n_loops, options)
+        made = empty = 0
+        if self.source is not None:
+            user_code.seed_global_generators(material.seed)
+        with self.naming_errors():
+            result = self.function(**material.inputs(self.inputs), **options)
+            for item in [result] if isinstance(result, (np.ndarray, Repeat)) else result:
+                loop = _checked(item, dims)
+                made, empty = made + len(loop), 0 if len(loop) else empty + 1
+                if empty == MAX_EMPTY_LOOPS:
+                    raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
+                if announced is not None and made > announced:
+                    break
+                yield loop
+            if announced not in (None, made):
+                raise ValueError(f"length gave {announced:,} frames, the pattern made {made:,}: mend its length")
+
+    def announced_frames(self, n_frames: int, dims: int, n_loops: int, options: Options) -> int | None:
+        """Ask `length` how many frames come of a loop [n_frames, dims]; None without it.
+
+        Raises
+        ------
+        UsageError
+            It failed, or gave no whole number of frames; names the user's file and the line.
+        """
+        if self.length is None:
+            return None
+        known = {"n_frames": n_frames, "dims": dims, "n_loops": n_loops, **options}
+        with self.naming_errors():
+            names = inspect.signature(self.length).parameters
+            total = self.length(**{name: known[name] for name in names if name in known})
+            if not isinstance(total, (int, np.integer)) or total < 0:
+                raise ValueError(f"length gave {total!r:.60}, expected a whole number of frames")
+        return int(total)
+
+
+def _checked(item: Any, dims: int) -> Loop:
+    """Return a loop as an array, or a Repeat of one; raise where it is not of real numbers and `dims` dims."""
+    array = np.asarray(item.loop if isinstance(item, Repeat) else item)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"a loop holds {array.dtype} values, expected real numbers")
+    if array.ndim != 2 or array.shape[1] != dims:
+        raise ValueError(f"a loop has shape {array.shape}, expected (frames, {dims})")
+    if not isinstance(item, Repeat):
+        return array
+    if not isinstance(item.times, (int, np.integer)) or item.times < 0:
+        raise ValueError(f"a loop is repeated {item.times!r:.60} times, expected a whole number")
+    return Repeat(array, int(item.times))
+
+
+PATTERNS = Registry(Pattern)
+
+
+@overload
+def pattern(function: Function) -> Function: ...
+@overload
+def pattern(*, steady: bool = ..., length: Callable[..., int] | None = ...) -> Callable[[Function], Function]: ...
+def pattern(
+    function: Function | None = None, *, steady: bool = True, length: Callable[..., int] | None = None
+) -> Function | Callable[[Function], Function]:
+    """Make a function a pattern: `@pattern`, or `@pattern(steady=False, length=...)`; see `Pattern`.
+
+    Raises
+    ------
+    TypeError
+        The signature cannot be served: variable arguments, or an option of a type that no text can be read as.
+    """
+
+    def register(function: Function) -> Function:
+        PATTERNS.add(Pattern.of(function, steady=steady, length=length))
+        return function
+
+    return register if function is None else register(function)
