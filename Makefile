@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RAVE_VENV := .venv-rave
 ZOO := .zoo
 
-.PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures clean
+.PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures fidelity clean
 
 help:
 	@echo "make demo       encode the bundled recordings, generate, decode; prints where the sound files are"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench      compare with a straightforward script, on a RAVE v2 of full size (needs Python 3.11)"
 	@echo "make stress     kill runs at random moments and check that nothing is lost; about ten minutes"
 	@echo "make fuzz       test all readers with broken files and flags"
+	@echo "make fidelity   measure how true every distribution is to the bundled recordings, and draw it"
 	@echo "make figures    draw the pictures of the README again"
 	@echo "make clean      remove the environments, the exports and the results of make demo"
 
@@ -70,6 +71,9 @@ endif
 bench: need-python311 $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(RAVE_VENV)/bin/python tests/rave/zoo.py $(ZOO) --full
 	$(BIN)/python benchmarks/bench.py
+
+fidelity: $(VENV)/has-requirements
+	$(BIN)/python benchmarks/fidelity.py --picture docs/fidelity.png
 
 figures: $(VENV)/has-requirements
 	$(BIN)/python examples/figures.py

@@ -75,16 +75,11 @@ def main(argv: list[str]) -> int:
 
 def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
     """Latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
-    from unravel_lib.latents.latent_audio import is_latent_audio
-    from unravel_lib.latents.read import EXTENSIONS
+    from unravel_lib.latents.read import EXTENSIONS, is_latents
 
     found = find_files(roots, EXTENSIONS, output, batch)
     named = set(roots)
-    latents_only = [
-        source
-        for source in found
-        if source.path.suffix.lower() == ".npy" or source.path in named or is_latent_audio(source.path)
-    ]
+    latents_only = [source for source in found if source.path in named or is_latents(source.path)]
     if found and not latents_only:
         raise InputError(f"{printable(roots[0])} holds .wav files, but no latents: make some with encoder.py")
     return latents_only

@@ -36,6 +36,8 @@ def main(argv: list[str]) -> int:
         raise UsageError("--embeddings writes .npy: leave out --hold and --wav_subtype, which shape latent audio")
     if args.input and args.statistics:
         raise UsageError("--input and --statistics exclude each other: give one of them")
+    if args.fidelity and args.statistics:
+        raise UsageError("--fidelity compares with encodings: give --input, not --statistics")
     if args.overwrite and args.run is None:
         raise UsageError("--overwrite is about the folder that --run names: give --run NAME")
     if args.list_distributions or args.list_patterns or args.tempo_table:
@@ -97,6 +99,8 @@ def generate(args: argparse.Namespace) -> int:
             results.draw_result(folder / name, sampler, batch)
     if not args.no_plots:
         results.draw_statistics(composition.statistics, folder, batch)
+    if args.fidelity:
+        report.log_fidelity([folder / name for name in names if (folder / name).exists()], paths)
     code = batch.finish()
     report.warn_of_older_files(folder, before)
     return code

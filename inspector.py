@@ -1,4 +1,4 @@
-"""Tell what is in a model file: RAVE of every version, and related models as far as they say."""
+"""Tell what is in a model file: RAVE of every version, and related models as far as they say; and what latents hold."""
 
 import unravel_lib.cli.startup  # noqa: F401  before all that takes time
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, add_input, add_output
+from unravel_lib.cli.parser import path as path_type
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
 from unravel_lib.files.atomic import make_output_folder, refuse_overwriting
@@ -38,13 +39,20 @@ def build_parser() -> Parser:
     """Return the inspector's flags."""
     parser = Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
-    add_input(group, "model files, or folders of them; left out: the bundled pocket model")
+    add_input(group, "model files, or folders of them, or latents; left out: the bundled pocket model")
     group.add_argument(
         "--extensions",
         nargs="+",
         default=list(EXTENSIONS),
         metavar="EXT",
         help=f"which files of a folder are models (default {' '.join(EXTENSIONS)})",
+    )
+    group.add_argument(
+        "--against",
+        type=path_type,
+        nargs="+",
+        metavar="PATH",
+        help="encodings that the latents of --input are compared with: how true they are to them",
     )
     group.add_argument(
         "--save", action="store_true", help="write the facts and the state_dict as CSV, the variance per dim as PNG"
@@ -72,6 +80,13 @@ def main(argv: list[str]) -> int:
     questions = args.config or args.dict or args.attr
     if args.json and questions:
         parser.error("--json goes without --config, --dict and --attr: stdout is one document")
+    if args.against and not args.input:
+        parser.error("--against compares latents: give these by --input")
+    extensions = normalised_extensions(args.extensions)
+    if args.input and (args.against or _are_latents(args.input, extensions)):
+        if args.save or questions:
+            parser.error("--save, --config, --dict and --attr are for model files, not for latents")
+        return show_latents(args.input, args.against, args.json)
     batch = Batch(args.output if args.save else None)
     paths = find_models(args, batch)
     if args.save:
@@ -109,6 +124,22 @@ def main(argv: list[str]) -> int:
     elif many and not questions:
         log.info("%s", report.table(all_facts))
     return batch.finish() or (SOME_FAILED if unanswered else DONE)
+
+
+def _are_latents(paths: list[Path], model_extensions: tuple[str, ...]) -> bool:
+    from unravel_lib.cli import latents
+
+    return latents.are_latents(paths, model_extensions)
+
+
+def show_latents(paths: list[Path], against: list[Path] | None, as_json: bool) -> int:
+    """Tell what latents hold and, with encodings to compare them with, how true they are to these."""
+    from unravel_lib.cli import latents
+
+    document = latents.inspect_latents(paths, against)
+    if as_json:
+        print_json([document], False)
+    return DONE
 
 
 def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:

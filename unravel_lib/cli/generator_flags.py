@@ -103,6 +103,9 @@ def _add_results(p: Parser) -> None:
         action="store_true",
         help="latent audio at the model's sample rate, each frame held for --compression samples",
     )
+    group.add_argument(
+        "--fidelity", action="store_true", help="say how true the results are to the encodings, which takes seconds"
+    )
     group.add_argument("--no_plots", action="store_true", help="draw no pictures, which saves a second")
     add_output(group, OUTPUT)
     group.add_argument("--run", metavar="NAME", help="name of the run's folder in --output (default: date and time)")

@@ -1,6 +1,7 @@
 """What generator.py says on stderr before it writes, and after: tempo, length, size, and what deserves a warning."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from unravel_lib.cli import failures
@@ -92,3 +93,11 @@ def size_text(n_bytes: float) -> str:
             break
         n_bytes /= 1024
     return f"{n_bytes:,.0f} {unit}" if unit == "bytes" else f"{n_bytes:,.1f} {unit}"
+
+
+def log_fidelity(results: Sequence[Path], encodings: Sequence[Path]) -> None:
+    """Say how true the results are to the encodings that they were made from."""
+    from unravel_lib.cli.latents import compare
+    from unravel_lib.statistics import fidelity
+
+    log.info("\n%s", fidelity.report(**compare(results, encodings)))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unravel_lib.errors import InputError
-from unravel_lib.latents.latent_audio import load_latent_audio
+from unravel_lib.latents.latent_audio import is_latent_audio, load_latent_audio
 from unravel_lib.latents.npy import Latents, load_latents
 from unravel_lib.text import printable
 
@@ -31,3 +31,8 @@ def read_latents(path: str | Path, compression: int | None = None) -> Latents:
     if path.suffix.lower() == ".npy":
         return load_latents(path)
     raise InputError(f"{printable(path)} is no .npy and no latent audio .wav: encode sound with encoder.py")
+
+
+def is_latents(path: Path) -> bool:
+    """Whether a file in a folder counts as latents: a `.npy`, or a `.wav` that is latent audio."""
+    return path.suffix.lower() == ".npy" or is_latent_audio(path)

@@ -3,6 +3,9 @@
 distribution   what a distribution is, and its decorator
 distributions  statistics -> frames: the catalogue
 pattern        what a pattern is, and its decorator
+analogues      retrace, oracle, excerpt: along the recordings
+surrogates     spectral: new signals with the recordings' spectra
+recordings     the recordings that these two follow
 patterns       loops -> long arrays: the catalogue
 composition    a distribution, a pattern and a seed: the loops of each output file
 tempo          frames <-> BPM

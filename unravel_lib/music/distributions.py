@@ -146,3 +146,7 @@ def ring_coefficients(lag_1: Array, n_frames: int) -> Array:
         less = (middle + middle ** (n_frames - 1)) / (1 + middle**n_frames) < lag_1
         low, high = np.where(less, middle, low), np.where(less, high, middle)
     return (low + high) / 2
+
+
+from unravel_lib.music import analogues as analogues  # noqa: E402  which adds its own to the catalogue
+from unravel_lib.music import surrogates as surrogates  # noqa: E402  likewise

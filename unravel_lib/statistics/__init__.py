@@ -1,8 +1,11 @@
-"""What is known about latents. No random numbers.
+"""What is known about latents. No random numbers but those of a generator that is passed.
 
 encodings : latents read piece by piece, from files or arrays
+fidelity : how true generated latents are to recorded ones; the table of that
 measure : moments, quantiles and rank correlation of all frames
 sources : what the sidecars of encodings agree on
 summary : `Statistics`, the result
+series : distances between series of frames, for fidelity
 tables : statistics.csv and correlation.csv, written and read; the table on the terminal
+windows : two-sample test, coverage and copies, for fidelity
 """

@@ -1,0 +1,123 @@
+"""What inspector.py and generator.py say about latents: facts, and how true they are to the encodings behind them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unravel_lib.errors import InputError
+from unravel_lib.files.find import find_files
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.latents.read import EXTENSIONS, is_latents, read_latents
+from unravel_lib.statistics.fidelity import Fidelity, ceiling, fidelity, floor, report
+from unravel_lib.statistics.measure import measure
+from unravel_lib.statistics.tables import report as statistics_report
+from unravel_lib.text import printable, table
+
+SEED = 0  # of the choice of windows: the same latents give the same figures
+
+FIGURES = (("seconds", 1), ("frame_rate", 3))  # of a file, with their decimals
+
+log = logging.getLogger("unravel_lib")
+
+
+def are_latents(paths: Sequence[Path], model_extensions: Sequence[str]) -> bool:
+    """Whether the paths lead to latents: a `.npy` or `.wav`, or a folder with such and without model files."""
+    for path in paths:
+        if path.suffix.lower() in EXTENSIONS:
+            return True
+        if path.is_dir():
+            suffixes = {file.suffix.lower() for file in path.rglob("*")}
+            if not suffixes & set(model_extensions) and suffixes & set(EXTENSIONS):
+                return True
+    return False
+
+
+def find_latents(paths: Sequence[Path]) -> list[Path]:
+    """Find latents files and latent audio; other sound files in folders are left out.
+
+    Raises
+    ------
+    InputError
+        A path does not exist, or leads to no latents.
+    """
+    named = set(paths)
+    found = [source.path for source in find_files(paths, EXTENSIONS)]
+    latents = [path for path in found if path in named or is_latents(path)]
+    if not latents:
+        raise InputError(f"{printable(paths[0])} holds .wav files, but no latents")
+    return latents
+
+
+def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Facts of each file: path, dims, frames, and what its sidecar says: seconds, frame_rate, model; else None."""
+    described = []
+    for path in paths:
+        sidecar = read_sidecar(path) or Sidecar()
+        dims, frames = read_latents(path, sidecar.compression).shape
+        rate = None
+        if sidecar.sample_rate and sidecar.compression:
+            rate = sidecar.sample_rate / sidecar.compression
+        described.append(
+            {
+                "path": str(path),
+                "dims": dims,
+                "frames": frames,
+                "seconds": None if rate is None else frames / rate,
+                "frame_rate": rate,
+                "model": sidecar.model,
+            }
+        )
+    return described
+
+
+def compare(generated: Sequence[Path], recorded: Sequence[Path]) -> dict[str, Fidelity]:
+    """How true generated files are to recorded ones: `value`, and the `floor` and `ceiling` to compare it with.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, the dims differ, or there are too few frames.
+    """
+    files, others = ([read_latents(path) for path in paths] for paths in (generated, recorded))
+    return {
+        "value": fidelity(files, others, np.random.default_rng(SEED)),
+        "floor": floor(others, np.random.default_rng(SEED)),
+        "ceiling": ceiling(others, np.random.default_rng(SEED)),
+    }
+
+
+def inspect_latents(paths: Sequence[Path], against: Sequence[Path] | None) -> dict[str, Any]:
+    """Log facts, movement and, with encodings to compare `against`, fidelity; return the same for JSON."""
+    latents = find_latents(paths)
+    described = describe(latents)
+    rows = [["latents", "dims", "frames", "seconds", "Hz", "model"]]
+    for file in described:
+        seconds, rate = (("?" if file[name] is None else f"{file[name]:.{n}f}") for name, n in FIGURES)
+        rows.append(
+            [
+                printable(file["path"]),
+                str(file["dims"]),
+                str(file["frames"]),
+                seconds,
+                rate,
+                printable(file["model"] or "?"),
+            ]
+        )
+    log.info("%s\n", table(rows))
+    statistics = measure([read_latents(path) for path in latents])
+    log.info("%s", statistics_report(statistics))
+    document: dict[str, Any] = {
+        "files": described,
+        "lag_1": statistics.autocorrelation.tolist(),
+        "std": statistics.std.tolist(),
+        "mean": statistics.mean.tolist(),
+    }
+    if against is not None:
+        compared = compare(latents, find_latents(against))
+        log.info("\n%s", report(**compared))
+        document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
+    return document

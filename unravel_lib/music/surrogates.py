@@ -1,0 +1,93 @@
+"""Distributions that are new signals with the second-order statistics of the recordings: smooth, without a seam."""
+
+import numpy as np
+import numpy.typing as npt
+
+from unravel_lib.latents.blocks import Frames
+from unravel_lib.music.distribution import distribution
+from unravel_lib.music.recordings import Recordings
+from unravel_lib.statistics.summary import Statistics
+
+MAX_LAG = 32  # frames
+BLOCK = 512  # frequencies at a time
+FADE = 8  # frames in which one recording's ring gives way to the next one's
+
+
+@distribution(needs_frames=True, spreads_by_iqr="never")
+def spectral(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
+    """Smooth new motion with the recordings' spectra, their values and the dims moving together; a closed ring.
+
+    Notes
+    -----
+    Multivariate surrogate data, after Schreiber & Schmitz, "Surrogate time series" (2000): for each recording of an
+    itinerary a Gaussian ring with its cross-covariances, each dim bent to the recording's own values. The rings are
+    cross-faded: their means linearly, what deviates from these with equal power.
+    """
+    recordings = Recordings.of(statistics)
+    itinerary = recordings.itinerary(rng, n_frames, min_frames=2)
+    weights = _weights([size for _, size in itinerary], n_frames)
+    rings: dict[int, Frames] = {}
+    result = np.zeros((n_frames, statistics.dims))
+    for (number, _), weight in zip(itinerary, weights, strict=True):
+        frames = recordings.frames(number)
+        if number not in rings:
+            rings[number] = _surrogate(frames, rng, n_frames)
+        mean = frames.mean(axis=0)
+        result += weight[:, np.newaxis] * mean + np.sqrt(weight)[:, np.newaxis] * (rings[number] - mean)
+    return np.clip(result * recordings.scale, statistics.minimum, statistics.maximum)
+
+
+def _weights(sizes: list[int], n_frames: int) -> Frames:
+    """How much each stretch counts at each frame, [stretches, n_frames]; they sum to 1, and ramp over FADE frames."""
+    if len(sizes) == 1:
+        return np.ones((1, n_frames))
+    inside = np.zeros((len(sizes), n_frames))
+    start = 0
+    for row, size in zip(inside, sizes, strict=True):
+        row[start : start + size] = 1
+        start += size
+    around = (np.arange(n_frames)[:, np.newaxis] + np.arange(FADE) - FADE // 2) % n_frames
+    result: Frames = inside[:, around].mean(axis=2)
+    return result
+
+
+def _surrogate(frames: Frames, rng: np.random.Generator, n_frames: int) -> Frames:
+    """A ring [n_frames, dims] with the spectra, the coherence and the values of a recording [frames, dims]."""
+    from scipy.special import ndtr, ndtri
+
+    n, dims = frames.shape
+    covariances = _covariances(ndtri((frames.argsort(axis=0).argsort(axis=0) + 0.5) / n))
+    spectrum = np.fft.rfft(rng.standard_normal((n_frames, dims)), axis=0)
+    variance = np.zeros(dims)
+    for start in range(0, len(spectrum), BLOCK):
+        frequencies = np.arange(start, min(start + BLOCK, len(spectrum)))
+        values, vectors = np.linalg.eigh(_cross_spectra(covariances, frequencies / n_frames))
+        power = np.maximum(values, 0)
+        root = (vectors * np.sqrt(power)[:, np.newaxis]) @ vectors.conj().transpose(0, 2, 1)
+        spectrum[frequencies] = np.einsum("fij,fj->fi", root, spectrum[frequencies])
+        twice = np.where((frequencies == 0) | (2 * frequencies == n_frames), 1, 2)  # for the negative frequencies
+        variance += np.einsum("f,fij,fj->i", twice, np.abs(vectors) ** 2, power) / n_frames
+    ring = np.fft.irfft(spectrum, n_frames, axis=0) if n_frames > 1 else spectrum.real
+    places = ndtr(ring / np.sqrt(np.maximum(variance, 1e-12))) * n - 0.5
+    ordered = np.sort(frames, axis=0)
+    bent = [np.interp(place, np.arange(n), column) for place, column in zip(places.T, ordered.T, strict=True)]
+    return np.stack(bent, axis=1)
+
+
+def _covariances(scores: Frames) -> Frames:
+    """Cross-covariances of x[t + lag] and x[t], [lags, dims, dims], for lags from 0 up, under a Parzen window.
+
+    Parzen, "Mathematical considerations in the estimation of spectra" (1961).
+    """
+    n = len(scores)
+    lags = np.arange(min(MAX_LAG, n - 1) + 1)
+    u = lags / (MAX_LAG + 1)
+    window = np.where(u <= 0.5, 1 - 6 * u**2 + 6 * u**3, 2 * (1 - u) ** 3)
+    return np.stack([w * (scores[lag:].T @ scores[: n - lag]) / n for lag, w in zip(lags, window, strict=True)])
+
+
+def _cross_spectra(covariances: Frames, frequencies: Frames) -> npt.NDArray[np.complex128]:
+    """Cross-spectral matrices [frequencies, dims, dims], Hermitian; frequencies in cycles per frame."""
+    turns = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(len(covariances))))
+    half: npt.NDArray[np.complex128] = np.tensordot(turns, covariances, 1)
+    return half + half.conj().transpose(0, 2, 1) - covariances[0]
