@@ -97,16 +97,8 @@ def inspect_latents(paths: Sequence[Path], against: Sequence[Path] | None) -> di
     rows = [["latents", "dims", "frames", "seconds", "Hz", "model"]]
     for file in described:
         seconds, rate = (("?" if file[name] is None else f"{file[name]:.{n}f}") for name, n in FIGURES)
-        rows.append(
-            [
-                printable(file["path"]),
-                str(file["dims"]),
-                str(file["frames"]),
-                seconds,
-                rate,
-                printable(file["model"] or "?"),
-            ]
-        )
+        name, model = printable(file["path"]), printable(file["model"] or "?")
+        rows.append([name, str(file["dims"]), str(file["frames"]), seconds, rate, model])
     log.info("%s\n", table(rows))
     statistics = measure([read_latents(path) for path in latents])
     log.info("%s", statistics_report(statistics))

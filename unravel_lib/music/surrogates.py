@@ -90,4 +90,5 @@ def _cross_spectra(covariances: Frames, frequencies: Frames) -> npt.NDArray[np.c
     """Cross-spectral matrices [frequencies, dims, dims], Hermitian; frequencies in cycles per frame."""
     turns = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(len(covariances))))
     half: npt.NDArray[np.complex128] = np.tensordot(turns, covariances, 1)
-    return half + half.conj().transpose(0, 2, 1) - covariances[0]
+    whole: npt.NDArray[np.complex128] = half + half.conj().transpose(0, 2, 1) - covariances[0]
+    return whole

@@ -7,12 +7,11 @@ and draws the frames of the ceiling.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unravel_lib.errors import InputError
+from unravel_lib.latents.npy import Latents
 from unravel_lib.statistics.series import (
     asymmetry_error,
     autocorrelation_error,
@@ -39,8 +38,6 @@ REPORTED = (  # attribute, format, what it is, what is good
     ("longest_copy", "d", "longest copy, frames", "0, unless copies are wanted"),
     ("seam_percentile", ".0f", "seam among the steps, percentile", "below 95"),
 )
-
-Latents = npt.NDArray[np.floating[Any]]  # [dims, frames]
 
 
 @dataclass(frozen=True)
