@@ -20,9 +20,9 @@ from unravel_lib.statistics.summary import Statistics
 
 Index = npt.NDArray[np.int64]
 
-SPARE = 512  # frames of the path beyond the ring, to choose the place where it closes
+SPARE = 768  # frames of the path beyond the ring, to choose the place where it closes
 APART = 2  # a jump lands more than so many frames from where the path would have gone on
-APPROXIMATION = 2.0  # the nearest moments may be 1 + this times as far as the truly nearest: 40 times as fast
+APPROXIMATION = 3.0  # the moments found may be 1 + this times as far as the nearest ones: 40 times as fast
 MAX_KEEP = 0.99  # 1 would never forget where it began
 SEAM = 4  # frames in which an excerpt is faded into its beginning
 

@@ -1,5 +1,7 @@
 """Distributions that are new signals with the second-order statistics of the recordings: smooth, without a seam."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +12,7 @@ from unravel_lib.statistics.summary import Statistics
 
 MAX_LAG = 32  # frames
 BLOCK = 512  # frequencies at a time
-FADE = 8  # frames in which one recording's ring gives way to the next one's
+FADE = 8  # frames in which one stretch gives way to the next
 
 
 @distribution(needs_frames=True, spreads_by_iqr="never")
@@ -20,48 +22,56 @@ def spectral(statistics: Statistics, rng: np.random.Generator, n_frames: int) ->
     Notes
     -----
     Multivariate surrogate data, after Schreiber & Schmitz, "Surrogate time series" (2000): for each recording of an
-    itinerary a Gaussian ring with its cross-covariances, each dim bent to the recording's own values. The rings are
-    cross-faded: their means linearly, what deviates from these with equal power.
+    itinerary Gaussian signals with its cross-covariances, each dim bent to the recording's own values. Neighbouring
+    stretches are cross-faded: their means linearly, what deviates from these with equal power.
     """
     recordings = Recordings.of(statistics)
     itinerary = recordings.itinerary(rng, n_frames, min_frames=2)
-    weights = _weights([size for _, size in itinerary], n_frames)
-    rings: dict[int, Frames] = {}
-    result = np.zeros((n_frames, statistics.dims))
-    for (number, _), weight in zip(itinerary, weights, strict=True):
-        frames = recordings.frames(number)
-        if number not in rings:
-            rings[number] = _surrogate(frames, rng, n_frames)
-        mean = frames.mean(axis=0)
-        result += weight[:, np.newaxis] * mean + np.sqrt(weight)[:, np.newaxis] * (rings[number] - mean)
+    styles = {number: _Style.of(recordings.frames(number)) for number in sorted({number for number, _ in itinerary})}
+    if len(itinerary) == 1:
+        result = _surrogate(styles[itinerary[0][0]], rng, n_frames)
+    else:
+        result = np.zeros((n_frames, statistics.dims))
+        start = 0
+        for number, size in itinerary:
+            style, length = styles[number], size + FADE
+            stretch = _surrogate(style, rng, length + MAX_LAG)[:length]
+            share = np.convolve(np.ones(size), np.full(FADE + 1, 1 / (FADE + 1)))[
+                :, np.newaxis
+            ]  # sums to 1 with others
+            places = np.arange(start - FADE // 2, start - FADE // 2 + length) % n_frames
+            np.add.at(result, places, share * style.mean + np.sqrt(share) * (stretch - style.mean))
+            start += size
     return np.clip(result * recordings.scale, statistics.minimum, statistics.maximum)
 
 
-def _weights(sizes: list[int], n_frames: int) -> Frames:
-    """How much each stretch counts at each frame, [stretches, n_frames]; they sum to 1, and ramp over FADE frames."""
-    if len(sizes) == 1:
-        return np.ones((1, n_frames))
-    inside = np.zeros((len(sizes), n_frames))
-    start = 0
-    for row, size in zip(inside, sizes, strict=True):
-        row[start : start + size] = 1
-        start += size
-    around = (np.arange(n_frames)[:, np.newaxis] + np.arange(FADE) - FADE // 2) % n_frames
-    result: Frames = inside[:, around].mean(axis=2)
-    return result
+@dataclass(frozen=True)
+class _Style:
+    """What is taken over from a recording: its sorted values [frames, dims], their mean, and its covariances."""
+
+    ordered: Frames
+    mean: Frames
+    covariances: Frames
+
+    @classmethod
+    def of(cls, frames: Frames) -> "_Style":
+        """Measure a recording [frames, dims]."""
+        from scipy.special import ndtri
+
+        scores = ndtri((frames.argsort(axis=0).argsort(axis=0) + 0.5) / len(frames))
+        return cls(np.sort(frames, axis=0), frames.mean(axis=0), _covariances(scores))
 
 
-def _surrogate(frames: Frames, rng: np.random.Generator, n_frames: int) -> Frames:
-    """A ring [n_frames, dims] with the spectra, the coherence and the values of a recording [frames, dims]."""
-    from scipy.special import ndtr, ndtri
+def _surrogate(style: _Style, rng: np.random.Generator, n_frames: int) -> Frames:
+    """A ring [n_frames, dims] with the spectra, the coherence and the values of a recording."""
+    from scipy.special import ndtr
 
-    n, dims = frames.shape
-    covariances = _covariances(ndtri((frames.argsort(axis=0).argsort(axis=0) + 0.5) / n))
+    n, dims = style.ordered.shape
     spectrum = np.fft.rfft(rng.standard_normal((n_frames, dims)), axis=0)
     variance = np.zeros(dims)
     for start in range(0, len(spectrum), BLOCK):
         frequencies = np.arange(start, min(start + BLOCK, len(spectrum)))
-        values, vectors = np.linalg.eigh(_cross_spectra(covariances, frequencies / n_frames))
+        values, vectors = np.linalg.eigh(_cross_spectra(style.covariances, frequencies / n_frames))
         power = np.maximum(values, 0)
         root = (vectors * np.sqrt(power)[:, np.newaxis]) @ vectors.conj().transpose(0, 2, 1)
         spectrum[frequencies] = np.einsum("fij,fj->fi", root, spectrum[frequencies])
@@ -69,8 +79,7 @@ def _surrogate(frames: Frames, rng: np.random.Generator, n_frames: int) -> Frame
         variance += np.einsum("f,fij,fj->i", twice, np.abs(vectors) ** 2, power) / n_frames
     ring = np.fft.irfft(spectrum, n_frames, axis=0) if n_frames > 1 else spectrum.real
     places = ndtr(ring / np.sqrt(np.maximum(variance, 1e-12))) * n - 0.5
-    ordered = np.sort(frames, axis=0)
-    bent = [np.interp(place, np.arange(n), column) for place, column in zip(places.T, ordered.T, strict=True)]
+    bent = [np.interp(place, np.arange(n), column) for place, column in zip(places.T, style.ordered.T, strict=True)]
     return np.stack(bent, axis=1)
 
 
