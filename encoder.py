@@ -8,8 +8,8 @@ from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.errors import InputError
-from unravel_lib.files.atomic import make_output_folder
 from unravel_lib.files.find import Source, find_files, normalised_extensions
+from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
 
 # What takes long to import is imported inside functions: by then `run` answers Ctrl-C.

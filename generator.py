@@ -14,8 +14,13 @@ from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.generator_flags import NUM_LATENTS, build_parser
 from unravel_lib.cli.run import run
 from unravel_lib.errors import UsageError
-from unravel_lib.files.atomic import make_output_folder, refuse_overwriting
-from unravel_lib.files.run_folder import check_run_folder, identities, make_run_folder
+from unravel_lib.files.folders import (
+    check_run_folder,
+    identities,
+    make_output_folder,
+    make_run_folder,
+    refuse_overwriting,
+)
 from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.music import tempo
 

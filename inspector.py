@@ -16,8 +16,8 @@ from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, add_input, add_output
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
-from unravel_lib.files.atomic import make_output_folder, refuse_overwriting
 from unravel_lib.files.find import find_files, normalised_extensions
+from unravel_lib.files.folders import make_output_folder, refuse_overwriting
 from unravel_lib.files.naming import output_name
 from unravel_lib.text import printable
 

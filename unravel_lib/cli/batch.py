@@ -13,8 +13,8 @@ from unravel_lib.cli import failures, signals
 from unravel_lib.cli.messages import input_error_line, with_flags
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError
-from unravel_lib.files.atomic import refuse_overwriting
 from unravel_lib.files.find import Source
+from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.sidecar import Finished, Sidecar
 from unravel_lib.text import count_text, printable
 

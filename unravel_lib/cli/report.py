@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from unravel_lib.cli import failures
-from unravel_lib.files.run_folder import Identities, untouched
+from unravel_lib.files.folders import Identities, unchanged
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.latent_audio import PD_CHANNELS
 from unravel_lib.music import tempo
@@ -69,7 +69,7 @@ def warn_of_frozen_dims(distribution: Distribution, statistics: Statistics) -> N
 
 def warn_of_older_files(folder: Path, before: Identities) -> None:
     """Warn of files of an earlier run that `overwrite` left beside the new ones."""
-    old = [name for name in untouched(folder, before) if name != failures.NAME]
+    old = [name for name in unchanged(folder, before) if name != failures.NAME]
     if not old:
         return
     several = len(old) > 1

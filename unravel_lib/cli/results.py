@@ -8,7 +8,7 @@ from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.report import size_text
 from unravel_lib.errors import OutputError, UsageError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.blocks import Frames, Sampler
 from unravel_lib.latents.formats import Format, LatentAudio

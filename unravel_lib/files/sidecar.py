@@ -11,7 +11,8 @@ from typing import Any
 
 from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
-from unravel_lib.files.atomic import atomic_write, folder_lock, sha256_of
+from unravel_lib.files.atomic import atomic_write, folder_lock
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.text import printable
 
 FORMAT = "unravel-sidecar"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from unravel_lib.errors import InputError, ModelError, UnravelError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.inspection import checkpoints, exports, families
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.tensors import SafeTensors

@@ -16,7 +16,7 @@ from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, refuse_replacing
 from unravel_lib.latents.npy import Latents, blocks, content_key, save_latents
 from unravel_lib.latents.read import read_latents

@@ -14,7 +14,7 @@ import torch
 
 from unravel_lib.audio.windows import in_windows, pad, trim
 from unravel_lib.errors import ModelError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
 from unravel_lib.models.context import NO_CONTEXT, Context, decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
