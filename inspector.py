@@ -1,6 +1,6 @@
-"""Tell what is in a model file: RAVE of every version, and related models as far as they say."""
+"""Report what is in a model file: RAVE of every version, and related models as far as they state it."""
 
-import unravel_lib.cli.startup  # noqa: F401  before all that takes time
+import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
 import argparse
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from unravel_lib.inspection.inspect import Inspection
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
-DESCRIPTION = """Tell what is in a model file: what it is, what it takes and gives, how late it answers.
+DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay.
 
 The facts go to stderr; stdout has the paths of the files that --save writes. With --json, --config, --dict and --attr
 stdout has the JSON or the answers instead. --dict and --attr read names or patterns like encoder.* from the terminal
-or from a pipe, one per line; exit or Ctrl-D leaves."""
+or from a pipe, one per line; exit or Ctrl-D ends the input."""
 
 log = logging.getLogger("unravel_lib")
 
@@ -58,7 +58,7 @@ def build_parser() -> Parser:
         "--dict", action="store_true", help="list the state_dict, then answer questions about its tensors"
     )
     group.add_argument("--attr", action="store_true", help="list the attributes, then answer questions about them")
-    group.add_argument("--yes", action="store_true", help="with --attr: call the methods asked for without asking back")
+    group.add_argument("--yes", action="store_true", help="with --attr: call methods without asking for confirmation")
     group.add_argument(
         "--trust_model", action="store_true", help="load a model although its code could touch files on this machine"
     )
@@ -76,7 +76,6 @@ def main(argv: list[str]) -> int:
     paths = find_models(args, batch)
     if args.save:
         make_output_folder(args.output)
-    from unravel_lib.cli import prompt
     from unravel_lib.inspection import inspect, report
 
     wrote = partial(log.info, "wrote %s") if args.json or questions else batch.wrote  # stdout has the answers
@@ -96,12 +95,10 @@ def main(argv: list[str]) -> int:
                     save(found, path, args.output, wrote)
                 if args.config:
                     configs[str(path)] = inspect.config(found, path)
-                if many and (args.dict or args.attr):
-                    log.info("%s", printable(path))
-                if args.dict:
-                    unanswered += prompt.ask_about_tensors(found)
-                if args.attr:
-                    unanswered += prompt.ask_about_attributes(found, args.yes)
+                if args.dict or args.attr:
+                    if many:
+                        log.info("%s", printable(path))
+                    unanswered += answer_questions(found, args.dict, args.attr, args.yes)
     if args.json:
         print_json([facts.as_json() for facts in all_facts], many)
     elif configs:
@@ -121,12 +118,20 @@ def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
     return [POCKET]
 
 
+def answer_questions(found: "Inspection", tensors: bool, attributes: bool, yes: bool) -> int:
+    """Answer questions about tensors, attributes or both; returns how many had no answer."""
+    from unravel_lib.cli import prompt
+
+    unanswered = prompt.ask_about_tensors(found) if tensors else 0
+    return unanswered + (prompt.ask_about_attributes(found, yes) if attributes else 0)
+
+
 def save(found: "Inspection", path: Path, output: Path, wrote: Callable[[Path], None]) -> None:
     """Write the tables of one model, and the picture where its shares of variance are known; reports each file."""
     from unravel_lib.inspection import report
 
     facts = found.facts
-    key = facts.sha256 or str(path)  # so that no model's tables take the place of another's
+    key = facts.sha256 or str(path)  # so that no model's tables replace another's
     targets = [output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])

@@ -39,7 +39,7 @@ class Report:
     def failed(self, path: Path, reason: str) -> None:
         self.failures.append(reason)
 
-    def looked_at(self, path: Path) -> None:
+    def searched(self, path: Path) -> None:
         self.folders.append(path)
 
 

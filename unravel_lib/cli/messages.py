@@ -1,4 +1,4 @@
-"""Messages as a person at a terminal reads them: options as flags, every error as one line."""
+"""Messages for the terminal: options as flags, every error as one line."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ def register(names: Iterable[str]) -> None:
 
 
 def with_flags(text: str) -> str:
-    """The text with every option that stands in backticks as its flag: `seed` -> --seed."""
+    """The text with every option in backticks as its flag: `seed` -> --seed."""
     return re.sub(r"`([a-z_]+)`", lambda found: f"--{found[1]}" if found[1] in _names else found[0], text)
 
 
@@ -39,7 +39,7 @@ def input_error_line(path: Path, error: Exception) -> str:
 
 
 def _known(error: Exception) -> str | None:
-    """What can be said of an error that is not a bug of ours."""
+    """The text of an error that is not a bug in this program."""
     if isinstance(error, UnravelError):
         return str(error)
     if isinstance(error, MemoryError):

@@ -41,7 +41,7 @@ def attribute_line(found: Inspection, name: str, kind: str) -> str:
     try:
         value = _data(found, name)
     except ModelError:
-        return "data that Python cannot hold"
+        return "data that Python cannot represent"
     what = getattr(value, "original_name", None) or type(value).__name__
     return f"data {what}"
 

@@ -21,7 +21,7 @@ TABLE = ("name", "family", "dims", "compression", "sample rate", "in", "out", "s
 
 
 def text(facts: Facts) -> str:
-    """Everything that is known about one file, aligned; "unknown" where it does not say."""
+    """Return everything that is known about one file, aligned; "unknown" where the file does not state it."""
     lines = [printable(facts.path)]
     lines += [f"  {label:<{LABEL_WIDTH}}{value}" for label, value in _rows(facts)]
     lines += [f"  {'warning':<{LABEL_WIDTH}}{printable(warning)}" for warning in facts.warnings]
@@ -88,7 +88,7 @@ def _streaming(facts: Facts) -> str:
         return "yes, delay unknown"
     ms = "" if facts.delay_ms is None else f" ({facts.delay_ms:.0f} ms)"
     parts = "" if facts.encode_delay is None else f": encode {facts.encode_delay:,}, decode {facts.decode_delay:,}"
-    return f"yes, answers {facts.delay_samples:,} samples{ms} late{parts}"
+    return f"yes, delay {facts.delay_samples:,} samples{ms}{parts}"
 
 
 def _receptive_field(facts: Facts) -> str:
@@ -140,7 +140,7 @@ def _table_row(facts: Facts) -> tuple[str, ...]:
 
 
 def write_facts(path: Path, facts: Facts) -> None:
-    """Write the facts as CSV with the columns fact and value; a fact that the file does not say is empty."""
+    """Write the facts as CSV with the columns fact and value; a fact that the file does not state is empty."""
     found = facts.as_json()
     shares = found.pop("variance_shares") or []
     rows: list[tuple[str, Any]] = []

@@ -1,9 +1,9 @@
-"""How late a streaming export answers, compared with an offline export of the same weights.
+"""The delay of a streaming export, relative to an offline export of the same weights.
 
-A streaming convolution has no samples of the future: where an offline one looks r samples ahead, it answers r samples
-late, and a strided one also waits until its delay is a whole number of its steps. These delays add up along the path
-through the network. Exports made with cached_conv (all of RAVE) carry the terms of this sum in their modules; for
-others the delay is measured, as the centre of the energy with which the model answers to one changed frame.
+A streaming convolution has no future samples: where an offline one uses r samples ahead, its output is r samples
+late, and that of a strided one is delayed further, to a whole number of its steps. These delays add up along the path
+through the network. Exports made with cached_conv (all of RAVE) store the terms of this sum in their modules; for
+others the delay is measured, as the centre of energy of the response to one changed frame.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ import numpy as np
 from unravel_lib.models import context
 from unravel_lib.models.contract import Contract
 
-RESPONSE_FRAMES = 160  # length of the signal in which the answer to one changed frame is looked for
+RESPONSE_FRAMES = 160  # length of the signal in which the response to one changed frame is measured
 PARALLEL = ("noise_module",)  # runs in parallel to the path that carries the signal
 
 
 @dataclass(frozen=True)
 class Delay:
-    """How late encode and decode answer, each in samples."""
+    """The delays of encode and decode, in samples."""
 
     encode_samples: int
     decode_samples: int
@@ -136,7 +136,7 @@ def _own_delay(conv: Any, passed_on: int) -> int:
     """Delay that one cached convolution adds, in steps of its input.
 
     cached_conv states (look-ahead + wait + passed-on) / stride, where only some networks pass the delay on. The
-    look-ahead of a kernel that sees `total` past steps is half of it (centred), 0 (causal) or all of it; the likelier
+    look-ahead of a kernel that covers `total` past steps is half of it (centred), 0 (causal) or all of it; the likelier
     reading first, as what is passed on may happen to be as much as half of a kernel.
     """
     total, wait = conv.cache.padding, conv.downsampling_delay.padding

@@ -1,4 +1,4 @@
-"""The two directions of a model, encode and decode: the shapes of what goes into a call and of what comes out."""
+"""The two directions of a model, encode and decode: the shapes of the input and the output of a call."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound 
 
 @dataclass(frozen=True)
 class Direction:
-    """One of the two ways through a model.
+    """One direction of a model.
 
     Attributes
     ----------

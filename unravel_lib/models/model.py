@@ -41,11 +41,11 @@ def seed_for(seed: int, key: str) -> int:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU; a device by name must be there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """`auto` takes CUDA, then MPS, then the CPU; a device given by name must be available."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        wanted = next(name for name, available in there.items() if available)
-    if not there[wanted]:
+        wanted = next(name for name, found in available.items() if found)
+    if not available[wanted]:
         raise ModelError(f"`device` {wanted} is not available on this machine: use `device` auto or cpu")
     if wanted == "cuda":  # TF32 would make chunks differ from the whole by 1e-3, autotuning one run from the next
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -63,12 +63,12 @@ def load(
     ----------
     device : auto, cpu, cuda or mps; a model that MPS cannot run goes to the CPU with a warning
     trust : load although the code in the file could touch other files
-    sample_rate : Hz, for models that do not say theirs
+    sample_rate : Hz, for models that do not state it
 
     Raises
     ------
     ModelError
-        Not a whole, harmless TorchScript file with encode and decode.
+        Not a complete, harmless TorchScript file with encode and decode.
     """
     path = POCKET if path is None else path
     with open_model(path) as file:
@@ -121,7 +121,7 @@ class Model:
         ----------
         blocks : float32 [in_channels, n] at the model's rate
         seed, key : the run's seed and the content key of the file
-        compensate_delay : remove a streaming export's delay: silence is fed after the end, the start is dropped
+        compensate_delay : remove a streaming export's delay: silence is appended, the start is dropped
 
         Yields
         ------
@@ -141,7 +141,7 @@ class Model:
         ----------
         blocks : float32 [dims, n]
         seed, key : the run's seed and the content key of the latents
-        compensate_delay : remove a streaming export's delay: the last frame is held on, the start is dropped
+        compensate_delay : remove a streaming export's delay: the last frame is repeated, the start is dropped
 
         Yields
         ------
@@ -171,7 +171,7 @@ class Model:
 
     @cached_property
     def delay(self) -> Delay:
-        """How late a streaming export answers; zero for an offline one."""
+        """The delay of a streaming export; zero for an offline one."""
         if not self.streaming:
             return Delay(0, 0)
         encode, decode = self.encoder.call_seeded, self.decoder.call_seeded
@@ -204,7 +204,7 @@ class Model:
         context = self.encode_context if runner is self.encoder else self.decode_context
         if context is None:
             log.warning(
-                "%s: one frame reaches everywhere: each file runs in one call and needs the memory",
+                "%s: its context has no limit: each file runs in one call, which needs more memory",
                 printable(self.name),
             )
             return sys.maxsize, NO_CONTEXT

@@ -1,13 +1,13 @@
 """Music: loops drawn from statistics and arranged in time. No files but those of a user's own code, no torch, no flags.
 
-distribution   what a distribution is, and its decorator
-distributions  statistics -> frames: the catalogue
-pattern        what a pattern is, and its decorator
-patterns       loops -> long arrays: the catalogue
-composition    a distribution, a pattern and a seed: the loops of each output file
-tempo          frames <-> BPM
-registry       what the two catalogues share: entries found by name, listed, their options read
-options        `name=value` texts read by a function's signature
-user_code      functions in a user's own file: loaded, their errors named by file and line
-covariance     correlated normal values, and covariances repaired
+distribution : what a distribution is, and its decorator
+distributions : statistics -> frames: the catalogue
+pattern : what a pattern is, and its decorator
+patterns : loops -> long arrays: the catalogue
+composition : a distribution, a pattern and a seed: the loops of each output file
+tempo : frames <-> BPM
+registry : what the two catalogues share: entries found by name, listed, their options read
+options : `name=value` texts read by a function's signature
+user_code : functions in a user's own file: loaded, their errors named by file and line
+covariance : correlated normal values, and covariances repaired
 """
