@@ -13,7 +13,7 @@ import numpy.typing as npt
 from unravel_lib.models.contract import Contract
 from unravel_lib.models.direction import Block
 
-Energy = npt.NDArray[np.float64]
+Energy = npt.NDArray[np.float64]  # [frames]
 Call = Callable[[Block], Block]
 
 TRIED_FRAMES = (24, 64, 160, 640)  # lengths of the signal, tried until all that one frame changes is inside

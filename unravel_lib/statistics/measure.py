@@ -161,8 +161,8 @@ def _autocorrelation(pairs: RunningMoments, constant: npt.NDArray[np.bool_]) -> 
     if pairs.count < 2:
         return result
     before, after, both = pairs.sum
-    moving = ~constant & (np.minimum(before, after) > NO_SPREAD * np.maximum(before, after))
-    result[moving] = both[moving] / np.sqrt(before[moving]) / np.sqrt(after[moving])
+    varying = ~constant & (np.minimum(before, after) > NO_SPREAD * np.maximum(before, after))
+    result[varying] = both[varying] / np.sqrt(before[varying]) / np.sqrt(after[varying])
     return np.clip(result, -1.0, 1.0)
 
 
