@@ -19,7 +19,7 @@ from unravel_lib.text import printable
 
 
 def build_parser() -> flags.Parser:
-    """The decoder's flags."""
+    """Return the decoder's flags."""
     from unravel_lib.audio.write import SUBTYPES
 
     parser = flags.Parser(
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
 
 
 def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
-    """Latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
+    """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
     from unravel_lib.latents.latent_audio import is_latent_audio
     from unravel_lib.latents.read import EXTENSIONS
 

@@ -16,7 +16,7 @@ from unravel_lib.files.naming import result_names
 
 
 def build_parser() -> flags.Parser:
-    """The encoder's flags."""
+    """Return the encoder's flags."""
     from unravel_lib.audio.read import EXTENSIONS
 
     parser = flags.Parser(

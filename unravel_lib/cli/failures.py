@@ -47,7 +47,7 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collecti
 
 
 def _settled(key: str, checked: Collection[str]) -> bool:
-    """True for what was checked, and for what was removed from a folder that was checked."""
+    """Return True for what was checked, and for what was removed from a folder that was checked."""
     if key in checked:
         return True
     is_path = "\\" not in key  # with escapes it is not the name
@@ -59,7 +59,7 @@ def _key(path: Path) -> str:
 
 
 def _read(target: Path) -> list[list[str]] | None:
-    """The rows of an earlier file, none where there is no file, None where it is a file of something else."""
+    """Read the rows of an earlier file: [] where there is no file, None where it is another kind of file."""
     try:
         with open(target, newline="", encoding="utf-8", errors="replace") as file:
             rows = list(csv.reader(file))

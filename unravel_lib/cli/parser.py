@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         self.general.add_argument("--debug", action="store_true", help="show a Python traceback when something fails")
 
     def format_help(self) -> str:
-        """The help text, with the general flags at its end."""
+        """Return the help text, with the general flags at its end."""
         self._action_groups.sort(key=lambda group: group is self.general)
         return super().format_help()
 
@@ -64,14 +64,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def path(text: str) -> Path:
-    """An argparse type: a path; "~" is the home folder, also in `--input=~/x`, which the shell does not expand."""
+    """Read a path (an argparse type); "~" is the home folder, also in `--input=~/x`, which shells do not expand."""
     if not text:  # it would be the current folder
         raise argparse.ArgumentTypeError("is empty: is a variable of the shell unset?")
     return Path(os.path.expanduser(text))  # noqa: PTH111  which leaves ./~ and unknown users as they are
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """An argparse type: an integer from `low` to `high`, both included."""
+    """Make an argparse type: an integer from `low` to `high`, both included."""
 
     def parse(text: str) -> int:
         try:
@@ -86,7 +86,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """An argparse type: a finite number from `low` to `high`, both included."""
+    """Make an argparse type: a finite number from `low` to `high`, both included."""
 
     def parse(text: str) -> float:
         try:
@@ -101,19 +101,19 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 
 def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False) -> None:
-    """`--input`, the same in every script: one or more paths, and the flag may be repeated."""
+    """Add `--input`, the same in every script: one or more paths, and the flag may be repeated."""
     group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
 
 
 def add_output(group: argparse._ArgumentGroup, default: str) -> None:
-    """`--output`, the same in every script."""
+    """Add `--output`, the same in every script."""
     group.add_argument(
         "--output", type=path, default=Path(default), metavar="FOLDER", help=f"where results go (default {default})"
     )
 
 
 def add_seed(group: argparse._ArgumentGroup, default: int = 42) -> None:
-    """`--seed`, the same in every script."""
+    """Add `--seed`, the same in every script."""
     group.add_argument(
         "--seed",
         type=whole_number(0, MAX_SEED),
@@ -124,7 +124,7 @@ def add_seed(group: argparse._ArgumentGroup, default: int = 42) -> None:
 
 
 def add_model(group: argparse._ArgumentGroup) -> None:
-    """`--model --device --trust_model --compensate_delay`, the same in encoder and decoder."""
+    """Add `--model --device --trust_model --compensate_delay`, the same in encoder and decoder."""
     group.add_argument(
         "--model",
         type=path,
@@ -144,7 +144,7 @@ def add_model(group: argparse._ArgumentGroup) -> None:
 
 
 def add_skip_existing(group: argparse._ArgumentGroup) -> None:
-    """`--skip_existing`, the same in encoder and decoder."""
+    """Add `--skip_existing`, the same in encoder and decoder."""
     group.add_argument(
         "--skip_existing",
         action="store_true",
@@ -153,10 +153,10 @@ def add_skip_existing(group: argparse._ArgumentGroup) -> None:
 
 
 def add_overwrite(group: argparse._ArgumentGroup) -> None:
-    """`--overwrite`, the same in encoder and decoder."""
+    """Add `--overwrite`, the same in encoder and decoder."""
     group.add_argument("--overwrite", action="store_true", help="replace results of another model or another input too")
 
 
 def add_sample_rate(group: argparse._ArgumentGroup, text: str) -> None:
-    """`--sample_rate` in Hz, the same in every script."""
+    """Add `--sample_rate` in Hz, the same in every script."""
     group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)

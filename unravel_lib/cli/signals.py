@@ -61,7 +61,7 @@ def install(remedy: str | None = None) -> None:
 
 
 def stop_text(code: int) -> str:
-    """The last message of a run that a signal stopped."""
+    """Return the last message of a run that a signal stopped."""
     return f"{TEXTS[code]}: {KEPT}{_remedy}"
 
 
@@ -72,7 +72,7 @@ def check() -> None:
 
 
 def code() -> int | None:
-    """The exit code of the received signal, None without one."""
+    """Return the exit code of the received signal, None without one."""
     return None if _received is None else 128 + _received
 
 
@@ -130,6 +130,6 @@ def _end_process(code: int) -> None:
 
 
 def _unraisable(event: "sys.UnraisableHookArgs") -> None:
-    """Python cannot raise out of a destructor; `check` will."""
+    """Ignore Ctrl-C in a destructor, which cannot raise it; `check` will."""
     if not isinstance(event.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(event)

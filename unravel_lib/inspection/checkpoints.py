@@ -98,7 +98,7 @@ def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
-    """(training config, where it was found): inside the checkpoint, or in a JSON next to it.
+    """Return (training config, where it was found): inside the checkpoint, or in a JSON next to it.
 
     A JSON of the same name belongs to the file; one of a common name (`model_config.json`) is used only where the
     weights, too, are those of Stable Audio Tools: the folder may hold other models.

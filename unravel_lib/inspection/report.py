@@ -125,7 +125,7 @@ def _bar(label: str, share: float) -> str:
 
 
 def table(all_facts: Sequence[Facts]) -> str:
-    """One row per model, in aligned columns."""
+    """Format one row per model, in aligned columns."""
     return text_table([TABLE, *(_table_row(facts) for facts in all_facts)])
 
 

@@ -71,7 +71,7 @@ class SafeTensors(Mapping[str, torch.Tensor]):
 
 
 def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
-    """Shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
+    """Return shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
 
     Sums run in float64 over chunks, joined by the rule of Chan, Golub and LeVeque (1983), so that a tensor of any size
     and any offset keeps its digits. Complex values are described by their magnitudes.

@@ -50,7 +50,7 @@ class Format(ABC):
         return {}
 
     def n_bytes(self, n_frames: int) -> int:
-        """Size of a file of `n_frames` frames."""
+        """Return the size of a file of `n_frames` frames."""
         return self.header_bytes + n_frames * self.frame_bytes
 
     def write(

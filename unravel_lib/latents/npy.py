@@ -158,7 +158,7 @@ def blocks(array: Latents) -> Iterator[tuple[int, Latents]]:
 
 
 def content_key(array: Latents) -> str:
-    """SHA-256 of the values as float32 and of the shape: equal latents have equal keys, whatever file they are in."""
+    """Return the SHA-256 of the values as float32 and of the shape, so that equal latents have equal keys."""
     digest = hashlib.sha256(repr(tuple(array.shape)).encode())
     for _, block in blocks(array):
         digest.update(np.ascontiguousarray(block, dtype="<f4").data)

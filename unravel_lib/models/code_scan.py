@@ -69,7 +69,7 @@ def _walk(tree: ast.AST) -> Iterator[str]:
 
 
 def _dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
-    """`a.b.c` -> its innermost expression and ["a", "b", "c"]; the first part is "" where it is no global name."""
+    """Split `a.b.c` into its innermost expression and ["a", "b", "c"]; the first is "" where it is no global name."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

@@ -35,12 +35,12 @@ UNMEASURED = Context(32, 32)  # for models whose result never changes: more than
 
 
 def encoder_context(encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Context of the encoder; None if one frame of sound changes everything (global normalisation, attention)."""
+    """Measure the encoder's context; None if one frame changes everything (global normalisation, attention)."""
     return _context(lambda frames: encoder_response(encode, reset, contract, frames))
 
 
 def decoder_context(decode: Call, encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Context of the decoder; None if one frame of latents changes everything."""
+    """Measure the decoder's context; None if one frame of latents changes everything."""
     return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames))
 
 

@@ -45,7 +45,7 @@ class Contract:
 
 
 def method_params(module: Module, method: str) -> tuple[int, int, int, int] | None:
-    """`<method>_params`: (in_channels, in_ratio, out_channels, out_ratio), or None.
+    """Return `<method>_params`: (in_channels, in_ratio, out_channels, out_ratio), or None.
 
     nn~ attributes have a buffer of that name too: those are float32 of one value.
     """

@@ -31,7 +31,7 @@ class Delay:
 def delay_of(
     module: Any, encode: context.Call, decode: context.Call, reset: Callable[[], None], contract: Contract
 ) -> Delay:
-    """Delay of a streaming export: as its modules state it, where that adds up to its compression, else as measured."""
+    """Return the delay of a streaming export: as its modules state it if their strides fit, else measured."""
     stated = _stated_delay(module, contract.compression)
     if stated is not None:
         return stated
@@ -41,7 +41,7 @@ def delay_of(
 
 
 def _centre(energy: context.Energy, compression: int) -> int:
-    """Centre of energy after the changed frame, which is in the middle; in samples, at least 0."""
+    """Return the centre of energy after the changed frame, which is in the middle; in samples, at least 0."""
     if not energy.any():
         return 0
     centre = float(np.average(np.arange(len(energy)), weights=energy)) - len(energy) // 2
@@ -111,7 +111,7 @@ def _walk(module: Any, path: _Path) -> None:
 
 
 def _walk_branches(module: Any, path: _Path) -> None:
-    """Branches run in parallel, the faster ones held back; the first carries the signal.
+    """Follow the first of parallel branches, which carries the signal; faster ones are delayed to match.
 
     The others are the identity of a residual, or the loudness and the noise of a v1 generator, the noise at a rate of
     its own.
@@ -123,7 +123,7 @@ def _walk_branches(module: Any, path: _Path) -> None:
 
 
 def _in_order(module: Any) -> Iterator[Any]:
-    """Children in the order in which the signal passes them; a generator's `net` comes before what follows it."""
+    """Yield children in the order in which the signal passes them; a generator's `net` comes before what follows it."""
     children = dict(module.named_children())
     if "net" in children:
         yield children.pop("net")
@@ -133,7 +133,7 @@ def _in_order(module: Any) -> Iterator[Any]:
 
 
 def _own_delay(conv: Any, passed_on: int) -> int:
-    """Delay that one cached convolution adds, in steps of its input.
+    """Return the delay that one cached convolution adds, in steps of its input.
 
     cached_conv states (look-ahead + wait + passed-on) / stride, where only some networks pass the delay on. The
     look-ahead of a kernel that covers `total` past steps is half of it (centred), 0 (causal) or all of it; the likelier

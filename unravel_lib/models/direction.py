@@ -29,9 +29,9 @@ class Direction:
     nan_is_silence: bool = False
 
     def shape_in(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """Shape of a signal of whole frames."""
+        """Return the shape of a signal of whole frames."""
         return batch, self.channels_in, frames * self.step_in
 
     def shape_out(self, batch: int, n: int) -> tuple[int, int, int]:
-        """Shape of the result for a signal of `n` values per channel."""
+        """Return the shape of the result for a signal of `n` values per channel."""
         return batch, self.channels_out, math.ceil(n / self.step_in) * self.step_out

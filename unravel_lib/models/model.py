@@ -41,7 +41,7 @@ def seed_for(seed: int, key: str) -> int:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU; a device given by name must be available."""
+    """Choose a device: `auto` takes CUDA, then MPS, then the CPU; a device given by name must be available."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         wanted = next(name for name, found in available.items() if found)
@@ -115,7 +115,7 @@ class Model:
         self.batch = GPU_BATCH if batches and not self.streaming else 1
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
-        """Sound -> latents.
+        """Encode sound to latents.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Model:
         return trim(self._run(self.encoder, blocks, seed_for(seed, key)), frames, 0)
 
     def decode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
-        """Latents -> sound.
+        """Decode latents to sound.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class Model:
         return delay_of(self._module, encode, decode, self._state.restore, self.contract)
 
     def _run(self, runner: Runner, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
-        """One file in one direction, from the load-time state and a seed of its own."""
+        """Run one file in one direction, from the load-time state and a seed of its own."""
         step_in, step_out = runner.direction.step_in, runner.direction.step_out
         stream = iter(blocks)
         first, longer = _take(stream, self.chunk_frames * step_in)
@@ -198,7 +198,7 @@ class Model:
         )
 
     def _window(self, runner: Runner) -> tuple[int, Context]:
-        """Frames in a window of a long file, and how many of them are context."""
+        """Return the frames in a window of a long file, and how many of them are context."""
         if runner.carries_state:
             return self.chunk_frames, NO_CONTEXT
         context = self.encode_context if runner is self.encoder else self.decode_context

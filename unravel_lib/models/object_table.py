@@ -57,7 +57,7 @@ def suspicions(data: bytes, tensor_bytes: Mapping[str, int]) -> Iterator[str]:
 
 
 def imports(data: bytes) -> list[str]:
-    """All `module.name` that a pickle would import, in order of appearance, read without running it.
+    """List all `module.name` that a pickle would import, in order of appearance, read without running it.
 
     Raises
     ------

@@ -29,14 +29,14 @@ class Probe:
         self.module, self.state, self.where, self.device = module, state, where, device
 
     def in_channels(self) -> int:
-        """Channels of sound that encode takes."""
+        """Return the channels of sound that encode takes."""
         for channels in (1, 2):
             if self._silence("encode", 1, channels, PROBE_SAMPLES) is not None:
                 return channels
         raise ModelError(f"{self.where}: encode takes neither 1 nor 2 channels of audio: is it an audio codec?")
 
     def dims_and_compression(self, in_channels: int) -> tuple[int, int]:
-        """Dims, and samples per frame."""
+        """Return dims, and samples per frame."""
         latents = self._silence("encode", 1, in_channels, PROBE_SAMPLES)
         if latents is None:
             raise ModelError(f"{self.where}: encode fails on {in_channels} channels of audio: is it an audio codec?")
@@ -47,7 +47,7 @@ class Probe:
         return latents.shape[1], sound.shape[2] // frames
 
     def out_channels(self, dims: int) -> int:
-        """Channels of sound that decode gives."""
+        """Return the channels of sound that decode gives."""
         sound = self._silence("decode", 1, dims, 8)
         if sound is None:
             raise ModelError(f"{self.where}: decode fails on {dims} dims: it cannot be used here")
@@ -111,7 +111,7 @@ class Probe:
 
 
 def _alike(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
-    """Equal but for rounding, which differs from call to call on a GPU."""
+    """Return True if equal but for rounding, which differs from call to call on a GPU."""
     if a is None or b is None:
         return a is b
     return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-4 * max(1e-6, float(a.abs().max())))

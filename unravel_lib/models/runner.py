@@ -47,13 +47,13 @@ class Runner:
             self._undoes_failed_calls = self.device.type != "cpu" and self.carries_state
 
     def call_seeded(self, x: Block) -> Block:
-        """One call from seed 0, for measurements."""
+        """Call once from seed 0, for measurements."""
         self.prepare()
         torch.manual_seed(0)
         return self.call(x)
 
     def call(self, x: Block, context: Context = NO_CONTEXT) -> Block:
-        """One call: [batch, channels, n] in, checked [batch, channels, n] out; in parts where the GPU's memory is full.
+        """Call once: [batch, channels, n] in, checked [batch, channels, n] out; in parts if the GPU's memory is full.
 
         `context` is the part of `x` that is discarded afterwards.
         """

@@ -9,7 +9,7 @@ PAST = ("pad", "cache")  # buffers of these names hold the past input of a strea
 
 
 def weights_sha256(module: torch.nn.Module) -> str | None:
-    """SHA-256 of all tensors of a module but those that hold the past; None where it has no parameters.
+    """Return the SHA-256 of all tensors of a module but those that hold the past; None without parameters.
 
     The offline and the streaming export of the same weights have the same: their tensors differ in the past only.
     """

@@ -143,5 +143,5 @@ def declared_attributes(file: ModelFile, qualified_name: str) -> list[str]:
 
 
 def _compiled(module: Module) -> Any:
-    """PyTorch's own object behind a TorchScript module; untyped and undocumented."""
+    """Return PyTorch's own object behind a TorchScript module; untyped and undocumented."""
     return module._c

@@ -107,7 +107,7 @@ class Moments:
 
 
 def moments(encodings: Sequence[Encoding]) -> Moments:
-    """Mean, standard deviation, correlation and lag-1 autocorrelation of all frames.
+    """Measure mean, standard deviation, correlation and lag-1 autocorrelation of all frames.
 
     The standard deviation has ddof=1 and is 0 for a single frame. A constant dim has correlation 0 with every
     other, and 1 with itself. The autocorrelation is Pearson's correlation of all neighbouring frames (x[t], x[t + 1])
@@ -167,7 +167,7 @@ def _autocorrelation(pairs: RunningMoments, constant: npt.NDArray[np.bool_]) -> 
 
 
 def correlation_of(sums: Array, constant: npt.NDArray[np.bool_]) -> Array:
-    """Correlation [dims, dims] from sums of products [dims, dims]; dims that are `constant` have 0 with all others."""
+    """Return the correlation [dims, dims] of sums of products [dims, dims]; `constant` dims have 0 with all others."""
     spread = np.sqrt(np.where(constant, 1.0, np.diagonal(sums)))
     result = np.clip(sums / spread / spread[:, np.newaxis], -1.0, 1.0)
     result[constant, :] = result[:, constant] = 0.0
@@ -176,7 +176,7 @@ def correlation_of(sums: Array, constant: npt.NDArray[np.bool_]) -> Array:
 
 
 def marginals(encodings: Sequence[Encoding]) -> tuple[Array, Array]:
-    """Quantiles [len(PERCENTS), dims] of all frames, and the share [dims] of frames outside Tukey's fences.
+    """Measure quantiles [len(PERCENTS), dims] of all frames, and the share [dims] of frames outside Tukey's fences.
 
     Linear between neighbouring values, as `numpy.quantile` does by default, but in float64.
     """
@@ -197,7 +197,7 @@ def marginals(encodings: Sequence[Encoding]) -> tuple[Array, Array]:
 
 
 def robust_correlation(encodings: Sequence[Encoding]) -> Array:
-    """Spearman's r as 2 sin(pi r / 6), [dims, dims]: Pearson's correlation if values are normal, robust to outliers.
+    """Return 2 sin(pi r / 6) of Spearman's r, [dims, dims]: Pearson's correlation if values are normal, but robust.
 
     K. Pearson, "On further methods of determining correlation" (1907). Not always positive semi-definite.
     """
@@ -207,7 +207,7 @@ def robust_correlation(encodings: Sequence[Encoding]) -> Array:
 
 
 def spearman(encodings: Sequence[Encoding]) -> Array:
-    """Spearman's rank correlation [dims, dims], equal values sharing their mean rank.
+    """Measure Spearman's rank correlation [dims, dims], equal values sharing their mean rank.
 
     Of all frames up to MAX_RANKED values, beyond that of every n-th frame, which is logged. A constant dim has
     correlation 0 with every other, and 1 with itself.

@@ -123,7 +123,7 @@ class Statistics:
         return result
 
     def sample(self, max_frames: int) -> Frames:
-        """At most `max_frames` frames, evenly spaced over all files, float64 [n, dims]; none when read from CSV."""
+        """Return at most `max_frames` frames, evenly spaced over all files, [n, dims]; none when read from CSV."""
         if not self.encodings:
             return np.empty((0, self.dims))
         index = np.linspace(0, self.frames - 1, min(max_frames, self.frames)).astype(np.int64)
@@ -137,6 +137,6 @@ class Statistics:
 
 
 def fences(quantiles: Array) -> tuple[Array, Array]:
-    """Tukey's fences of quantiles [len(PERCENTS), ...]: Q1 - 1.5 IQR and Q3 + 1.5 IQR."""
+    """Return Tukey's fences of quantiles [len(PERCENTS), ...]: Q1 - 1.5 IQR and Q3 + 1.5 IQR."""
     reach = WHISKER * (quantiles[Q3] - quantiles[Q1])
     return quantiles[Q1] - reach, quantiles[Q3] + reach
