@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, add_input, add_output
@@ -99,10 +99,11 @@ def main(argv: list[str]) -> int:
                     if many:
                         log.info("%s", printable(path))
                     unanswered += answer_questions(found, args.dict, args.attr, args.yes)
-    if args.json:
-        print_json([facts.as_json() for facts in all_facts], many)
+    if args.json and (many or all_facts):
+        documents = [facts.as_json() for facts in all_facts]
+        print_json(documents if many else documents[0])
     elif configs:
-        print_json(configs if many else list(configs.values()), many)
+        print_json(configs if many else next(iter(configs.values())))
     elif many and not questions:
         log.info("%s", report.table(all_facts))
     return batch.finish() or (SOME_FAILED if unanswered else DONE)
@@ -146,12 +147,11 @@ def save(found: "Inspection", path: Path, output: Path, wrote: Callable[[Path], 
         wrote(target)
 
 
-def print_json(documents: Any, many: bool) -> None:
-    """Print all documents, or the only one, on stdout."""
+def print_json(document: object) -> None:
+    """Print a document on stdout."""
     from unravel_lib.inspection.facts import json_value
 
-    if many or documents:
-        print(json.dumps(json_value(documents if many else documents[0]), indent=1, allow_nan=False), flush=True)
+    print(json.dumps(json_value(document), indent=1, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":

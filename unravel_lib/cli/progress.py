@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LINE_SECONDS = 30.0  # between two lines where stderr is no terminal
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}]"
@@ -32,7 +35,7 @@ class Progress(Generic[Input]):
         self._inputs, self._size, self._unit = inputs, size, unit
         self._index, self._within = 0, 0.0  # the current input, and how much of it is done
         self._due = time.monotonic() + LINE_SECONDS
-        self._bar: Any = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> "Progress[Input]":
         if sys.stderr.isatty():

@@ -5,7 +5,6 @@ import fnmatch
 import io
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from unravel_lib.errors import UnravelError
 from unravel_lib.inspection import answers
@@ -89,7 +88,7 @@ class Prompt(cmd.Cmd):
                 self._refuse(str(error))
         return False
 
-    def completenames(self, text: str, *ignored: Any) -> list[str]:
+    def completenames(self, text: str, *ignored: object) -> list[str]:
         """Return the names that begin with `text`."""
         return [name for name in (*self._names, "exit") if name.startswith(text)]
 

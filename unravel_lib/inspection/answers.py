@@ -97,7 +97,7 @@ def _data(found: Inspection, name: str) -> Any:
         raise ModelError(f"{printable(name)} cannot be read: {last_line(error)}") from error
 
 
-def _value_text(value: Any) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, torch.Tensor):
         return f"{_shape(value)}, {value.dtype}\n{values_text(value)}"
     return str(json_value(value))

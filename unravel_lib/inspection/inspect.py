@@ -15,6 +15,7 @@ from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models import object_table, torchscript
 from unravel_lib.models.contract import FALLBACK_RATE
+from unravel_lib.models.model import Model
 from unravel_lib.models.model_file import Kind, ModelFile, open_model
 from unravel_lib.models.state import weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
@@ -137,8 +138,6 @@ def _read_module(path: Path, module: torchscript.Module, found: Inspection, meas
 
 def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
     """Run the model to find its delay and its receptive field; a model that cannot be run gives a warning."""
-    from unravel_lib.models.model import Model
-
     try:
         model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
         facts.streaming = model.streaming

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -72,7 +71,7 @@ def stated_sample_rate(module: Module) -> float | None:
     return None
 
 
-def _as_rate(value: Any) -> float | None:
+def _as_rate(value: object) -> float | None:
     """Return a number in Hz, or a tensor of one, as float; None for all else."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
