@@ -48,10 +48,10 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns if its cache cannot be written
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signals.install(remedy)
-    process.tune()
     try:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signals.install(remedy)
+        process.tune()
         code = main(argv)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
