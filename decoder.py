@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Decode latents to sound with a RAVE model."""
 
-import unravel_lib.cli.startup  # noqa: F401  before all that takes time
+import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
 from pathlib import Path
@@ -10,16 +10,16 @@ from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.errors import InputError
-from unravel_lib.files.atomic import make_output_folder
 from unravel_lib.files.find import Source, find_files
+from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
 from unravel_lib.text import printable
 
-# What takes long to import is imported inside functions: by then `run` answers Ctrl-C.
+# Slow imports are inside functions: by then `run` handles Ctrl-C.
 
 
 def build_parser() -> flags.Parser:
-    """The decoder's flags."""
+    """Return the decoder's flags."""
     from unravel_lib.audio.write import SUBTYPES
 
     parser = flags.Parser(
@@ -27,12 +27,10 @@ def build_parser() -> flags.Parser:
         "python decoder.py --input latents/ --model voice.ts --output sound/",
     )
     source = parser.add_argument_group("latents")
-    flags.add_input(
-        source, "latents: .npy, latent audio .wav, or folders of them searched to their bottom", required=True
-    )
+    flags.add_input(source, "latents: .npy, latent audio .wav, or folders of them, searched recursively", required=True)
     model = parser.add_argument_group("model")
     flags.add_model(model)
-    flags.add_sample_rate(model, "the model's rate, for models that do not say it")
+    flags.add_sample_rate(model, "the model's rate, for models that do not state it")
     flags.add_seed(model)
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_decoder-output")
@@ -74,7 +72,7 @@ def main(argv: list[str]) -> int:
 
 
 def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
-    """Latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
+    """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
     from unravel_lib.latents.read import EXTENSIONS, is_latents
 
     found = find_files(roots, EXTENSIONS, output, batch)

@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
 """Encode recordings to latents with a RAVE model."""
 
-import unravel_lib.cli.startup  # noqa: F401  before all that takes time
+import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.errors import InputError
-from unravel_lib.files.atomic import make_output_folder
 from unravel_lib.files.find import Source, find_files, normalised_extensions
+from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
 
-# What takes long to import is imported inside functions: by then `run` answers Ctrl-C.
+# Slow imports are inside functions: by then `run` handles Ctrl-C.
 
 
 def build_parser() -> flags.Parser:
-    """The encoder's flags."""
+    """Return the encoder's flags."""
     from unravel_lib.audio.read import EXTENSIONS
 
     parser = flags.Parser(
@@ -24,17 +24,17 @@ def build_parser() -> flags.Parser:
         "python encoder.py --input recordings/ --model voice.ts --output latents/",
     )
     sound = parser.add_argument_group("sound")
-    flags.add_input(sound, "sound files, or folders searched to their bottom", required=True)
+    flags.add_input(sound, "sound files, or folders, searched recursively", required=True)
     sound.add_argument(
         "--extensions",
         nargs="+",
         default=EXTENSIONS,
         metavar="EXT",
-        help=f"which files to take from a folder (default {' '.join(EXTENSIONS)})",
+        help=f"which files of a folder are sound (default {' '.join(EXTENSIONS)})",
     )
     model = parser.add_argument_group("model")
     flags.add_model(model)
-    flags.add_sample_rate(model, "the model's rate, for models that do not say it")
+    flags.add_sample_rate(model, "the model's rate, for models that do not state it")
     flags.add_seed(model)
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_encoder-output")

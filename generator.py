@@ -1,6 +1,6 @@
 """Generate new latents from the statistics of encodings: draw loops, arrange them in a pattern, write latent audio."""
 
-import unravel_lib.cli.startup  # noqa: F401  before all that takes time
+import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
 import argparse
@@ -14,8 +14,13 @@ from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.generator_flags import NUM_LATENTS, build_parser
 from unravel_lib.cli.run import run
 from unravel_lib.errors import UsageError
-from unravel_lib.files.atomic import make_output_folder, refuse_overwriting
-from unravel_lib.files.run_folder import check_run_folder, identities, make_run_folder
+from unravel_lib.files.folders import (
+    check_run_folder,
+    identities,
+    make_output_folder,
+    make_run_folder,
+    refuse_overwriting,
+)
 from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.music import tempo
 
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
     from unravel_lib.latents.formats import Format
     from unravel_lib.music.composition import Composition
 
-# What takes long to import is imported inside functions: by then `cli.run` answers Ctrl-C.
+# Slow imports are inside functions: by then `run` handles Ctrl-C.
 
 log = logging.getLogger("unravel_lib")
 
@@ -62,7 +67,7 @@ def show_lists(args: argparse.Namespace) -> None:
 
 
 def generate(args: argparse.Namespace) -> int:
-    """Learn from the sources, report what will be written, write it; returns the exit code."""
+    """Measure the sources, report what will be written, write it; returns the exit code."""
     from unravel_lib.cli import report, results, sources
 
     if args.run is not None:
@@ -107,7 +112,7 @@ def generate(args: argparse.Namespace) -> int:
 
 
 def compose(args: argparse.Namespace, paths: list[Path], facts: Sidecar) -> tuple["Composition", "Rates"]:
-    """Settle pattern, distribution, loop length and statistics; also returns the rates."""
+    """Find pattern, distribution, loop length and statistics; also returns the rates."""
     from unravel_lib.cli import report, sources
     from unravel_lib.music.composition import Composition
     from unravel_lib.music.distributions import DISTRIBUTIONS

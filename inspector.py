@@ -1,6 +1,6 @@
-"""Tell what is in a model file: RAVE of every version, and related models as far as they say; and what latents hold."""
+"""Report what is in a model file: RAVE of every version, and related models as far as they state it; and latents."""
 
-import unravel_lib.cli.startup  # noqa: F401  before all that takes time
+import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
 import argparse
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, add_input, add_output
 from unravel_lib.cli.parser import path as path_type
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
-from unravel_lib.files.atomic import make_output_folder, refuse_overwriting
 from unravel_lib.files.find import find_files, normalised_extensions
+from unravel_lib.files.folders import make_output_folder, refuse_overwriting
 from unravel_lib.files.naming import output_name
 from unravel_lib.text import printable
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from unravel_lib.inspection.inspect import Inspection
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
-DESCRIPTION = """Tell what is in a model file: what it is, what it takes and gives, how late it answers.
+DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay.
 
 The facts go to stderr; stdout has the paths of the files that --save writes. With --json, --config, --dict and --attr
 stdout has the JSON or the answers instead. --dict and --attr read names or patterns like encoder.* from the terminal
-or from a pipe, one per line; exit or Ctrl-D leaves."""
+or from a pipe, one per line; exit or Ctrl-D ends the input."""
 
 log = logging.getLogger("unravel_lib")
 
@@ -66,7 +66,7 @@ def build_parser() -> Parser:
         "--dict", action="store_true", help="list the state_dict, then answer questions about its tensors"
     )
     group.add_argument("--attr", action="store_true", help="list the attributes, then answer questions about them")
-    group.add_argument("--yes", action="store_true", help="with --attr: call the methods asked for without asking back")
+    group.add_argument("--yes", action="store_true", help="with --attr: call methods without asking for confirmation")
     group.add_argument(
         "--trust_model", action="store_true", help="load a model although its code could touch files on this machine"
     )
@@ -91,7 +91,6 @@ def main(argv: list[str]) -> int:
     paths = find_models(args, batch)
     if args.save:
         make_output_folder(args.output)
-    from unravel_lib.cli import prompt
     from unravel_lib.inspection import inspect, report
 
     wrote = partial(log.info, "wrote %s") if args.json or questions else batch.wrote  # stdout has the answers
@@ -111,16 +110,15 @@ def main(argv: list[str]) -> int:
                     save(found, path, args.output, wrote)
                 if args.config:
                     configs[str(path)] = inspect.config(found, path)
-                if many and (args.dict or args.attr):
-                    log.info("%s", printable(path))
-                if args.dict:
-                    unanswered += prompt.ask_about_tensors(found)
-                if args.attr:
-                    unanswered += prompt.ask_about_attributes(found, args.yes)
-    if args.json:
-        print_json([facts.as_json() for facts in all_facts], many)
+                if args.dict or args.attr:
+                    if many:
+                        log.info("%s", printable(path))
+                    unanswered += answer_questions(found, args.dict, args.attr, args.yes)
+    if args.json and (many or all_facts):
+        documents = [facts.as_json() for facts in all_facts]
+        print_json(documents if many else documents[0])
     elif configs:
-        print_json(configs if many else list(configs.values()), many)
+        print_json(configs if many else next(iter(configs.values())))
     elif many and not questions:
         log.info("%s", report.table(all_facts))
     return batch.finish() or (SOME_FAILED if unanswered else DONE)
@@ -138,7 +136,7 @@ def show_latents(paths: list[Path], against: list[Path] | None, as_json: bool) -
 
     document = latents.inspect_latents(paths, against)
     if as_json:
-        print_json([document], False)
+        print_json(document)
     return DONE
 
 
@@ -152,12 +150,20 @@ def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
     return [POCKET]
 
 
+def answer_questions(found: "Inspection", tensors: bool, attributes: bool, yes: bool) -> int:
+    """Answer questions about tensors, attributes or both; returns how many had no answer."""
+    from unravel_lib.cli import prompt
+
+    unanswered = prompt.ask_about_tensors(found) if tensors else 0
+    return unanswered + (prompt.ask_about_attributes(found, yes) if attributes else 0)
+
+
 def save(found: "Inspection", path: Path, output: Path, wrote: Callable[[Path], None]) -> None:
     """Write the tables of one model, and the picture where its shares of variance are known; reports each file."""
     from unravel_lib.inspection import report
 
     facts = found.facts
-    key = facts.sha256 or str(path)  # so that no model's tables take the place of another's
+    key = facts.sha256 or str(path)  # so that no model's tables replace another's
     targets = [output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
@@ -172,12 +178,11 @@ def save(found: "Inspection", path: Path, output: Path, wrote: Callable[[Path], 
         wrote(target)
 
 
-def print_json(documents: Any, many: bool) -> None:
-    """Print all documents, or the only one, on stdout."""
+def print_json(document: object) -> None:
+    """Print a document on stdout."""
     from unravel_lib.inspection.facts import json_value
 
-    if many or documents:
-        print(json.dumps(json_value(documents if many else documents[0]), indent=1, allow_nan=False), flush=True)
+    print(json.dumps(json_value(document), indent=1, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":

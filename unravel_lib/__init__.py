@@ -14,7 +14,7 @@
     distribution, pattern           decorators for one's own
     tempo                           frames <-> BPM
 
-The packages, each importing only from those before it: `errors`, `text`; `files` (found, written whole, described);
+The packages, each importing only from those before it: `errors`, `text`; `files` (inputs, atomic writes, sidecars);
 `audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
 (what is known about latents); `music` (distributions, patterns, tempo, composition) and `inspection` (facts about
 model files); `plots`; `cli` (what the four scripts share).
@@ -69,7 +69,7 @@ __all__ = sorted(_NAMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for (PEP 562): `import unravel_lib` alone takes no time."""
+    """Import a public name when it is first used (PEP 562), so that `import unravel_lib` alone is fast."""
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _NAMES[name].partition(":")

@@ -2,7 +2,7 @@
 
 
 class UnravelError(Exception):
-    """Any failure that the person at the keyboard can mend. Its text says what, found, expected, remedy."""
+    """Any failure that the user can fix. Its text states what, found, expected, remedy."""
 
 
 class UsageError(UnravelError):
@@ -18,4 +18,4 @@ class ModelError(UnravelError):
 
 
 class OutputError(UnravelError):
-    """A result that cannot be written where it was asked for."""
+    """A result that cannot be written to the requested place."""

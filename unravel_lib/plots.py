@@ -1,4 +1,4 @@
-"""Pictures of latents: how values are distributed, how dims belong together, how they move over time.
+"""Pictures of latents: how values are distributed, how dims correlate, how they change over time.
 
 The only module that imports matplotlib. It draws on its own canvas, without pyplot, from a bounded number of frames,
 and leaves out of the PNG whatever changes from day to day: same values, same bytes.
@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,25 +19,23 @@ from matplotlib.ticker import MaxNLocator
 
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.latents.blocks import Sampler
-from unravel_lib.statistics.summary import Statistics
+from unravel_lib.statistics.summary import Array, Statistics
 from unravel_lib.text import frames_text, printable
 
-Array = npt.NDArray[np.float64]
-
 DPI = 100
-MAX_LINES = 8  # dims that can be told apart as lines; more become a heat map
+MAX_LINES = 8  # dims drawn as lines; more become a heat map
 MAX_FRAMES = 20_000  # frames that a distribution is drawn from
 BINS = 96  # of the histogram that a violin is smoothed from
 STRIP, GAP = 0.8, 0.14  # inches per line, and between two of them
 MAX_TITLE = 110
 MAX_SHARES, MAX_CUT_OFF = 64, 8  # shares of variance drawn one by one, and how many of those are of cut-off dims
 BLUE, DARK, GREY, PALE, ORANGE = "#4c78a8", "#1b2a41", "#8a8f98", "#e5e5e5", "#d55e00"
-DIVERGING = "RdBu_r"  # can be told apart with every common kind of colour blindness
+DIVERGING = "RdBu_r"  # distinct for every common kind of colour blindness
 
 
 @contextmanager
 def _figure(path: Path, width: float, height: float, title: str) -> Iterator[Figure]:
-    """Yield a figure in our style, whatever the user's own matplotlib settings; saved to `path` at the end."""
+    """Yield a figure in one style, whatever the user's matplotlib settings are; saved to `path` at the end."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the font lacks become boxes, which the reader sees
         matplotlib.rcdefaults()
@@ -56,7 +53,7 @@ def _figure(path: Path, width: float, height: float, title: str) -> Iterator[Fig
 
 
 def _axes(figure: Figure, left: float, right: float, bottom: float = 0.6, top: float = 0.65) -> Axes:
-    """Axes whose margins to the figure's edges are given in inches; a negative `right` is the axes' width."""
+    """Add axes whose margins to the figure's edges are given in inches; a negative `right` is the axes' width."""
     width, height = figure.get_size_inches()
     wide = -right if right < 0 else width - left - right
     return figure.add_axes((left / width, bottom / height, wide / width, (height - bottom - top) / height))
@@ -86,7 +83,7 @@ def draw_distribution(path: Path, statistics: Statistics) -> None:
 
 
 def draw_correlation(path: Path, statistics: Statistics) -> None:
-    """Draw how the dims belong together: their correlation matrix as a heat map from -1 to 1."""
+    """Draw how the dims correlate: their correlation matrix as a heat map from -1 to 1."""
     dims = statistics.dims
     kind = "Robust correlation (from Spearman's ranks)" if statistics.iqr else "Correlation"
     side = min(9.0, max(4.5, 3.5 + 0.25 * dims))
@@ -135,7 +132,7 @@ def draw_values(path: Path, title: str, sampler: Sampler) -> None:
 
 
 def draw_variance(path: Path, title: str, shares: Sequence[float], kept: int) -> None:
-    """Draw how much each dim of a model matters: its share of the variance, 0..1, as a bar.
+    """Draw the weight of each dim of a model: its share of the variance, 0..1, as a bar.
 
     Parameters
     ----------
@@ -164,7 +161,7 @@ def draw_variance(path: Path, title: str, shares: Sequence[float], kept: int) ->
 
 
 def _lines(figure: Figure, sampler: Sampler) -> Axes:
-    """One strip per dim, one under the other, all on the same scale; returns the lowest."""
+    """Draw one strip per dim, one under the other, all on the same scale; returns the lowest."""
     frames, dims = sampler.frames, sampler.frames.shape[1]
     edges = np.append(sampler.positions, sampler.n_frames)
     low, high = frames.min(), frames.max()
@@ -183,7 +180,7 @@ def _lines(figure: Figure, sampler: Sampler) -> Axes:
 
 
 def _heat_map(figure: Figure, sampler: Sampler) -> Axes:
-    """Dims from top to bottom, frames from left to right, values as colours around white for 0."""
+    """Draw dims from top to bottom, frames from left to right, values as colours around white for 0."""
     frames, dims = sampler.frames, sampler.frames.shape[1]
     axes = _axes(figure, 0.8, -8.8)
     limit = float(np.quantile(np.abs(frames), 0.995)) or 1.0
@@ -204,7 +201,7 @@ def _heat_map(figure: Figure, sampler: Sampler) -> Axes:
 
 
 def _boxes(axes: Axes, q1: Array, median: Array, q3: Array, low: Array, high: Array) -> None:
-    """Box plots of all dims in four strokes; `Axes.bxp` makes five artists per dim, which is slow at 128 dims."""
+    """Draw box plots of all dims in three calls; `Axes.bxp` makes five artists per dim, which is slow at 128 dims."""
     x = np.arange(len(q1))
     half = 0.18 if len(q1) <= 32 else 0.3
     axes.use_sticky_edges = False  # a bar of height 0 would put the edge of the picture on itself
@@ -220,7 +217,7 @@ def _density(values: Array) -> dict[str, Any]:
     """
     low, high, spread = values.min(), values.max(), values.std()
     middle = {"mean": values.mean(), "median": values.mean(), "min": low, "max": high}
-    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a dim that never moves: a hair line
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # a constant dim: a thin line
         return {"coords": np.array([low, high]), "vals": np.array([1.0, 1.0]), **middle}
     width = spread * len(values) ** -0.2
     edges = np.linspace(low - 2 * width, high + 2 * width, BINS + 1)

@@ -5,6 +5,8 @@ import os
 import re
 from collections.abc import Sequence
 
+FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run a cell that begins with these
+
 
 def count_text(count: int, noun: str) -> str:
     """Return "1 file" or "2 files"."""
@@ -12,7 +14,7 @@ def count_text(count: int, noun: str) -> str:
 
 
 def unexpected_error(error: BaseException) -> str:
-    """An unexpected error as one line that asks for a report."""
+    """Format an unexpected error as one line that asks for a report."""
     text = " ".join(str(error).split())
     return (
         f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}: `debug` shows where; please report it"
@@ -31,23 +33,20 @@ def did_you_mean(given: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run a cell that begins with these
-
-
 def printable(path: str | os.PathLike[str]) -> str:
-    """The path as one printable line: newlines, control characters and undecodable bytes become escapes."""
+    """Return the path as one printable line: newlines, control characters and undecodable bytes become escapes."""
     text = os.fspath(path)
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in safe)
 
 
 def cell_text(text: str) -> str:
-    """The text as a cell of a CSV file that no spreadsheet takes for a formula: those get an apostrophe in front."""
+    """Return the text as a cell of a CSV file, with an apostrophe in front where a spreadsheet would run a formula."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a PyTorch error, which states the cause; printable, without colours, at most 200 characters."""
+    """Return the last line of a PyTorch error, the cause: printable, without colours, at most 200 characters."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return printable(lines[-1][:200]) if lines else type(error).__name__
@@ -59,7 +58,7 @@ def frames_text(n_frames: int) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], right: bool = False) -> str:
-    """Rows of cells as lines of aligned columns, two blanks apart; flush left or, for numbers, `right`."""
+    """Format rows of cells as lines of aligned columns, two blanks apart; flush left or, for numbers, `right`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ([c.rjust(w) if right else c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
     return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -11,14 +11,9 @@ import pytest
 
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files import atomic as files
-from unravel_lib.files.atomic import (
-    atomic_write,
-    folder_lock,
-    make_output_folder,
-    refuse_overwriting,
-    remove_unfinished,
-)
+from unravel_lib.files.atomic import atomic_write, folder_lock
 from unravel_lib.files.find import find_files, normalised_extensions, refuse_endless
+from unravel_lib.files.folders import make_output_folder, refuse_overwriting, remove_unfinished
 from unravel_lib.text import printable
 
 
@@ -44,7 +39,7 @@ class Report:
     def failed(self, path: Path, reason: str) -> None:
         self.failures.append(reason)
 
-    def looked_at(self, path: Path) -> None:
+    def searched(self, path: Path) -> None:
         self.folders.append(path)
 
 

@@ -327,11 +327,11 @@ FAILING = [
     ("@pattern(length=lambda *of: -1)\ndef f(loop):\n    return loop\n", r"line 3: length gave -1, expected a whole"),
     (
         "@pattern(length=lambda *of: 2)\ndef f(loop):\n    return loop\n",
-        r"line 3: length gave 2 frames, .* made 3: mend",
+        r"line 3: length gave 2 frames, .* made 3: correct",
     ),
     (
         "@pattern(length=lambda *of: 4)\ndef f(loop):\n    return loop\n",
-        r"line 3: length gave 4 frames, .* made 3: mend",
+        r"line 3: length gave 4 frames, .* made 3: correct",
     ),
     ("@pattern\ndef f(loop):\n    while True:\n        yield loop[:0]\n", r"line 3: 100,000 loops in a row have no"),
     ("def f(loop):\n    return loop\n", r"put @pattern"),

@@ -163,7 +163,7 @@ MODEL_ROWS = [
     model(
         "dims that differ",
         torchscript(codecs.Uneven()),
-        "error: m.ts encodes 4 dims but decodes 5: it cannot be used for the way back",
+        "error: m.ts encodes 4 dims but decodes 5: it cannot decode its own latents",
     ),
     model("encode that fails", torchscript(FailingEncode()), "error: m.ts: encode failed: no latents", "failures.csv"),
     model(

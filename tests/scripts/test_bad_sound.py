@@ -46,7 +46,7 @@ def pipe(path: Path) -> None:
 
 NAN = np.where(np.arange(900) == 7, np.nan, 0.1)
 INF = np.where(np.arange(900) == 8, -np.inf, 0.1)
-NO_PROMISE = "which does not tell whether a file is whole: convert it to WAV"
+NO_PROMISE = "which does not show whether a file is complete: convert it to WAV"
 NO_SOUND = "error: {in} is not a sound file that libsndfile or FFmpeg can read"
 HOLDS = "error: {in} holds no .wav .mp3 .ogg .aac .opus .aif .aiff .flac .m4a file: it "
 
@@ -109,7 +109,7 @@ SOUND_ROWS = [
         "Ogg cut short",
         E,
         sound(np.resize(TONE, 200_000), format_="OGG", subtype="VORBIS", cut=0.8),
-        "error: {in} is cut short (its last page is not whole):" + STOP,
+        "error: {in} is cut short (its last page is incomplete):" + STOP,
     ),
     Row(
         "Ogg cut between two pages",

@@ -630,6 +630,7 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
         "--embeddings",
         "--wav_subtype",
         "--hold",
+        "--fidelity",
         "--no_plots",
         "--output",
         "--run",
@@ -662,17 +663,17 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.Capt
     values[2] = 0.5  # never moves: no surprise
     save_latents(tmp_path / "x.npy", values)
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
-    line = "warning: dims 1, 3 have IQR 0 but move: they will stand still with --iqr (trim the silence, or leave out"
+    line = "warning: dims 1, 3 have IQR 0 but vary: they will be constant with --iqr (trim the silence, or leave out"
     _, files, err = run(capsys, *flags, "--iqr")
     latents = latent_audio.load_latent_audio(made(files)[0])
     assert line in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
-    assert "stand still with --distribution iqr-uniform" in run(capsys, *flags, "--distribution", "iqr-uniform")[2]
+    assert "will be constant with --distribution iqr-uniform" in run(capsys, *flags, "--distribution", "iqr-uniform")[2]
     for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
         _, files, err = run(capsys, *flags, *quiet)
-        assert "stand still" not in err and np.ptp(latent_audio.load_latent_audio(made(files)[0])[1]) > 0
+        assert "will be constant" not in err and np.ptp(latent_audio.load_latent_audio(made(files)[0])[1]) > 0
     values[1, :80] = values[0, :80]
     save_latents(tmp_path / "x.npy", values)
-    assert "warning: dim 3 has IQR 0 but moves: it will stand still" in run(capsys, *flags, "--iqr")[2]
+    assert "warning: dim 3 has IQR 0 but varies: it will be constant" in run(capsys, *flags, "--iqr")[2]
 
 
 def test_bpm_is_refused_before_anything_is_measured(

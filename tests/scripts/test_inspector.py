@@ -89,7 +89,7 @@ def test_facts_go_to_stderr_and_nothing_is_written(
         r"family +RAVE 2\.3 or later",
         r"dims +4 of 8",
         r"latent rate +750\.0+ Hz",
-        r"answers 64 samples \(1 ms\) late",
+        r"delay 64 samples \(1 ms\)",
         r"encoder +VariationalEncoder \(EncoderV2\)",
         r"dim 0 +50\.0 %  #{20}\n",
         r"cut off +4\.0 %",

@@ -509,7 +509,7 @@ def test_values_that_no_latents_have_are_refused(column: str, tmp_path: Path, me
     """1e300 squared is no number, so that nothing can be drawn; what latents at the end of float32 have is taken."""
     path, _ = write_csv(measured, tmp_path)
     edited(path, set_cell(column, "-1e300" if column == "min" else "1e300"))
-    with pytest.raises(InputError, match=f"statistics.csv has values beyond float32 in {column}: write it anew"):
+    with pytest.raises(InputError, match=f"statistics.csv has values beyond float32 in {column}: write it again"):
         read_csv(path, False)
     widest = measure(saved(tmp_path, np.array([[1, -1, 1, -1]], np.float32) * np.finfo(np.float32).max))
     path, _ = write_csv(widest, tmp_path)

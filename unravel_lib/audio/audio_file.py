@@ -12,7 +12,7 @@ from unravel_lib.text import printable
 
 BLOCK_SAMPLES = 1 << 17  # samples per block that the readers give, about 3 s
 SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
-LOSSY_SLACK = 0.2  # seconds by which compressed formats may be shorter than they say: padding of the codecs
+LOSSY_SLACK = 0.2  # seconds by which compressed formats may be shorter than their headers state: padding of the codecs
 
 
 class AudioFile:
@@ -27,9 +27,9 @@ class AudioFile:
     channels : int
         Number of channels.
     samples : int or None
-        Length in samples per channel; None where the file does not say.
+        Length in samples per channel; None where the file does not state it.
     blocks : iterator of Sound
-        What the decoder gives.
+        The output of the decoder.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class AudioFile:
 
     @property
     def seconds(self) -> float:
-        """Length in seconds; 0 where the file does not say."""
+        """Length in seconds; 0 where the file does not state it."""
         return (self.samples or 0) / self.sample_rate
 
     def blocks(self) -> Iterator[Sound]:

@@ -34,7 +34,7 @@ class Part(NamedTuple):
     start, stop : int
         Where its bytes are.
     counted : bool
-        It is an MP3 whose header says how many frames it has.
+        It is an MP3 whose header states how many frames it has.
     """
 
     start: int
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def cut_short(path: Path, what: str) -> InputError:
-    """Return the error for a file of which only a part is there; `what` says what is missing."""
+    """Return the error for an incomplete file; `what` names the part that is missing."""
     return InputError(
         f"{printable(path)} is cut short ({what}): copy it again, or open it in an audio editor and save what is left"
     )
@@ -86,7 +86,7 @@ def _ogg_parts(path: Path, file: BinaryIO) -> list[Part]:
     first_before = False  # the page before was the first of a stream
     for start, stop, head in _ogg_pages(file):
         if stop > size:
-            raise cut_short(path, "its last page is not whole")
+            raise cut_short(path, "its last page is incomplete")
         first, serial = bool(head[5] & OGG_FIRST), int.from_bytes(head[14:18], "little")
         if first and not first_before:
             _refuse_without_end(path, ended)
@@ -114,10 +114,10 @@ def _refuse_cut_caf(path: Path, file: BinaryIO) -> None:
     size, at = file.seek(0, os.SEEK_END), 8
     while at + 12 <= size:
         file.seek(at + 4)
-        promised, there = int.from_bytes(file.read(8), "big", signed=True), size - at - 12
-        if promised > there:
-            raise cut_short(path, f"{there} bytes of {promised}")
-        at += 12 + promised if promised >= 0 else size
+        stated, there = int.from_bytes(file.read(8), "big", signed=True), size - at - 12
+        if stated > there:
+            raise cut_short(path, f"{there} bytes of {stated}")
+        at += 12 + stated if stated >= 0 else size
 
 
 def _ogg_pages(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
@@ -156,19 +156,19 @@ def _mp3_parts(file: BinaryIO) -> list[Part]:
     header counts. Without such headers it begins after a tag or where the kind of frames changes.
     """
     size = file.seek(0, os.SEEK_END)
-    end = _mp3_promised_end(file)
+    end = _mp3_stated_end(file)
     if end and end + MP3_TAG_BYTES >= size:
         return [Part(0, size, True)]
     parts: list[Part] = []
     lengths: list[int] = []  # in frames
-    kind, promised = (0, 0, False), 0
+    kind, stated = (0, 0, False), 0
     for start, head, after_tag in _mp3_frames(file):
         marked, count = _mp3_count(head)
-        over = lengths[-1] > promised if promised else after_tag or _mp3_kind(head) != kind
+        over = lengths[-1] > stated if stated else after_tag or _mp3_kind(head) != kind
         if not parts or marked or over:
             parts.append(Part(start, start, bool(count)))
             lengths.append(0)
-            promised = count
+            stated = count
         kind = _mp3_kind(head)
         lengths[-1] += 1
         parts[-1] = parts[-1]._replace(stop=start + _mp3_bytes(head))
@@ -178,7 +178,7 @@ def _mp3_parts(file: BinaryIO) -> list[Part]:
     return [part for part in parts if part not in padding]
 
 
-def _mp3_promised_end(file: BinaryIO) -> int:
+def _mp3_stated_end(file: BinaryIO) -> int:
     """Return where the first recording ends if its first frame counts frames and bytes, else 0."""
     start = _find_mp3(file, 0)
     head = b"" if start is None else _peek(file, start)

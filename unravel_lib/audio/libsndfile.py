@@ -14,7 +14,7 @@ def source_of(file: BinaryIO) -> BinaryIO | int:
     """Return what soundfile.SoundFile should open for an open file: its descriptor, or on Windows the file itself.
 
     With a descriptor libsndfile reads and writes by itself. With a Python file it calls back into Python, and an
-    exception there, KeyboardInterrupt included, is printed and lost.
+    exception there, KeyboardInterrupt included, is printed and discarded.
     """
     return file if sys.platform == "win32" else file.fileno()
 
@@ -28,7 +28,7 @@ def omit_peak_chunk(sound: soundfile.SoundFile) -> None:
 
 
 def write_error(sound: soundfile.SoundFile) -> OSError:
-    """Return the reason why the last write failed as an OSError; soundfile itself knows it as "System error" only.
+    """Return the reason why the last write failed as an OSError; soundfile itself reports only "System error".
 
     Source: sf_strerror in libsndfile's interface gives the text of the system.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # FFmpeg's names of streams without a container, whose length it guesses from the bit rate of the first frames.
 GUESSED_LENGTH = ("aac", "mp3", "ac3", "eac3", "dts", "loas", "amr", "rm", "mpeg", "mpegts")
-# What FFmpeg may read: single sound and film files. No playlists, which could lead to other files or to the network.
+# What FFmpeg may read: single sound and film files. No playlists, which could refer to other files or to the network.
 FORMATS = (
     "aac,ac3,aiff,alac,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp2,mp3,"
     "mpeg,mpegts,ogg,opus,rm,tta,w64,wav,wv"
@@ -50,7 +50,7 @@ def open_ffmpeg(path: Path, file: BinaryIO) -> Iterator[AudioFile]:
             if not container.streams.audio:
                 raise InputError(f"{printable(path)} holds no sound: expected at least one audio track")
             stream = container.streams.audio[0]
-            if stream.codec_context is None:  # a codec that FFmpeg does not know
+            if stream.codec_context is None:  # a codec that FFmpeg does not have
                 raise ValueError(stream.type)
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
         except (av.FFmpegError, OSError, ValueError) as error:

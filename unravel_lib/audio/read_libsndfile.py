@@ -17,7 +17,7 @@ from unravel_lib.text import library_error, printable
 
 # Formats whose files show when they were cut short.
 FORMATS = ("AIFF", "AU", "CAF", "FLAC", "MP3", "OGG", "RF64", "W64", "WAV", "WAVEX")
-# How libsndfile's log says that the header promises more bytes of sound than there are, format by format.
+# How libsndfile's log reports that the header states more bytes of sound than there are, format by format.
 CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Riff size|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 SIZE_UNKNOWN = (0x7FFFF000, 0xFFFFF000)  # writers to a pipe put such a size or a little more: they cannot know it
 
@@ -49,7 +49,7 @@ def open_libsndfile(path: Path, file: BinaryIO) -> soundfile.SoundFile | None:
     if sound.format not in FORMATS:
         sound.close()
         raise InputError(
-            f"{printable(path)} is of the format {sound.format_info}, which does not tell whether a file is whole: "
+            f"{printable(path)} is of the format {sound.format_info}, which does not show whether a file is complete: "
             "convert it to WAV"
         )
     return sound
@@ -71,12 +71,12 @@ def _refuse_cut_short(path: Path, sound: soundfile.SoundFile) -> None:
     """Compare the size in the header with the size of the file: libsndfile reads what is left without an error.
 
     This works for WAV, AIFF and related formats. FLAC fails or ends early while it is read, `containers` has checked
-    Ogg and CAF. MP3 without a header for the whole file does not know its length.
+    Ogg and CAF. MP3 without a header for the whole file does not state its length.
     """
-    for promised, there in CUT_SHORT.findall(sound.extra_info):
-        unknown = any(size <= int(promised) <= size + 0x1000 for size in SIZE_UNKNOWN)
-        if int(promised) > int(there) + 8 and not unknown:
-            raise cut_short(path, f"{there} bytes of {promised}")
+    for stated, there in CUT_SHORT.findall(sound.extra_info):
+        unknown = any(size <= int(stated) <= size + 0x1000 for size in SIZE_UNKNOWN)
+        if int(stated) > int(there) + 8 and not unknown:
+            raise cut_short(path, f"{there} bytes of {stated}")
 
 
 def _blocks(path: Path, sound: soundfile.SoundFile) -> Iterator[Sound]:

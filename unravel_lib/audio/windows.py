@@ -61,7 +61,7 @@ def in_windows(
         window 2           |llkkkkkkkkkkkrr|
         window 3                     |llkkkkkkkkkkkkkkkkk|
 
-    With left = right = 0 a `process` that carries state of its own sees the signal chunk by chunk.
+    With left = right = 0 a `process` that carries state of its own is given the signal chunk by chunk.
 
     Parameters
     ----------

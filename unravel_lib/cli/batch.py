@@ -1,4 +1,4 @@
-"""Many inputs: each is worked on, the ones that fail are reported and listed in failures.csv."""
+"""Many inputs, one by one; those that fail are reported and listed in failures.csv."""
 
 import contextlib
 import logging
@@ -13,31 +13,30 @@ from unravel_lib.cli import failures, signals
 from unravel_lib.cli.messages import input_error_line, with_flags
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError
-from unravel_lib.files.atomic import refuse_overwriting
 from unravel_lib.files.find import Source
-from unravel_lib.files.sidecar import Finished, Sidecar
+from unravel_lib.files.folders import refuse_overwriting
+from unravel_lib.files.sidecar import Finished
 from unravel_lib.text import count_text, printable
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 
 if TYPE_CHECKING:
+    from unravel_lib.models.codec import IsDone, Watch
     from unravel_lib.models.model import Model
-
-IsDone = Callable[[Sidecar], bool]
 
 log = logging.getLogger("unravel_lib")
 
 
 class Batch:
-    """Work through many inputs: a bad one is reported and skipped, the rest is done, the end tells which failed."""
+    """Work through many inputs: one that fails is reported and skipped, the summary at the end lists all failures."""
 
     def __init__(self, output: Path | None) -> None:
         self.output = output  # None: a run that writes no files, so no failures.csv either
         self.done = 0
-        self.skipped = 0  # of those done: what `--skip_existing` left alone
+        self.skipped = 0  # of those done: results of an earlier run, kept by `--skip_existing`
         self.failures: list[tuple[Path, str]] = []
         self.lost_pictures = 0
-        self._seen: set[Path] = set()
+        self._checked: set[Path] = set()
         self._stdout_fails = False
 
     def wrote(self, path: Path) -> None:
@@ -46,9 +45,9 @@ class Batch:
         Raises
         ------
         OutputError
-            stdout leads to a full disk or the like; said once.
+            stdout cannot be written to, for example on a full disk; raised once.
         BrokenPipeError
-            The reader of stdout has ended.
+            The reader of stdout has closed it.
         """
         if self._stdout_fails:
             return
@@ -70,24 +69,24 @@ class Batch:
         """Report an input that cannot be used, and remember it for the summary."""
         text = with_flags(text)
         log.error("%s", text)
-        self._seen.add(path)
+        self._checked.add(path)
         self.failures.append((path, text))
 
-    def looked_at(self, path: Path) -> None:
-        """Remember a place that was looked at: an earlier failure on it is mended, unless it fails again."""
-        self._seen.add(path)
+    def searched(self, path: Path) -> None:
+        """Record a folder that was read: `failures.csv` keeps an earlier failure of it only if it fails again."""
+        self._checked.add(path)
 
     @contextlib.contextmanager
     def check(self, path: Path) -> Iterator[None]:
-        """Look at one input; what goes wrong is recorded against it and does not leave the block."""
+        """Check one input; an exception is recorded as its failure and does not leave the block."""
         signals.check()
-        self._seen.add(path)
+        self._checked.add(path)
         try:
             yield
         except BrokenPipeError:
             raise
-        except Exception as error:  # also bugs, which are no reason to leave a thousand other files undone
-            signals.check()  # a library may have made something else of Ctrl-C
+        except Exception as error:  # also bugs: the other files are still processed
+            signals.check()  # a library may have replaced Ctrl-C by another exception
             log.debug("traceback of the failure below", exc_info=True)
             self.failed(path, input_error_line(path, error))
         signals.check()
@@ -102,12 +101,12 @@ class Batch:
 
     @contextlib.contextmanager
     def picture(self, path: Path) -> Iterator[None]:
-        """Draw a picture of a result: if that fails, the results are complete all the same, and no input failed."""
+        """Draw a picture of a result: a failure is reported, but the results count as complete."""
         try:
             yield
         except BrokenPipeError:
             raise
-        except Exception as error:  # whatever it is, it costs the picture only
+        except Exception as error:  # whatever it is, only the picture is missing
             signals.check()
             log.debug("traceback of the failure below", exc_info=True)
             log.error("%s", input_error_line(path, error))
@@ -118,7 +117,7 @@ class Batch:
         """Print the summary, bring `failures.csv` up to date, return the exit code."""
         if self.output is not None:
             try:
-                failures.update(self.output, self.failures, self._seen)
+                failures.update(self.output, self.failures, self._checked)
             except (OutputError, OSError) as error:
                 log.error("%s cannot be brought up to date: %s", failures.NAME, error)
         count = self.done + len(self.failures)
@@ -142,10 +141,10 @@ def work_through(
     batch: Batch,
     targets: Mapping[Source, Path],
     seconds: Callable[[Source], float],
-    work: Callable[[Path, Path, IsDone | None, Callable[[float], None]], bool],
+    work: "Callable[[Path, Path, IsDone | None, Watch], bool]",
     skip_existing: bool,
 ) -> None:
-    """Make every target of its source, with progress; results that an earlier run finished are left alone if wanted.
+    """Make the target of every source, with progress; `skip_existing` keeps results that an earlier run finished.
 
     Parameters
     ----------
@@ -168,7 +167,7 @@ def work_through(
 
 
 def load_model(path: Path | None, device: str, trust: bool, sample_rate: float | None) -> "Model":
-    """The model that the flags name; says so where it is the bundled one."""
+    """Load the model that the flags name; logs it where that is the bundled one."""
     from unravel_lib.models import model
 
     loaded = model.load(path, device, trust, sample_rate)
@@ -178,8 +177,8 @@ def load_model(path: Path | None, device: str, trust: bool, sample_rate: float |
 
 
 def silence_stdout() -> None:
-    """Send what is still to be printed to nowhere, so that Python does not fail on it at its exit."""
+    """Redirect stdout to the null device, so that Python does not fail to flush it at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

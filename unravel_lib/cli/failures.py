@@ -1,4 +1,4 @@
-"""failures.csv in the output folder: the inputs that failed, until a later run finds them mended or gone."""
+"""failures.csv in the output folder: the inputs that failed, until a later run finds them repaired or removed."""
 
 import csv
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger("unravel_lib")
 
 
 def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collection[Path]) -> None:
-    """Add the failures of this run, remove those of inputs that are mended or gone; those of other inputs stay.
+    """Add the failures of this run, remove those of inputs that are repaired or removed; keep those of other inputs.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collecti
     with folder_lock(folder):
         before = _read(target)
         if before is None:
-            log.error(f"{printable(target)} is no list of failures and stays as it is: this run's are shown here only")
+            log.error(f"{printable(target)} is no list of failures and is not changed: this run's are printed only")
             return
         kept = [row for row in before if not _settled(row[0], keys)]
         rows = kept + [[_key(path), cell_text(text)] for path, text in failures]
@@ -47,7 +47,7 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collecti
 
 
 def _settled(key: str, checked: Collection[str]) -> bool:
-    """True for what was checked, and for what is gone from a folder that was checked."""
+    """Return True for what was checked, and for what was removed from a folder that was checked."""
     if key in checked:
         return True
     is_path = "\\" not in key  # with escapes it is not the name
@@ -59,7 +59,7 @@ def _key(path: Path) -> str:
 
 
 def _read(target: Path) -> list[list[str]] | None:
-    """The rows of an earlier file, none where there is no file, None where it is a file of something else."""
+    """Read the rows of an earlier file: [] where there is no file, None where it is another kind of file."""
     try:
         with open(target, newline="", encoding="utf-8", errors="replace") as file:
             rows = list(csv.reader(file))

@@ -10,25 +10,25 @@ NUM_LATENTS = 10
 
 
 def build_parser() -> Parser:
-    """Make the parser, with all flags in the order in which a musician meets them."""
+    """Make the parser with all flags, in the order of `--help`."""
     p = Parser(
         "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
         "or as .npy for decoder.py.\nEach run makes a folder of its own in --output: statistics, pictures, results, "
-        "and a .json beside each result that tells how it came to be.\nstdout lists the files made, one per line.",
+        "and a .json beside each result that records how it was made.\nstdout lists the files made, one per line.",
         "python generator.py --input ./_encoder-output --distribution walk --pattern swapper --bpm 120",
     )
-    group = p.add_argument_group("what to learn from")
+    group = p.add_argument_group("input")
     add_input(group, "the .npy of encoder.py, or folders of them")
     group.add_argument(
         "--statistics", type=path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
     )
-    group.add_argument("--iqr", action="store_true", help="trust quartiles and ranks, which outliers do not move")
-    add_sample_rate(group, "of the model (default: what the encodings' sidecars say, else 44100)")
+    group.add_argument("--iqr", action="store_true", help="use quartiles and ranks, which are robust to outliers")
+    add_sample_rate(group, "of the model (default: as in the sidecars of the encodings, else 44100)")
     group.add_argument(
         "--compression",
         type=whole_number(1, 1 << 20),
         metavar="N",
-        help="audio samples per frame of the model (default: what the sidecars say, else 2048)",
+        help="audio samples per frame of the model (default: as in the sidecars, else 2048)",
     )
     _add_music(p)
     _add_results(p)
@@ -36,7 +36,7 @@ def build_parser() -> Parser:
 
 
 def _add_music(p: Parser) -> None:
-    group = p.add_argument_group("what to make")
+    group = p.add_argument_group("composition")
     _add_choice(p, group, "distribution", "normal", "how frames are drawn")
     _add_choice(p, group, "pattern", "loop", "how loops are arranged")
     length = group.add_mutually_exclusive_group()
@@ -47,7 +47,7 @@ def _add_music(p: Parser) -> None:
         help=f"frames in a loop (default {NUM_LATENTS})",
     )
     length.add_argument(
-        "--bpm", type=number(0.1, 1e6), metavar="BPM", help="instead: the length whose tempo comes nearest"
+        "--bpm", type=number(0.1, 1e6), metavar="BPM", help="instead: the length whose tempo is nearest"
     )
     group.add_argument(
         "--num_loops",
@@ -60,7 +60,7 @@ def _add_music(p: Parser) -> None:
         "--num_files", type=whole_number(1, 10_000), default=1, metavar="N", help="how many files (default 1)"
     )
     add_seed(group)
-    p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and leave")
+    p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and exit")
 
 
 def _add_choice(p: Parser, group: argparse._ArgumentGroup, kind: str, default: str, what: str) -> None:
@@ -83,7 +83,7 @@ def _add_choice(p: Parser, group: argparse._ArgumentGroup, kind: str, default: s
     p.general.add_argument(
         f"--list_{kind}s",
         action="store_true",
-        help=f"show all {kind}s with options, with --{kind} FILE.py those in there too, and leave",
+        help=f"show all {kind}s with options, with --{kind} FILE.py those of that file too, and exit",
     )
 
 

@@ -1,4 +1,4 @@
-"""The lists that generator.py shows: distributions and patterns, with their options."""
+"""The lists that generator.py prints: distributions and patterns, with their options."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Messages as a person at a terminal reads them: options as flags, every error as one line."""
+"""Messages for the terminal: options as flags, every error as one line."""
 
 import re
 import sys
@@ -19,12 +19,12 @@ def register(names: Iterable[str]) -> None:
 
 
 def with_flags(text: str) -> str:
-    """The text with every option that stands in backticks as its flag: `seed` -> --seed."""
+    """Return the text with every option in backticks as its flag: `seed` -> --seed."""
     return re.sub(r"`([a-z_]+)`", lambda found: f"--{found[1]}" if found[1] in _names else found[0], text)
 
 
 def error_line(error: Exception) -> str:
-    """Why a run ended, as one line."""
+    """Return why a run ended, as one line."""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, UnravelError):
         name = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
         return f"{name}{error.strerror}"
@@ -32,14 +32,14 @@ def error_line(error: Exception) -> str:
 
 
 def input_error_line(path: Path, error: Exception) -> str:
-    """Why one of many inputs failed, as one line."""
+    """Return why one of many inputs failed, as one line."""
     if isinstance(error, MemoryError):
         return f"{printable(path)} needs more memory than there is: {str(error) or 'close other programs'}"
     return _known(error) or f"{printable(path)} failed unexpectedly: {unexpected_error(error)}"
 
 
 def _known(error: Exception) -> str | None:
-    """What can be said of an error that is not a bug of ours."""
+    """Return the text of an error that is not a bug in this program."""
     if isinstance(error, UnravelError):
         return str(error)
     if isinstance(error, MemoryError):

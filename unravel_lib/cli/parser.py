@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
@@ -28,12 +28,12 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
         )
         self.general = self.add_argument_group("general")
-        self.general.add_argument("-h", "--help", action="help", help="show this text and leave")
+        self.general.add_argument("-h", "--help", action="help", help="show this text and exit")
         self.general.add_argument("--version", action="version", version=f"UnRAVEl {__version__}")
         self.general.add_argument("--debug", action="store_true", help="show a Python traceback when something fails")
 
     def format_help(self) -> str:
-        """The help text, with the general flags at its end."""
+        """Return the help text, with the general flags at its end."""
         self._action_groups.sort(key=lambda group: group is self.general)
         return super().format_help()
 
@@ -64,14 +64,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def path(text: str) -> Path:
-    """An argparse type: a path; "~" is the home folder, also in `--input=~/x`, where the shell leaves it as it is."""
+    """Read a path (an argparse type); "~" is the home folder, also in `--input=~/x`, which shells do not expand."""
     if not text:  # it would be the current folder
         raise argparse.ArgumentTypeError("is empty: is a variable of the shell unset?")
     return Path(os.path.expanduser(text))  # noqa: PTH111  which leaves ./~ and unknown users as they are
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """An argparse type: an integer from `low` to `high`, both included."""
+    """Make an argparse type: an integer from `low` to `high`, both included."""
 
     def parse(text: str) -> int:
         try:
@@ -86,7 +86,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """An argparse type: a finite number from `low` to `high`, both included."""
+    """Make an argparse type: a finite number from `low` to `high`, both included."""
 
     def parse(text: str) -> float:
         try:
@@ -100,57 +100,63 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def add_input(group: Any, text: str, required: bool = False) -> None:
-    """`--input`, alike in every script: one or more paths, and the flag may be repeated."""
+def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False) -> None:
+    """Add `--input`, the same in every script: one or more paths, and the flag may be repeated."""
     group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
 
 
-def add_output(group: Any, default: str) -> None:
-    """`--output`, alike in every script."""
+def add_output(group: argparse._ArgumentGroup, default: str) -> None:
+    """Add `--output`, the same in every script."""
     group.add_argument(
         "--output", type=path, default=Path(default), metavar="FOLDER", help=f"where results go (default {default})"
     )
 
 
-def add_seed(group: Any, default: int = 42) -> None:
-    """`--seed`, alike in every script."""
+def add_seed(group: argparse._ArgumentGroup, default: int = 42) -> None:
+    """Add `--seed`, the same in every script."""
     group.add_argument(
-        "--seed", type=whole_number(0, MAX_SEED), default=default, metavar="N",
+        "--seed",
+        type=whole_number(0, MAX_SEED),
+        default=default,
+        metavar="N",
         help=f"same seed, same bytes (default {default})",
-    )  # fmt: skip
+    )
 
 
-def add_model(group: Any) -> None:
-    """`--model --device --trust_model --compensate_delay`, alike in encoder and decoder."""
+def add_model(group: argparse._ArgumentGroup) -> None:
+    """Add `--model --device --trust_model --compensate_delay`, the same in encoder and decoder."""
     group.add_argument(
-        "--model", type=path, metavar="MODEL.ts",
+        "--model",
+        type=path,
+        metavar="MODEL.ts",
         help="a RAVE export (TorchScript); left out: the bundled pocket model",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
         help="where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--trust_model", action="store_true", help="run a model although its code could touch files on this machine"
     )
+    group.add_argument("--compensate_delay", action="store_true", help="remove the delay of a streaming export")
+
+
+def add_skip_existing(group: argparse._ArgumentGroup) -> None:
+    """Add `--skip_existing`, the same in encoder and decoder."""
     group.add_argument(
-        "--compensate_delay", action="store_true", help="remove the delay with which a streaming export answers"
+        "--skip_existing",
+        action="store_true",
+        help="skip files that an earlier run finished with the same model, seed and flags",
     )
 
 
-def add_skip_existing(group: Any) -> None:
-    """`--skip_existing`, alike in encoder and decoder."""
-    group.add_argument(
-        "--skip_existing", action="store_true",
-        help="leave files alone that an earlier run finished with the same model, seed and flags",
-    )  # fmt: skip
-
-
-def add_overwrite(group: Any) -> None:
-    """`--overwrite`, alike in encoder and decoder."""
+def add_overwrite(group: argparse._ArgumentGroup) -> None:
+    """Add `--overwrite`, the same in encoder and decoder."""
     group.add_argument("--overwrite", action="store_true", help="replace results of another model or another input too")
 
 
-def add_sample_rate(group: Any, text: str) -> None:
-    """`--sample_rate` in Hz, alike in every script."""
+def add_sample_rate(group: argparse._ArgumentGroup, text: str) -> None:
+    """Add `--sample_rate` in Hz, the same in every script."""
     group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)

@@ -14,15 +14,15 @@ KERNELS = 256  # compiled kernels that are kept; a call of RAVE takes about 60 f
 
 
 def tune() -> None:
-    """Make the process fast at what these scripts do; to be called before numpy and torch are imported.
+    """Tune memory and threads for these scripts; to be called before numpy and torch are imported.
 
     Freed memory is kept (with glibc, so on most Linux systems). The tensors of a model take up to tens of MiB. glibc
-    gives such back to the system at once and asks for them anew, and the system clears every page at its first touch:
-    up to half of the time of a model on a CPU. Source: mallopt(3).
+    returns such blocks to the system when they are freed and requests them again, and the system clears every page at
+    its first use: up to half of the time of a model on a CPU. Source: mallopt(3).
 
-    PyTorch's CPU kernels (oneDNN) are compiled for each length of signal and kept: the last ones will do.
+    PyTorch's CPU kernels (oneDNN) are compiled for each length of signal; only the last ones are kept.
 
-    numpy's linear algebra runs in one thread: ours already share the work, and waiting threads of OpenBLAS spin.
+    numpy's linear algebra runs in one thread: PyTorch's threads share the work, and waiting ones of OpenBLAS spin.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""How far a run has come: a bar on a terminal, elsewhere a plain line now and then, so that logs show life."""
+"""Progress of a run: a bar on a terminal, elsewhere a log line every 30 seconds."""
 
 import contextlib
 import logging
@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LINE_SECONDS = 30.0  # between two lines where stderr is no terminal
 BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}]"
@@ -30,9 +33,9 @@ class Progress(Generic[Input]):
 
     def __init__(self, inputs: Sequence[Input], size: Callable[[Input], float], unit: str) -> None:
         self._inputs, self._size, self._unit = inputs, size, unit
-        self._index, self._within = 0, 0.0  # the input at work, and how much of it is done
+        self._index, self._within = 0, 0.0  # the current input, and how much of it is done
         self._due = time.monotonic() + LINE_SECONDS
-        self._bar: Any = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> "Progress[Input]":
         if sys.stderr.isatty():
@@ -56,13 +59,13 @@ class Progress(Generic[Input]):
             self._show()
 
     def update(self, amount: float) -> None:
-        """Count `amount` of the input at work as done."""
+        """Count `amount` of the current input as done."""
         self._within += amount
         self._show()
 
     @cached_property
     def _starts(self) -> list[float]:
-        """Where each input begins on the scale of the whole, and the end of it."""
+        """The sum of the sizes before each input, and of all."""
         starts = [0.0]
         for path in self._inputs:
             starts.append(starts[-1] + self._size(path))
@@ -75,7 +78,7 @@ class Progress(Generic[Input]):
         done = min(self._starts[self._index] + self._within, end)
         if self._bar is not None:
             self._bar.n = done
-            self._bar.update(0)  # draws where it is time to
+            self._bar.update(0)  # redraws it if it is due
             return
         self._due = time.monotonic() + LINE_SECONDS
         files = f", {self._index} of {len(self._inputs)} files" if len(self._inputs) > 1 else ""
@@ -83,7 +86,7 @@ class Progress(Generic[Input]):
 
 
 def beside_bar(stream: TextIO) -> contextlib.AbstractContextManager[Any]:
-    """Take a progress bar off the terminal while the block writes to `stream`, and put it back below."""
+    """Clear a progress bar from the terminal while the block writes to `stream`, and redraw it below."""
     tqdm = sys.modules.get("tqdm")
     if tqdm is None or not stream.isatty():
         return contextlib.nullcontext()

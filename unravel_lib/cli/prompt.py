@@ -1,11 +1,10 @@
-"""Questions about a model's tensors and attributes, typed or piped: a name or a pattern in, what it is out."""
+"""Questions about a model's tensors and attributes, typed or piped: each line is a name or a glob pattern."""
 
 import cmd
 import fnmatch
 import io
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from unravel_lib.errors import UnravelError
 from unravel_lib.inspection import answers
@@ -14,7 +13,7 @@ from unravel_lib.text import did_you_mean, printable, table
 
 Answer = Callable[[str], str]
 
-LEAVE = ("exit", "EOF")  # the second is what `cmd` makes of the end of the input
+EXIT_WORDS = ("exit", "EOF")  # the second is what `cmd` makes of the end of the input
 DELIMITERS = " \t\n"  # keys contain dots and dashes
 
 
@@ -22,7 +21,7 @@ def ask_about_tensors(found: Inspection) -> int:
     """List the state_dict on stdout, then answer questions about its tensors; returns how many had no answer."""
     tensors = found.tensors
     print(table([(printable(key), answers.tensor_line(tensors[key])) for key in tensors]), flush=True)
-    return converse(list(tensors), lambda key: answers.tensor_text(key, tensors[key]))
+    return run_prompt(list(tensors), lambda key: answers.tensor_text(key, tensors[key]))
 
 
 def ask_about_attributes(found: Inspection, yes: bool) -> int:
@@ -33,10 +32,10 @@ def ask_about_attributes(found: Inspection, yes: bool) -> int:
     kinds = answers.attribute_kinds(found)
     rows = [(printable(name), printable(answers.attribute_line(found, name, kind))) for name, kind in kinds.items()]
     print(table(rows), flush=True)
-    return converse(list(kinds), lambda name: _attribute(found, name, kinds[name], yes))
+    return run_prompt(list(kinds), lambda name: _attribute(found, name, kinds[name], yes))
 
 
-def converse(names: Sequence[str], answer: Answer) -> int:
+def run_prompt(names: Sequence[str], answer: Answer) -> int:
     """Answer names and glob patterns on stdout until `exit` or the end of the input.
 
     Returns how many questions that came through a pipe had no answer, so that scripts can notice.
@@ -69,13 +68,13 @@ class Prompt(cmd.Cmd):
             except ImportError:  # Windows
                 return
             readline.set_completer_delims(DELIMITERS)
-            if "libedit" in (readline.__doc__ or ""):  # macOS; `cmd` knows it from Python 3.13 on
+            if "libedit" in (readline.__doc__ or ""):  # macOS; `cmd` handles it from Python 3.13 on
                 readline.parse_and_bind("bind ^I rl_complete")
 
     def onecmd(self, line: str) -> bool:
         """Answer one line; True ends the loop."""
         line = line.strip()
-        if line in LEAVE:
+        if line in EXIT_WORDS:
             if line != "exit" and self.use_rawinput:
                 print()
             return True
@@ -89,7 +88,7 @@ class Prompt(cmd.Cmd):
                 self._refuse(str(error))
         return False
 
-    def completenames(self, text: str, *ignored: Any) -> list[str]:
+    def completenames(self, text: str, *ignored: object) -> list[str]:
         """Return the names that begin with `text`."""
         return [name for name in (*self._names, "exit") if name.startswith(text)]
 

@@ -1,11 +1,11 @@
-"""What generator.py says on stderr before it writes, and after: tempo, length, size, and what deserves a warning."""
+"""Messages of generator.py on stderr, before it writes and after: tempo, length, size, warnings."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from unravel_lib.cli import failures
-from unravel_lib.files.run_folder import Identities, untouched
+from unravel_lib.files.folders import Identities, unchanged
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.latent_audio import PD_CHANNELS
 from unravel_lib.music import tempo
@@ -28,11 +28,11 @@ def log_plan(
     compression: int,
     bpm: float | None,
 ) -> None:
-    """Log tempo, length and size of the results before anything is written; `bpm` is the tempo that was asked for."""
+    """Log tempo, length and size of the results before anything is written; `bpm` is the requested tempo."""
     log_tempo(composition.num_latents, sample_rate, compression, bpm)
     if not composition.pattern.steady:
         name = composition.pattern.name
-        log.info("pattern %s changes its length as it goes: these tempi do not apply to it", name)
+        log.info("pattern %s changes its length over time: these tempi do not apply to it", name)
     log_size(file_format, num_files, n_frames, n_frames * compression / sample_rate)
 
 
@@ -40,10 +40,10 @@ def log_tempo(num_latents: int, sample_rate: float, compression: int, wanted_bpm
     """Log the tempo of a loop."""
     beat = tempo.format_bpm(tempo.exact_bpm(num_latents, sample_rate, compression))
     double = tempo.double_time(num_latents, sample_rate, compression)
-    felt = f" (double time {double})" if double != "-" else ""
+    halved = f" (double time {double})" if double != "-" else ""
     wanted = f"nearest to {wanted_bpm:g} BPM: " if wanted_bpm else ""
     loop = f"a loop of {frames_text(num_latents)} at {sample_rate:g} Hz / {compression}"
-    log.info("%s%s is %s BPM%s", wanted, loop, beat, felt)
+    log.info("%s%s is %s BPM%s", wanted, loop, beat, halved)
 
 
 def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float) -> None:
@@ -55,22 +55,22 @@ def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float)
 
 
 def warn_of_frozen_dims(distribution: Distribution, statistics: Statistics) -> None:
-    """Warn of dims that move in the encodings and will not in what is drawn."""
+    """Warn of dims that vary in the encodings and will be constant in what is drawn."""
     frozen = distribution.frozen_dims(statistics)
     if not frozen:
         return
     names = ", ".join(map(str, frozen[:MAX_NAMED]))
     names += f" and {len(frozen) - MAX_NAMED} more" if len(frozen) > MAX_NAMED else ""
-    what = f"dims {names} have IQR 0 but move: they" if len(frozen) > 1 else f"dim {names} has IQR 0 but moves: it"
+    what = f"dims {names} have IQR 0 but vary: they" if len(frozen) > 1 else f"dim {names} has IQR 0 but varies: it"
     cause, remedy = "`iqr`", "leave out `iqr`"
     if not statistics.iqr:
         cause, remedy = f"`distribution` {distribution.name}", "take another one"
-    log.warning("%s will stand still with %s (trim the silence, or %s)", what, cause, remedy)
+    log.warning("%s will be constant with %s (trim the silence, or %s)", what, cause, remedy)
 
 
 def warn_of_older_files(folder: Path, before: Identities) -> None:
     """Warn of files of an earlier run that `overwrite` left beside the new ones."""
-    old = [name for name in untouched(folder, before) if name != failures.NAME]
+    old = [name for name in unchanged(folder, before) if name != failures.NAME]
     if not old:
         return
     several = len(old) > 1

@@ -8,7 +8,7 @@ from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.report import size_text
 from unravel_lib.errors import OutputError, UsageError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.blocks import Frames, Sampler
 from unravel_lib.latents.formats import Format, LatentAudio
@@ -51,7 +51,7 @@ def prepare(composition: Composition, file_format: Format, index: int, free_byte
 
 
 def refuse_size(composition: Composition, file_format: Format, n_frames: int, free_bytes: int) -> None:
-    """Raise where a file of `n_frames` frames cannot be: see `prepare`."""
+    """Raise where a file of `n_frames` frames is impossible: see `prepare`."""
     name, dims = result_name(composition, file_format, 0), file_format.dims
     free_frames = free_bytes // file_format.frame_bytes
     if n_frames == 0:
@@ -61,8 +61,8 @@ def refuse_size(composition: Composition, file_format: Format, n_frames: int, fr
         remedies += ["`wav_subtype` FLOAT"] if file_format.subtype == "DOUBLE" else []
         remedies += ["no `hold`"] if file_format.hold else []
         raise UsageError(
-            f"{name} with more than {file_format.max_frames:,} frames of {dims} dims would be larger than 4 GiB, where "
-            f"WAV ends: take {' or '.join(remedies)}"
+            f"{name} with more than {file_format.max_frames:,} frames of {dims} dims would be larger than 4 GiB, the "
+            f"limit of WAV: take {' or '.join(remedies)}"
         )
     if n_frames > free_frames:
         raise OutputError(
@@ -81,7 +81,7 @@ def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int) -> None:
 
 
 def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:
-    """Write the tables; return statistics.csv, which has a sidecar for runs that learn from it."""
+    """Write the tables; return statistics.csv, which has a sidecar for runs that use it."""
     statistics_csv, correlation_csv = write_csv(statistics, folder)
     batch.wrote(statistics_csv)
     batch.wrote(correlation_csv)

@@ -40,14 +40,14 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     129 after the terminal was closed. A traceback is shown with `--debug` only. `remedy` is added to the
     message of a stopped run.
     """
-    ours = argv is None  # the whole process
+    whole_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
     _make_streams_safe()
     log.handlers[:] = [_Lines()]
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where its cache cannot be written
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns if its cache cannot be written
     try:
         with contextlib.suppress(ValueError):  # not in the main thread
             signals.install(remedy)
@@ -57,26 +57,26 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     except KeyboardInterrupt as stop:
         code = stop.code if isinstance(stop, signals.Stopped) else INTERRUPTED
         log.error("%s", signals.stop_text(code))
-    except BrokenPipeError:  # the reader of our stdout has ended
+    except BrokenPipeError:  # the reader of stdout has closed it
         silence_stdout()
         code = SOME_FAILED
     except Exception as error:  # noqa: BLE001  this is where every error becomes one line
         if debug:
             traceback.print_exc()
-        stopped = signals.code()  # a library may have made something else of it
+        stopped = signals.code()  # a library may have replaced it by another exception
         log.error("%s", error_line(error) if stopped is None else signals.stop_text(stopped))
         code = NOTHING_DONE if stopped is None else stopped
     signals.begin_exit()
-    if ours:
+    if whole_process:
         process.exit_fast(code)
     sys.exit(code)
 
 
 def _make_streams_safe() -> None:
-    """Escape what stdout and stderr cannot print; write to nowhere what goes to a closed one."""
+    """Escape what stdout and stderr cannot print; send output to the null device if one is closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell: `>&-`
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for as long as the process lives
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for the rest of the process
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

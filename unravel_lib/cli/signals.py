@@ -12,19 +12,19 @@ import signal
 import sys
 import threading
 
-from unravel_lib.files import atomic
+from unravel_lib.files import folders
 
 TEXTS = {130: "interrupted", 143: "terminated", 129: "the terminal was closed"}
 KEPT = "finished files are kept, no half file is left"
 
 GRACE = 5.0  # seconds that the main thread has after the first signal
 
-_received: int | None = None  # as the main thread knows it
+_received: int | None = None  # the first signal that the main thread handled
 _exiting = False
 _remedy = ""
-_wakeup: tuple[int, int] | None = None  # a pipe: each signal's number arrives here, from C
-_seen: list[int] = []  # as the watching thread knows them
-_ending = threading.Lock()  # never released: who gets it ends the process
+_wakeup: tuple[int, int] | None = None  # a pipe, to which Python's C code writes the number of each signal
+_read_signums: list[int] = []  # the signals that the watching thread has read
+_ending = threading.Lock()  # never released: the thread that acquires it ends the process
 
 
 class Stopped(KeyboardInterrupt):
@@ -45,23 +45,23 @@ def install(remedy: str | None = None) -> None:
 
     `remedy` is added to the message of a stopped run.
 
-    A shell starts background jobs with Ctrl-C ignored, since it is meant for what runs in front; `nohup` does the
+    A shell starts background jobs with Ctrl-C ignored, since it is meant for the foreground job; `nohup` does the
     same with the closed terminal.
     """
     global _received, _exiting, _remedy
     _received, _exiting, _remedy = None, False, f"; {remedy}" if remedy else ""
-    _seen.clear()
+    _read_signums.clear()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         signum = getattr(signal, name, None)
         if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _stop)
     sys.unraisablehook = _unraisable
-    with contextlib.suppress(RuntimeError):  # no room for a thread
-        _watch()
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        _start_watching()
 
 
 def stop_text(code: int) -> str:
-    """The last message of a run that a signal stopped."""
+    """Return the last message of a run that a signal stopped."""
     return f"{TEXTS[code]}: {KEPT}{_remedy}"
 
 
@@ -72,7 +72,7 @@ def check() -> None:
 
 
 def code() -> int | None:
-    """The exit code that a received signal asks for, None without one."""
+    """Return the exit code of the received signal, None without one."""
     return None if _received is None else 128 + _received
 
 
@@ -80,33 +80,33 @@ def begin_exit() -> None:
     """Remove unfinished files; a signal from now on ends the process without a message."""
     global _exiting
     _exiting = True
-    atomic.remove_unfinished()
+    folders.remove_unfinished()
 
 
-def _watch() -> None:
-    """Start the thread that sees signals while the main thread cannot."""
+def _start_watching() -> None:
+    """Start the thread that reads signals while the main thread cannot."""
     global _wakeup
     if _wakeup is None:
         reading, writing = os.pipe()
         if sys.platform != "win32":
             os.set_blocking(writing, False)
-        threading.Thread(target=_see, args=(reading,), daemon=True).start()
+        threading.Thread(target=_read_pipe, args=(reading,), daemon=True).start()
         _wakeup = reading, writing
     signal.set_wakeup_fd(_wakeup[1], warn_on_full_buffer=False)
 
 
-def _see(reading: int) -> None:
+def _read_pipe(reading: int) -> None:
     while True:
         for signum in os.read(reading, 64):
             if 128 + signum not in TEXTS:
                 continue
-            _seen.append(signum)
-            if len(_seen) == 1:
+            _read_signums.append(signum)
+            if len(_read_signums) == 1:
                 timer = threading.Timer(GRACE, _end_process, [128 + signum])
                 timer.daemon = True
                 timer.start()
             else:
-                _end_process(128 + _seen[0])
+                _end_process(128 + _read_signums[0])
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -125,11 +125,11 @@ def _end_process(code: int) -> None:
         with contextlib.suppress(OSError):  # stderr is closed
             line = "\n" if os.isatty(2) else ""  # below the progress bar and the terminal's ^C
             os.write(2, f"{line}error: {stop_text(code)}\n".encode())
-    atomic.remove_unfinished()
+    folders.remove_unfinished()
     os._exit(code)
 
 
 def _unraisable(event: "sys.UnraisableHookArgs") -> None:
-    """Python cannot raise out of a destructor; `check` will."""
+    """Ignore Ctrl-C in a destructor, which cannot raise it; `check` will."""
     if not isinstance(event.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(event)

@@ -1,4 +1,4 @@
-"""What generator.py learns from: the files that its flags name, and model and rates by their sidecars."""
+"""The inputs of generator.py: the files that its flags name, and model and rates by their sidecars."""
 
 import logging
 from collections.abc import Sequence
@@ -17,11 +17,9 @@ log = logging.getLogger("unravel_lib")
 
 
 def find_sources(encodings: Sequence[Path] | None, statistics: Path | None, output: Path) -> list[Path]:
-    """Find the files to learn from: the statistics file, or all `.npy` that are named or in folders that are named.
+    """Find the input files: the statistics file, or all `.npy` that are named or in folders that are named.
 
-    None where nothing is named.
-
-    Results of generator.py in a folder are left out: they are no encodings.
+    Empty where nothing is named. Results of generator.py in a folder are left out: they are no encodings.
 
     Raises
     ------
@@ -87,8 +85,8 @@ def rates(facts: Sidecar) -> Rates:
     sample_rate, compression = facts.sample_rate, facts.compression
     if sample_rate is None:
         sample_rate = tempo.DEFAULT_SAMPLE_RATE
-        log.info("no sidecar tells the sample rate: taking %d Hz (`sample_rate`)", sample_rate)
+        log.info("no sidecar states the sample rate: taking %d Hz (`sample_rate`)", sample_rate)
     if compression is None:
         compression = tempo.DEFAULT_COMPRESSION
-        log.info("no sidecar tells the compression: taking %d (`compression`)", compression)
+        log.info("no sidecar states the compression: taking %d (`compression`)", compression)
     return Rates(sample_rate, compression)

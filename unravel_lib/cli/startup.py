@@ -13,10 +13,10 @@ def _hook(kind: type[BaseException], error: BaseException, trace: object) -> Non
 
 _main = getattr(sys.modules["__main__"], "__file__", None)
 if _main is not None and dirname(abspath(_main)) == dirname(dirname(dirname(abspath(__file__)))):
-    sys.excepthook = _hook  # at once, since even `signal` takes 10 ms to import
+    sys.excepthook = _hook  # immediately: even `signal` takes 10 ms to import
 
     import signal
 
-    # Not in the background, where the shell had Ctrl-C ignored. From `cli.run` on, `signals` answers.
+    # Not in the background, where the shell had Ctrl-C ignored. From `cli.run` on, `signals` handles it.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

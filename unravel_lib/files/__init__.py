@@ -1,9 +1,9 @@
 """Files in and out, whatever they contain.
 
-Modules
--------
 find : find input files in folders
-naming : name results
-atomic : write files and folders so that no reader sees an incomplete one
+naming : names of results
+folders : output folders, and the folder of one run
+atomic : write files so that no reader sees an incomplete one
+checksum : SHA-256 of a file
 sidecar : the JSON beside every result
 """

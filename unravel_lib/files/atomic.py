@@ -1,18 +1,17 @@
-"""Output files and folders: written so that a reader sees a complete file or none, and never in place of an input."""
+"""Files written atomically: a reader sees a complete file or none. Locks on folders, for files that belong together."""
 
 import contextlib
 import errno
-import hashlib
 import logging
 import os
 import re
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from unravel_lib.errors import InputError, OutputError
+from unravel_lib.errors import OutputError
 from unravel_lib.text import printable
 
 if sys.platform != "win32":  # there, leftovers of killed runs stay until removed by hand
@@ -22,75 +21,12 @@ PART_SUFFIX = ".part"
 PART_NAME = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)  # names that `atomic_write` gives; only these are removed
 STALE_SECONDS = 60  # a part file younger than this may belong to a run that has not locked it yet
 NAME_BYTES = 255  # longest file name on all common file systems
-WRITTEN_KINDS = (".wav", ".npy", ".json", ".csv", ".png")  # what the scripts write; a new folder is not named so
 LOCK_NOTICE, LOCK_PATIENCE = 2.0, 10.0  # seconds of waiting until a message, and until going on without the lock
 
 log = logging.getLogger("unravel_lib")
 
 _open_parts: set[Path] = set()  # part files that this process is writing
-_made_folders: list[Path] = []  # folders that this process has made, inner ones first
 _locked_by_others: set[tuple[int, int]] = set()  # folders that are no longer waited for
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes as 64 hex digits; reads in blocks, so the file may have any size.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{printable(path)} cannot be read: {error.strerror}") from error
-
-
-def make_output_folder(folder: Path) -> Path:
-    """Make the output folder if it is missing, check that it can be written to, remove part files of killed runs.
-
-    Raises
-    ------
-    OutputError
-        The path is a file or looks like one, or the folder cannot be made or written to.
-    """
-    if folder.suffix.lower() in WRITTEN_KINDS and not os.path.lexists(folder):
-        raise OutputError(
-            f"{printable(folder)} looks like the name of a file: give `output` a folder, in which results get names of "
-            "their own"
-        )
-    try:
-        make_folder(folder)
-        trial = folder / f".write-test.{secrets.token_hex(4)}{PART_SUFFIX}"
-        os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
-        trial.unlink()
-    except FileExistsError as error:
-        raise OutputError(f"{printable(folder)} is a file: give `output` a folder") from error
-    except NotADirectoryError as error:
-        raise OutputError(f"{printable(folder)} leads through a file: give `output` a folder") from error
-    except OSError as error:
-        raise OutputError(
-            f"{printable(folder)} cannot be written to: {error.strerror}: choose another `output`"
-        ) from error
-    _remove_stale_parts(folder)
-    return folder
-
-
-def make_folder(folder: Path, exist_ok: bool = True) -> None:
-    """Make a folder and missing ones above it; `remove_unfinished` removes those that are still empty."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    _made_folders[:0] = missing
-    folder.mkdir(parents=True, exist_ok=exist_ok)
-
-
-def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
-    """Raise OutputError if writing `output` would replace one of the inputs, also through links."""
-    if not output.exists():
-        return
-    for path in inputs:
-        if path.exists() and os.path.samefile(output, path):
-            raise OutputError(f"{printable(output)} is an input of this run: choose another `output`")
 
 
 @contextlib.contextmanager
@@ -128,15 +64,11 @@ def atomic_write(target: Path) -> Iterator[Path]:
         _open_parts.discard(part)
 
 
-def remove_unfinished() -> None:
-    """Remove the part files that this process is writing, and the folders that it has made and not used."""
+def remove_open_parts() -> None:
+    """Remove the part files that this process is writing."""
     for part in list(_open_parts):
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-    for folder in _made_folders:
-        with contextlib.suppress(OSError):  # it holds something
-            folder.rmdir()
-    _made_folders.clear()
 
 
 @contextlib.contextmanager
@@ -192,7 +124,7 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _remove_stale_parts(folder: Path) -> None:
+def remove_stale_parts(folder: Path) -> None:
     """Remove part files of killed runs: those that are old enough and that no run has locked."""
     if sys.platform == "win32":
         return

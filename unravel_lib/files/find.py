@@ -32,13 +32,13 @@ class Source:
 
 
 class Report(Protocol):
-    """Takes what a search finds out (see `unravel_lib.cli.batch.Batch`)."""
+    """Receives the outcome of a search (see `unravel_lib.cli.batch.Batch`)."""
 
     def failed(self, path: Path, reason: str) -> None:
-        """Take note of a file or folder that cannot be read."""
+        """Record a file or folder that cannot be read."""
 
-    def looked_at(self, path: Path) -> None:
-        """Take note of a folder that was read."""
+    def searched(self, path: Path) -> None:
+        """Record a folder that was read."""
 
 
 def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def find_files(
     output : Path, optional
         A folder to leave out: results in a folder inside the input are no inputs.
     report : Report, optional
-        Takes what cannot be read, and the folders that were read. Without it the first failure is raised; so is a
+        Receives what cannot be read, and the folders that were read. Without it the first failure is raised; so is a
         failure of the only root.
 
     Raises
@@ -104,14 +104,14 @@ def _files_under(root: Path, extensions: Sequence[str], output: Path | None, rep
         report.failed(place, reason)
     if report is not None:
         for folder in search.folders:
-            report.looked_at(folder)
+            report.searched(folder)
     if not search.files and not search.failures:
         raise InputError(f"{printable(root)} holds no {' '.join(extensions)} file: {search.other_files()}")
     return [Source(path, path.relative_to(root).as_posix()) for path in sorted(search.files, key=os.fsencode)]
 
 
 class _Search:
-    """A walk through folders, and what it finds."""
+    """A recursive search through folders, and its results."""
 
     def __init__(self, extensions: Sequence[str]) -> None:
         self.extensions = extensions
@@ -139,9 +139,9 @@ class _Search:
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             for name in names:
                 if not name.startswith("."):
-                    self._look_at(Path(folder, name))
+                    self._add_file(Path(folder, name))
 
-    def _look_at(self, path: Path) -> None:
+    def _add_file(self, path: Path) -> None:
         wanted = path.suffix.lower() in self.extensions
         try:
             if not stat.S_ISREG(path.stat().st_mode):
@@ -176,6 +176,6 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 
 
 def refuse_endless(path: Path) -> None:
-    """Raise InputError if the path is a pipe, a device or the like, which may give bytes without end, or none."""
+    """Raise InputError if the path is a pipe, a device or the like, which may never end."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{printable(path)} is a pipe or a device: give a file")

@@ -1,4 +1,4 @@
-"""The sidecar: a small JSON beside every result, which says what the file is and how it was made."""
+"""The sidecar: a small JSON beside every result, which states what the file is and how it was made."""
 
 import contextlib
 import json
@@ -11,7 +11,8 @@ from typing import Any
 
 from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
-from unravel_lib.files.atomic import atomic_write, folder_lock, sha256_of
+from unravel_lib.files.atomic import atomic_write, folder_lock
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.text import printable
 
 FORMAT = "unravel-sidecar"
@@ -147,7 +148,7 @@ def _from_json(facts: Mapping[str, Any], path: Path) -> Sidecar:
     values["options"] = values["options"] if values["options"] is not None else {}
     for name, value in values.items():
         if not _valid(name, value):
-            raise InputError(f"{where} says {name} = {value!r:.60}: mend or remove this sidecar")
+            raise InputError(f"{where} says {name} = {value!r:.60}: correct or remove this sidecar")
     return Sidecar(**values)
 
 
@@ -233,17 +234,17 @@ class Finished:
     def __init__(self, folder: Path, relatives: Iterable[str]) -> None:
         self.folder = folder
         self._relatives = frozenset(relatives)
-        self._names: dict[str, list[str]] | None = None  # beginning of the name -> names not yet looked at
+        self._names: dict[str, list[str]] | None = None  # beginning of the name -> names still to be read
         self._results: dict[tuple[str, str | None], list[Path]] = defaultdict(list)  # by input and its content
 
     def holds(self, target: Path, relative: str, facts: Sidecar) -> bool:
         """Return whether the result for that input with these facts is complete at `target` or under an old name."""
         if is_complete(target, facts):
             return True
-        self._look_at(target.name.rpartition("--")[0], target.suffix)
+        self._read_sidecars(target.name.rpartition("--")[0], target.suffix)
         return any(is_complete(path, facts) for path in self._results[relative, facts.source_sha256])
 
-    def _look_at(self, beginning: str, suffix: str) -> None:
+    def _read_sidecars(self, beginning: str, suffix: str) -> None:
         if self._names is None:
             self._names = defaultdict(list)
             with os.scandir(self.folder) as entries:
@@ -262,7 +263,7 @@ class Finished:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object beside `path` if it says that it is a sidecar, else None."""
+    """Return the JSON object beside `path` if it is marked as a sidecar, else None."""
     target = sidecar_path(path)
     try:
         if not target.is_file() or target.stat().st_size > MAX_BYTES:

@@ -1,9 +1,9 @@
-"""Facts about any model file; nothing in it is trusted.
+"""Facts about any model file; no file is trusted.
 
 inspect : one file opened, and all that is known about it
 facts : what is known, as data
 families : the families of TorchScript exports: their marks, and where their facts are
-exports : what a TorchScript export says about itself
+exports : what a TorchScript export states about itself
 checkpoints : training checkpoints and safetensors
 tensors : statistics of tensors of any size
 answers : what one tensor or attribute is, as text

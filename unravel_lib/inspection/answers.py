@@ -16,12 +16,12 @@ VALUE_CHARACTERS = 4000
 
 
 def tensor_line(tensor: torch.Tensor) -> str:
-    """Shape and dtype in a list: `4x2x7 float32`."""
+    """Return shape and dtype for a list: `4x2x7 float32`."""
     return f"{'x'.join(map(str, tensor.shape)) or 'single'} {_dtype(tensor)}"
 
 
 def tensor_text(key: str, tensor: torch.Tensor) -> str:
-    """Shape, dtype, statistics and values."""
+    """Return shape, dtype, statistics and values."""
     facts = describe(key, tensor)
     numbers = f"mean {facts.mean:.6g}, std {facts.std:.6g}, min {facts.min:.6g}, max {facts.max:.6g}"
     return f"{printable(key)}: {_shape(tensor)}, {facts.dtype}\n  {numbers}\n{_indented(values_text(tensor))}"
@@ -41,7 +41,7 @@ def attribute_line(found: Inspection, name: str, kind: str) -> str:
     try:
         value = _data(found, name)
     except ModelError:
-        return "data that Python cannot hold"
+        return "data that Python cannot represent"
     what = getattr(value, "original_name", None) or type(value).__name__
     return f"data {what}"
 
@@ -64,7 +64,7 @@ def callable_text(module: Module, name: str, kind: str) -> str:
 
 
 def needed_arguments(module: Module, name: str, kind: str) -> int:
-    """How many arguments must be given."""
+    """Return how many arguments must be given."""
     return torchscript.needed_arguments(module, name) if kind == "method" else 0
 
 
@@ -97,7 +97,7 @@ def _data(found: Inspection, name: str) -> Any:
         raise ModelError(f"{printable(name)} cannot be read: {last_line(error)}") from error
 
 
-def _value_text(value: Any) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, torch.Tensor):
         return f"{_shape(value)}, {value.dtype}\n{values_text(value)}"
     return str(json_value(value))

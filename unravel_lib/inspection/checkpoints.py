@@ -1,4 +1,4 @@
-"""Checkpoints and safetensors: opened by weights_only or by their own library, and what their contents say.
+"""Checkpoints and safetensors: opened by weights_only or by their own library, and what their contents state.
 
 Stable Audio Tools writes three kinds of files: training checkpoints (with their config inside), unwrapped ones (only
 a state_dict, the config in a JSON next to it) and unwrapped safetensors (flat keys).
@@ -34,8 +34,8 @@ SAT_COUNTS = {  # where its config has a fact; the first that is a count
     "out_channels": ("model.out_channels", "model.io_channels", "audio_channels"),
 }
 RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
-TORCH_VERSIONS = ("torch_version", "pytorch_version")  # what trainers that write it call it
-# what torch.load raises about what is no checkpoint, or not a whole one
+TORCH_VERSIONS = ("torch_version", "pytorch_version")  # the names that trainers give it
+# what torch.load raises for files that are no checkpoint or incomplete
 FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError)
 
 Tensors = Mapping[str, torch.Tensor]
@@ -47,15 +47,15 @@ def load(file: ModelFile) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        It wants to import something (the text names what), or it is damaged.
+        It would import something (the text names what), or it is damaged.
     """
     try:
         return _load(file.file, mapped=True)
     except FAILURES as error:
-        wanted = _unsafe_imports(file.file)
-        if wanted:
+        unsafe = _unsafe_imports(file.file)
+        if unsafe:
             raise ModelError(
-                f"{printable(file.path)} is not loaded: it wants to import {', '.join(map(printable, wanted[:8]))}, "
+                f"{printable(file.path)} is not loaded: it would import {', '.join(map(printable, unsafe[:8]))}, "
                 "which could run anything: save it again with its state_dict only"
             ) from error
         raise ModelError(
@@ -98,9 +98,9 @@ def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
-    """(training config, where it was found): inside the checkpoint, or in a JSON next to it.
+    """Return (training config, where it was found): inside the checkpoint, or in a JSON next to it.
 
-    A JSON of the file's own name is its own; one of a common name (`model_config.json`) is used only where the
+    A JSON of the same name belongs to the file; one of a common name (`model_config.json`) is used only where the
     weights, too, are those of Stable Audio Tools: the folder may hold other models.
     """
     for name in CONFIGS:
@@ -121,7 +121,7 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
 
 
 def read(path: Path, entries: Mapping[str, Any], tensors: Tensors, facts: Facts) -> None:
-    """Fill in what a checkpoint says: its config first, else the shapes of its weights."""
+    """Fill in what a checkpoint states: its config first, else the shapes of its weights."""
     if isinstance(tensors, SafeTensors):
         facts.parameters = sum(math.prod(tensors.shape(key)) for key in tensors)
     else:

@@ -1,4 +1,4 @@
-"""What a loaded TorchScript export says about itself, by its methods, its buffers and the table of families."""
+"""What a loaded TorchScript export states about itself, by its methods, its buffers and the table of families."""
 
 import contextlib
 
@@ -19,7 +19,7 @@ OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 
 
 def read(module: Module, facts: Facts) -> None:
-    """Fill in what a loaded TorchScript module says about itself. Calls nothing but its `get_...` answers."""
+    """Fill in what a loaded TorchScript module states about itself. Calls only its `get_...` methods."""
     family, inner = identify(class_name(module), module, facts), inner_rave(module)
     _methods(module, inner, facts)
     _coders(inner or module, facts)
@@ -69,7 +69,7 @@ def _methods(module: Module, inner: Module | None, facts: Facts) -> None:
     with contextlib.suppress(*MODEL_ERRORS):
         names = getattr(module, "get_attributes")() if "get_attributes" in compiled_methods(module) else []  # noqa: B009
         for name in names:
-            if name != "none":  # nn~'s own first entry
+            if name != "none":  # the first entry, which nn~ adds
                 found = value(module, name)
                 facts.attributes[str(name)] = found[0] if isinstance(found, tuple) and len(found) == 1 else found
 
@@ -87,13 +87,13 @@ def _coders(module: Module, facts: Facts) -> None:
 
 
 def round_trip(facts: Facts) -> bool:
-    """Return True if decode takes what encode gives, as far as the file says."""
+    """Return True if decode takes what encode gives, as far as the file states it."""
     encode, decode = _encode_and_decode(facts)
     return (encode.out_channels, encode.out_ratio) == (decode.in_channels, decode.in_ratio)
 
 
 def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:
-    """Return the two methods; without any numbers where one of them is missing or says none."""
+    """Return the two methods; without any numbers where one of them is missing or states none."""
     params = {method.name: method for method in facts.methods or []}
     encode, decode = params.get("encode"), params.get("decode")
     if encode is None or decode is None or None in (encode.out_channels, decode.in_channels):

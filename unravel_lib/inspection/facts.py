@@ -1,4 +1,4 @@
-"""Facts about a model file, as data: what the inspector found, None where the file does not say."""
+"""Facts about a model file, as data: what the inspector found, None where the file does not state it."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Method:
 
 @dataclass
 class Facts:
-    """What is known about one model file. None where it does not say; never a guess.
+    """What is known about one model file. None where the file does not state it; never a guess.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Facts:
     encode_context, decode_context : (before, after), frames that a frame depends on; measured
     variance_shares : of a variational RAVE, the share of the variance per full dim, in PCA order, 0 to 1
     parameters : trained values; of a checkpoint, which does not mark them, all values of its state_dict
-    torch_version : of a checkpoint whose trainer wrote it down as `torch_version`; PyTorch itself never does, so it is
+    torch_version : of a checkpoint whose trainer stored it as `torch_version`; PyTorch itself never does, so it is
         None for every TorchScript export
     format_version : of the zip archive
     details : what only this family has
@@ -88,13 +88,13 @@ class Facts:
         return 1000 * self.delay_samples / self.sample_rate
 
     def as_json(self) -> dict[str, Any]:
-        """Return the facts as JSON knows them."""
+        """Return the facts as values of JSON."""
         found: dict[str, Any] = json_value(asdict(self) | {"latent_rate": self.latent_rate, "delay_ms": self.delay_ms})
         return found
 
 
 def json_value(value: Any, depth: int = 0) -> Any:
-    """Any value as JSON can hold it: tensors become lists or are named, NaN and Inf become null."""
+    """Return any value as JSON can represent it: tensors become lists or are named, NaN and Inf become null."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):

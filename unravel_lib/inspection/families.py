@@ -1,6 +1,6 @@
 """The families of TorchScript models: the marks of each family, and which attributes hold its facts.
 
-A family is one entry of `FAMILIES`. What a file does not say stays unknown.
+A family is one entry of `FAMILIES`. What a file does not state stays unknown.
 """
 
 import fnmatch
@@ -49,10 +49,10 @@ class Family:
     versions : attribute -> version, where the mark implies none
     parts : submodules that have some of the attributes
     dims, full_dims, compression, out_channels : attributes, of which the first that holds a count is the fact, for what
-        `<method>_params` do not say
+        `<method>_params` do not state
     details : attributes that are reported as they are
     known_offline : without streaming buffers its files are offline exports
-    more : fills in what attributes alone do not say: more(module, facts)
+    more : fills in what attributes alone do not state: more(module, facts)
     """
 
     name: str
@@ -104,7 +104,7 @@ def _shares(fidelity: object, facts: Facts) -> None:
         return
     values = fidelity.detach().double().cpu()
     if not bool(torch.isfinite(values).all()) or float(values.abs().max()) == 0:
-        return  # never measured: the model was not trained to the second phase
+        return  # not measured: the training did not reach its second phase
     shares = torch.diff(values, prepend=torch.zeros(1, dtype=torch.float64))
     if float(shares.min()) < -1e-4 or float(values.max()) > 1 + 1e-3:
         facts.warnings.append("fidelity does not grow from 0 to 1: the share of variance per dim is unknown")
@@ -175,7 +175,7 @@ FAMILIES = (
     ),
     Family(name="UnRAVEl pocket model", marks=(Mark("Pocket", ("encode_params",)),)),
 )
-# Class names are surer than attributes.
+# Class names are more reliable than attributes.
 MARKS = sorted(((mark, family) for family in FAMILIES for mark in family.marks), key=lambda m: m[0].class_name is None)
 
 

@@ -1,4 +1,4 @@
-"""Facts about any model file: what it is, what it takes and gives, what its tensors hold. Nothing is trusted."""
+"""Facts about any model file: its family, inputs and outputs, tensors. No file is trusted."""
 
 import logging
 from collections.abc import Mapping
@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from unravel_lib.errors import InputError, ModelError, UnravelError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.inspection import checkpoints, exports, families
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models import object_table, torchscript
 from unravel_lib.models.contract import FALLBACK_RATE
+from unravel_lib.models.model import Model
 from unravel_lib.models.model_file import Kind, ModelFile, open_model
 from unravel_lib.models.state import weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
@@ -32,12 +33,12 @@ class Inspection:
 
     Attributes
     ----------
-    facts : what it says
+    facts : what it states
     tensors : its state_dict; tensors are read as they are used
     module : the loaded TorchScript module, None for checkpoints
     declared : the attributes that the code of the module declares
-    entries : what a checkpoint holds at its top
-    failure : why it could not be opened, None if it was; then only the facts that its bytes give are there
+    entries : the entries of a checkpoint at its top level
+    failure : why it could not be opened, None if it was; then only the facts that follow from its bytes are known
     """
 
     facts: Facts
@@ -50,7 +51,7 @@ class Inspection:
 
 @prints_to_stderr()
 def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection:
-    """Find the facts about a model file; of a file that cannot be opened, those that its bytes give.
+    """Find the facts about a model file; of a file that cannot be opened, those that follow from its bytes.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ def _read_module(path: Path, module: torchscript.Module, found: Inspection, meas
         facts.warnings.append("does not say its sample rate: give `sample_rate` to the other scripts")
     sane = (facts.compression or 1) <= MAX_COMPRESSION and max(facts.dims or 1, facts.in_channels or 1) <= MAX_DIMS
     if not sane:
-        facts.warnings.append("its compression, dims or channels are beyond all sense: not run")
+        facts.warnings.append("its compression, dims or channels are implausible: not run")
     elif codec and measure and exports.round_trip(facts):
         _measure(path, module, facts)
     elif facts.streaming is False:
@@ -137,8 +138,6 @@ def _read_module(path: Path, module: torchscript.Module, found: Inspection, meas
 
 def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
     """Run the model to find its delay and its receptive field; a model that cannot be run gives a warning."""
-    from unravel_lib.models.model import Model
-
     try:
         model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
         facts.streaming = model.streaming
@@ -174,7 +173,7 @@ def config(found: Inspection, path: Path) -> dict[str, Any]:
     if config_and_place is None:
         beside = printable(path.with_suffix(".json").name)
         raise ModelError(
-            f"{printable(path)} has no training config inside, and no JSON that is surely its own lies beside it: "
+            f"{printable(path)} has no training config inside, and none in a JSON beside it that belongs to it: "
             f"if you have it, name it {beside}"
         )
     return config_and_place[0]

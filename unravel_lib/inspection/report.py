@@ -21,7 +21,7 @@ TABLE = ("name", "family", "dims", "compression", "sample rate", "in", "out", "s
 
 
 def text(facts: Facts) -> str:
-    """Everything that is known about one file, aligned; "unknown" where it does not say."""
+    """Return everything that is known about one file, aligned; "unknown" where the file does not state it."""
     lines = [printable(facts.path)]
     lines += [f"  {label:<{LABEL_WIDTH}}{value}" for label, value in _rows(facts)]
     lines += [f"  {'warning':<{LABEL_WIDTH}}{printable(warning)}" for warning in facts.warnings]
@@ -74,7 +74,7 @@ def _number(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     found = printable(str(json_value(value)))
     return found if len(found) <= 200 else f"{found[:197]}..."
 
@@ -88,7 +88,7 @@ def _streaming(facts: Facts) -> str:
         return "yes, delay unknown"
     ms = "" if facts.delay_ms is None else f" ({facts.delay_ms:.0f} ms)"
     parts = "" if facts.encode_delay is None else f": encode {facts.encode_delay:,}, decode {facts.decode_delay:,}"
-    return f"yes, answers {facts.delay_samples:,} samples{ms} late{parts}"
+    return f"yes, delay {facts.delay_samples:,} samples{ms}{parts}"
 
 
 def _receptive_field(facts: Facts) -> str:
@@ -125,7 +125,7 @@ def _bar(label: str, share: float) -> str:
 
 
 def table(all_facts: Sequence[Facts]) -> str:
-    """One row per model, in aligned columns."""
+    """Format one row per model, in aligned columns."""
     return text_table([TABLE, *(_table_row(facts) for facts in all_facts)])
 
 
@@ -140,10 +140,10 @@ def _table_row(facts: Facts) -> tuple[str, ...]:
 
 
 def write_facts(path: Path, facts: Facts) -> None:
-    """Write the facts as CSV with the columns fact and value; a fact that the file does not say is empty."""
+    """Write the facts as CSV with the columns fact and value; a fact that the file does not state is empty."""
     found = facts.as_json()
     shares = found.pop("variance_shares") or []
-    rows: list[tuple[str, Any]] = []
+    rows: list[tuple[str, object]] = []
     for name, value in found.items():
         if name == "methods":
             rows += [(f"method {m['name']}", _method_cell(m)) for m in value or []]
@@ -169,7 +169,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     _write_csv(path, ("key", "shape", "dtype", "mean", "std", "min", "max"), rows)
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with (
         atomic_write(path) as part,
         open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
@@ -179,7 +179,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
         writer.writerows([_cell(value) for value in row] for row in rows)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     """Return a value for a CSV cell: printable, never a formula that a spreadsheet would run; NaN is empty."""
     if value is None or isinstance(value, (bool, int, float)):
         return None if value != value else value

@@ -19,7 +19,7 @@ PRINTED_VALUES = 1000  # of a tensor with more, only the corners are printed
 
 
 @dataclass(frozen=True)
-class Weights:
+class TensorStatistics:
     """One tensor: its name, shape, dtype, and statistics over all its values; NaN where there are none."""
 
     key: str
@@ -32,7 +32,7 @@ class Weights:
 
 
 class SafeTensors(Mapping[str, torch.Tensor]):
-    """The tensors of a safetensors file, read by its own library as they are asked for.
+    """The tensors of a safetensors file, read by the safetensors library as they are used.
 
     Raises
     ------
@@ -70,8 +70,8 @@ class SafeTensors(Mapping[str, torch.Tensor]):
         return len(self._keys)
 
 
-def describe(key: str, tensor: torch.Tensor) -> Weights:
-    """Shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
+def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
+    """Return shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
 
     Sums run in float64 over chunks, joined by the rule of Chan, Golub and LeVeque (1983), so that a tensor of any size
     and any offset keeps its digits. Complex values are described by their magnitudes.
@@ -89,14 +89,15 @@ def describe(key: str, tensor: torch.Tensor) -> Weights:
             low, high = min(low, float(lowest)), max(high, float(highest))
             count = total
     if count == 0:
-        return Weights(key, shape, dtype)
+        return TensorStatistics(key, shape, dtype)
     if not math.isfinite(mean):  # a comparison with NaN is always false: min() and max() may have dropped it
         low, high = (math.nan, math.nan) if math.isnan(mean) else (low, high)
-    return Weights(key, shape, dtype, mean, math.sqrt(squares / count) if squares == squares else math.nan, low, high)
+    std = math.nan if math.isnan(squares) else math.sqrt(squares / count)
+    return TensorStatistics(key, shape, dtype, mean, std, low, high)
 
 
 def _without_repeats(tensor: torch.Tensor) -> torch.Tensor:
-    """One copy of values that an expanded tensor repeats: its mean, deviation and extremes are the same.
+    """Return one copy of values that an expanded tensor repeats: its mean, deviation and extremes are the same.
 
     Raises RuntimeError where there are still more values than the file can hold: parts that overlap in other ways.
     """

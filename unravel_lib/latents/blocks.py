@@ -1,4 +1,4 @@
-"""Long arrays as a sequence of loops, never whole in memory: counted, re-blocked for writing, sampled for pictures."""
+"""Long arrays as a sequence of loops, never all in memory: counted, re-blocked for writing, sampled for pictures."""
 
 import itertools
 import math
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError
 
 Frames = npt.NDArray[np.float64]  # [frames, dims]
-BLOCK_VALUES = 1 << 20  # values that are written in one go: 8 MiB of float64
-SAMPLED = 1999  # frames that a picture over time is drawn from: a prime, so that it never falls in step with a loop
+BLOCK_VALUES = 1 << 20  # values that are written at a time: 8 MiB of float64
+SAMPLED = 1999  # frames that a picture is drawn from: a prime, so that it has no factor in common with a loop
 
 
 @dataclass(frozen=True, eq=False)

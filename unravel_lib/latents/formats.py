@@ -1,6 +1,6 @@
 """What a long array is written as: a latents file, latent audio, or latent audio whose frames are held.
 
-A format knows the names, sizes and limits of its files. All are written loop by loop, so that an array of any length
+A format defines the names, sizes and limits of its files. All are written loop by loop, so that an array of any length
 needs the memory of a few blocks.
 """
 
@@ -46,11 +46,11 @@ class Format(ABC):
 
     @property
     def options(self) -> dict[str, bool | str]:
-        """What the sidecar says of the format."""
+        """What the sidecar states about the format."""
         return {}
 
     def n_bytes(self, n_frames: int) -> int:
-        """Size of a file of `n_frames` frames."""
+        """Return the size of a file of `n_frames` frames."""
         return self.header_bytes + n_frames * self.frame_bytes
 
     def write(
@@ -61,7 +61,7 @@ class Format(ABC):
         watch: Watch | None = None,
         sidecar: Sidecar | None = None,
     ) -> None:
-        """Write loops, whole or not at all; values are neither clipped nor scaled.
+        """Write loops to a file atomically; values are neither clipped nor scaled.
 
         Parameters
         ----------
@@ -82,10 +82,10 @@ class Format(ABC):
             More than `max_frames` frames; a value that is not finite, or too large for 32 bits; or the loops have
             another number of frames than announced.
         OutputError
-            The file system refused.
+            The file cannot be written.
         """
         if n_frames > self.max_frames:
-            raise UsageError(f"{printable(path)} would be larger than 4 GiB, where WAV ends")
+            raise UsageError(f"{printable(path)} would be larger than 4 GiB, the limit of WAV")
         with atomic_write_with_sidecar(path, sidecar) as part, open(part, "wb") as file:
             self._write(file, _counted(loops, self.dims, n_frames, watch), n_frames)
 
@@ -133,7 +133,7 @@ class LatentAudio(Format):
 
     @property
     def rate(self) -> int:
-        """Samples per second that the header says."""
+        """Samples per second that the header states."""
         return frame_rate(self.sample_rate, self.compression)
 
     @property
@@ -153,7 +153,7 @@ class LatentAudio(Format):
 
     @property
     def options(self) -> dict[str, bool | str]:
-        """What the sidecar says of the format."""
+        """What the sidecar states about the format."""
         return {"hold": self.hold, "wav_subtype": self.subtype}
 
     def _write(self, file: BinaryIO, blocks: Blocks, n_frames: int) -> None:
@@ -171,7 +171,7 @@ class HeldLatentAudio(LatentAudio):
 
     @property
     def rate(self) -> int:
-        """Samples per second that the header says."""
+        """Samples per second that the header states."""
         return max(1, int(self.sample_rate))
 
     @property
@@ -190,14 +190,14 @@ def write_latent_audio(
     UsageError
         Larger than 4 GiB, or a value that is not finite.
     OutputError
-        The file system refused.
+        The file cannot be written.
     """
     array = np.atleast_2d(np.asarray(frames, np.float64))
     LatentAudio(array.shape[1], sample_rate, compression, subtype).write(Path(path), [array], len(array))
 
 
 def _counted(loops: Iterable[Loop], dims: int, n_frames: int, watch: Watch | None) -> Blocks:
-    """(first frame, block) of all loops, given to `watch`; another number of frames than announced is refused."""
+    """Yield (first frame, block) of all loops, after passing them to `watch`; refuse another number of frames."""
     start = 0
     for block in reblock(loops, dims):
         if start + len(block) > n_frames:
@@ -223,7 +223,7 @@ def _narrowed(block: Frames, dtype: str) -> npt.NDArray[np.floating[Any]]:
 
 
 def _held(values: npt.NDArray[Any], times: int) -> Iterator[npt.NDArray[Any]]:
-    """Each frame `times` times, in parts of about the size of `values`."""
+    """Yield each frame `times` times, in parts of about the size of `values`."""
     step = max(1, len(values) // times)
     for start in range(0, len(values), step):
         yield np.repeat(values[start : start + step], times, axis=0)

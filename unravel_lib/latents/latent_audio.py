@@ -4,7 +4,7 @@ import math
 import os
 import struct
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.latents.blocks import BLOCK_VALUES
 from unravel_lib.latents.npy import MAX_DIMS, Latents, changed, refuse_not_finite
 from unravel_lib.text import library_error, printable
+
+if TYPE_CHECKING:
+    import soundfile
 
 Subtype = Literal["DOUBLE", "FLOAT"]
 
@@ -58,7 +61,7 @@ def load_latent_audio(path: Path, compression: int | None = None) -> Latents:
     path : Path
         A float WAV.
     compression : int, optional
-        Samples for which each frame of a held file is held, where no sidecar says it (the model's compression).
+        Samples for which each frame of a held file is held, where no sidecar states it (the model's compression).
 
     Raises
     ------
@@ -96,12 +99,12 @@ def load_latent_audio(path: Path, compression: int | None = None) -> Latents:
 
 
 def is_latent_audio(path: Path) -> bool:
-    """Tell whether a WAV runs at a rate of latents, or has a sidecar that says for how long its frames are held."""
+    """Return whether a WAV has a rate of latents, or a sidecar that states for how long its frames are held."""
     import soundfile
 
     try:
         facts = read_sidecar(path)
-    except InputError:  # ours, but damaged: whoever opens it will say so
+    except InputError:  # a damaged sidecar of ours: reported when the file is opened
         return True
     try:
         rate = soundfile.info(os.fsencode(path)).samplerate
@@ -111,8 +114,8 @@ def is_latent_audio(path: Path) -> bool:
 
 
 def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | None) -> int:
-    said = facts.options.get("hold") if facts is not None else None
-    if said is False or (said is None and rate < SOUND_RATE):
+    stated = facts.options.get("hold") if facts is not None else None
+    if stated is False or (stated is None and rate < SOUND_RATE):
         return 1
     hold = facts.compression if facts is not None and facts.compression is not None else compression
     if hold is None:
@@ -123,7 +126,7 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
     return hold
 
 
-def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
+def _read_held(file: "soundfile.SoundFile", hold: int) -> npt.NDArray[np.floating[Any]]:
     """Read the first of every `hold` samples of an open file, as [frames, dims]; fewer where it was cut meanwhile."""
     dtype = "float64" if file.subtype == "DOUBLE" else "float32"
     if hold == 1:
@@ -139,7 +142,7 @@ def _read_held(file: Any, hold: int) -> npt.NDArray[np.floating[Any]]:
 
 
 def _refuse_cut_short(path: Path) -> None:
-    """Raise where RIFF's size field promises more than is there: libsndfile reads what is left without an error."""
+    """Raise where the size field of RIFF states more than is there: libsndfile reads what is left without an error."""
     try:
         with open(path, "rb") as file:
             head = file.read(12)
@@ -149,6 +152,6 @@ def _refuse_cut_short(path: Path) -> None:
     if there == 0:
         raise InputError(f"{printable(path)} is empty (0 bytes), expected a WAV file")
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-        said = struct.unpack("<I", head[4:8])[0] + 8
-        if said - 8 not in (0, RIFF_BYTES) and there < said:  # 0 and the largest: a writer that could not seek back
-            raise InputError(f"{printable(path)} is cut short: {there} bytes of {said}: copy or make it again")
+        stated = struct.unpack("<I", head[4:8])[0] + 8
+        if stated - 8 not in (0, RIFF_BYTES) and there < stated:  # 0 and the largest: a writer that could not seek back
+            raise InputError(f"{printable(path)} is cut short: {there} bytes of {stated}: copy or make it again")

@@ -1,4 +1,4 @@
-"""Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written whole."""
+"""Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written atomically."""
 
 import hashlib
 import os
@@ -17,10 +17,10 @@ from unravel_lib.text import printable
 
 Latents = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]  # [dims, frames], any real dtype
 
-BLOCK_VALUES = 1 << 22  # values looked at in one go, 16 MiB of float32; content keys of longer latents depend on it
+BLOCK_VALUES = 1 << 22  # values checked at a time, 16 MiB of float32; content keys of longer latents depend on it
 WANTED = "expected float32 latents as encoder.py writes them"
 PICKLED = "holds pickled Python objects, which are never loaded"
-# What NumPy raises for headers that are none, found by fuzzing.
+# What NumPy raises for invalid headers, found by fuzzing.
 HEADER_ERRORS = (
     ValueError,
     EOFError,
@@ -48,7 +48,7 @@ def load_latents(path: Path) -> Latents:
         memory; or written to while it was read.
     """
     before = _state(path)
-    mapped = open_latents(path)  # of the mapping no page is touched: a file that shrinks would end the process
+    mapped = open_latents(path)  # the mapping itself is never read: if the file shrinks, that ends the process
     array = read_values(path, mapped)
     if _state(path) != before:
         raise changed(path)
@@ -92,7 +92,7 @@ def read_values(path: Path, mapped: Latents) -> Latents:
 
 
 def _free_memory() -> int:
-    """Bytes of memory that programs can still have; of a system that does not tell, more than any file needs."""
+    """Return the bytes of free memory; `sys.maxsize` where the system does not report them."""
     try:
         text = Path("/proc/meminfo").read_text()
         return 1024 * int(text.split("MemAvailable:")[1].split()[0])
@@ -114,8 +114,8 @@ def refuse_not_finite(path: Path, array: Latents) -> None:
 
 
 def open_latents(path: Path) -> Latents:
-    """Map a latents file (dims, frames) into memory; raises as `load_latents` does, but does not look at the values."""
-    array: Latents = _open(path)
+    """Map a latents file (dims, frames) into memory; raises as `load_latents` does, but does not check the values."""
+    array = _open(path)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{printable(path)} holds {array.dtype} values, expected real numbers (float32)")
     if array.ndim == 3 and array.shape[0] == 1:
@@ -131,7 +131,7 @@ def open_latents(path: Path) -> Latents:
     return array
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> Latents:
     try:
         with open(path, "rb") as file:
             head = file.read(4)
@@ -141,7 +141,7 @@ def _open(path: Path) -> Any:
             raise InputError(f"{printable(path)} is a zip archive (.npz?), {WANTED}")
         if head[:1] == b"\x80":
             raise InputError(f"{printable(path)} {PICKLED}: {WANTED}")
-        # reads the header only, never as code, and refuses a file shorter than its header promises
+        # reads the header only, never as code, and refuses a file shorter than its header states
         return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise InputError(f"{printable(path)} cannot be read: {error.strerror or 'not a .npy file'}") from error
@@ -151,14 +151,14 @@ def _open(path: Path) -> Any:
 
 
 def blocks(array: Latents) -> Iterator[tuple[int, Latents]]:
-    """(first frame, block [dims, n]) pairs that cover a (dims, frames) array in order, about 16 MiB each."""
+    """Yield (first frame, block [dims, n]) pairs that cover a (dims, frames) array in order, about 16 MiB each."""
     step = max(1, BLOCK_VALUES // array.shape[0])
     for start in range(0, array.shape[1], step):
         yield start, array[:, start : start + step]
 
 
 def content_key(array: Latents) -> str:
-    """SHA-256 of the values as float32 and of the shape: equal latents have equal keys, whatever file they are in."""
+    """Return the SHA-256 of the values as float32 and of the shape, so that equal latents have equal keys."""
     digest = hashlib.sha256(repr(tuple(array.shape)).encode())
     for _, block in blocks(array):
         digest.update(np.ascontiguousarray(block, dtype="<f4").data)
@@ -166,7 +166,7 @@ def content_key(array: Latents) -> str:
 
 
 def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None, overwrite: bool = True) -> None:
-    """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), whole or not at all.
+    """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), atomically.
 
     A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`.
 
@@ -175,7 +175,7 @@ def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = N
     ValueError
         Not two-dimensional, or not finite: a bug of the caller, never written.
     OutputError
-        The file system refused.
+        The file cannot be written.
     """
     array = np.ascontiguousarray(latents, dtype=np.float32)
     if array.ndim != 2 or array.size == 0:
@@ -185,4 +185,4 @@ def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = N
     with atomic_write_with_sidecar(path, sidecar, overwrite) as part, open(part, "wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (1, *array.shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        file.write(array.astype("<f4", copy=False).data)  # np.save hides why a full disk is an error
+        file.write(array.astype("<f4", copy=False).data)  # np.save hides the cause where the disk is full

@@ -18,7 +18,7 @@ def read_latents(path: str | Path, compression: int | None = None) -> Latents:
     path : str or Path
         A `.npy`, or a `.wav` of latent audio.
     compression : int, optional
-        Samples for which latent audio that was written with `hold` repeats each frame, where no sidecar says it.
+        Samples for which latent audio that was written with `hold` repeats each frame, where no sidecar states it.
 
     Raises
     ------

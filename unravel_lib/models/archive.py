@@ -32,12 +32,12 @@ def is_code(info: zipfile.ZipInfo) -> bool:
 
 
 def is_text(info: zipfile.ZipInfo) -> bool:
-    """Return True for code and object tables, which are looked through before a model is loaded."""
+    """Return True for code and object tables, which are scanned before a model is loaded."""
     return is_code(info) or inner(info).lower() in OBJECT_TABLES
 
 
 def is_loaded(info: zipfile.ZipInfo) -> bool:
-    """Return True for what PyTorch needs; the rest says where in its source each line of code came from."""
+    """Return True for what PyTorch needs; the rest maps each line of code to its source."""
     name = inner(info).lower()
     return is_code(info) or name in LOADED or name.startswith(("data/", "constants/"))
 
@@ -101,11 +101,11 @@ class Archive:
             ) from error
 
     def refuse_large(self, info: zipfile.ZipInfo, code_bytes: int = 0) -> None:
-        """Refuse what would take long to look through; `code_bytes` are those of all code members up to this one."""
+        """Refuse what would take long to scan; `code_bytes` are those of all code members up to this one."""
         if info.file_size > (CODE_BYTES if is_code(info) else TEXT_BYTES) or code_bytes > TEXT_BYTES:
             raise ModelError(
                 f"{self._name} has more code or larger tables than real exports: {info.file_size >> 10} KiB in "
-                f"{printable(inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not looked through: "
+                f"{printable(inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not scanned: "
                 "if you know who made it, allow it with `trust_model`"
             )
 
@@ -113,7 +113,7 @@ class Archive:
         """Refuse archives that PyTorch would not have written and might read in another way than `zipfile`.
 
         PyTorch ignores the case of member names, takes the name before the first slash as root of everything, and reads
-        files that carry a FlatBuffers mark near their start in a quite different way.
+        files with a FlatBuffers mark near their start in a different format.
         """
         why = self._strangeness(file_bytes)
         if why is not None:

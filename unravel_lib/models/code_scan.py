@@ -3,7 +3,7 @@
 TorchScript has no `import`, no `open` and no `eval`. The remaining dangers are operators (`torch.save` writes a file,
 others write outside of their tensors), classes that other libraries register, and `__setstate__`, which runs as soon
 as the file is loaded. So code may use the operators that `operators` lists, and must look as PyTorch writes it: what
-only PyTorch's own parser understands cannot be judged here.
+only PyTorch's own parser reads cannot be judged here.
 """
 
 import ast
@@ -31,7 +31,7 @@ def suspicions(source: bytes) -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # unknown escapes in strings
-            tree = ast.parse(source.decode("utf-8"))  # as text: bytes could name an encoding of their own
+            tree = ast.parse(source.decode("utf-8"))  # as text: bytes could declare another encoding
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         yield "unreadable code"
         return
@@ -69,7 +69,7 @@ def _walk(tree: ast.AST) -> Iterator[str]:
 
 
 def _dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
-    """`a.b.c` -> its innermost expression and ["a", "b", "c"]; the first part is "" where it is no global name."""
+    """Split `a.b.c` into its innermost expression and ["a", "b", "c"]; the first is "" where it is no global name."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -112,7 +112,7 @@ def _getattr(node: ast.Call) -> Iterator[str]:
 
 @functools.cache
 def _is_refused(name: str) -> bool:
-    """Return True for what PyTorch takes for an operator, on any value, and the list of allowed ones does not have."""
+    """Return True for names that PyTorch resolves to an operator, on any value, that is not in the allowed list."""
     if name == RUN_ON_LOADING:
         return True
     return name not in ATEN and name not in PRIM and (_is_operator(f"aten::{name}") or _is_operator(f"prim::{name}"))

@@ -16,15 +16,15 @@ from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, refuse_replacing
 from unravel_lib.latents.npy import Latents, blocks, content_key, save_latents
 from unravel_lib.latents.read import read_latents
 from unravel_lib.models.model import Model
 from unravel_lib.text import printable
 
-Watch = Callable[[float], None]  # is told how many seconds of sound are done
-IsDone = Callable[[Sidecar], bool]  # is asked whether a result with these facts is there already
+Watch = Callable[[float], None]  # called with the seconds of sound that are done
+IsDone = Callable[[Sidecar], bool]  # returns whether a result with these facts exists already
 
 log = logging.getLogger("unravel_lib")
 
@@ -36,7 +36,7 @@ class Options:
     Attributes
     ----------
     seed : of the random parts of the model
-    compensate_delay : remove the delay with which a streaming export answers
+    compensate_delay : remove the delay of a streaming export
     subtype : of decoded sound, one of `unravel_lib.audio.write.SUBTYPES`
     overwrite : replace results of another model or of another input
     """
@@ -60,7 +60,7 @@ def encode(
     ----------
     model : Model
     sound : path or array
-        A sound file, or samples [channels, samples] or [samples]; mixed and resampled to what the model takes.
+        A sound file, or samples [channels, samples] or [samples]; mixed and resampled for the model.
     sample_rate : float, optional
         Of an array, in Hz; the model's without it.
     seed, compensate_delay
@@ -69,7 +69,7 @@ def encode(
     Raises
     ------
     InputError
-        The file is no readable, whole sound file.
+        The file is no readable, complete sound file.
     """
     options = Options(seed, compensate_delay)
     if isinstance(sound, (str, Path)):
@@ -135,18 +135,18 @@ def encode_file(
         A sound file, and the `.npy` to write.
     options : Options
     is_done : function of a Sidecar, optional
-        Told what the result will be; if it says True, nothing is done.
+        Called with the sidecar of the result; if it returns True, nothing is done.
     watch : function of float, optional
-        Told the seconds of sound that were read, block by block.
+        Called with the seconds of sound of each block.
 
     Returns
     -------
-    False if `is_done` said so
+    False if `is_done` returned True
 
     Raises
     ------
     InputError
-        The source is no readable, whole sound file.
+        The source is no readable, complete sound file.
     OutputError
         The target belongs to another model or input, or cannot be written.
     """
@@ -198,7 +198,7 @@ def decode_file(
 
 
 def describe(model: Model, source: Path, key: str, options: Options, **further: str) -> Sidecar:
-    """The sidecar of what a model makes of `source`, whose content key is `key`; dims and frames are left open."""
+    """Return the sidecar of a result of `source`, whose content key is `key`; without dims and frames."""
     return Sidecar(
         sample_rate=model.sample_rate,
         compression=model.compression,
@@ -213,7 +213,7 @@ def describe(model: Model, source: Path, key: str, options: Options, **further: 
 
 
 def check_fit(model: Model, source: Path) -> int:
-    """Check that a latents file can belong to a model; its number of frames. Warns where another model made it.
+    """Check that a model can decode a latents file; return its number of frames. Warns if another model made it.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def check_fit(model: Model, source: Path) -> int:
 
 
 def _watched(sound: Iterable[Sound], sample_rate: float, watch: Watch | None) -> Iterator[Sound]:
-    """The blocks of sound [channels, n]; `watch` is told how long each of them is."""
+    """Yield the blocks of sound [channels, n]; `watch` is called with the seconds of each."""
     for block in sound:
         yield block
         if watch is not None:

@@ -1,7 +1,7 @@
 """The context of a frame: how many frames before and after it its result depends on; measured, never guessed.
 
 One frame in the middle of a signal is changed; the frames of the result that change too depend on it. Both calls begin
-at the same seed and the same state, so that nothing but the change can make a difference.
+at the same seed and the same state, so that only the change can make a difference.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from unravel_lib.models.contract import Contract
 from unravel_lib.models.direction import Block
 
-Energy = npt.NDArray[np.float64]
+Energy = npt.NDArray[np.float64]  # [frames]
 Call = Callable[[Block], Block]
 
-FRAMES = (24, 64, 160, 640)  # lengths tried, until all that one frame changes lies inside
+TRIED_FRAMES = (24, 64, 160, 640)  # lengths of the signal, tried until all that one frame changes is inside
 TRIALS = 2  # signals: a unit that is inactive in one may be active in another
 LEVEL = 0.1  # of the noise that the signals are made of
 ROUNDING = 1e-6  # of the peak: a smaller difference is rounding
@@ -35,19 +35,19 @@ UNMEASURED = Context(32, 32)  # for models whose result never changes: more than
 
 
 def encoder_context(encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Context of the encoder; None if one frame of sound changes everything (global normalisation, attention)."""
+    """Measure the encoder's context; None if one frame changes everything (global normalisation, attention)."""
     return _context(lambda frames: encoder_response(encode, reset, contract, frames))
 
 
 def decoder_context(decode: Call, encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Context of the decoder; None if one frame of latents changes everything."""
+    """Measure the decoder's context; None if one frame of latents changes everything."""
     return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames))
 
 
-def _context(respond: Callable[[int], tuple[Energy, bool]]) -> Context | None:
-    for frames in FRAMES:
+def _context(response: Callable[[int], tuple[Energy, bool]]) -> Context | None:
+    for frames in TRIED_FRAMES:
         middle = frames // 2
-        energy, coded = respond(frames)
+        energy, coded = response(frames)
         touched = np.flatnonzero(energy)
         if not touched.size:
             return UNMEASURED
@@ -55,14 +55,14 @@ def _context(respond: Callable[[int], tuple[Energy, bool]]) -> Context | None:
         if first > 1 and last < frames - 2:
             # an output at frame k depends on the inputs from k - (last - middle) to k + (middle - first)
             left, right = last - middle, middle - first
-            # integer codes hide small differences, so they get half as much again; everything gets one frame to spare
+            # integer codes hide small differences, so they get half as much again; all get one frame more
             spare = 1 + (max(left, right) // 2 if coded else 0)
             return Context(max(left, 0) + spare, max(right, 0) + spare)
     return None
 
 
 def encoder_response(encode: Call, reset: Callable[[], None], contract: Contract, frames: int) -> tuple[Energy, bool]:
-    """How the latents change with one frame of sound.
+    """Measure how the latents change with one frame of sound.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def encoder_response(encode: Call, reset: Callable[[], None], contract: Contract
 def decoder_response(
     decode: Call, encode: Call, reset: Callable[[], None], contract: Contract, frames: int
 ) -> tuple[Energy, bool]:
-    """How the sound changes with one frame of latents; the latents are those of noise, so codes are codes.
+    """Measure how the sound changes with one frame of latents; they are encoded noise, so that codes are valid.
 
     Returns
     -------
@@ -87,18 +87,18 @@ def decoder_response(
     signal = _one_by_one(encode, reset, _noise(contract, frames)[0])
     other, changed = signal[::-1], signal.copy()
     middle = frames // 2
-    push = np.random.default_rng(1).standard_normal(signal[..., middle].shape) * max(1.0, float(signal.std()))
-    changed[..., middle] = other[..., middle] + push
+    offset = np.random.default_rng(1).standard_normal(signal[..., middle].shape) * max(1.0, float(signal.std()))
+    changed[..., middle] = other[..., middle] + offset
     return _difference(decode, reset, signal, changed, frames)[0], False
 
 
 def _one_by_one(call: Call, reset: Callable[[], None], signals: Block) -> Block:
-    answers = []
+    results = []
     for signal in signals:
         reset()
-        answers.append(call(signal[np.newaxis]))
+        results.append(call(signal[np.newaxis]))
     reset()
-    return np.concatenate(answers)
+    return np.concatenate(results)
 
 
 def _noise(contract: Contract, frames: int) -> tuple[Block, Block]:

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model promises: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
+    """The interface of a model: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
 
     `sample_rate` in Hz, `compression` in samples per frame. `nan_is_silence`: its encode gives NaN for silence.
     """
@@ -45,7 +44,7 @@ class Contract:
 
 
 def method_params(module: Module, method: str) -> tuple[int, int, int, int] | None:
-    """`<method>_params`: (in_channels, in_ratio, out_channels, out_ratio), or None.
+    """Return `<method>_params`: (in_channels, in_ratio, out_channels, out_ratio), or None.
 
     nn~ attributes have a buffer of that name too: those are float32 of one value.
     """
@@ -67,12 +66,12 @@ def stated_sample_rate(module: Module) -> float | None:
         if rate is not None:
             return rate
     if "get_sample_rate" in torchscript.compiled_methods(module):
-        with contextlib.suppress(*MODEL_ERRORS):  # one that fails says nothing
+        with contextlib.suppress(*MODEL_ERRORS):  # one that fails states no rate
             return _as_rate(getattr(module, "get_sample_rate")())  # noqa: B009  its type is known at run time only
     return None
 
 
-def _as_rate(value: Any) -> float | None:
+def _as_rate(value: object) -> float | None:
     """Return a number in Hz, or a tensor of one, as float; None for all else."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
@@ -82,14 +81,14 @@ def _as_rate(value: Any) -> float | None:
 
 
 def read_contract(module: Module, probe: Probe, sample_rate: float | None) -> Contract:
-    """Read the contract off a loaded module; probes with silence only for what its buffers do not say.
+    """Read the contract off a loaded module; probes with silence only for what its buffers do not state.
 
     Raises
     ------
     ModelError
-        encode or decode is missing or does not answer as promised.
+        encode or decode is missing or its result has another shape.
     UsageError
-        `sample_rate` contradicts what the model says.
+        `sample_rate` contradicts the model.
     """
     where, stated = probe.where, torchscript.stated_methods(module)
     for needed in ("encode", "decode"):
@@ -103,7 +102,7 @@ def read_contract(module: Module, probe: Probe, sample_rate: float | None) -> Co
         dims, compression = probe.dims_and_compression(in_channels)
     out_channels = decode[2] if decode else probe.out_channels(dims)
     if decode and decode[0] != dims:
-        raise ModelError(f"{where} encodes {dims} dims but decodes {decode[0]}: it cannot be used for the way back")
+        raise ModelError(f"{where} encodes {dims} dims but decodes {decode[0]}: it cannot decode its own latents")
     rate = _sample_rate(stated_sample_rate(module), sample_rate, where)
     spherical = torchscript.class_name(module).startswith("Spherical")  # an angle of silence is 0/0
     return Contract(rate, compression, dims, in_channels, out_channels, nan_is_silence=spherical)

@@ -1,9 +1,9 @@
-"""How late a streaming export answers, compared with an offline export of the same weights.
+"""The delay of a streaming export, relative to an offline export of the same weights.
 
-A streaming convolution has no samples of the future: where an offline one looks r samples ahead, it answers r samples
-late, and a strided one also waits until its delay is a whole number of its steps. These delays add up along the path
-through the network. Exports made with cached_conv (all of RAVE) carry the terms of this sum in their modules; for
-others the delay is measured, as the centre of the energy with which the model answers to one changed frame.
+A streaming convolution has no future samples: where an offline one uses r samples ahead, its output is r samples
+late, and that of a strided one is delayed further, to a whole number of its steps. These delays add up along the path
+through the network. Exports made with cached_conv (all of RAVE) store the terms of this sum in their modules; for
+others the delay is measured, as the centre of energy of the response to one changed frame.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ import numpy as np
 from unravel_lib.models import context
 from unravel_lib.models.contract import Contract
 
-RESPONSE_FRAMES = 160  # length of the signal in which the answer to one changed frame is looked for
+RESPONSE_FRAMES = 160  # length of the signal in which the response to one changed frame is measured
 PARALLEL = ("noise_module",)  # runs in parallel to the path that carries the signal
 
 
 @dataclass(frozen=True)
 class Delay:
-    """How late encode and decode answer, each in samples."""
+    """The delays of encode and decode, in samples."""
 
     encode_samples: int
     decode_samples: int
@@ -31,7 +31,7 @@ class Delay:
 def delay_of(
     module: Any, encode: context.Call, decode: context.Call, reset: Callable[[], None], contract: Contract
 ) -> Delay:
-    """Delay of a streaming export: as its modules state it, where that adds up to its compression, else as measured."""
+    """Return the delay of a streaming export: as its modules state it if their strides fit, else measured."""
     stated = _stated_delay(module, contract.compression)
     if stated is not None:
         return stated
@@ -41,7 +41,7 @@ def delay_of(
 
 
 def _centre(energy: context.Energy, compression: int) -> int:
-    """Centre of energy after the changed frame, which is in the middle; in samples, at least 0."""
+    """Return the centre of energy after the changed frame, which is in the middle; in samples, at least 0."""
     if not energy.any():
         return 0
     centre = float(np.average(np.arange(len(energy)), weights=energy)) - len(energy) // 2
@@ -111,7 +111,7 @@ def _walk(module: Any, path: _Path) -> None:
 
 
 def _walk_branches(module: Any, path: _Path) -> None:
-    """Branches run in parallel, the faster ones held back; the first carries the signal.
+    """Follow the first of parallel branches, which carries the signal; faster ones are delayed to match.
 
     The others are the identity of a residual, or the loudness and the noise of a v1 generator, the noise at a rate of
     its own.
@@ -123,7 +123,7 @@ def _walk_branches(module: Any, path: _Path) -> None:
 
 
 def _in_order(module: Any) -> Iterator[Any]:
-    """Children in the order in which the signal passes them; a generator's `net` comes before what follows it."""
+    """Yield children in the order in which the signal passes them; a generator's `net` comes before what follows it."""
     children = dict(module.named_children())
     if "net" in children:
         yield children.pop("net")
@@ -133,10 +133,10 @@ def _in_order(module: Any) -> Iterator[Any]:
 
 
 def _own_delay(conv: Any, passed_on: int) -> int:
-    """Delay that one cached convolution adds, in steps of its input.
+    """Return the delay that one cached convolution adds, in steps of its input.
 
     cached_conv states (look-ahead + wait + passed-on) / stride, where only some networks pass the delay on. The
-    look-ahead of a kernel that sees `total` past steps is half of it (centred), 0 (causal) or all of it; the likelier
+    look-ahead of a kernel that covers `total` past steps is half of it (centred), 0 (causal) or all of it; the likelier
     reading first, as what is passed on may happen to be as much as half of a kernel.
     """
     total, wait = conv.cache.padding, conv.downsampling_delay.padding

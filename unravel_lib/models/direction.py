@@ -1,4 +1,4 @@
-"""The two directions of a model, encode and decode: the shapes of what goes into a call and of what comes out."""
+"""The two directions of a model, encode and decode: the shapes of the input and the output of a call."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound 
 
 @dataclass(frozen=True)
 class Direction:
-    """One of the two ways through a model.
+    """One direction of a model.
 
     Attributes
     ----------
@@ -29,9 +29,9 @@ class Direction:
     nan_is_silence: bool = False
 
     def shape_in(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """Shape of a signal of whole frames."""
+        """Return the shape of a signal of whole frames."""
         return batch, self.channels_in, frames * self.step_in
 
     def shape_out(self, batch: int, n: int) -> tuple[int, int, int]:
-        """Shape of the result for a signal of `n` values per channel."""
+        """Return the shape of the result for a signal of `n` values per channel."""
         return batch, self.channels_out, math.ceil(n / self.step_in) * self.step_out

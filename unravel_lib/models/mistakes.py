@@ -1,4 +1,4 @@
-"""What a file is that is no model: the mistakes that people make, recognised by its first bytes. No files are read."""
+"""Files that are no models, given by mistake: recognised by their first bytes. No files are read."""
 
 AGAIN = "download or export it again"
 
@@ -22,7 +22,7 @@ STARTS = (
 
 
 def mistake(head: bytes, is_whole: bool) -> str:
-    """Say what a file is that is not a model.
+    """Describe a file that is not a model.
 
     Parameters
     ----------

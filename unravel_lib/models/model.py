@@ -14,7 +14,7 @@ import torch
 
 from unravel_lib.audio.windows import in_windows, pad, trim
 from unravel_lib.errors import ModelError
-from unravel_lib.files.atomic import sha256_of
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
 from unravel_lib.models.context import NO_CONTEXT, Context, decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
@@ -41,11 +41,11 @@ def seed_for(seed: int, key: str) -> int:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU; a device by name must be there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """Choose a device: `auto` takes CUDA, then MPS, then the CPU; a device given by name must be available."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        wanted = next(name for name, available in there.items() if available)
-    if not there[wanted]:
+        wanted = next(name for name, found in available.items() if found)
+    if not available[wanted]:
         raise ModelError(f"`device` {wanted} is not available on this machine: use `device` auto or cpu")
     if wanted == "cuda":  # TF32 would make chunks differ from the whole by 1e-3, autotuning one run from the next
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -63,12 +63,12 @@ def load(
     ----------
     device : auto, cpu, cuda or mps; a model that MPS cannot run goes to the CPU with a warning
     trust : load although the code in the file could touch other files
-    sample_rate : Hz, for models that do not say theirs
+    sample_rate : Hz, for models that do not state it
 
     Raises
     ------
     ModelError
-        Not a whole, harmless TorchScript file with encode and decode.
+        Not a complete, harmless TorchScript file with encode and decode.
     """
     path = POCKET if path is None else path
     with open_model(path) as file:
@@ -115,13 +115,13 @@ class Model:
         self.batch = GPU_BATCH if batches and not self.streaming else 1
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
-        """Sound -> latents.
+        """Encode sound to latents.
 
         Parameters
         ----------
         blocks : float32 [in_channels, n] at the model's rate
         seed, key : the run's seed and the content key of the file
-        compensate_delay : remove a streaming export's delay: silence is fed after the end, the start is dropped
+        compensate_delay : remove a streaming export's delay: silence is appended, the start is dropped
 
         Yields
         ------
@@ -135,13 +135,13 @@ class Model:
         return trim(self._run(self.encoder, blocks, seed_for(seed, key)), frames, 0)
 
     def decode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
-        """Latents -> sound.
+        """Decode latents to sound.
 
         Parameters
         ----------
         blocks : float32 [dims, n]
         seed, key : the run's seed and the content key of the latents
-        compensate_delay : remove a streaming export's delay: the last frame is held on, the start is dropped
+        compensate_delay : remove a streaming export's delay: the last frame is repeated, the start is dropped
 
         Yields
         ------
@@ -171,14 +171,14 @@ class Model:
 
     @cached_property
     def delay(self) -> Delay:
-        """How late a streaming export answers; zero for an offline one."""
+        """The delay of a streaming export; zero for an offline one."""
         if not self.streaming:
             return Delay(0, 0)
         encode, decode = self.encoder.call_seeded, self.decoder.call_seeded
         return delay_of(self._module, encode, decode, self._state.restore, self.contract)
 
     def _run(self, runner: Runner, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
-        """One file in one direction, from the load-time state and a seed of its own."""
+        """Run one file in one direction, from the load-time state and a seed of its own."""
         step_in, step_out = runner.direction.step_in, runner.direction.step_out
         stream = iter(blocks)
         first, longer = _take(stream, self.chunk_frames * step_in)
@@ -198,13 +198,13 @@ class Model:
         )
 
     def _window(self, runner: Runner) -> tuple[int, Context]:
-        """Frames in a window of a long file, and how many of them are context."""
+        """Return the frames in a window of a long file, and how many of them are context."""
         if runner.carries_state:
             return self.chunk_frames, NO_CONTEXT
         context = self.encode_context if runner is self.encoder else self.decode_context
         if context is None:
             log.warning(
-                "%s: one frame reaches everywhere: each file runs in one call and needs the memory",
+                "%s: its context has no limit: each file runs in one call, which needs more memory",
                 printable(self.name),
             )
             return sys.maxsize, NO_CONTEXT

@@ -1,8 +1,8 @@
-"""A model file opened once: what kind it is, whether it arrived whole, whether its code is harmless. No torch.
+"""A model file opened once: what kind it is, whether it is complete, whether its code is harmless. No torch.
 
 Model files are zip archives (TorchScript, checkpoints since PyTorch 1.6) or safetensors. Everything here reads bytes;
 nothing is made, imported or executed. PyTorch does not read a TorchScript file itself: Python's `zipfile` and PyTorch
-may find different things in the same bytes. It gets a new archive of what was looked at (`ModelFile.screened`).
+may find different things in the same bytes. It gets a new archive of what was checked (`ModelFile.screened`).
 """
 
 import collections
@@ -40,7 +40,7 @@ class Kind(enum.Enum):
 
 @contextlib.contextmanager
 def open_model(path: Path) -> Iterator["ModelFile"]:
-    """Open a model file; its first bytes and its list of members say which kind it is.
+    """Open a model file; its first bytes and its list of members determine its kind.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def open_model(path: Path) -> Iterator["ModelFile"]:
             raise ModelError(f"{name} is empty (0 bytes): {AGAIN}")
         archive = Archive(file, name) if head.startswith(ZIP_START) else None
         kind = _kind_of_zip(name, archive) if archive is not None else _kind(path, file, head)
-        if archive is None and zipfile.is_zipfile(file):  # behind something else: refused by `check`
+        if archive is None and zipfile.is_zipfile(file):  # after other bytes: refused by `check`
             archive = Archive(file, name)
         yield ModelFile(path, file, kind, archive)
 
@@ -81,11 +81,11 @@ class ModelFile:
     archive: Archive | None
 
     def check(self, trust: bool = False, copy: zipfile.ZipFile | None = None) -> None:
-        """Make sure that the file arrived whole and is harmless; costs about 0.2 s for a 150 MB model.
+        """Make sure that the file is complete and harmless; costs about 0.2 s for a 150 MB model.
 
         Parameters
         ----------
-        trust : leave out the look at the code (`trust_model`), never the rest
+        trust : leave out the scan of the code (`trust_model`), never the rest
         copy : takes the members that PyTorch needs
 
         Raises
@@ -133,7 +133,7 @@ class ModelFile:
             except OSError as error:
                 raise ModelError(
                     f"{printable(self.path)} cannot be copied to the folder for temporary files: {error.strerror}: "
-                    "set TMPDIR to a folder with more room"
+                    "set TMPDIR to a folder with more free space"
                 ) from error
             yield source
 
@@ -156,7 +156,7 @@ def for_torch(file: IO[bytes]) -> str | IO[bytes]:
     """Return the name of an open file, whatever it is called and also after its removal; the file where it has none.
 
     PyTorch reads a named file piece by piece, any other whole into memory; it does not take names that are no UTF-8.
-    Call this before each time that it is read: on macOS a name goes on where the last reader stopped.
+    Call this before each time that it is read: on macOS it is read from where the last reader stopped.
     """
     file.seek(0)  # also writes what is still in memory
     name = f"/dev/fd/{file.fileno()}"
@@ -196,7 +196,7 @@ def _kind_of_zip(name: str, archive: Archive) -> Kind:
 
 
 def _is_safetensors(path: Path, file: IO[bytes], head: bytes) -> bool:
-    """Return a safetensors file begins with the length of its JSON header (8 bytes, little endian), then the header."""
+    """Return whether the file begins with the length of a JSON header (8 bytes, little endian) and that header."""
     if len(head) < 9 or head[8:9] != b"{":
         return False
     length = struct.unpack("<Q", head[:8])[0]
@@ -223,7 +223,7 @@ def _copied(blocks: Iterator[bytes], info: zipfile.ZipInfo, target: zipfile.ZipF
 
 
 def _suspicions(texts: dict[zipfile.ZipInfo, bytes], archive: Archive) -> Iterator[str]:
-    """Yield what the code and the object tables of a TorchScript archive contain that no honest model needs."""
+    """Yield what the code and the object tables of a TorchScript archive contain that no model needs."""
     sizes = {inner(info).lower(): info.file_size for info in archive.members}
     for info, text in texts.items():
         name = inner(info)

@@ -16,7 +16,7 @@ from unravel_lib.models.code_scan import MAX_DEPTH
 
 MAX_GLOBALS = 100_000
 MAX_REPEATED = 1 << 24  # values of a tensor that has fewer of its own; a copy of it, 64 MiB
-# what PyTorch writes, and with it all that its reader understands
+# what PyTorch writes; its reader takes no others
 _OPCODES = """
     PROTO STOP MARK GLOBAL NEWOBJ REDUCE BUILD BINPERSID BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE
     BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS
@@ -57,7 +57,7 @@ def suspicions(data: bytes, tensor_bytes: Mapping[str, int]) -> Iterator[str]:
 
 
 def imports(data: bytes) -> list[str]:
-    """All `module.name` that a pickle would import, in order of appearance, read without running it.
+    """List all `module.name` that a pickle would import, in order of appearance, read without running it.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def _step(opcode: pickletools.OpcodeInfo, stack: list[tuple[list[int], bool] | N
     if pickletools.stackslice in opcode.stack_before:
         while (entry := stack.pop()) is not None:
             taken.append(entry[0])
-        wanted -= 2  # the mark and what stood above it
+        wanted -= 2  # the mark and what is above it
     grows = opcode.name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD")
     for _ in range(wanted - grows):
         taken.append(_top(stack)[0])
@@ -152,7 +152,7 @@ class _Storage:
 
 
 class _Object:
-    """Stands for whatever the table wants to make."""
+    """Stand-in for every object that the table would make."""
 
     def __init__(self, *parts: Any) -> None:
         pass

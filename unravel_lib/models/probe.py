@@ -1,4 +1,4 @@
-"""Questions about a module that are answered by calling it on silence and noise."""
+"""Properties of a module that are found by calling it on silence and noise."""
 
 import logging
 
@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class Probe:
-    """Calls a module to learn about it; the load-time state comes back after each question.
+    """Calls a module to measure its properties; restores the load-time state after each.
 
-    It uses the global random generator: ask between files, never within one.
+    It uses the global random generator: use it between files, never within one.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class Probe:
         self.module, self.state, self.where, self.device = module, state, where, device
 
     def in_channels(self) -> int:
-        """Channels of sound that encode takes."""
+        """Return the channels of sound that encode takes."""
         for channels in (1, 2):
             if self._silence("encode", 1, channels, PROBE_SAMPLES) is not None:
                 return channels
         raise ModelError(f"{self.where}: encode takes neither 1 nor 2 channels of audio: is it an audio codec?")
 
     def dims_and_compression(self, in_channels: int) -> tuple[int, int]:
-        """Dims, and samples per frame."""
+        """Return dims, and samples per frame."""
         latents = self._silence("encode", 1, in_channels, PROBE_SAMPLES)
         if latents is None:
             raise ModelError(f"{self.where}: encode fails on {in_channels} channels of audio: is it an audio codec?")
@@ -47,7 +47,7 @@ class Probe:
         return latents.shape[1], sound.shape[2] // frames
 
     def out_channels(self, dims: int) -> int:
-        """Channels of sound that decode gives."""
+        """Return the channels of sound that decode gives."""
         sound = self._silence("decode", 1, dims, 8)
         if sound is None:
             raise ModelError(f"{self.where}: decode fails on {dims} dims: it cannot be used here")
@@ -58,8 +58,8 @@ class Probe:
         if direction.step_in == 1:
             return True
         for n in (direction.step_in + 1, 1):
-            answer = self._silence(direction.method, 1, direction.channels_in, n)
-            if answer is None or tuple(answer.shape) != direction.shape_out(1, n):
+            result = self._silence(direction.method, 1, direction.channels_in, n)
+            if result is None or tuple(result.shape) != direction.shape_out(1, n):
                 return False
         return True
 
@@ -68,13 +68,13 @@ class Probe:
 
         Exports that make two channels out of one (`rave export --channels 2`) take one at a time.
         """
-        answer = self._silence(direction.method, *direction.shape_in(2, 4))
-        return answer is not None and answer.shape[0] == 2
+        result = self._silence(direction.method, *direction.shape_in(2, 4))
+        return result is not None and result.shape[0] == 2
 
     def carries_state(self, direction: Direction) -> bool:
         """Return True if a call continues where the last one ended, as in streaming exports.
 
-        The answers decide: a buffer may change (a counter, say) without any effect on the sound.
+        The results are compared, not the buffers: one may change (a counter, say) without any effect on the sound.
         """
         if any(name.endswith(".cache.pad") for name, _ in self.module.named_buffers()):
             return True
@@ -91,27 +91,27 @@ class Probe:
         return not _alike(first, second)
 
     def _silence(self, method: str, *shape: int) -> torch.Tensor | None:
-        answer = self._call(method, torch.zeros(shape))
+        result = self._call(method, torch.zeros(shape))
         self.state.restore()
-        return answer
+        return result
 
     def _noise(self, method: str, *shape: int) -> torch.Tensor | None:
         torch.manual_seed(0)
         return self._call(method, torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 0.5)
 
     def _call(self, method: str, x: torch.Tensor) -> torch.Tensor | None:
-        """Return the answer, or None where the model refuses this shape."""
+        """Return the result, or None where the model refuses this shape."""
         try:
-            answer = torchscript.call(self.module, method, x.to(self.device))
+            result = torchscript.call(self.module, method, x.to(self.device))
         except MODEL_ERRORS as error:
             if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
                 raise
             return None
-        return answer if isinstance(answer, torch.Tensor) and answer.dim() == 3 else None
+        return result if isinstance(result, torch.Tensor) and result.dim() == 3 else None
 
 
 def _alike(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
-    """Equal but for rounding, which differs from call to call on a GPU."""
+    """Return True if equal but for rounding, which differs from call to call on a GPU."""
     if a is None or b is None:
         return a is b
     return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-4 * max(1e-6, float(a.abs().max())))

@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Calls encode or decode of a module on blocks, and checks what comes back.
+    """Calls encode or decode of a module on blocks, and checks the results.
 
-    What it must know about the model it asks in `prepare`, before the seed of a file is set: a question runs the model,
-    which would use up random numbers and change its state.
+    `prepare` measures what calls depend on, before the seed of a file is set: measuring runs the model, which uses
+    random numbers and changes its state.
     """
 
     def __init__(self, probe: Probe, direction: Direction, device: torch.device) -> None:
@@ -41,19 +41,19 @@ class Runner:
         return self._probe.takes_batches(self.direction)
 
     def prepare(self) -> None:
-        """Learn what calls depend on; runs the model the first time, and leaves its load-time state."""
+        """Measure what calls depend on; runs the model the first time, and leaves its load-time state."""
         if self._takes_any_length is None:
             self._takes_any_length = self._probe.takes_any_length(self.direction)
             self._undoes_failed_calls = self.device.type != "cpu" and self.carries_state
 
     def call_seeded(self, x: Block) -> Block:
-        """One call from seed 0, for measurements."""
+        """Call once from seed 0, for measurements."""
         self.prepare()
         torch.manual_seed(0)
         return self.call(x)
 
     def call(self, x: Block, context: Context = NO_CONTEXT) -> Block:
-        """One call: [batch, channels, n] in, checked [batch, channels, n] out; in parts where the GPU's memory is full.
+        """Call once: [batch, channels, n] in, checked [batch, channels, n] out; in parts if the GPU's memory is full.
 
         `context` is the part of `x` that is discarded afterwards.
         """
@@ -75,10 +75,10 @@ class Runner:
         signal = torch.from_numpy(x)
         if not self._takes_any_length:
             signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % step))
-        answer = torchscript.call(self._module, method, signal.to(self.device))
-        if tuple(answer.shape) != expected:
-            raise ModelError(f"{self._name}: {method} gave {tuple(answer.shape)}, expected {expected}")
-        result: Block = answer.float().cpu().numpy()
+        output = torchscript.call(self._module, method, signal.to(self.device))
+        if tuple(output.shape) != expected:
+            raise ModelError(f"{self._name}: {method} gave {tuple(output.shape)}, expected {expected}")
+        result: Block = output.float().cpu().numpy()
         if self.direction.nan_is_silence:
             result = np.nan_to_num(result, nan=0.0, posinf=np.inf, neginf=-np.inf)
         if not np.isfinite(result).all():

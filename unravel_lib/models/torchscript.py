@@ -14,7 +14,7 @@ from unravel_lib.text import last_line, printable
 
 Module = torch.nn.Module
 # What a TorchScript module raises: torch.jit.Error, which is no RuntimeError, where its own code does; the others where
-# PyTorch does, or where an answer is not what was promised.
+# PyTorch does, or where a result has an unexpected type or shape.
 MODEL_ERRORS = (torch.jit.Error, RuntimeError, ValueError, IndexError, TypeError, AttributeError)
 
 
@@ -38,7 +38,7 @@ def load(file: ModelFile, trust: bool = False) -> Module:
 
 @contextlib.contextmanager
 def prints_to_stderr() -> Iterator[None]:
-    """While the code of a model runs, what it prints goes to stderr: stdout is for results."""
+    """Redirect what the code of a model prints to stderr: stdout is for results."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
@@ -69,7 +69,7 @@ def compiled_methods(module: Module) -> list[str]:
 
 
 def stated_methods(module: Module) -> list[str]:
-    """Return the names of the methods that the module says it has (`get_methods`), else of all public ones."""
+    """Return the names of the methods that the module states (`get_methods`), else of all public ones."""
     if hasattr(module, "get_methods"):
         named = getattr(module, "get_methods")()  # noqa: B009  its type is known at run time only
         if isinstance(named, (list, tuple)) and named:
@@ -100,7 +100,7 @@ def submodule(module: Module, name: str) -> Module | None:
 
 
 def signature(module: Module, method: str) -> str:
-    """How a method is called: `encode(Tensor x) -> Tensor`."""
+    """Return the signature of a method: `encode(Tensor x) -> Tensor`."""
     head, _, rest = str(_compiled(module)._get_method(method).schema).partition("(")
     own, comma, others = rest.partition(", ")
     if not comma or ") ->" in own:  # nothing but self
@@ -109,13 +109,13 @@ def signature(module: Module, method: str) -> str:
 
 
 def needed_arguments(module: Module, method: str) -> int:
-    """How many arguments a method must be given."""
+    """Return how many arguments a method needs."""
     arguments = _compiled(module)._get_method(method).schema.arguments[1:]
     return sum(not argument.has_default_value() for argument in arguments)
 
 
 def attributes(module: Module, declared: list[str]) -> dict[str, str]:
-    """Everything that a module has at its top: name -> method, property or data.
+    """Return all attributes of a module itself: name -> method, property or data.
 
     Parameters
     ----------
@@ -143,5 +143,5 @@ def declared_attributes(file: ModelFile, qualified_name: str) -> list[str]:
 
 
 def _compiled(module: Module) -> Any:
-    """PyTorch's own object behind a TorchScript module; untyped and undocumented."""
+    """Return PyTorch's own object behind a TorchScript module; untyped and undocumented."""
     return module._c

@@ -1,16 +1,16 @@
 """Music: loops drawn from statistics and arranged in time. No files but those of a user's own code, no torch, no flags.
 
-distribution   what a distribution is, and its decorator
-distributions  statistics -> frames: the catalogue
-pattern        what a pattern is, and its decorator
-analogues      retrace, oracle, excerpt: along the recordings
-surrogates     spectral: new signals with the recordings' spectra
-recordings     the recordings that these two follow
-patterns       loops -> long arrays: the catalogue
-composition    a distribution, a pattern and a seed: the loops of each output file
-tempo          frames <-> BPM
-registry       what the two catalogues share: entries found by name, listed, their options read
-options        `name=value` texts read by a function's signature
-user_code      functions in a user's own file: loaded, their errors named by file and line
-covariance     correlated normal values, and covariances repaired
+distribution : what a distribution is, and its decorator
+distributions : statistics -> frames: the catalogue
+pattern : what a pattern is, and its decorator
+analogues : retrace, oracle, excerpt: along the recordings
+surrogates : spectral: new signals with the spectra of the recordings
+recordings : the recordings that these two follow
+patterns : loops -> long arrays: the catalogue
+composition : a distribution, a pattern and a seed: the loops of each output file
+tempo : frames <-> BPM
+registry : what the two catalogues share: entries found by name, listed, their options read
+options : `name=value` texts read by a function's signature
+user_code : functions in a user's own file: loaded, their errors named by file and line
+covariance : correlated normal values, and covariances repaired
 """

@@ -15,7 +15,7 @@ from unravel_lib.statistics.summary import Statistics
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """What the musician asked for, with all defaults settled.
+    """All settings of one run, with defaults filled in.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Composition:
         """Draw the loops of output number `index`.
 
         Loop A, loop B and the pattern have a random generator each, spawned from the file's, which is spawned from
-        the seed: file 0 is the same however many are asked for, and loop A whatever the pattern.
+        the seed: file 0 is the same however many files are made, and loop A whatever the pattern.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Composition:
         return self.pattern.loops(material, self.pattern_options)
 
     def announced_frames(self) -> int | None:
-        """Tell how many frames every file has, where that is known without running the pattern, else None."""
+        """Return the number of frames of every file if it is known without running the pattern, else None."""
         dims = self.statistics.dims
         return self.pattern.announced_frames(self.num_latents, dims, self.num_loops, self.pattern_options)
 

@@ -1,4 +1,4 @@
-"""Correlated normal values, and covariances repaired where they are none."""
+"""Correlated normal values, and the nearest positive semi-definite matrix."""
 
 import functools
 import logging
@@ -55,5 +55,5 @@ def nearest_psd(covariance: Array, name: str) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def warn_once(text: str) -> None:
-    """Log a warning the first time that it comes: a run draws many times from the same matrix."""
+    """Log a warning the first time only: a run draws many times from the same matrix."""
     log.warning("%s", text)

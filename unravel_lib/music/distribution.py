@@ -1,6 +1,6 @@
 """What a distribution is: a decorated function that draws frames from statistics. The catalogue is in `distributions`.
 
-It asks for what it needs by the names of its parameters:
+The names of its parameters select its inputs:
 
     statistics   what was measured (see `Statistics`); `location`, `scale` and `active_...` follow `iqr`
     rng          a NumPy random generator, the only source of random numbers: same state, same bytes
@@ -28,7 +28,7 @@ Spread = Literal["always", "with_iqr", "never"]
 
 @dataclass(frozen=True, eq=False)
 class Distribution(Entry):
-    """A distribution as the registry knows it.
+    """A distribution, as it is registered.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Distribution(Entry):
         Parameters
         ----------
         statistics : Statistics
-            What was measured; `statistics.iqr` chooses between the classic and the robust view.
+            What was measured; `statistics.iqr` chooses between the classic and the robust statistics.
         rng : numpy.random.Generator
             The only source of random numbers.
         n_frames : int
@@ -63,7 +63,7 @@ class Distribution(Entry):
         Raises
         ------
         UsageError
-            It cannot be used with these statistics, its function failed, or drew what latents cannot be.
+            It cannot be used with these statistics, its function failed, or drew values that latents cannot have.
         """
         if self.needs_frames and not statistics.encodings:
             raise UsageError(f"`distribution` {self.name} takes frames of encodings: give `input`, not `statistics`")
@@ -79,23 +79,23 @@ class Distribution(Entry):
     def _check(self, frames: Frames, shape: tuple[int, int]) -> None:
         if frames.shape != shape:
             raise UsageError(
-                f"`distribution` {self.name} returned shape {frames.shape}, expected (frames, dims) = {shape}: mend "
+                f"`distribution` {self.name} returned shape {frames.shape}, expected (frames, dims) = {shape}: correct "
                 "the function"
             )
         if not np.isfinite(frames).all():
-            raise UsageError(f"`distribution` {self.name} returned NaN or Inf: mend the function or choose another")
+            raise UsageError(f"`distribution` {self.name} returned NaN or Inf: correct the function or choose another")
         largest = float(np.abs(frames).max())
         if largest > FLOAT32_MAX:  # which the encodings nearly reach, and a draw may go beyond them
             raise UsageError(
-                f"`distribution` {self.name} drew values up to {largest:.2g}, latents end at {FLOAT32_MAX:.2g} "
+                f"`distribution` {self.name} drew values up to {largest:.2g}, latents are at most {FLOAT32_MAX:.2g} "
                 "(32 bits): take copula, which stays within the measured values, or encodings with smaller ones"
             )
 
     def frozen_dims(self, statistics: Statistics) -> list[int]:
-        """List the dims that move in the encodings and will not in what is drawn.
+        """List the dims that vary in the encodings and will be constant in what is drawn.
 
         Silence, most of whose frames are equal, makes the IQR 0; a distribution that spreads by the IQR then gives
-        the same value all the time.
+        the same value in every frame.
         """
         by_iqr = self.spreads_by_iqr == "always" or (statistics.iqr and self.spreads_by_iqr == "with_iqr")
         return np.flatnonzero((statistics.robust_std == 0) & (statistics.std > 0)).tolist() if by_iqr else []
@@ -118,7 +118,7 @@ def distribution(
     Raises
     ------
     TypeError
-        The signature cannot be served: variable arguments, or an option of a type that no text can be read as.
+        The signature is not supported: variable arguments, or an option of a type that no text can be read as.
     """
 
     def register(function: Function) -> Function:

@@ -1,4 +1,4 @@
-"""The catalogue of distributions: statistics -> new frames. `distribution` tells what a distribution is.
+"""The catalogue of distributions: statistics -> new frames. `distribution` defines what a distribution is.
 
 One of your own is five lines in a file of yours:
 
@@ -24,8 +24,8 @@ from unravel_lib.music.distribution import distribution
 from unravel_lib.statistics.encodings import frames_at
 from unravel_lib.statistics.summary import PERCENTS, Array, Statistics
 
-UNIFORM_REACH = 3.0  # uniform reaches so many deviations to both sides
-MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would never leave its first frame
+UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
+MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would repeat its first frame
 
 
 @distribution
@@ -65,18 +65,19 @@ def empirical(statistics: Statistics, rng: np.random.Generator, n_frames: int) -
 def copula(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Each dim shaped as it was measured, with the dims moving together (best with `iqr`: by their ranks).
 
-    A Gaussian copula: correlated normal values, each dim bent so that its quantiles become the measured ones. Between
-    PERCENTS the bend is linear over the normal axis, and nothing leaves the measured minimum and maximum. Under
+    A Gaussian copula: correlated normal values, each dim mapped so that its quantiles become the measured ones. Between
+    PERCENTS the map is linear over the normal axis, and no value is outside the measured minimum and maximum. Under
     `iqr` the rank correlation is the measured one; otherwise Pearson's is used for the normal values, which is exact
-    for normal dims and near for others. See Nelsen, "An Introduction to Copulas" (2006), 2.3 and 5.1.
+    for normal dims and approximate for others. See Nelsen, "An Introduction to Copulas" (2006), 2.3 and 5.1.
     """
     normals = correlated(rng, n_frames, nearest_psd(statistics.active_correlation, "the correlation of the encodings"))
-    bell = NormalDist()
-    inner = [bell.inv_cdf(percent / 100) for percent in PERCENTS[1:-1]]
-    end = bell.inv_cdf(min(PERCENTS[1] / 100, 1 / statistics.frames) / 2)  # where a minimum of so many frames lies
+    standard_normal = NormalDist()
+    inner = [standard_normal.inv_cdf(percent / 100) for percent in PERCENTS[1:-1]]
+    lowest = min(PERCENTS[1] / 100, 1 / statistics.frames) / 2  # share of values below the minimum of so many frames
+    end = standard_normal.inv_cdf(lowest)
     knots = [end, *inner, -end]
-    bent = [np.interp(z, knots, q) for z, q in zip(normals.T, statistics.quantiles.T, strict=True)]
-    return np.stack(bent, axis=1)
+    mapped = [np.interp(z, knots, q) for z, q in zip(normals.T, statistics.quantiles.T, strict=True)]
+    return np.stack(mapped, axis=1)
 
 
 @distribution
@@ -91,7 +92,8 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
     An AR(1) process per dim, x[t] = m + phi (x[t - 1] - m) + e[t], with the measured lag-1 coefficients phi and the
     measured covariance S, see Luetkepohl, "New Introduction to Multiple Time Series Analysis" (2005), 2.1.4: the
     innovations e have the covariance S_ij (1 - phi_i phi_j). Where that is not positive semi-definite (two dims
-    that move together but at different speeds), it is repaired: variances and speeds stay, correlations change.
+    that are correlated but have different lag-1 coefficients), it is repaired: variances and lag-1 coefficients stay,
+    correlations change.
     """
     phi = ring_coefficients(np.clip(statistics.autocorrelation, -MAX_LAG_1, MAX_LAG_1), n_frames)
     lap = phi**n_frames  # what is left of a frame after one lap of the ring
@@ -100,7 +102,7 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
     innovations = nearest_psd(statistics.active_covariance / gain, "the covariance of the steps of `distribution` walk")
     steps = correlated(rng, n_frames, innovations)
     frame = np.zeros_like(phi)
-    for step in steps:  # from 0 once around; what comes back, added up over endless laps, is the true start
+    for step in steps:  # one lap from 0; the geometric series of endless laps gives the start of the stationary ring
         frame = phi * frame + step
     frame = frame / (1 - lap)
     for place, step in enumerate(steps):

@@ -16,7 +16,7 @@ YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
 def choices_or_type(parameter: inspect.Parameter) -> tuple[str, ...] | type:
-    """Tell what values a parameter takes, by its annotation, else by its default, else str.
+    """Return the values that a parameter takes, by its annotation, else by its default, else str.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def read_options(texts: Sequence[str], parameters: Parameters, kind: str, owner:
     texts : sequence of str
         `name=value` each.
     parameters : mapping of inspect.Parameter by name
-        The options that there are.
+        The options of the function.
     kind, owner : str
         For errors: "pattern" and its name.
 

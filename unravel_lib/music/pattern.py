@@ -1,14 +1,14 @@
 """What a pattern is: a decorated function that arranges loops to a long array. The catalogue is in `patterns`.
 
-It asks for what it needs by the names of its parameters:
+The names of its parameters select its inputs:
 
     loop      float64 [n_frames, dims], the loop (A)
     loop_b    float64 [n_frames, dims], a second, independent loop (B)
-    n_loops   how often the musician wants things repeated (`num_loops`)
+    n_loops   how often the pattern repeats things (`num_loops`)
     std       float64 [dims], how far the values of the encodings spread
     rng       a NumPy random generator of the pattern's own
 
-All arrays are its own to change. Every other parameter is an option of the pattern, an int, float, bool, str or
+It may change all arrays in place. Every other parameter is an option of the pattern, an int, float, bool, str or
 `Literal` of str by its annotation or its default, set by `pattern_args` name=value. It returns the long array
 [frames, dims], or yields it loop by loop, each an array [frames, dims] or a `Repeat(loop, times)`.
 
@@ -55,7 +55,7 @@ class Material:
     seed: np.random.SeedSequence
 
     def inputs(self, names: Iterable[str]) -> dict[str, Array | int | np.random.Generator]:
-        """Give fresh copies of what a pattern asks for, so that two runs of it start alike."""
+        """Return new copies of the named inputs, so that two runs of a pattern start alike."""
         fresh = np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key)
         values: dict[str, Array | int | np.random.Generator] = {
             "loop": self.loop.copy(),
@@ -69,15 +69,15 @@ class Material:
 
 @dataclass(frozen=True, eq=False)
 class Pattern(Entry):
-    """A pattern as the registry knows it.
+    """A pattern, as it is registered.
 
     Attributes
     ----------
     steady : bool
-        Whether the beat is the loop's length all the way, so that the tempo of the loop applies.
+        Whether every beat has the length of the loop, so that the tempo of the loop applies.
     length : callable, optional
-        Gives the number of frames of the long array, where it can be told without running the pattern. Asks by the
-        names of its parameters for `n_frames` and `dims` of the loop, `n_loops`, and the pattern's options.
+        Gives the number of frames of the long array, where it is known without running the pattern. The
+        names of its parameters select from `n_frames` and `dims` of the loop, `n_loops`, and the pattern's options.
     """
 
     kind = "pattern"
@@ -96,8 +96,8 @@ class Pattern(Entry):
         Raises
         ------
         UsageError
-            The function failed, gave something that is no loop, no frames for ever, or not as many as its `length`
-            says; names the user's file and the line.
+            The function failed, gave something that is no loop, too many empty loops, or not as many frames as its
+            `length` states; names the user's file and the line.
         """
         n_frames, dims = material.loop.shape
         announced = self.announced_frames(n_frames, dims, material.n_loops, options)
@@ -115,10 +115,10 @@ class Pattern(Entry):
                     break
                 yield loop
             if announced not in (None, made):
-                raise ValueError(f"length gave {announced:,} frames, the pattern made {made:,}: mend its length")
+                raise ValueError(f"length gave {announced:,} frames, the pattern made {made:,}: correct its length")
 
     def announced_frames(self, n_frames: int, dims: int, n_loops: int, options: Options) -> int | None:
-        """Ask `length` how many frames come of a loop [n_frames, dims]; None without it.
+        """Return the frames that `length` gives for a loop [n_frames, dims]; None without it.
 
         Raises
         ------
@@ -165,7 +165,7 @@ def pattern(
     Raises
     ------
     TypeError
-        The signature cannot be served: variable arguments, or an option of a type that no text can be read as.
+        The signature is not supported: variable arguments, or an option of a type that no text can be read as.
     """
 
     def register(function: Function) -> Function:

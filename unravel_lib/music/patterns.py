@@ -1,4 +1,4 @@
-"""The catalogue of patterns: a loop -> a long array over time. `pattern` tells what a pattern is.
+"""The catalogue of patterns: a loop -> a long array over time. `pattern` defines what a pattern is.
 
 One of your own is five lines in a file of yours:
 
@@ -10,7 +10,7 @@ One of your own is five lines in a file of yours:
         'AABBCC AABBCC: every frame several times.'
         return np.tile(np.repeat(loop, times, axis=0), (n_loops, 1))
 
-and plays with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
+and is used with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
 from collections.abc import Iterator
@@ -140,9 +140,9 @@ def arrange(
     seed : int
         Of the pattern's random numbers.
     loop_b : [frames, dims], optional
-        A second loop, for patterns that ask for one; the first one without it.
+        A second loop, for patterns that take one; the first one without it.
     std : [dims], optional
-        How far values spread, for patterns that ask for it; that of the loop without it.
+        How far values spread, for patterns that take it; that of the loop without it.
     **options
         Options of the pattern.
 

@@ -1,6 +1,6 @@
 """What is chosen by name, patterns and distributions: registered by a decorator, found, listed, run.
 
-An entry is a function. By the names of its parameters it asks for what its kind offers (a pattern for `loop` or `rng`);
+An entry is a function. Parameters named like an input of its kind (`loop` or `rng` of a pattern) are given that input;
 every other parameter is an option of its own, which `pattern_args` or `distribution_args` set as name=value.
 """
 
@@ -28,7 +28,7 @@ class Entry:
     name : str
     function : callable
     inputs : tuple of str
-        Which of the `offered` values the function asks for.
+        Which of the `offered` values the function takes.
     parameters : mapping of inspect.Parameter by name
         Its options.
     source : str or None
@@ -51,7 +51,7 @@ class Entry:
         Raises
         ------
         TypeError
-            The signature cannot be served: variable arguments, or an option of a type that no text can be read as.
+            The signature is not supported: variable arguments, or an option of a type that no text can be read as.
         ValueError
             The name cannot be part of a file name.
         """

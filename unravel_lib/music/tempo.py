@@ -5,7 +5,7 @@ from fractions import Fraction
 
 DEFAULT_SAMPLE_RATE = 44100  # Hz; what most RAVE models are trained at
 DEFAULT_COMPRESSION = 2048  # audio samples per frame; what most RAVE models have
-MAX_LATENTS = 1_000_000  # frames in a loop; the longest that can be asked for
+MAX_LATENTS = 1_000_000  # frames in the longest loop that is allowed
 TABLE_ROWS = 64  # 64 frames at 44100 / 2048 are about 20 BPM, slower than most music
 
 

@@ -16,7 +16,7 @@ from unravel_lib.text import printable
 def load(source: str, kind: str) -> None:
     """Run a user's file, so that it registers its functions; nothing is written beside it.
 
-    It may import what lies beside it, unless a library has the same name.
+    It may import modules of its own folder, unless a library has the same name.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def load(source: str, kind: str) -> None:
     sys.modules[module.__name__] = module  # where dataclasses look for it
     beside = str(Path(os.path.abspath(source)).parent)
     if beside not in sys.path:
-        sys.path.append(beside)  # last, so that no file of the user's can take the place of a library's
+        sys.path.append(beside)  # last, so that no file of the user's replaces a library
     sys.dont_write_bytecode = True
     seed_global_generators(np.random.SeedSequence(0))
     try:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError
+from unravel_lib.latents.blocks import Frames
 from unravel_lib.latents.npy import Latents, changed, load_latents, open_latents, read_values, refuse_not_finite
 from unravel_lib.text import printable
 
@@ -20,8 +21,8 @@ EVERYTHING = slice(None)
 class Encoding:
     """The latents of one recording, [dims, frames]: a file, closed between two reads, or an array in memory.
 
-    Thousands of files need no open file. Nothing is memory-mapped: a mapped file that another program cuts short ends
-    the process.
+    A file is open only while it is read, so there may be thousands. Nothing is memory-mapped: a mapped file that
+    another program cuts short ends the process.
 
     Attributes
     ----------
@@ -40,7 +41,7 @@ class Encoding:
 
     @classmethod
     def of(cls, latents: str | Path | npt.ArrayLike) -> "Encoding":
-        """Look at a latents file or an array [dims, frames].
+        """Read the header of a latents file, or take an array [dims, frames].
 
         Raises
         ------
@@ -58,7 +59,7 @@ class Encoding:
         return cls(path, (array.shape[0], array.shape[1]), array.dtype, offset)
 
     def read(self, dims: slice = EVERYTHING, frames: slice = EVERYTHING) -> Latents:
-        """Some neighbouring dims and frames, [dims, frames].
+        """Return a slice of dims and frames, [dims, frames].
 
         Raises
         ------
@@ -93,19 +94,19 @@ class Encoding:
             load_latents(self.path)
 
     def blocks(self) -> Iterator[Latents]:
-        """The whole file in order, [dims, n], about BLOCK_VALUES values each."""
+        """Yield the whole file in order, [dims, n], about BLOCK_VALUES values each."""
         step = max(1, BLOCK_VALUES // self.shape[0])
         for start in range(0, self.shape[1], step):
             yield self.read(frames=slice(start, start + step))
 
 
 def total_frames(encodings: Sequence[Encoding]) -> int:
-    """Frames of all files together."""
+    """Return the number of frames of all files together."""
     return sum(encoding.shape[1] for encoding in encodings)
 
 
 def read_dim(encodings: Sequence[Encoding], dim: int) -> npt.NDArray[np.floating[Any]]:
-    """One dim of all files, one file after the other, [frames]: float32 where that is exact, else float64."""
+    """Return one dim of all files, one file after the other, [frames]: float32 where that is exact, else float64."""
     exact = all(np.can_cast(encoding.dtype, np.float32) for encoding in encodings)
     result: npt.NDArray[np.floating[Any]] = np.empty(total_frames(encodings), np.float32 if exact else np.float64)
     start = 0
@@ -116,8 +117,8 @@ def read_dim(encodings: Sequence[Encoding], dim: int) -> npt.NDArray[np.floating
     return result
 
 
-def frames_at(encodings: Sequence[Encoding], index: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """The frames at the given places of all files, one file after the other: float64 [len(index), dims]."""
+def frames_at(encodings: Sequence[Encoding], index: npt.NDArray[np.int64]) -> Frames:
+    """Return the frames at the given indices of all files, one file after the other: float64 [len(index), dims]."""
     result = np.empty((len(index), encodings[0].shape[0]))
     start = 0
     for encoding in encodings:

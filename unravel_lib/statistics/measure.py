@@ -33,7 +33,7 @@ def measure(latents: Sequence[str | Path | npt.ArrayLike], iqr: bool = False) ->
     latents : sequence of paths or arrays
         Latents files of the same model, or values [dims, frames].
     iqr : bool
-        Also measure the robust correlation, and let the robust view be in use.
+        Also measure the robust correlation, and use the robust statistics.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def measure(latents: Sequence[str | Path | npt.ArrayLike], iqr: bool = False) ->
         if encoding.shape[0] != first.shape[0]:
             raise InputError(
                 f"{printable(encoding.path)} has {encoding.shape[0]} dims, {printable(first.path)} has "
-                f"{first.shape[0]}: give --input encodings of one model"
+                f"{first.shape[0]}: give `input` encodings of one model"
             )
     if total_frames(encodings) > MAX_FRAMES:
         raise InputError(f"{total_frames(encodings):,} frames are too many to measure, at most {MAX_FRAMES:,}")
@@ -97,7 +97,7 @@ class RunningMoments:
 
 @dataclass(frozen=True)
 class Moments:
-    """What one pass tells; arrays are [dims], the correlation is [dims, dims]."""
+    """Results of one pass over the frames; arrays are [dims], the correlation is [dims, dims]."""
 
     frames: int
     mean: Array
@@ -107,11 +107,11 @@ class Moments:
 
 
 def moments(encodings: Sequence[Encoding]) -> Moments:
-    """Mean, standard deviation, correlation and lag-1 autocorrelation of all frames.
+    """Measure mean, standard deviation, correlation and lag-1 autocorrelation of all frames.
 
-    The standard deviation has ddof=1 and is 0 for a single frame. A dim that never moves has correlation 0 with every
+    The standard deviation has ddof=1 and is 0 for a single frame. A constant dim has correlation 0 with every
     other, and 1 with itself. The autocorrelation is Pearson's correlation of all neighbouring frames (x[t], x[t + 1])
-    within a file; 0 where there are no two pairs or no movement.
+    within a file; 0 where there are fewer than two pairs or the dim is constant.
 
     Raises
     ------
@@ -133,10 +133,10 @@ def moments(encodings: Sequence[Encoding]) -> Moments:
             if before is not None:  # the pair that spans two blocks
                 pairs.add(1, np.stack([before, values[:, 0]]), np.zeros((3, dims)))
             before = values[:, -1]
-    still = (low == high) | (np.diagonal(spread.sum) == 0)  # exactly 0: rounding would leave a deviation of 1e-17
-    std = np.where(still, 0.0, np.sqrt(np.diagonal(spread.sum) / max(spread.count - 1, 1)))
+    constant = (low == high) | (np.diagonal(spread.sum) == 0)  # exactly 0: rounding would give a deviation of 1e-17
+    std = np.where(constant, 0.0, np.sqrt(np.diagonal(spread.sum) / max(spread.count - 1, 1)))
     mean = np.where(low == high, low, spread.mean)
-    return Moments(spread.count, mean, std, correlation_of(spread.sum, still), _autocorrelation(pairs, still))
+    return Moments(spread.count, mean, std, correlation_of(spread.sum, constant), _autocorrelation(pairs, constant))
 
 
 def _add_block(spread: RunningMoments, pairs: RunningMoments, values: Array) -> None:
@@ -156,27 +156,27 @@ def _add_block(spread: RunningMoments, pairs: RunningMoments, values: Array) -> 
         pairs.add(count, mean + means, sums - count * pairs.squares(means))
 
 
-def _autocorrelation(pairs: RunningMoments, still: npt.NDArray[np.bool_]) -> Array:
-    result = np.zeros(len(still))
+def _autocorrelation(pairs: RunningMoments, constant: npt.NDArray[np.bool_]) -> Array:
+    result = np.zeros(len(constant))
     if pairs.count < 2:
         return result
     before, after, both = pairs.sum
-    moving = ~still & (np.minimum(before, after) > NO_SPREAD * np.maximum(before, after))
-    result[moving] = both[moving] / np.sqrt(before[moving]) / np.sqrt(after[moving])
+    varying = ~constant & (np.minimum(before, after) > NO_SPREAD * np.maximum(before, after))
+    result[varying] = both[varying] / np.sqrt(before[varying]) / np.sqrt(after[varying])
     return np.clip(result, -1.0, 1.0)
 
 
-def correlation_of(sums: Array, still: npt.NDArray[np.bool_]) -> Array:
-    """Correlation [dims, dims] from sums of products [dims, dims]; dims that are `still` have 0 with all others."""
-    spread = np.sqrt(np.where(still, 1.0, np.diagonal(sums)))
+def correlation_of(sums: Array, constant: npt.NDArray[np.bool_]) -> Array:
+    """Return the correlation [dims, dims] of sums of products [dims, dims]; `constant` dims have 0 with all others."""
+    spread = np.sqrt(np.where(constant, 1.0, np.diagonal(sums)))
     result = np.clip(sums / spread / spread[:, np.newaxis], -1.0, 1.0)
-    result[still, :] = result[:, still] = 0.0
+    result[constant, :] = result[:, constant] = 0.0
     np.fill_diagonal(result, 1.0)
     return result
 
 
 def marginals(encodings: Sequence[Encoding]) -> tuple[Array, Array]:
-    """Quantiles [len(PERCENTS), dims] of all frames, and the share [dims] of frames outside Tukey's fences.
+    """Measure quantiles [len(PERCENTS), dims] of all frames, and the share [dims] of frames outside Tukey's fences.
 
     Linear between neighbouring values, as `numpy.quantile` does by default, but in float64.
     """
@@ -197,7 +197,7 @@ def marginals(encodings: Sequence[Encoding]) -> tuple[Array, Array]:
 
 
 def robust_correlation(encodings: Sequence[Encoding]) -> Array:
-    """Spearman's r as 2 sin(pi r / 6), [dims, dims]: Pearson's correlation if values are normal, robust to outliers.
+    """Return 2 sin(pi r / 6) of Spearman's r, [dims, dims]: Pearson's correlation if values are normal, but robust.
 
     K. Pearson, "On further methods of determining correlation" (1907). Not always positive semi-definite.
     """
@@ -207,9 +207,9 @@ def robust_correlation(encodings: Sequence[Encoding]) -> Array:
 
 
 def spearman(encodings: Sequence[Encoding]) -> Array:
-    """Spearman's rank correlation [dims, dims], equal values sharing their mean rank.
+    """Measure Spearman's rank correlation [dims, dims], equal values sharing their mean rank.
 
-    Of all frames up to MAX_RANKED values, beyond that of every n-th frame, which is said. A dim that never moves has
+    Of all frames up to MAX_RANKED values, beyond that of every n-th frame, which is logged. A constant dim has
     correlation 0 with every other, and 1 with itself.
     """
     import pandas as pd

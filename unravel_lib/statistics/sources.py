@@ -14,7 +14,7 @@ MAX_NAMED = 4  # models that an error names
 
 
 def common_facts(paths: Sequence[Path]) -> Sidecar:
-    """What the sidecars of these files agree on: sample_rate, compression, dims, model and its SHA-256.
+    """Return what the sidecars of these files agree on: sample_rate, compression, dims, model and its SHA-256.
 
     A fact that no sidecar states is None; a file without sidecar states nothing. The offline and the streaming export
     of the same weights are one model; the first of them is named. Works for the sidecar of a statistics.csv as well.
@@ -45,7 +45,7 @@ def common_facts(paths: Sequence[Path]) -> Sidecar:
 
 
 def _mixture(sidecars: Mapping[Path, Sidecar]) -> str:
-    """Which models made these files, and how many each."""
+    """Return the error text: which models made these files, and how many each."""
     by_model: dict[str, list[Path]] = defaultdict(list)
     for path, sidecar in sidecars.items():
         mark = sidecar.weights_sha256 or sidecar.model_sha256 or sidecar.model

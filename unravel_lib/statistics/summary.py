@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.latents.blocks import Frames
 from unravel_lib.statistics.encodings import Encoding, frames_at
 
 Array = npt.NDArray[np.float64]
@@ -24,14 +25,14 @@ class Statistics:
     ----------
     dims, frames, files : int
     iqr : bool
-        Which view `location`, `scale`, `active_correlation` and `active_covariance` give: mean, standard deviation
-        and Pearson's correlation, or median, IQR / 1.349 and the robust correlation.
+        What `location`, `scale`, `active_correlation` and `active_covariance` give: mean, standard deviation and
+        Pearson's correlation, or median, IQR / 1.349 and the robust correlation.
     mean, std : Array
         ddof=1; std is 0 for a single frame.
     correlation : Array [dims, dims]
-        Pearson's; a dim that never moves has correlation 0 with every other.
+        Pearson's; a constant dim has correlation 0 with every other.
     autocorrelation : Array
-        Pearson's correlation of neighbouring frames, never across files; 0 where nothing moves.
+        Pearson's correlation of neighbouring frames, never across files; 0 where a dim is constant.
     quantiles : Array [len(PERCENTS), dims]
         Values at PERCENTS; exact, linear between neighbouring values as `numpy.quantile` does.
     outlier_share : Array
@@ -117,12 +118,12 @@ class Statistics:
 
     @property
     def active_covariance(self) -> Array:
-        """Covariance [dims, dims] in the view in use; the robust one may lack positive semi-definiteness."""
+        """Covariance [dims, dims] by the statistics in use; the robust one may lack positive semi-definiteness."""
         result: Array = np.outer(self.scale, self.scale) * self.active_correlation
         return result
 
-    def sample(self, max_frames: int) -> Array:
-        """At most `max_frames` frames, evenly spaced over all files, float64 [n, dims]; none when read from CSV."""
+    def sample(self, max_frames: int) -> Frames:
+        """Return at most `max_frames` frames, evenly spaced over all files, [n, dims]; none when read from CSV."""
         if not self.encodings:
             return np.empty((0, self.dims))
         index = np.linspace(0, self.frames - 1, min(max_frames, self.frames)).astype(np.int64)
@@ -136,6 +137,6 @@ class Statistics:
 
 
 def fences(quantiles: Array) -> tuple[Array, Array]:
-    """Tukey's fences of quantiles [len(PERCENTS), ...]: Q1 - 1.5 IQR and Q3 + 1.5 IQR."""
+    """Return Tukey's fences of quantiles [len(PERCENTS), ...]: Q1 - 1.5 IQR and Q3 + 1.5 IQR."""
     reach = WHISKER * (quantiles[Q3] - quantiles[Q1])
     return quantiles[Q1] - reach, quantiles[Q3] + reach

@@ -14,9 +14,9 @@ from unravel_lib.text import count_text, frames_text, printable, table
 STATISTICS_CSV, CORRELATION_CSV = "statistics.csv", "correlation.csv"
 MEASURED = ("mean", "std", "autocorrelation", "beyond")
 ATTRIBUTES = {"beyond": "outlier_share", "deviation": "robust_std"}  # of Statistics, where a column has another name
-FOLLOWING = ("lower", "upper", "deviation")  # written for the eye; they follow from the quartiles
+DERIVED = ("lower", "upper", "deviation")  # written for readers; computed from the quartiles
 QUANTILE_NAMES = [{0: "min", 25: "q1", 50: "median", 75: "q3", 100: "max"}.get(p, f"p{p:g}") for p in PERCENTS]
-EYE = ("min", "q1", "median", "q3", "max")
+FIVE_NUMBERS = ("min", "q1", "median", "q3", "max")
 REPORTED = (
     ("mean", "mean"),
     ("std", "std"),
@@ -39,8 +39,8 @@ REPORTED_IQR = (
     ("lag-1", "autocorrelation"),
 )
 LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
-COLUMNS = ["dim", *MEASURED[:2], *EYE, *FOLLOWING, *MEASURED[2:], "frames", "files"]
-COLUMNS += [name for name in QUANTILE_NAMES if name not in EYE]
+COLUMNS = ["dim", *MEASURED[:2], *FIVE_NUMBERS, *DERIVED, *MEASURED[2:], "frames", "files"]
+COLUMNS += [name for name in QUANTILE_NAMES if name not in FIVE_NUMBERS]
 
 
 def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
@@ -50,7 +50,7 @@ def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
     ... follow. Both load with `pandas.read_csv(path, index_col="dim")`. (The standard library writes them here,
     because importing pandas takes longer than all the rest of a small run.)
     """
-    columns = {name: getattr(statistics, ATTRIBUTES.get(name, name)) for name in (*MEASURED, *FOLLOWING)}
+    columns = {name: getattr(statistics, ATTRIBUTES.get(name, name)) for name in (*MEASURED, *DERIVED)}
     columns |= dict(zip(QUANTILE_NAMES, statistics.quantiles, strict=True))
     columns |= {name: np.full(statistics.dims, getattr(statistics, name)) for name in ("frames", "files")}
     columns["dim"] = np.arange(statistics.dims)
@@ -76,7 +76,7 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     path : Path
         A statistics.csv; its correlation.csv is looked for beside it.
     iqr : bool
-        Let the robust view be in use.
+        Use the robust statistics.
 
     Raises
     ------
@@ -93,26 +93,11 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
             f"{printable(beside)} has no robust correlation, it was measured without `iqr`: leave out `iqr`, or "
             "measure the encodings again by `input` and `iqr`"
         )
-    frames, files = columns["frames"], columns["files"]
-    sound = {
-        "dim": np.array_equal(columns["dim"], np.arange(dims)),
-        "frames": (frames == frames[0]).all() and frames[0] >= 1 and frames[0] % 1 == 0,
-        "files": (files == files[0]).all() and files[0] >= 1 and files[0] % 1 == 0,
-        "std": (columns["std"] >= 0).all(),
-        "autocorrelation": (np.abs(columns["autocorrelation"]) <= 1).all(),
-        "beyond": ((columns["beyond"] >= 0) & (columns["beyond"] <= 1)).all(),
-        "min to max": (np.diff(quantiles, axis=0) >= 0).all(),
-    }
-    for name in (*MEASURED, *QUANTILE_NAMES):
-        if np.abs(columns[name]).max() > LARGEST:
-            raise InputError(f"{printable(path)} has values beyond float32 in {name}: write it anew by `input`")
-    for name, good in sound.items():
-        if not good:
-            raise InputError(f"{printable(path)} has impossible values in {name}: write it anew by `input`")
+    _refuse_impossible(path, columns, quantiles)
     return Statistics(
         dims=dims,
-        frames=int(frames[0]),
-        files=int(files[0]),
+        frames=int(columns["frames"][0]),
+        files=int(columns["files"][0]),
         iqr=iqr,
         quantiles=quantiles,
         correlation=matrix[0],
@@ -124,8 +109,27 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     )
 
 
+def _refuse_impossible(path: Path, columns: dict[str, Array], quantiles: Array) -> None:
+    dims, frames, files = columns["dim"], columns["frames"], columns["files"]
+    possible = {
+        "dim": np.array_equal(dims, np.arange(len(dims))),
+        "frames": (frames == frames[0]).all() and frames[0] >= 1 and frames[0] % 1 == 0,
+        "files": (files == files[0]).all() and files[0] >= 1 and files[0] % 1 == 0,
+        "std": (columns["std"] >= 0).all(),
+        "autocorrelation": (np.abs(columns["autocorrelation"]) <= 1).all(),
+        "beyond": ((columns["beyond"] >= 0) & (columns["beyond"] <= 1)).all(),
+        "min to max": (np.diff(quantiles, axis=0) >= 0).all(),
+    }
+    for name in (*MEASURED, *QUANTILE_NAMES):
+        if np.abs(columns[name]).max() > LARGEST:
+            raise InputError(f"{printable(path)} has values beyond float32 in {name}: write it again with `input`")
+    for name, good in possible.items():
+        if not good:
+            raise InputError(f"{printable(path)} has impossible values in {name}: write it again with `input`")
+
+
 def _matrices(path: Path, dims: int) -> list[Array]:
-    """Pearson's and, if it is there, the robust correlation [dims, dims] out of a correlation.csv."""
+    """Read Pearson's and, if it is there, the robust correlation [dims, dims] out of a correlation.csv."""
     classic = [f"{dim}" for dim in range(dims)]
     robust = [f"robust_{dim}" for dim in range(dims)]
     columns = _table(path, ["dim", *classic])
@@ -139,13 +143,13 @@ def _matrices(path: Path, dims: int) -> list[Array]:
         ):
             raise InputError(
                 f"{printable(path)} is no correlation matrix (symmetric, -1 to 1, ones on the diagonal): write it "
-                "anew by `input`"
+                "again with `input`"
             )
     return found
 
 
 def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
-    """The columns of a CSV file of numbers; those that are wanted must be there."""
+    """Read the columns of a CSV file of numbers; refuse a file without the wanted ones."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             header, *lines = [line for line in csv.reader(file) if line] or [[]]
@@ -165,7 +169,7 @@ def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
 
 
 def report(statistics: Statistics) -> str:
-    """The statistics in use as an aligned table for the terminal, one line per dim."""
+    """Return the statistics in use as an aligned table for the terminal, one line per dim."""
     rows = [["dim", *(title for title, _ in _reported(statistics)), "beyond"]]
     for dim in range(statistics.dims):
         values = (getattr(statistics, name)[dim] for _, name in _reported(statistics))
@@ -177,5 +181,5 @@ def report(statistics: Statistics) -> str:
 
 
 def _reported(statistics: Statistics) -> tuple[tuple[str, str], ...]:
-    """(title, attribute of Statistics) of the columns of the report."""
+    """Return (title, attribute of Statistics) of the columns of the report."""
     return REPORTED_IQR if statistics.iqr else REPORTED

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import torch
+from scipy.signal import resample_poly
 
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.models.model import POCKET
@@ -24,9 +26,6 @@ PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling
 
 def recordings(folder: Path) -> Iterator[npt.NDArray[np.float64]]:
     """Yield all recordings in `folder` but KEPT_OUT, mixed to mono, each at all PITCHES."""
-    import soundfile
-    from scipy.signal import resample_poly
-
     for path in sorted(folder.glob("*.flac")):
         if path.stem not in KEPT_OUT:
             sound = soundfile.read(path, always_2d=True)[0].mean(axis=1)

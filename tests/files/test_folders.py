@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from unravel_lib.files import run_folder
+from unravel_lib.files import folders
 
 
 def test_two_runs_at_the_same_moment_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stopped(run_folder.datetime.datetime):
+    class Stopped(folders.datetime.datetime):
         @classmethod
         def now(cls, tz: object = None) -> "Stopped":
             return cls(2026, 1, 2, 3, 4, 5)
 
-    monkeypatch.setattr(run_folder.datetime, "datetime", Stopped)
+    monkeypatch.setattr(folders.datetime, "datetime", Stopped)
     got: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: got.append(run_folder.make_run_folder(tmp_path, None, False, "x")))
+        threading.Thread(target=lambda: got.append(folders.make_run_folder(tmp_path, None, False, "x")))
         for _ in range(8)
     ]
     for thread in threads:
@@ -32,8 +32,8 @@ def test_what_is_left_of_an_earlier_run(tmp_path: Path) -> None:
     """A file that was replaced is another file, also where its bytes are the same."""
     for name in ("kept.wav", "written.wav", "removed.wav", ".hidden"):
         (tmp_path / name).write_bytes(b"x")
-    before = run_folder.identities(tmp_path)
+    before = folders.identities(tmp_path)
     (tmp_path / "new").write_bytes(b"x")
     (tmp_path / "new").replace(tmp_path / "written.wav")
     (tmp_path / "removed.wav").unlink()
-    assert run_folder.untouched(tmp_path, before) == ["kept.wav"]
+    assert folders.unchanged(tmp_path, before) == ["kept.wav"]

@@ -1,0 +1,134 @@
+"""Output folders: made and checked, and the folder of one run inside them; no output replaces an input.
+
+The folder of a run is named by the user or by date and time. No two runs share one.
+"""
+
+import contextlib
+import datetime
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from unravel_lib.errors import OutputError, UsageError
+from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, remove_open_parts, remove_stale_parts
+from unravel_lib.text import printable
+
+FILE_SUFFIXES = (".wav", ".npy", ".json", ".csv", ".png")  # of the results; no new output folder gets such a name
+
+Identities = dict[str, tuple[int, int]]  # inode and time of change by file name: a file that was replaced has others
+
+_made_folders: list[Path] = []  # folders that this process has made, inner ones first
+
+
+def make_output_folder(folder: Path) -> Path:
+    """Make the output folder if it is missing, check that it can be written to, remove part files of killed runs.
+
+    Raises
+    ------
+    OutputError
+        The path is a file or looks like one, or the folder cannot be made or written to.
+    """
+    if folder.suffix.lower() in FILE_SUFFIXES and not os.path.lexists(folder):
+        raise OutputError(
+            f"{printable(folder)} looks like the name of a file: give `output` a folder, in which results get names of "
+            "their own"
+        )
+    try:
+        make_folder(folder)
+        trial = folder / f".write-test.{secrets.token_hex(4)}{PART_SUFFIX}"
+        os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
+        trial.unlink()
+    except FileExistsError as error:
+        raise OutputError(f"{printable(folder)} is a file: give `output` a folder") from error
+    except NotADirectoryError as error:
+        raise OutputError(f"{printable(folder)} leads through a file: give `output` a folder") from error
+    except OSError as error:
+        raise OutputError(
+            f"{printable(folder)} cannot be written to: {error.strerror}: choose another `output`"
+        ) from error
+    remove_stale_parts(folder)
+    return folder
+
+
+def make_folder(folder: Path, exist_ok: bool = True) -> None:
+    """Make a folder and missing ones above it; `remove_unfinished` removes those that are still empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    _made_folders[:0] = missing
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+
+
+def remove_unfinished() -> None:
+    """Remove the part files that this process is writing, and the folders that it has made and not used."""
+    remove_open_parts()
+    for folder in _made_folders:
+        with contextlib.suppress(OSError):  # it holds something
+            folder.rmdir()
+    _made_folders.clear()
+
+
+def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise OutputError if writing `output` would replace one of the inputs, also through links."""
+    if not output.exists():
+        return
+    for path in inputs:
+        if path.exists() and os.path.samefile(output, path):
+            raise OutputError(f"{printable(output)} is an input of this run: choose another `output`")
+
+
+def check_run_folder(output: Path, name: str, overwrite: bool) -> Path:
+    """Return the folder that a run's name means, and make nothing; raises as `make_run_folder` does."""
+    if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(os.fsencode(name)) > NAME_BYTES:
+        raise UsageError(f"`run` {printable(name)} is no plain folder name: slashes belong to `output`")
+    folder = output / name
+    if os.path.lexists(folder) and not (overwrite and folder.is_dir()):
+        remedy = ", or add `overwrite`" if folder.is_dir() else ""
+        raise OutputError(f"{printable(folder)} exists already: choose another `run`{remedy}")
+    return folder
+
+
+def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> Path:
+    """Make the folder of this run inside `output`, by name, or by date, time and label.
+
+    Of two runs that choose the same name at the same moment, one makes it; the other makes the next (`..._2`), or is
+    refused if the name was given.
+
+    Raises
+    ------
+    UsageError
+        The name is no plain folder name.
+    OutputError
+        It exists already and `overwrite` is not given, or it cannot be made.
+    """
+    try:
+        if name is not None:
+            folder = check_run_folder(output, name, overwrite)
+            make_folder(folder, exist_ok=overwrite)
+            return folder
+        stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+        for attempt in range(1, 10_000):
+            folder = output / (stem if attempt == 1 else f"{stem}_{attempt}")
+            with contextlib.suppress(FileExistsError):
+                make_folder(folder, exist_ok=False)
+                return folder
+        raise OutputError(f"{printable(output)} is full of runs of this second: take `run` NAME")
+    except FileExistsError as error:  # made by another run since it was checked
+        raise OutputError(f"{printable(folder)} exists already: choose another `run`") from error
+    except OSError as error:
+        raise OutputError(f"{printable(folder)} cannot be made: {error.strerror}: choose another `output`") from error
+
+
+def identities(folder: Path) -> Identities:
+    """Identify all files in a folder but the hidden ones, to find later which were replaced."""
+    found = {}
+    for path in folder.glob("[!.]*"):
+        with contextlib.suppress(FileNotFoundError):  # another run may be writing here
+            status = path.lstat()
+            found[path.name] = status.st_ino, status.st_mtime_ns
+    return found
+
+
+def unchanged(folder: Path, before: Identities) -> list[str]:
+    """List the names of files that are still what they were when `before` was taken, sorted."""
+    now = identities(folder)
+    return sorted(name for name, identity in before.items() if now.get(name) == identity)
