@@ -148,18 +148,19 @@ def _path(
             moment, run, previous = None, 0, number
         for _ in range(size):
             if before is None or last is None:
-                moment = int(rng.integers(1, len(frames)))
+                moment = int(rng.integers(1, len(frames) - 1))
                 before, last = frames[moment - 1], frames[moment]
             elif moment is None:
                 moment = _jump(recordings, number, np.concatenate([before, last]), rng, seen, 1, None)
+            elif moment == len(frames) - 1:
+                moment, run = 0, 0
             elif run >= longest or rng.random() >= follow:
                 moment, run = _jump(recordings, number, np.concatenate([before, last]), rng, seen, near, moment), 0
             seen[moment] += 1
-            following = (moment + 1) % len(frames)
-            e[step] = frames[following] - keep * frames[moment]
+            e[step] = frames[moment + 1] - keep * frames[moment]
             drawn[step] = keep * last + e[step]
             before, last = last, drawn[step]
-            moment, run, step = following, run + 1, step + 1
+            moment, run, step = moment + 1, run + 1, step + 1
     return drawn, e
 
 

@@ -45,12 +45,12 @@ class Recordings:
         return self._frames[number]
 
     def moments(self, number: int) -> "cKDTree":
-        """A k-d tree of one recording's pairs of neighbouring frames (i, i + 1), as vectors [2 dims]."""
+        """A k-d tree of one recording's pairs of frames (i, i + 1) that a third one follows, as vectors [2 dims]."""
         from scipy.spatial import cKDTree
 
         if number not in self._moments:
             frames = self.frames(number)
-            self._moments[number] = cKDTree(np.hstack([frames[:-1], frames[1:]]))
+            self._moments[number] = cKDTree(np.hstack([frames[:-2], frames[1:-1]]))
         return self._moments[number]
 
     def itinerary(self, rng: np.random.Generator, n_frames: int, min_frames: int) -> list[tuple[int, int]]:
