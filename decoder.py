@@ -54,13 +54,13 @@ def main(argv: list[str]) -> int:
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate)
 
-    from unravel_lib.models.codec import Options, check_fit, decode_file
+    from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
 
     seconds: dict[Source, float] = {}
     for source in sources:  # all are checked before the model runs on anything
         with batch.check(source.path):
             seconds[source] = check_fit(model, source.path) * model.compression / model.sample_rate
-    options = Options(args.seed, args.compensate_delay, args.subtype, args.overwrite)
+    options = CodecOptions(args.seed, args.compensate_delay, args.subtype, args.overwrite)
     work_through(
         batch,
         {source: args.output / names[source.path] for source in seconds},

@@ -52,9 +52,9 @@ def main(argv: list[str]) -> int:
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate)
 
-    from unravel_lib.models.codec import Options, encode_file
+    from unravel_lib.models.codec import CodecOptions, encode_file
 
-    options = Options(args.seed, args.compensate_delay, overwrite=args.overwrite)
+    options = CodecOptions(args.seed, args.compensate_delay, overwrite=args.overwrite)
     work_through(
         batch,
         {source: args.output / names[source.path] for source in sources},

@@ -98,10 +98,10 @@ def test_latents_that_do_not_fit_are_refused(model: object) -> None:
 
 
 def test_twins_share_their_defaults() -> None:
-    """encode and decode, and the Options of the file functions, agree on what nobody sets."""
-    from unravel_lib.models.codec import Options
+    """encode and decode, and the CodecOptions of the file functions, agree on what nobody sets."""
+    from unravel_lib.models.codec import CodecOptions
 
     for function in (unravel.encode, unravel.decode):
         parameters = inspect.signature(function).parameters
         for name in ("seed", "compensate_delay"):
-            assert parameters[name].default == getattr(Options(), name)
+            assert parameters[name].default == getattr(CodecOptions(), name)

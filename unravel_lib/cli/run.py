@@ -14,7 +14,7 @@ from unravel_lib.cli.messages import error_line, with_flags
 from unravel_lib.cli.progress import beside_bar
 from unravel_lib.text import printable
 
-INTERRUPTED, TERMINATED = 130, 143
+INTERRUPTED = 130
 RESUME = "the same command with --skip_existing goes on"  # after a stop, where the script has that flag
 
 log = logging.getLogger("unravel_lib")

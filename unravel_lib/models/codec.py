@@ -30,7 +30,7 @@ log = logging.getLogger("unravel_lib")
 
 
 @dataclass(frozen=True)
-class Options:
+class CodecOptions:
     """What shapes a result beside the model and the input.
 
     Attributes
@@ -64,14 +64,14 @@ def encode(
     sample_rate : float, optional
         Of an array, in Hz; the model's without it.
     seed, compensate_delay
-        See `Options`.
+        See `CodecOptions`.
 
     Raises
     ------
     InputError
         The file is no readable, complete sound file.
     """
-    options = Options(seed, compensate_delay)
+    options = CodecOptions(seed, compensate_delay)
     if isinstance(sound, (str, Path)):
         path = Path(sound)
         with open_audio(path) as file:
@@ -82,7 +82,7 @@ def encode(
 
 
 def _encode(
-    model: Model, sound: Iterable[Sound], sample_rate: float, key: str, options: Options
+    model: Model, sound: Iterable[Sound], sample_rate: float, key: str, options: CodecOptions
 ) -> npt.NDArray[np.float32]:
     signal = resampled(to_channels(sound, model.in_channels), sample_rate, model.sample_rate)
     return np.concatenate(list(model.encode(signal, options.seed, key, options.compensate_delay)), axis=1)
@@ -97,7 +97,7 @@ def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, co
     latents : path or array
         A `.npy` or latent audio file, or values [dims, frames].
     seed, compensate_delay
-        See `Options`.
+        See `CodecOptions`.
 
     Raises
     ------
@@ -109,11 +109,11 @@ def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, co
     if array.ndim != 2 or array.shape[0] != model.dims:
         what = printable(latents) if isinstance(latents, (str, Path)) else "the array"
         raise InputError(f"{what} has shape {array.shape}, {printable(model.name)} decodes ({model.dims}, frames)")
-    options = Options(seed, compensate_delay)
+    options = CodecOptions(seed, compensate_delay)
     return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
 
-def _decode(model: Model, latents: Latents, key: str, options: Options) -> Iterator[Sound]:
+def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
     frames = (np.ascontiguousarray(block, dtype=np.float32) for _, block in blocks(latents))
     return model.decode(frames, options.seed, key, options.compensate_delay)
 
@@ -122,7 +122,7 @@ def encode_file(
     model: Model,
     source: Path,
     target: Path,
-    options: Options = Options(),
+    options: CodecOptions = CodecOptions(),
     is_done: IsDone | None = None,
     watch: Watch | None = None,
 ) -> bool:
@@ -133,7 +133,7 @@ def encode_file(
     model : Model
     source, target : Path
         A sound file, and the `.npy` to write.
-    options : Options
+    options : CodecOptions
     is_done : function of a Sidecar, optional
         Called with the sidecar of the result; if it returns True, nothing is done.
     watch : function of float, optional
@@ -167,7 +167,7 @@ def decode_file(
     model: Model,
     source: Path,
     target: Path,
-    options: Options = Options(),
+    options: CodecOptions = CodecOptions(),
     is_done: IsDone | None = None,
     watch: Watch | None = None,
 ) -> bool:
@@ -197,7 +197,7 @@ def decode_file(
     return True
 
 
-def describe(model: Model, source: Path, key: str, options: Options, **further: str) -> Sidecar:
+def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: str) -> Sidecar:
     """Return the sidecar of a result of `source`, whose content key is `key`; without dims and frames."""
     return Sidecar(
         sample_rate=model.sample_rate,

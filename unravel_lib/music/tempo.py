@@ -35,11 +35,6 @@ def exact_bpm(n_frames: int, sample_rate: float, compression: int) -> Fraction:
     return 60 * Fraction(sample_rate) / compression / n_frames
 
 
-def bpm(n_frames: int, sample_rate: float, compression: int) -> float:
-    """Return the tempo in BPM at which a loop of `n_frames` frames is one beat (see `exact_bpm`)."""
-    return float(exact_bpm(n_frames, sample_rate, compression))
-
-
 def frames_for_bpm(wanted: float, sample_rate: float, compression: int) -> int:
     """Find the length of a loop, in frames, whose tempo comes nearest to `wanted` BPM; of two equally near the shorter.
 
