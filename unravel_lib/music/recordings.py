@@ -12,11 +12,12 @@ from unravel_lib.statistics.summary import Array, Statistics
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
+MAX_VALUES = 1 << 25  # kept in memory, 256 MiB and as much for the trees; a recording that is read may add to that
 STRETCH = 64  # frames of a ring in the style of one recording
 
 
 class Recordings:
-    """Recorded frames in units of each dim's standard deviation; a recording is read when it is first asked for.
+    """Recorded frames in units of each dim's standard deviation; a recording is read when it is asked for, and kept.
 
     Attributes
     ----------
@@ -41,6 +42,9 @@ class Recordings:
     def frames(self, number: int) -> Frames:
         """Frames of one recording in units of `scale`, float64 [frames, dims]."""
         if number not in self._frames:
+            if sum(frames.size for frames in self._frames.values()) > MAX_VALUES:
+                self._frames.clear()
+                self._moments.clear()
             self._frames[number] = np.ascontiguousarray(self._encodings[number].read().T / self.scale)
         return self._frames[number]
 

@@ -36,9 +36,8 @@ def spectral(statistics: Statistics, rng: np.random.Generator, n_frames: int) ->
         for number, size in itinerary:
             style, length = styles[number], size + FADE
             stretch = _surrogate(style, rng, length + MAX_LAG)[:length]
-            share = np.convolve(np.ones(size), np.full(FADE + 1, 1 / (FADE + 1)))[
-                :, np.newaxis
-            ]  # sums to 1 with others
+            ramps = np.full(FADE + 1, 1 / (FADE + 1))  # the shares of neighbouring stretches sum to 1
+            share = np.convolve(np.ones(size), ramps)[:, np.newaxis]
             places = np.arange(start - FADE // 2, start - FADE // 2 + length) % n_frames
             np.add.at(result, places, share * style.mean + np.sqrt(share) * (stretch - style.mean))
             start += size
