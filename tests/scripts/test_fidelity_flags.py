@@ -68,7 +68,10 @@ def test_the_generator_says_how_true_its_results_are(run: Run, encodings: Path, 
     [
         (["--against", "{e}"], "inspector.py: error: --against compares latents: give these by --input"),
         (["--input", "{e}", "--save"], "inspector.py: error: --save, --config, --dict and --attr are for model files"),
-        (["--input", "{e}/0.npy", "--against", "{e}/gone"], "error: {e}/gone does not exist"),
+        (
+            ["--input", "{e}/0.npy", "--against", "{e}/gone"],
+            "error: {e}/gone does not exist: check the path given to --against",
+        ),
         (["--input", "{e}/0.npy", "--against", "{e}/../other.npy"], "error: the generated latents have 4 dims, the"),
         (
             ["--input", "{e}/0.npy", "--against", "{e}/../short.npy"],

@@ -109,7 +109,11 @@ def inspect_latents(paths: Sequence[Path], against: Sequence[Path] | None) -> di
         "mean": statistics.mean.tolist(),
     }
     if against is not None:
-        compared = compare(latents, find_latents(against))
+        try:
+            recorded = find_latents(against)
+        except InputError as error:
+            raise InputError(str(error).replace("`input`", "`against`")) from error
+        compared = compare(latents, recorded)
         log.info("\n%s", report(**compared))
         document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
     return document
