@@ -204,17 +204,16 @@ def test_the_inspector_runs_nothing(
     assert not (tmp_path / "hacked").exists()
 
 
-def test_what_a_model_prints_goes_to_stderr(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_model_prints_goes_to_stderr(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "m.ts"
     path.write_bytes(torchscript(Chatty()))
     (tmp_path / "x.wav").write_bytes(wav(TONE))
     encoded = run("encoder", "--input", tmp_path / "x.wav", "--model", path, "--output", tmp_path / "out")
     assert encoded.code == 0 and "encoding" in encoded.err
-    assert [Path(os.fsdecode(line)).suffix for line in encoded.out.splitlines()] == [".npy"]
+    assert [path.suffix for path in encoded.paths] == [".npy"]
     found = run("inspector", "--input", path, "--json")
     assert json.loads(found.out)["methods"] and "encoding" in found.err
-    monkeypatch.setattr("sys.stdin", io.StringIO("get_sample_rate\n"))
-    asked = run("inspector", "--input", path, "--attr", "--yes")
+    asked = run("inspector", "--input", path, "--attr", "--yes", stdin="get_sample_rate\n")
     assert b"44100" in asked.out and b"answering" not in asked.out and "answering" in asked.err
 
 
@@ -242,7 +241,7 @@ def test_endless_nesting_ends_one_model_only(
     assert first["encoder"] is None and second["encoder"] == "VariationalEncoder (EncoderV2)"
 
 
-def test_a_tensor_that_repeats_itself_without_end(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tensor_that_repeats_itself_without_end(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "m.ckpt"
     values = torch.tensor([1.0, 3.0])
     overlapping = torch.zeros(1 << 20).as_strided((1 << 19, 1 << 19), (1, 1))
@@ -251,8 +250,7 @@ def test_a_tensor_that_repeats_itself_without_end(run: Run, tmp_path: Path, monk
     assert saved.code == 0
     rows = next((tmp_path / "out").glob("state_dict--*.csv")).read_text(encoding="utf-8").splitlines()
     assert rows[1:] == ["a,2x1000000000000,float32,2.0,1.0,1.0,3.0", "b,524288x524288,float32,,,,"]
-    monkeypatch.setattr("sys.stdin", io.StringIO("a\nb\n"))
-    asked = run("inspector", "--input", path, "--dict")
+    asked = run("inspector", "--input", path, "--dict", stdin="a\nb\n")
     assert b"mean 2, std 1, min 1, max 3" in asked.out and b"mean nan" in asked.out
 
 

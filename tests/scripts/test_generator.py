@@ -2,20 +2,18 @@
 
 import itertools
 import json
-import logging
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from fixtures_runs import Result, Run
 
 import generator
-from unravel_lib.cli import run as cli
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents import formats, latent_audio
@@ -27,16 +25,6 @@ from unravel_lib.music.patterns import PATTERNS
 ROOT = Path(generator.__file__).parent
 DIMS = 3
 OWN_PATTERNS = [name for name, entry in PATTERNS.items() if entry.source is None]
-
-
-@pytest.fixture(autouse=True)
-def _plain_logging() -> Iterator[None]:
-    """`cli.run` takes the logger over for its process; here it is given back."""
-    log = logging.getLogger("unravel_lib")
-    before = log.handlers[:], log.propagate, log.level
-    yield
-    log.handlers[:], log.propagate = before[0], before[1]
-    log.setLevel(before[2])
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +47,9 @@ def bare(encodings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(capsys: pytest.CaptureFixture[str], *flags: object) -> tuple[int, list[Path], str]:
-    """Exit code, files that stdout names, and what stderr has, through `cli.run` as on the command line."""
-    with pytest.raises(SystemExit) as ended:
-        cli.run(generator.main, [str(flag) for flag in flags])
-    out, err = capsys.readouterr()
-    return int(str(ended.value.code)), [Path(line) for line in out.splitlines()], err
-
-
-def made(files: list[Path]) -> list[Path]:
-    """The results among the files that a run made."""
-    return [path for path in files if path.suffix in (".wav", ".npy")]
+def made(result: Result) -> list[Path]:
+    """The sounds and latents among the files that a run made."""
+    return [path for path in result.paths if path.suffix in (".wav", ".npy")]
 
 
 COMBINATIONS = list(itertools.product(DISTRIBUTIONS, (False, True), OWN_PATTERNS, (False, True)))
@@ -79,15 +59,15 @@ COMBINATIONS = list(itertools.product(DISTRIBUTIONS, (False, True), OWN_PATTERNS
 def test_every_combination_runs(
     tmp_path: Path,
     encodings: Path,
-    capsys: pytest.CaptureFixture[str],
+    run: Run,
     distribution: str,
     iqr: bool,
     pattern: str,
     embeddings: bool,
 ) -> None:
     flags = ["--iqr"] * iqr + ["--embeddings"] * embeddings
-    code, files, err = run(
-        capsys,
+    result = run(
+        "generator",
         "--input",
         encodings,
         "--output",
@@ -105,24 +85,24 @@ def test_every_combination_runs(
         pattern,
         *flags,
     )
-    assert code == 0, err
-    [result] = made(files)
-    latents = load_latents(result) if embeddings else latent_audio.load_latent_audio(result)
+    assert result.code == 0, result.err
+    [path] = made(result)
+    latents = load_latents(path) if embeddings else latent_audio.load_latent_audio(path)
     lengths = {"loop": 6, "fibo": (1 + 2 + 3) * 2, "orale": 96, "blender": 3 * (3 * DIMS + 1) * 2, "swapper": 18}
     assert latents.shape[0] == DIMS and latents.shape[1] == lengths.get(pattern, latents.shape[1]) > 0
     assert latents.dtype == (np.float32 if embeddings else np.float64)
-    measured = np.concatenate([load_latents(path) for path in sorted(encodings.glob("*.npy"))], axis=1)
+    measured = np.concatenate([load_latents(encoding) for encoding in sorted(encodings.glob("*.npy"))], axis=1)
     spread = measured.std(axis=1, keepdims=True)
     assert (np.abs(latents - measured.mean(axis=1, keepdims=True)) < 12 * spread).all()  # from these statistics
-    facts = read_sidecar(result)
+    facts = read_sidecar(path)
     assert facts is not None and facts.options["distribution"] == distribution and facts.options["iqr"] is iqr
     assert (facts.frames, facts.dims) == (latents.shape[1], DIMS)
 
 
-def test_the_documented_example(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_documented_example(tmp_path: Path, encodings: Path, run: Run) -> None:
     """Every flag of the documented command line, pictures included."""
-    code, files, err = run(
-        capsys,
+    result = run(
+        "generator",
         "--input",
         encodings,
         "--seed",
@@ -144,36 +124,34 @@ def test_the_documented_example(tmp_path: Path, encodings: Path, capsys: pytest.
         "--output",
         tmp_path,
     )
-    assert code == 0, err
-    names = [path.name for path in files]
+    assert result.code == 0, result.err
+    names = [path.name for path in result.paths]
     stem = "swapper_correlation-based_iqr_seed123_"
     results = [f"{stem}000{i}_embeddings.{end}" for i in range(3) for end in ("npy", "png")]
     assert names == ["statistics.csv", "correlation.csv", *results, "distribution.png", "correlation.png"]
     [folder] = tmp_path.iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_swapper_correlation-based_iqr_seed123", folder.name)
-    assert all(path.is_file() and path.parent == folder for path in files)
-    beside = {path.with_suffix(".json") for path in made(files)} | {folder / "statistics.json"}
-    assert set(folder.iterdir()) == set(files) | beside
-    for path in made(files):
+    assert all(path.is_file() and path.parent == folder for path in result.paths)
+    beside = {path.with_suffix(".json") for path in made(result)} | {folder / "statistics.json"}
+    assert set(folder.iterdir()) == set(result.paths) | beside
+    for path in made(result):
         array = np.load(path)
         assert array.shape == (1, DIMS, 21 * 21 * 4) and array.dtype == np.float32 and array.flags.c_contiguous
-    assert "nan" not in err.lower()
+    assert "nan" not in result.err.lower()
 
 
-def test_defaults(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_defaults(tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """10 frames, 4 loops, 1 file, normal, loop, seed 42, 64 bits, ./_generator-output."""
     monkeypatch.chdir(tmp_path)
-    code, files, err = run(capsys, "--input", encodings, "--no_plots")
-    assert code == 0
-    [result] = made(files)
-    assert result.name == "loop_normal_seed42_0000.wav" and result.parent.parent == Path("_generator-output")
-    values, rate = soundfile.read(result)
-    assert values.shape == (40, DIMS) and rate == 46 and soundfile.info(result).subtype == "DOUBLE"
+    result = run("generator", "--input", encodings, "--no_plots")
+    assert result.code == 0
+    [path] = made(result)
+    assert path.name == "loop_normal_seed42_0000.wav" and path.parent.parent == Path("_generator-output")
+    values, rate = soundfile.read(path)
+    assert values.shape == (40, DIMS) and rate == 46 and soundfile.info(path).subtype == "DOUBLE"
     assert np.array_equal(values[:10], values[30:])
-    assert "a loop of 10 frames at 48000 Hz / 1024 is 281.25 BPM (double time 562.50)" in err
-    assert "40 frames x 3 dims, 0.9 s of sound" in err
+    assert "a loop of 10 frames at 48000 Hz / 1024 is 281.25 BPM (double time 562.50)" in result.err
+    assert "40 frames x 3 dims, 0.9 s of sound" in result.err
 
 
 def bytes_of(files: list[Path]) -> dict[str, bytes]:
@@ -181,32 +159,30 @@ def bytes_of(files: list[Path]) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_same_command_same_bytes(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_same_command_same_bytes(tmp_path: Path, encodings: Path, run: Run) -> None:
     """Every file of the run, pictures, tables and sidecars too; another seed makes others."""
     flags = ["--input", encodings, "--output", tmp_path, "--pattern", "orale", "--num_files", 2]
-    first = bytes_of(run(capsys, *flags)[1])
-    again = bytes_of(run(capsys, *flags)[1])
-    other = bytes_of(run(capsys, *flags, "--seed", 43)[1])
+    first = bytes_of(run("generator", *flags).paths)
+    again = bytes_of(run("generator", *flags).paths)
+    other = bytes_of(run("generator", *flags, "--seed", 43).paths)
     assert first == again and len(first) == 11
     assert first["orale_normal_seed42_0000.wav"] != other["orale_normal_seed43_0000.wav"]
     assert first["orale_normal_seed42_0000.wav"] != first["orale_normal_seed42_0001.wav"]
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_file_0_is_the_same_however_many(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_0_is_the_same_however_many(tmp_path: Path, encodings: Path, run: Run) -> None:
     flags = ["--input", encodings, "--output", tmp_path, "--no_plots", "--pattern", "swapper"]
-    one = bytes_of(run(capsys, *flags)[1])
-    three = bytes_of(run(capsys, *flags, "--num_files", 3)[1])
+    one = bytes_of(run("generator", *flags).paths)
+    three = bytes_of(run("generator", *flags, "--num_files", 3).paths)
     assert all(three[name] == data for name, data in one.items())
 
 
-def test_loop_a_is_the_same_for_every_pattern(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_loop_a_is_the_same_for_every_pattern(tmp_path: Path, encodings: Path, run: Run) -> None:
     starts = []
     for pattern in ("loop", "orale", "blender"):
         flags = ["--output", tmp_path, "--no_plots", "--pattern", pattern]
-        files = made(run(capsys, "--input", encodings, *flags)[1])
+        files = made(run("generator", "--input", encodings, *flags))
         starts.append(latent_audio.load_latent_audio(files[0])[:, :10])
     assert np.array_equal(starts[0], starts[1]) and np.array_equal(starts[0], starts[2])
 
@@ -214,11 +190,11 @@ def test_loop_a_is_the_same_for_every_pattern(
 GOLDEN = [[-1.314838, -0.115175], [1.750398, -0.927686]]
 
 
-def test_golden_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_golden_values(tmp_path: Path, run: Run) -> None:
     """Mean 0, std 1, seed 42: the draws of the first child of the first child of the seed."""
     save_latents(tmp_path / "x.npy", np.array([[-1.0, 1.0], [-1.0, 1.0]]) / np.sqrt(2))
     flags = ["--num_latents", 2, "--num_loops", 1, "--no_plots"]
-    files = made(run(capsys, "--input", tmp_path / "x.npy", "--output", tmp_path / "o", *flags)[1])
+    files = made(run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "o", *flags))
     sequence = np.random.SeedSequence(42).spawn(1)[0].spawn(3)[0]
     expected = np.random.default_rng(sequence).standard_normal((2, 2)).T
     found = latent_audio.load_latent_audio(files[0])
@@ -226,9 +202,9 @@ def test_golden_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     np.testing.assert_allclose(found, GOLDEN, atol=1e-5)
 
 
-def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> None:
     flags = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", 5, "--hold", "--wav_subtype", "FLOAT"]
-    files = made(run(capsys, "--input", encodings, "--output", tmp_path, "--no_plots", *flags)[1])
+    files = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots", *flags))
     facts = read_sidecar(files[0])
     assert facts is not None
     assert (facts.sample_rate, facts.compression, facts.dims, facts.frames) == (48000, 1024, DIMS, 80)
@@ -252,69 +228,69 @@ def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, capsys: pytest.C
     assert latent_audio.load_latent_audio(files[0]).shape == (DIMS, 80)
 
 
-def test_both_forms_are_the_same_music(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_forms_are_the_same_music(tmp_path: Path, encodings: Path, run: Run) -> None:
     arrays = []
     for flags in ([], ["--hold"], ["--wav_subtype", "FLOAT"], ["--embeddings"]):
         made_flags = ["--output", tmp_path, "--no_plots", "--pattern", "blender", *flags]
-        [path] = made(run(capsys, "--input", encodings, "--num_latents", 2, *made_flags)[1])
+        [path] = made(run("generator", "--input", encodings, "--num_latents", 2, *made_flags))
         arrays.append(
             (load_latents if path.suffix == ".npy" else latent_audio.load_latent_audio)(path).astype(np.float32)
         )
     assert all(np.array_equal(arrays[0], array) for array in arrays[1:])
 
 
-def test_statistics_of_an_earlier_run(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_statistics_of_an_earlier_run(tmp_path: Path, encodings: Path, run: Run) -> None:
     """They stand in for the encodings: same music, same rates and model."""
     flags = ["--output", tmp_path, "--no_plots", "--distribution", "copula"]
-    first = run(capsys, "--input", encodings, *flags)[1]
-    code, again, err = run(capsys, "--statistics", first[0], *flags)
-    assert code == 0, err
+    first = run("generator", "--input", encodings, *flags)
+    again = run("generator", "--statistics", first.paths[0], *flags)
+    assert again.code == 0, again.err
     np.testing.assert_allclose(
-        *[latent_audio.load_latent_audio(made(files)[0]) for files in (first, again)], atol=1e-12
+        *[latent_audio.load_latent_audio(made(result)[0]) for result in (first, again)], atol=1e-12
     )
     facts = read_sidecar(made(again)[0])
     assert facts is not None and (facts.sample_rate, facts.model) == (48000, "voice.ts")
-    code, _, err = run(capsys, "--statistics", first[0], *flags[:3], "--distribution", "empirical")
-    assert code == 2 and "--input" in err
+    result = run("generator", "--statistics", first.paths[0], *flags[:3], "--distribution", "empirical")
+    assert result.code == 2 and "--input" in result.err
 
 
-def test_flags_tell_what_no_sidecar_says(tmp_path: Path, bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_tell_what_no_sidecar_says(tmp_path: Path, bare: Path, run: Run) -> None:
     flags = ["--output", tmp_path, "--no_plots", "--sample_rate", 44100, "--compression", 512]
-    _, files, err = run(capsys, "--input", bare, *flags)
-    facts = read_sidecar(made(files)[0])
+    result = run("generator", "--input", bare, *flags)
+    facts = read_sidecar(made(result)[0])
     assert facts is not None and (facts.sample_rate, facts.compression) == (44100, 512)
-    assert soundfile.info(made(files)[0]).samplerate == 86 and "44100 Hz / 512" in err
+    assert soundfile.info(made(result)[0]).samplerate == 86 and "44100 Hz / 512" in result.err
 
 
 @pytest.mark.parametrize(("flag", "stated", "given"), [("sample_rate", 48000, 44100), ("compression", 1024, 2048)])
 def test_flags_that_contradict_the_sidecars_are_refused(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], flag: str, stated: int, given: int
+    tmp_path: Path, encodings: Path, run: Run, flag: str, stated: int, given: int
 ) -> None:
     """As encoder and decoder refuse what contradicts the model; the same value is no contradiction."""
     out = tmp_path / "o"
     flags = ["--output", out, "--no_plots", "--run", "r", f"--{flag}"]
-    [statistics, *_] = run(capsys, "--input", encodings, *flags, stated)[1]
+    [statistics, *_] = run("generator", "--input", encodings, *flags, stated).paths
     for source in (["--input", encodings], ["--statistics", statistics], ["--tempo_table", "--input", encodings]):
-        code, files, err = run(capsys, *source, "--output", tmp_path / "none", f"--{flag}", given)
+        result = run("generator", *source, "--output", tmp_path / "none", f"--{flag}", given)
         line = f"error: {flag} is {stated} by the encodings' sidecars, not {given}: leave --{flag} out\n"
-        assert (code, files, err) == (2, [], line)
+        assert (result.code, result.paths, result.err) == (2, [], line)
     assert not (tmp_path / "none").exists()
 
 
-def test_bpm_picks_the_nearest_length(tmp_path: Path, bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bpm_picks_the_nearest_length(tmp_path: Path, bare: Path, run: Run) -> None:
     flags = ["--output", tmp_path, "--no_plots", "--sample_rate", 44100, "--compression", 2048, "--num_loops", 1]
-    _, files, err = run(capsys, "--input", bare, "--bpm", 120, *flags)
-    assert "nearest to 120 BPM: a loop of 11 frames at 44100 Hz / 2048 is 117.45 BPM\n" in err
-    assert latent_audio.load_latent_audio(made(files)[0]).shape == (DIMS, 11)
-    assert "do not apply" not in err
-    assert "do not apply to it" in run(capsys, "--input", bare, "--pattern", "fibo", *flags)[2]
+    result = run("generator", "--input", bare, "--bpm", 120, *flags)
+    assert "nearest to 120 BPM: a loop of 11 frames at 44100 Hz / 2048 is 117.45 BPM\n" in result.err
+    assert latent_audio.load_latent_audio(made(result)[0]).shape == (DIMS, 11)
+    assert "do not apply" not in result.err
+    assert "do not apply to it" in run("generator", "--input", bare, "--pattern", "fibo", *flags).err
 
 
-def test_unknown_rates_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_rates_are_said(tmp_path: Path, run: Run) -> None:
     save_latents(tmp_path / "x.npy", np.eye(3))
-    _, files, err = run(capsys, "--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots")
-    assert "taking 44100 Hz (--sample_rate)" in err and "taking 2048 (--compression)" in err
-    assert soundfile.info(made(files)[0]).samplerate == 21
+    result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots")
+    assert "taking 44100 Hz (--sample_rate)" in result.err and "taking 2048 (--compression)" in result.err
+    assert soundfile.info(made(result)[0]).samplerate == 21
 
 
 @pytest.mark.parametrize(
@@ -325,18 +301,18 @@ def test_unknown_rates_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("--tempo_table", ["1291.99", "117.45", "double time"]),
     ],
 )
-def test_lists_need_no_input(flag: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_need_no_input(flag: str, words: list[str], run: Run) -> None:
     """The lists are what was asked for, so they go to stdout, as --help does."""
-    code, lines, _ = run(capsys, flag)
-    assert code == 0 and all(word in "\n".join(map(str, lines)) for word in words)
+    result = run("generator", flag)
+    assert result.code == 0 and all(word in result.text for word in words)
 
 
-def test_tempo_table_of_ones_encodings(encodings: Path, bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "2812.50" in str(run(capsys, "--tempo_table", "--input", encodings)[1])
-    assert "2583.98" in str(run(capsys, "--tempo_table", "--input", bare, "--sample_rate", 88200)[1])
+def test_tempo_table_of_ones_encodings(encodings: Path, bare: Path, run: Run) -> None:
+    assert "2812.50" in run("generator", "--tempo_table", "--input", encodings).text
+    assert "2583.98" in run("generator", "--tempo_table", "--input", bare, "--sample_rate", 88200).text
 
 
-def test_own_pattern_file(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_pattern_file(tmp_path: Path, encodings: Path, run: Run) -> None:
     """Five lines in a file; its random length is the same when it is counted and when it is written."""
     mine = tmp_path / "mine.py"
     mine.write_text(
@@ -344,16 +320,16 @@ def test_own_pattern_file(tmp_path: Path, encodings: Path, capsys: pytest.Captur
         "    for frame in loop:\n        yield Repeat(frame[None], rng.integers(1, most))\n"
     )
     flags = ["--output", tmp_path / "o", "--no_plots", "--pattern", f"{mine}:gaps", "--num_files", 3]
-    code, files, err = run(capsys, "--input", encodings, *flags)
-    assert code == 0, err
-    lengths = [latent_audio.load_latent_audio(path).shape[1] for path in made(files)]
-    assert len(set(lengths)) > 1 and [path.name[:16] for path in made(files)] == ["gaps_normal_seed"] * 3
-    facts = read_sidecar(made(files)[0])
+    result = run("generator", "--input", encodings, *flags)
+    assert result.code == 0, result.err
+    lengths = [latent_audio.load_latent_audio(path).shape[1] for path in made(result)]
+    assert len(set(lengths)) > 1 and [path.name[:16] for path in made(result)] == ["gaps_normal_seed"] * 3
+    facts = read_sidecar(made(result)[0])
     assert facts is not None and facts.options["pattern"] == "mine.py:gaps" and facts.frames == lengths[0]
     assert len(facts.options["pattern_sha256"]) == 64 and facts.options["pattern_args"] == {"most": 9}
 
 
-def test_own_distribution_file(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> None:
     """As with patterns: drawn from, listed, its options set; the sidecar says which file and which options."""
     mine = tmp_path / "mine.py"
     mine.write_text(
@@ -362,17 +338,17 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, capsys: pytest.C
         "    return np.full((n_frames, statistics.dims), at)\n"
     )
     flags = ["--output", tmp_path / "o", "--no_plots", "--distribution", f"{mine}:flat"]
-    code, files, err = run(capsys, "--input", encodings, *flags, "--distribution_args", "at=2.5")
-    assert code == 0, err
-    assert (latent_audio.load_latent_audio(made(files)[0]) == 2.5).all()
-    assert made(files)[0].name == "loop_flat_seed42_0000.wav"
-    facts = read_sidecar(made(files)[0])
+    result = run("generator", "--input", encodings, *flags, "--distribution_args", "at=2.5")
+    assert result.code == 0, result.err
+    assert (latent_audio.load_latent_audio(made(result)[0]) == 2.5).all()
+    assert made(result)[0].name == "loop_flat_seed42_0000.wav"
+    facts = read_sidecar(made(result)[0])
     assert facts is not None and facts.options["distribution"] == "mine.py:flat"
     assert len(facts.options["distribution_sha256"]) == 64 and facts.options["distribution_args"] == {"at": 2.5}
-    listed = run(capsys, "--list_distributions", "--distribution", mine)[1]
-    assert any(f"{mine}:flat  Always the same. [at=float, default 0.0]" in str(line) for line in listed)
-    code, _, err = run(capsys, "--input", encodings, *flags, "--distribution_args", "att=1")
-    assert code == 2 and "--distribution_args att: distribution flat has no such option" in err
+    listed = run("generator", "--list_distributions", "--distribution", mine)
+    assert f"{mine}:flat  Always the same. [at=float, default 0.0]" in listed.text
+    result = run("generator", "--input", encodings, *flags, "--distribution_args", "att=1")
+    assert result.code == 2 and "--distribution_args att: distribution flat has no such option" in result.err
 
 
 FAILURES = [
@@ -400,16 +376,16 @@ FAILURES = [
 
 @pytest.mark.parametrize(("flags", "message"), FAILURES)
 def test_what_cannot_be_is_told_in_one_line(
-    tmp_path: Path, encodings: Path, bare: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+    tmp_path: Path, encodings: Path, bare: Path, run: Run, flags: list[str], message: str
 ) -> None:
     """Exit code 2, one line with the remedy, no traceback, and nothing is left behind."""
     out = tmp_path / "o"
     out.mkdir()
-    code, files, err = run(
-        capsys, *[f.format(**{"in": encodings, "bare": bare, "out": out}) for f in flags], "--output", out
+    result = run(
+        "generator", *[f.format(**{"in": encodings, "bare": bare, "out": out}) for f in flags], "--output", out
     )
-    assert code == 2 and files == [] and message in err
-    assert "Traceback" not in err and sum("error:" in line for line in err.splitlines()) == 1
+    assert result.code == 2 and result.paths == [] and message in result.err
+    assert "Traceback" not in result.err and sum("error:" in line for line in result.err.splitlines()) == 1
     assert list(out.iterdir()) == []
 
 
@@ -425,15 +401,15 @@ def test_what_cannot_be_is_told_in_one_line(
     ],
 )
 def test_beyond_4_gib_is_refused_before_writing(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], flags: list[object], ways: list[str]
+    tmp_path: Path, encodings: Path, run: Run, flags: list[object], ways: list[str]
 ) -> None:
-    code, files, err = run(capsys, "--input", encodings, "--output", tmp_path, *flags)
-    assert code == 2 and files == [] and "4 GiB" in err and all(way in err for way in ways)
+    result = run("generator", "--input", encodings, "--output", tmp_path, *flags)
+    assert result.code == 2 and result.paths == [] and "4 GiB" in result.err and all(way in result.err for way in ways)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_more_than_the_disk_holds_is_refused(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One file too large, many files too large together, a pattern that never ends, and one that never begins."""
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("usage", (), {"free": 5000}))
@@ -445,91 +421,88 @@ def test_more_than_the_disk_holds_is_refused(
         (["--num_files", 10], "need 5.9 KiB, 4.9 KiB are free"),
         (["--pattern", f"{endless}:f"], "larger than the space left"),
     ]:
-        code, files, err = run(capsys, *flags, *more)
-        assert code == 2 and files == [] and message in err
+        result = run("generator", *flags, *more)
+        assert result.code == 2 and result.paths == [] and message in result.err
     endless.write_text("from unravel_lib import pattern\n@pattern\ndef f(loop):\n    yield loop[:0]\n")
-    code, _, err = run(capsys, *flags, "--pattern", f"{endless}:f")
-    assert code == 2 and "pattern f makes no frames" in err
+    result = run("generator", *flags, "--pattern", f"{endless}:f")
+    assert result.code == 2 and "pattern f makes no frames" in result.err
     assert not (tmp_path / "o").exists()
 
 
-def test_run_names_are_kept_and_guarded(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_names_are_kept_and_guarded(tmp_path: Path, encodings: Path, run: Run) -> None:
     flags = ["--input", encodings, "--output", tmp_path, "--no_plots", "--run", "take one"]
-    assert run(capsys, *flags)[1][0] == tmp_path / "take one" / "statistics.csv"
+    assert run("generator", *flags).paths[0] == tmp_path / "take one" / "statistics.csv"
     (tmp_path / "take one" / "notes.txt").write_text("mine")
     before = bytes_of([tmp_path / "take one" / "x"])
-    code, files, err = run(capsys, *flags, "--seed", 7)
-    assert code == 2 and files == [] and "exists already: choose another --run, or add --overwrite" in err
+    result = run("generator", *flags, "--seed", 7)
+    assert result.code == 2 and result.paths == []
+    assert "exists already: choose another --run, or add --overwrite" in result.err
     assert bytes_of([tmp_path / "take one" / "x"]) == before
-    code, files, _ = run(capsys, *flags, "--overwrite")
-    assert code == 0 and bytes_of(files) == before
+    result = run("generator", *flags, "--overwrite")
+    assert result.code == 0 and bytes_of(result.paths) == before
     (tmp_path / "file").touch()
-    code, _, err = run(capsys, *flags[:-1], "file", "--overwrite")
-    assert code == 2 and "file exists already: choose another --run" in err
+    result = run("generator", *flags[:-1], "file", "--overwrite")
+    assert result.code == 2 and "file exists already: choose another --run" in result.err
 
 
-def test_overwriting_an_input_is_refused(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_overwriting_an_input_is_refused(tmp_path: Path, encodings: Path, run: Run) -> None:
     flags = ["--output", tmp_path, "--no_plots", "--run", "r"]
-    statistics = run(capsys, "--input", encodings, *flags)[1][0]
+    statistics = run("generator", "--input", encodings, *flags).paths[0]
     before = statistics.read_bytes()
-    code, _, err = run(capsys, "--statistics", statistics, *flags, "--overwrite")
-    assert code == 2 and "is an input of this run" in err and statistics.read_bytes() == before
+    result = run("generator", "--statistics", statistics, *flags, "--overwrite")
+    assert result.code == 2 and "is an input of this run" in result.err and statistics.read_bytes() == before
 
 
-def test_results_inside_the_input_folder_are_not_encodings(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_results_inside_the_input_folder_are_not_encodings(tmp_path: Path, encodings: Path, run: Run) -> None:
     for path in encodings.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     flags = ["--input", tmp_path, "--output", tmp_path / "o", "--no_plots", "--embeddings"]
-    first, second = (run(capsys, *flags)[1] for _ in range(2))
+    first, second = (run("generator", *flags) for _ in range(2))
     assert made(first)[0].read_bytes() == made(second)[0].read_bytes()
 
 
-def test_own_results_among_the_encodings_are_left_out(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings: Path, run: Run) -> None:
     """Where output and input are one folder, the second run measures what the first did; by name a result is taken."""
     for path in encodings.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     flags = ["--no_plots", "--embeddings", "--output", tmp_path]
-    _, first, err = run(capsys, "--input", tmp_path, *flags)
-    assert "leaving out" not in err
-    _, second, err = run(capsys, "--input", tmp_path, *flags)
-    assert f"leaving out 1 result of generator.py in {tmp_path} (--input takes one by name)\n" in err
-    assert "2 encodings" in err and first[0].read_bytes() == second[0].read_bytes()
-    code, _, err = run(capsys, "--input", made(first)[0], *flags)
-    assert code == 0 and "1 encoding, 40 frames" in err
-    code, files, err = run(capsys, "--input", made(first)[0].parent, *flags)
-    assert code == 2 and files == [] and "holds no .npy but results of generator.py: give --input encodings" in err
+    first = run("generator", "--input", tmp_path, *flags)
+    assert "leaving out" not in first.err
+    second = run("generator", "--input", tmp_path, *flags)
+    assert f"leaving out 1 result of generator.py in {tmp_path} (--input takes one by name)\n" in second.err
+    assert "2 encodings" in second.err and first.paths[0].read_bytes() == second.paths[0].read_bytes()
+    result = run("generator", "--input", made(first)[0], *flags)
+    assert result.code == 0 and "1 encoding, 40 frames" in result.err
+    result = run("generator", "--input", made(first)[0].parent, *flags)
+    assert result.code == 2 and result.paths == []
+    assert "holds no .npy but results of generator.py: give --input encodings" in result.err
 
 
-def test_a_bad_encoding_is_named(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_encoding_is_named(tmp_path: Path, encodings: Path, run: Run) -> None:
     good = load_latents(encodings / "encoded-0.npy")
     save_latents(tmp_path / "good.npy", good)
     np.save(tmp_path / "bad.npy", np.full((1, DIMS, 9), np.nan, np.float32))
-    code, files, err = run(capsys, "--input", tmp_path, "--output", tmp_path / "o")
-    assert code == 2 and files == [] and "bad.npy holds nan" in err and "good.npy" not in err
+    result = run("generator", "--input", tmp_path, "--output", tmp_path / "o")
+    assert result.code == 2 and result.paths == []
+    assert "bad.npy holds nan" in result.err and "good.npy" not in result.err
 
 
-def test_the_most_dims_cost_seconds_and_megabytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_most_dims_cost_seconds_and_megabytes(tmp_path: Path, run: Run) -> None:
     """Tables grow with dims * dims."""
     save_latents(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(MAX_DIMS, 2)))
-    code, files, _ = run(capsys, "--input", tmp_path / "x.npy", "--iqr", "--distribution", "walk", "--output", tmp_path)
-    assert code == 0 and len(files) == 6
-    assert sum(path.stat().st_size for path in files) < 40e6
+    result = run("generator", "--input", tmp_path / "x.npy", "--iqr", "--distribution", "walk", "--output", tmp_path)
+    assert result.code == 0 and len(result.paths) == 6
+    assert sum(path.stat().st_size for path in result.paths) < 40e6
 
 
-def test_a_draw_too_large_is_not_the_patterns_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draw_too_large_is_not_the_patterns_fault(tmp_path: Path, run: Run) -> None:
     save_latents(tmp_path / "x.npy", np.array([[-3e38, 3e38, 3e38, 0.0]]))
-    code, files, err = run(capsys, "--input", tmp_path / "x.npy", "--embeddings", "--output", tmp_path / "o")
-    assert code == 2 and files == [] and "error: --distribution normal drew values up to" in err
-    assert "pattern" not in err
+    result = run("generator", "--input", tmp_path / "x.npy", "--embeddings", "--output", tmp_path / "o")
+    assert result.code == 2 and result.paths == [] and "error: --distribution normal drew values up to" in result.err
+    assert "pattern" not in result.err
 
 
-def test_one_failing_file_does_not_stop_the_others(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_failing_file_does_not_stop_the_others(tmp_path: Path, encodings: Path, run: Run) -> None:
     """A pattern that trips over some random numbers: exit code 1, the rest is written, the failure is on record."""
     mine = tmp_path / "mine.py"
     mine.write_text(
@@ -537,28 +510,28 @@ def test_one_failing_file_does_not_stop_the_others(
         "    if rng.random() > 0.7:\n        raise RuntimeError('unlucky')\n    return loop\n"
     )
     flags = ["--output", tmp_path / "o", "--run", "r", "--num_files", 12, "--no_plots"]
-    code, files, err = run(capsys, "--input", encodings, "--pattern", f"{mine}:f", *flags)
-    lost = 12 - len(made(files))
-    assert code == 1 and 0 < lost < 12
-    assert f"{lost} of 12 inputs failed" in err and f"{mine}, line 5: RuntimeError: unlucky" in err
+    result = run("generator", "--input", encodings, "--pattern", f"{mine}:f", *flags)
+    lost = 12 - len(made(result))
+    assert result.code == 1 and 0 < lost < 12
+    assert f"{lost} of 12 inputs failed" in result.err and f"{mine}, line 5: RuntimeError: unlucky" in result.err
     assert len((tmp_path / "o" / "r" / "failures.csv").read_text().splitlines()) == lost + 1
 
 
-def test_more_than_64_channels_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_than_64_channels_are_warned_of(tmp_path: Path, run: Run) -> None:
     save_latents(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(65, 80)))
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
-    assert "warning: 65 channels: Pure Data's soundfiler takes at most 64" in run(capsys, *flags)[2]
-    assert "soundfiler" not in run(capsys, *flags, "--embeddings")[2]
+    assert "warning: 65 channels: Pure Data's soundfiler takes at most 64" in run("generator", *flags).err
+    assert "soundfiler" not in run("generator", *flags, "--embeddings").err
 
 
-def test_odd_names_everywhere(tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_names_everywhere(tmp_path: Path, encodings: Path, run: Run) -> None:
     """Names with spaces, $ and an umlaut go through pictures, sidecars and stdout."""
     odd = tmp_path / "mé $x$ {y}"
     odd.mkdir()
     (odd / "a $b.npy").write_bytes((encodings / "encoded-0.npy").read_bytes())
-    code, files, err = run(capsys, "--input", odd, "--output", odd / "o ü", "--run", "$1 ö")
-    assert code == 0 and len(files) == 6 and all(path.is_file() for path in files), err
-    facts = json.loads(made(files)[0].with_suffix(".json").read_text())
+    result = run("generator", "--input", odd, "--output", odd / "o ü", "--run", "$1 ö")
+    assert result.code == 0 and len(result.paths) == 6 and all(path.is_file() for path in result.paths), result.err
+    facts = json.loads(made(result)[0].with_suffix(".json").read_text())
     assert facts["source"] == str(odd)
 
 
@@ -635,14 +608,14 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
 
 
 def test_interrupting_leaves_no_half_file(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(block: object, dtype: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(formats, "_narrowed", stop)
-    code, files, err = run(capsys, "--input", encodings, "--output", tmp_path, "--run", "r", "--no_plots")
-    assert code == 130 and "interrupted" in err and made(files) == []
+    result = run("generator", "--input", encodings, "--output", tmp_path, "--run", "r", "--no_plots")
+    assert result.code == 130 and "interrupted" in result.err and made(result) == []
     assert {path.suffix for path in (tmp_path / "r").iterdir()} <= {".csv", ".json"}
 
 
@@ -652,7 +625,7 @@ def test_errors_are_ours() -> None:
         generator.main([])
 
 
-def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
     """Most frames equal: IQR 0, though the dim moves. Warned of only where the IQR is what spreads the draws."""
     values = np.random.default_rng(0).normal(size=(4, 100))
     values[1, :80] = values[3, :80] = 0.5
@@ -660,35 +633,35 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, capsys: pytest.Capt
     save_latents(tmp_path / "x.npy", values)
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
     line = "warning: dims 1, 3 have IQR 0 but vary: they will be constant with --iqr (trim the silence, or leave out"
-    _, files, err = run(capsys, *flags, "--iqr")
-    latents = latent_audio.load_latent_audio(made(files)[0])
-    assert line in err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
-    assert "will be constant with --distribution iqr-uniform" in run(capsys, *flags, "--distribution", "iqr-uniform")[2]
+    result = run("generator", *flags, "--iqr")
+    latents = latent_audio.load_latent_audio(made(result)[0])
+    assert line in result.err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
+    result = run("generator", *flags, "--distribution", "iqr-uniform")
+    assert "will be constant with --distribution iqr-uniform" in result.err
     for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
-        _, files, err = run(capsys, *flags, *quiet)
-        assert "will be constant" not in err and np.ptp(latent_audio.load_latent_audio(made(files)[0])[1]) > 0
+        result = run("generator", *flags, *quiet)
+        assert "will be constant" not in result.err and np.ptp(latent_audio.load_latent_audio(made(result)[0])[1]) > 0
     values[1, :80] = values[0, :80]
     save_latents(tmp_path / "x.npy", values)
-    assert "warning: dim 3 has IQR 0 but varies: it will be constant" in run(capsys, *flags, "--iqr")[2]
+    assert "warning: dim 3 has IQR 0 but varies: it will be constant" in run("generator", *flags, "--iqr").err
 
 
-def test_bpm_is_refused_before_anything_is_measured(
-    bare: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bpm_is_refused_before_anything_is_measured(bare: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("unravel_lib.statistics.measure.measure")
-    code, _, err = run(capsys, "--input", bare, "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1")
-    assert code == 2 and "at most 1,000,000" in err
+    result = run("generator", "--input", bare, "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1")
+    assert result.code == 2 and "at most 1,000,000" in result.err
 
 
-def test_one_frame_is_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_frame_is_one_frame(tmp_path: Path, run: Run) -> None:
     save_latents(tmp_path / "x.npy", np.ones((2, 1)))
     flags = ["--num_latents", 1, "--num_loops", 1, "--no_plots"]
-    _, _, err = run(capsys, "--input", tmp_path / "x.npy", "--output", tmp_path / "o", *flags)
-    assert "1 encoding, 1 frame, 2 dims" in err and "a loop of 1 frame at" in err and ": 1 frame x 2 dims" in err
+    result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "o", *flags)
+    for text in ("1 encoding, 1 frame, 2 dims", "a loop of 1 frame at", ": 1 frame x 2 dims"):
+        assert text in result.err
 
 
 def test_a_failing_picture_costs_no_music(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a picture fails at, all music is written and no input has failed; the pictures are counted apart."""
     from unravel_lib import plots
@@ -696,41 +669,39 @@ def test_a_failing_picture_costs_no_music(
     def fail(*_: object) -> None:
         raise RuntimeError("no ink")
 
-    for name in ("draw_distribution", "draw_values"):
-        monkeypatch.setattr(plots, name, fail)
     flags = ["--input", encodings, "--output", tmp_path, "--run", "r", "--num_files", 2]
-    code, files, err = run(capsys, *flags)
-    assert code == 1 and [path.suffix for path in files] == [".csv", ".csv", ".wav", ".wav", ".png"]
-    assert "inputs failed" not in err and err.count("distribution.png failed unexpectedly") == 1
-    assert err.splitlines()[-1] == "error: 3 pictures could not be drawn; the results are complete"
+    with monkeypatch.context() as patch:
+        for name in ("draw_distribution", "draw_values"):
+            patch.setattr(plots, name, fail)
+        result = run("generator", *flags)
+    assert result.code == 1 and [path.suffix for path in result.paths] == [".csv", ".csv", ".wav", ".wav", ".png"]
+    assert "inputs failed" not in result.err and result.err.count("distribution.png failed unexpectedly") == 1
+    assert result.err.splitlines()[-1] == "error: 3 pictures could not be drawn; the results are complete"
     assert not (tmp_path / "r" / "failures.csv").exists()
-    monkeypatch.undo()
-    assert run(capsys, *flags, "--overwrite")[0] == 0
+    assert run("generator", *flags, "--overwrite").code == 0
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "unravel_lib.plots")
     monkeypatch.delattr("unravel_lib.plots")
-    code, files, _ = run(capsys, *flags, "--overwrite")
-    assert code == 1 and len(made(files)) == 2
+    result = run("generator", *flags, "--overwrite")
+    assert result.code == 1 and len(made(result)) == 2
 
 
-def test_overwriting_a_run_tells_what_stays(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_overwriting_a_run_tells_what_stays(tmp_path: Path, encodings: Path, run: Run) -> None:
     """Results of another seed, and pictures of another measure, stay beside the new ones: that is reported."""
     flags = ["--input", encodings, "--output", tmp_path, "--run", "r"]
-    assert "older" not in run(capsys, *flags)[2]
-    assert "older" not in run(capsys, *flags, "--overwrite")[2]
-    err = run(capsys, *flags, "--overwrite", "--seed", 7, "--no_plots")[2]
+    assert "older" not in run("generator", *flags).err
+    assert "older" not in run("generator", *flags, "--overwrite").err
+    err = run("generator", *flags, "--overwrite", "--seed", 7, "--no_plots").err
     place = tmp_path / "r"
     assert f"warning: {place} still holds 5 older files (correlation.png, ...): this run did not write them" in err
     for path in [*place.glob("*.png"), *place.glob("*seed42*.json")]:
         path.unlink()
-    err = run(capsys, *flags, "--overwrite", "--seed", 7, "--no_plots")[2]
+    err = run("generator", *flags, "--overwrite", "--seed", 7, "--no_plots").err
     assert f"{place} still holds 1 older file (loop_normal_seed42_0000.wav): this run did not write it" in err
 
 
 def test_what_a_pattern_says_of_its_length_is_refused_before_drawing(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A million frames take seconds to draw and gigabytes to hold."""
     monkeypatch.delattr("unravel_lib.music.distribution.Distribution.draw")
@@ -746,15 +717,13 @@ def test_what_a_pattern_says_of_its_length_is_refused_before_drawing(
             1_000_000,
             *(["--pattern_args", "levels=12"] if pattern == "orale" else []),
         ]
-        code, _, err = run(capsys, *flags)
-        assert code == 2 and "4 GiB" in err
+        result = run("generator", *flags)
+        assert result.code == 2 and "4 GiB" in result.err
 
 
-def test_each_file_is_drawn_once(
-    tmp_path: Path, encodings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_file_is_drawn_once(tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     material = Composition.material
     monkeypatch.setattr(Composition, "material", lambda *of: drawn.append(of[1]) or material(*of))
-    run(capsys, "--input", encodings, "--output", tmp_path, "--num_files", 3, "--no_plots", "--pattern", "orale")
+    run("generator", "--input", encodings, "--output", tmp_path, "--num_files", 3, "--no_plots", "--pattern", "orale")
     assert drawn == [0, 1, 2]

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import io
 import json
 import os
 import pty
@@ -11,18 +10,16 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import fixtures_models as models
 import pandas as pd
 import pytest
 import torch
+from fixtures_runs import Run
 
-import inspector as script
 from unravel_lib.cli import prompt
-from unravel_lib.cli import run as cli
 from unravel_lib.inspection import report
 from unravel_lib.inspection.facts import Facts
 
@@ -55,36 +52,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: models.script(folder, name) for name in names} | models.checkpoints(folder)
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def inspector(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the script in this process, as from a pipe: importing torch for each run would take minutes."""
-
-    def run(*args: Any, stdin: str = "") -> Done:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.run(script.main, [str(arg) for arg in args])
-        assert isinstance(left.value.code, int)
-        return Done(left.value.code, *capsys.readouterr())
-
-    return run
-
-
 def test_facts_go_to_stderr_and_nothing_is_written(
-    inspector: Run, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = inspector("--input", files["rave23_streaming"])
-    assert done.returncode == 0 and done.stdout == "" and not list(tmp_path.iterdir())
+    done = run("inspector", "--input", files["rave23_streaming"])
+    assert done.code == 0 and done.text == "" and not list(tmp_path.iterdir())
     for expected in (
         r"family +RAVE 2\.3 or later",
         r"dims +4 of 8",
@@ -97,55 +70,51 @@ def test_facts_go_to_stderr_and_nothing_is_written(
         r"learn_target = False",
         r"SHA-256 +[0-9a-f]{64}\n",
     ):
-        assert re.search(expected, done.stderr), expected
+        assert re.search(expected, done.err), expected
 
 
-def test_dims_of_a_training_checkpoint_are_at_most_those_of_its_latent_space(
-    inspector: Run, files: dict[str, Path]
-) -> None:
-    assert re.search(r"dims +at most 8\n", inspector("--input", files["rave_training"]).stderr)
+def test_dims_of_a_training_checkpoint_are_at_most_those_of_its_latent_space(run: Run, files: dict[str, Path]) -> None:
+    assert re.search(r"dims +at most 8\n", run("inspector", "--input", files["rave_training"]).err)
 
 
-def test_left_out_input_is_the_pocket_model(inspector: Run) -> None:
-    done = inspector("--json")
-    assert done.returncode == 0 and "pocket" in done.stderr
-    assert json.loads(done.stdout)["name"] == "pocket.ts"
+def test_left_out_input_is_the_pocket_model(run: Run) -> None:
+    done = run("inspector", "--json")
+    assert done.code == 0 and "pocket" in done.err
+    assert json.loads(done.text)["name"] == "pocket.ts"
 
 
-def test_json_is_one_document(inspector: Run, files: dict[str, Path], tmp_path: Path) -> None:
-    found = json.loads(inspector("--input", files["rave23"], "--json").stdout)
+def test_json_is_one_document(run: Run, files: dict[str, Path], tmp_path: Path) -> None:
+    found = json.loads(run("inspector", "--input", files["rave23"], "--json").text)
     assert set(found) >= KEYS and found["dims"] == 4 and found["warnings"] == []
     (tmp_path / "bad.ts").write_text("hello")
     (tmp_path / "good.ts").write_bytes(files["rave23"].read_bytes())
-    done = inspector("--input", tmp_path, "--json", "--save", "--output", tmp_path / "out")
-    bad, good = json.loads(done.stdout)
-    assert done.returncode == 1 and set(bad) >= KEYS
+    done = run("inspector", "--input", tmp_path, "--json", "--save", "--output", tmp_path / "out")
+    bad, good = json.loads(done.text)
+    assert done.code == 1 and set(bad) >= KEYS
     assert bad["family"] is None and "text file" in bad["warnings"][0] and good["family"] == "RAVE"
-    assert "wrote" in done.stderr and (tmp_path / "out" / "failures.csv").exists()
+    assert "wrote" in done.err and (tmp_path / "out" / "failures.csv").exists()
 
 
 def test_folder_gives_a_row_per_model_and_one_bad_file_does_not_stop(
-    inspector: Run, files: dict[str, Path], tmp_path: Path
+    run: Run, files: dict[str, Path], tmp_path: Path
 ) -> None:
     for name, target in (("rave23", "b/voice.ts"), ("sat_training", "c.ckpt"), ("sat_safetensors", "d.safetensors")):
         (tmp_path / target).parent.mkdir(exist_ok=True)
         (tmp_path / target).write_bytes(files[name].read_bytes())
     (tmp_path / "a.ts").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("not asked for")
-    done = inspector("--input", tmp_path)
-    rows = [
-        line.split() for line in done.stderr.splitlines() if line.split()[:1] in (["a.ts"], ["voice.ts"], ["c.ckpt"])
-    ]
-    assert done.returncode == 1 and "1 of 4 inputs failed" in done.stderr and "notes" not in done.stderr
+    done = run("inspector", "--input", tmp_path)
+    rows = [line.split() for line in done.err.splitlines() if line.split()[:1] in (["a.ts"], ["voice.ts"], ["c.ckpt"])]
+    assert done.code == 1 and "1 of 4 inputs failed" in done.err and "notes" not in done.err
     assert rows[0] == ["a.ts", "unknown", *"???????", "1"]
     assert " ".join(rows[1]) == "voice.ts RAVE 2.3 or later 4 64 48000 Hz 1 1 no 0 ms 0"
-    only = inspector("--input", tmp_path, "--extensions", "CKPT", "--json")
-    assert [f["name"] for f in json.loads(only.stdout)] == ["c.ckpt"]
+    only = run("inspector", "--input", tmp_path, "--extensions", "CKPT", "--json")
+    assert [f["name"] for f in json.loads(only.text)] == ["c.ckpt"]
 
 
-def test_save_writes_tables_and_picture(inspector: Run, files: dict[str, Path], tmp_path: Path) -> None:
-    done = inspector("--input", files["rave23"], "--save", "--output", tmp_path)
-    written = [Path(line) for line in done.stdout.splitlines()]
+def test_save_writes_tables_and_picture(run: Run, files: dict[str, Path], tmp_path: Path) -> None:
+    done = run("inspector", "--input", files["rave23"], "--save", "--output", tmp_path)
+    written = done.paths
     assert [path.name.split("--")[0] for path in written] == ["facts", "state_dict", "variance"]
     assert sorted(written) == sorted(tmp_path.iterdir())
     facts = dict(pd.read_csv(written[0], index_col="fact")["value"])
@@ -157,9 +126,9 @@ def test_save_writes_tables_and_picture(inspector: Run, files: dict[str, Path], 
     assert written[2].read_bytes().startswith(b"\x89PNG")
 
 
-def test_no_picture_without_shares(inspector: Run, files: dict[str, Path], tmp_path: Path) -> None:
-    done = inspector("--input", files["sat_bare"], "--save", "--output", tmp_path)
-    assert len(done.stdout.splitlines()) == len(list(tmp_path.iterdir())) == 2
+def test_no_picture_without_shares(run: Run, files: dict[str, Path], tmp_path: Path) -> None:
+    done = run("inspector", "--input", files["sat_bare"], "--save", "--output", tmp_path)
+    assert len(done.text.splitlines()) == len(list(tmp_path.iterdir())) == 2
 
 
 def test_csv_cells_are_no_formulas_and_one_line(tmp_path: Path) -> None:
@@ -172,38 +141,37 @@ def test_csv_cells_are_no_formulas_and_one_line(tmp_path: Path) -> None:
     assert rows["name"] == "'@x" and rows["detail =a"] == "'=b"
 
 
-def test_hostile_names_stay_on_their_line(inspector: Run, tmp_path: Path) -> None:
+def test_hostile_names_stay_on_their_line(run: Run, tmp_path: Path) -> None:
     torch.save({"state_dict": {"a\x1b[2J\nb": torch.ones(1)}, "epoch": "\x1b[2J\n"}, tmp_path / "x\x1b\n.ckpt")
-    done = inspector("--input", tmp_path, "--dict", stdin="*\n")
-    listed = inspector("--input", tmp_path)
-    assert done.returncode == listed.returncode == 0
-    assert "\x1b" not in done.stdout + done.stderr + listed.stdout + listed.stderr
-    assert "a\\x1b[2J\\nb: 1, float32" in done.stdout
+    done = run("inspector", "--input", tmp_path, "--dict", stdin="*\n")
+    listed = run("inspector", "--input", tmp_path)
+    assert done.code == listed.code == 0
+    assert "\x1b" not in done.text + done.err + listed.text + listed.err
+    assert "a\\x1b[2J\\nb: 1, float32" in done.text
 
 
-def test_config_on_stdout_or_a_clear_line(inspector: Run, files: dict[str, Path]) -> None:
-    done = inspector("--input", files["sat_training"], "--config")
-    assert json.loads(done.stdout) == models.SAT_CONFIG
-    none = inspector("--input", files["rave23"], "--config")
-    assert none.returncode == 2 and none.stdout == "" and none.stderr.count("\n") == 1 and "config" in none.stderr
+def test_config_on_stdout_or_a_clear_line(run: Run, files: dict[str, Path]) -> None:
+    done = run("inspector", "--input", files["sat_training"], "--config")
+    assert json.loads(done.text) == models.SAT_CONFIG
+    none = run("inspector", "--input", files["rave23"], "--config")
+    assert none.code == 2 and none.text == "" and none.err.count("\n") == 1 and "config" in none.err
 
 
-def test_dict_answers_a_pipe(inspector: Run, files: dict[str, Path]) -> None:
-    done = inspector(
-        "--input", files["sat_bare"], "--dict", stdin="encoder.layers.0.weight_v\n\n*weight_g\nexit\nnot read\n"
-    )
-    assert done.returncode == 0 and done.stderr == ""
-    listing, _, answers = done.stdout.partition("encoder.layers.0.weight_v: ")
+def test_dict_answers_a_pipe(run: Run, files: dict[str, Path]) -> None:
+    typed = "encoder.layers.0.weight_v\n\n*weight_g\nexit\nnot read\n"
+    done = run("inspector", "--input", files["sat_bare"], "--dict", stdin=typed)
+    assert done.code == 0 and done.err == ""
+    listing, _, answers = done.text.partition("encoder.layers.0.weight_v: ")
     assert len(listing.splitlines()) == 3 and "4x2x7 float32" in listing
     assert answers.startswith("4 x 2 x 7, float32\n  mean 27.5, std 16.1632, min 0, max 55\n")
-    assert "encoder.layers.0.weight_g: 4 x 1 x 1, float32" in answers and "> " not in done.stdout
+    assert "encoder.layers.0.weight_g: 4 x 1 x 1, float32" in answers and "> " not in done.text
 
 
-def test_a_folder_says_which_model_is_asked(inspector: Run, files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_folder_says_which_model_is_asked(run: Run, files: dict[str, Path], tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.ckpt").write_bytes(files["sat_bare"].read_bytes())
-    done = inspector("--input", tmp_path, "--dict", stdin="gone\nexit\nlost\n")
-    lines = done.stderr.splitlines()
+    done = run("inspector", "--input", tmp_path, "--dict", stdin="gone\nexit\nlost\n")
+    lines = done.err.splitlines()
     assert [line.split(" ")[0] for line in lines] == [
         str(tmp_path / "a.ckpt"),
         "gone",
@@ -212,33 +180,30 @@ def test_a_folder_says_which_model_is_asked(inspector: Run, files: dict[str, Pat
     ]
 
 
-def test_unknown_key_gets_a_hint_and_an_exit_code(inspector: Run, files: dict[str, Path]) -> None:
-    done = inspector(
-        "--input", files["sat_bare"], "--dict", stdin="encoder.layers.0.weight_x\nencoder.layers.0.weight_g\n"
-    )
-    assert done.returncode == 1 and "did you mean encoder.layers.0.weight_" in done.stderr
-    assert "encoder.layers.0.weight_g: 4 x 1 x 1" in done.stdout
+def test_unknown_key_gets_a_hint_and_an_exit_code(run: Run, files: dict[str, Path]) -> None:
+    typed = "encoder.layers.0.weight_x\nencoder.layers.0.weight_g\n"
+    done = run("inspector", "--input", files["sat_bare"], "--dict", stdin=typed)
+    assert done.code == 1 and "did you mean encoder.layers.0.weight_" in done.err
+    assert "encoder.layers.0.weight_g: 4 x 1 x 1" in done.text
 
 
-def test_attr_answers_a_pipe_and_calls_nothing(inspector: Run, files: dict[str, Path]) -> None:
-    done = inspector(
-        "--input", files["rave23"], "--attr", stdin="encode_params\nsr\nencoder\nget_methods\nencode\nexit\n"
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^encode +method encode\(Tensor x\) -> Tensor$", done.stdout, re.M)
-    assert re.search(r"^latent_size +data int$", done.stdout, re.M)
-    assert "encode_params: data, 4, int64" in done.stdout and "sr: data, int\n  48000" in done.stdout
-    assert "encoder: data, module VariationalEncoder\n  encoder: EncoderV2" in done.stdout
+def test_attr_answers_a_pipe_and_calls_nothing(run: Run, files: dict[str, Path]) -> None:
+    typed = "encode_params\nsr\nencoder\nget_methods\nencode\nexit\n"
+    done = run("inspector", "--input", files["rave23"], "--attr", stdin=typed)
+    assert done.code == 0, done.err
+    assert re.search(r"^encode +method encode\(Tensor x\) -> Tensor$", done.text, re.M)
+    assert re.search(r"^latent_size +data int$", done.text, re.M)
+    assert "encode_params: data, 4, int64" in done.text and "sr: data, int\n  48000" in done.text
+    assert "encoder: data, module VariationalEncoder\n  encoder: EncoderV2" in done.text
     assert (
-        "not called: --yes allows it" in done.stdout
-        and "'encode', 'decode'" not in done.stdout.split("get_methods: ")[1]
+        "not called: --yes allows it" in done.text and "'encode', 'decode'" not in done.text.split("get_methods: ")[1]
     )
-    assert "needs 1 argument: not called" in done.stdout
+    assert "needs 1 argument: not called" in done.text
 
 
-def test_attr_with_yes_calls(inspector: Run, files: dict[str, Path]) -> None:
-    done = inspector("--input", files["rave23"], "--attr", "--yes", stdin="get_methods\n")
-    assert "get_methods: method\n  get_methods() -> str[]\n  ['encode', 'decode', 'forward']\n" in done.stdout
+def test_attr_with_yes_calls(run: Run, files: dict[str, Path]) -> None:
+    done = run("inspector", "--input", files["rave23"], "--attr", "--yes", stdin="get_methods\n")
+    assert "get_methods: method\n  get_methods() -> str[]\n  ['encode', 'decode', 'forward']\n" in done.text
 
 
 class Raising(torch.nn.Module):
@@ -250,27 +215,27 @@ class Raising(torch.nn.Module):
         return 42
 
 
-def test_a_method_that_raises_costs_only_its_own_answer(inspector: Run, tmp_path: Path) -> None:
+def test_a_method_that_raises_costs_only_its_own_answer(run: Run, tmp_path: Path) -> None:
     torch.jit.script(Raising()).save(str(tmp_path / "m.ts"))
-    done = inspector("--input", tmp_path / "m.ts", "--attr", "--yes", stdin="forward\nanswer\n")
-    assert done.returncode == 1 and "  42\n" in done.stdout
-    assert done.stderr == "forward failed when called: builtins.ValueError: not today\n"
+    done = run("inspector", "--input", tmp_path / "m.ts", "--attr", "--yes", stdin="forward\nanswer\n")
+    assert done.code == 1 and "  42\n" in done.text
+    assert done.err == "forward failed when called: builtins.ValueError: not today\n"
 
 
 def test_json_of_a_file_that_fails_unexpectedly(
-    inspector: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    run: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unravel_lib.inspection.exports.read", lambda module, facts: {}["bug"])
-    done = inspector("--input", files["rave23"], "--json")
-    assert done.returncode == 2 and json.loads(done.stdout)["sha256"] and "IndexError" not in done.stderr
+    done = run("inspector", "--input", files["rave23"], "--json")
+    assert done.code == 2 and json.loads(done.text)["sha256"] and "IndexError" not in done.err
     monkeypatch.setattr("unravel_lib.inspection.inspect.inspect", lambda *args, **more: {}["bug"])
-    done = inspector("--input", files["rave23"], "--json")
-    assert done.returncode == 2 and done.stdout == "" and "IndexError" not in done.stderr
+    done = run("inspector", "--input", files["rave23"], "--json")
+    assert done.code == 2 and done.text == "" and "IndexError" not in done.err
 
 
-def test_attr_of_a_checkpoint_is_its_entries(inspector: Run, files: dict[str, Path]) -> None:
-    done = inspector("--input", files["sat_training"], "--attr", stdin="epoch\nmodel_*\n")
-    assert "epoch: data, int\n  3\n" in done.stdout and "model_config: data, dict\n  {'model_type'" in done.stdout
+def test_attr_of_a_checkpoint_is_its_entries(run: Run, files: dict[str, Path]) -> None:
+    done = run("inspector", "--input", files["sat_training"], "--attr", stdin="epoch\nmodel_*\n")
+    assert "epoch: data, int\n  3\n" in done.text and "model_config: data, dict\n  {'model_type'" in done.text
 
 
 class Terminal:
@@ -343,17 +308,17 @@ def test_a_real_pipe(files: dict[str, Path]) -> None:
     assert done.stdout.endswith("[ 1  1  4 64]\n") and done.stderr == ""
 
 
-def test_needs_trust_is_reported_and_failed(inspector: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_needs_trust_is_reported_and_failed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.jit.script(models.Trap()).save(str(tmp_path / "trap.ts"))
-    done = inspector("--input", tmp_path / "trap.ts")
-    assert done.returncode == 2 and "--trust_model" in done.stderr and re.search(r"class +Trap", done.stderr)
+    done = run("inspector", "--input", tmp_path / "trap.ts")
+    assert done.code == 2 and "--trust_model" in done.err and re.search(r"class +Trap", done.err)
     assert not (tmp_path / "trapped").exists()
-    assert inspector("--input", tmp_path / "trap.ts", "--trust_model").returncode == 0
+    assert run("inspector", "--input", tmp_path / "trap.ts", "--trust_model").code == 0
     assert (tmp_path / "trapped").exists()
 
 
-def test_usage_errors_are_one_line(inspector: Run, files: dict[str, Path], tmp_path: Path) -> None:
+def test_usage_errors_are_one_line(run: Run, files: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "no.ts").write_text("<html>")
     for args in (
         ("--input", tmp_path / "gone.ts"),
@@ -362,8 +327,8 @@ def test_usage_errors_are_one_line(inspector: Run, files: dict[str, Path], tmp_p
         ("--input", files["rave23"], "--jsno"),
         ("--input", tmp_path, "--extensions", ".xyz"),
     ):
-        done = inspector(*args)
-        assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, (args, done.stderr)
+        done = run("inspector", *args)
+        assert done.code == 2 and done.text == "" and done.err.count("\n") == 1, (args, done.err)
 
 
 def test_help_imports_nothing_heavy() -> None:
