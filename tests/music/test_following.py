@@ -136,7 +136,7 @@ def test_options_move_what_they_name(statistics: Statistics) -> None:
     recordings = Recordings.of(statistics)
     shares = []
     for follow in (0.0, 0.5, 1.0):
-        _, e = analogues._path(recordings, np.random.default_rng(0), 400, follow, 8, 0.0, 1000)
+        _, e = analogues._path(recordings, np.random.default_rng(0), 400, analogues.Rules(follow, 8, 0.0, 1000))
         everything = np.concatenate([recordings.frames(n) for n in range(4)])
         places = np.array([np.abs(everything - frame).sum(axis=1).argmin() for frame in e])
         shares.append(float((np.diff(places) == 1).mean()))

@@ -10,6 +10,8 @@ moment at which the recording was much like what was drawn last. From the path a
 that after a jump the frames lie between those of the two moments: frames that nobody has recorded.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +27,15 @@ APART = 2  # a jump lands more than so many frames from where the path would hav
 APPROXIMATION = 3.0  # the moments found may be 1 + this times as far as the nearest ones: 40 times as fast
 MAX_KEEP = 0.99  # 1 would never forget where it began
 SEAM = 4  # frames in which an excerpt is faded into its beginning
+
+
+class Rules(NamedTuple):
+    """How a path goes on: the arguments of `retrace` and `oracle`, in their words."""
+
+    follow: float
+    near: int
+    keep: float
+    longest: int
 
 
 @distribution(needs_frames=True, spreads_by_iqr="never")
@@ -51,7 +62,7 @@ def retrace(
     moment, so x[t] = keep x[t - 1] + e[t] with e[t] = X[m + 1] - keep X[m]; this is solved on the circle by FFT.
     """
     _refuse_outside("keep", keep, 0, MAX_KEEP)
-    ring = _ring(Recordings.of(statistics), rng, n_frames, follow, near, keep, longest=n_frames + SPARE)
+    ring = _ring(Recordings.of(statistics), rng, n_frames, Rules(follow, near, keep, longest=n_frames + SPARE))
     return np.clip(ring, statistics.minimum, statistics.maximum)
 
 
@@ -77,7 +88,7 @@ def oracle(
     After the Audio Oracle, Dubnov, Assayag & Cont, "Audio Oracle: a new algorithm for fast learning of audio
     structures" (2007), with distances instead of a factor oracle's thresholds.
     """
-    return _ring(Recordings.of(statistics), rng, n_frames, follow, near, 0.0, longest)
+    return _ring(Recordings.of(statistics), rng, n_frames, Rules(follow, near, 0.0, longest))
 
 
 @distribution(needs_frames=True, spreads_by_iqr="never")
@@ -99,38 +110,22 @@ def excerpt(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> 
     return ring * recordings.scale
 
 
-def _ring(
-    recordings: Recordings,
-    rng: np.random.Generator,
-    n_frames: int,
-    follow: float,
-    near: int,
-    keep: float,
-    longest: int,
-) -> Frames:
+def _ring(recordings: Recordings, rng: np.random.Generator, n_frames: int, rules: Rules) -> Frames:
     """A closed ring [n_frames, dims] of x[t] = keep x[t - 1] + e[t], with e from a path through the recordings."""
-    _refuse_outside("follow", follow, 0, 1)
-    _refuse_outside("near", near, 1, np.inf)
-    _refuse_outside("longest", longest, 1, np.inf)
-    drawn, e = _path(recordings, rng, n_frames + SPARE, follow, near, keep, longest)
+    _refuse_outside("follow", rules.follow, 0, 1)
+    _refuse_outside("near", rules.near, 1, np.inf)
+    _refuse_outside("longest", rules.longest, 1, np.inf)
+    drawn, e = _path(recordings, rng, n_frames + SPARE, rules)
     starts = np.arange(1, SPARE + 1)
     jumps = ((drawn[starts - 1] - drawn[starts - 1 + n_frames]) ** 2).sum(axis=1)
     start = starts[np.argmin(jumps)]  # where the frame before the ring is most like its last one
     turns = np.exp(-2j * np.pi * np.arange(n_frames // 2 + 1) / n_frames)
-    spectrum = np.fft.rfft(e[start : start + n_frames], axis=0) / (1 - keep * turns)[:, np.newaxis]
-    ring: Frames = np.fft.irfft(spectrum, n_frames, axis=0) if keep else e[start : start + n_frames]
+    spectrum = np.fft.rfft(e[start : start + n_frames], axis=0) / (1 - rules.keep * turns)[:, np.newaxis]
+    ring: Frames = np.fft.irfft(spectrum, n_frames, axis=0) if rules.keep else e[start : start + n_frames]
     return ring * recordings.scale
 
 
-def _path(
-    recordings: Recordings,
-    rng: np.random.Generator,
-    n_frames: int,
-    follow: float,
-    near: int,
-    keep: float,
-    longest: int,
-) -> tuple[Frames, Frames]:
+def _path(recordings: Recordings, rng: np.random.Generator, n_frames: int, rules: Rules) -> tuple[Frames, Frames]:
     """Draw a path: the frames x[t] = X[m + 1] + keep (x[t - 1] - X[m]), and e[t] = x[t] - keep x[t - 1].
 
     At the end of a recording the path goes on at its beginning, as a sound that is struck again.
@@ -154,11 +149,12 @@ def _path(
                 moment = _jump(recordings, number, np.concatenate([before, last]), rng, seen, 1, None)
             elif moment == len(frames) - 1:
                 moment, run = 0, 0
-            elif run >= longest or rng.random() >= follow:
-                moment, run = _jump(recordings, number, np.concatenate([before, last]), rng, seen, near, moment), 0
+            elif run >= rules.longest or rng.random() >= rules.follow:
+                moment = _jump(recordings, number, np.concatenate([before, last]), rng, seen, rules.near, moment)
+                run = 0
             seen[moment] += 1
-            e[step] = frames[moment + 1] - keep * frames[moment]
-            drawn[step] = keep * last + e[step]
+            e[step] = frames[moment + 1] - rules.keep * frames[moment]
+            drawn[step] = rules.keep * last + e[step]
             before, last = last, drawn[step]
             moment, run, step = moment + 1, run + 1, step + 1
     return drawn, e
