@@ -17,10 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import fixtures_runs as runs  # noqa: E402
 
 import decoder  # noqa: E402
 import encoder  # noqa: E402
@@ -143,17 +144,9 @@ def _zip(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _npy(array: object) -> bytes:
-    buffer = io.BytesIO()  # pickled for arrays of objects, as in a file that must be refused
-    np.save(buffer, np.asarray(array), allow_pickle=True)
-    return buffer.getvalue()
-
-
 def _sound(format_: str, subtype: str, channels: int = 1) -> bytes:
-    buffer = io.BytesIO()
     tone = 0.3 * np.sin(np.arange(600 * channels) / 9).reshape(-1, channels)
-    soundfile.write(buffer, tone, 44100, format=format_, subtype=subtype)
-    return buffer.getvalue()
+    return runs.wav(tone, 44100, format_, subtype)
 
 
 def _wave() -> bytes:
@@ -185,7 +178,14 @@ Z = np.ones((1, 4, 5), np.float32)
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "npy": (
         read_npy,
-        [_npy(Z), _npy(Z[0].astype(">f8")), _npy(np.asfortranarray(Z[0])), _npy([{}]), _npy(Z.astype("f2")), _npy("a")],
+        [
+            runs.npy(Z),
+            runs.npy(Z[0].astype(">f8")),
+            runs.npy(np.asfortranarray(Z[0])),
+            runs.npy([{}]),
+            runs.npy(Z.astype("f2")),
+            runs.npy("a"),
+        ],
     ),
     "sidecar": (read_sidecar, [_sidecar(), b"{}", b"[]", b'{"format": "unravel-sidecar", "format_version": 1}']),
     "audio": (

@@ -18,6 +18,18 @@ from unravel_lib.inspection import tensors as weights
 from unravel_lib.inspection.facts import json_value
 
 RATIO = models.RATIO
+RAVE1 = {
+    "family": "RAVE",
+    "version": "1",
+    "dims": 4,
+    "full_dims": 8,
+    "sample_rate": 44100,
+    "compression": RATIO,
+    "in_channels": 1,
+    "out_channels": 2,
+    "encoder": "Encoder (EncoderV2)",
+    "decoder": "Generator",
+}
 RAVE23 = {"family": "RAVE", "version": "2.3 or later", "full_dims": 8, "sample_rate": 48000, "compression": RATIO}
 SAT = {"family": "Stable Audio Tools", "dims": 6, "in_channels": 2, "methods": None, "streaming": None}
 CONFIGURED = {**SAT, "out_channels": 2, "compression": 512, "sample_rate": 32000, "encoder": "oobleck"}
@@ -25,34 +37,8 @@ BARE = {**SAT, "out_channels": None, "compression": None, "sample_rate": None, "
 
 # What each file says about itself; None where it does not say.
 EXPECTED: dict[str, dict[str, Any]] = {
-    "rave1": {
-        "family": "RAVE",
-        "version": "1",
-        "dims": 4,
-        "full_dims": 8,
-        "sample_rate": 44100,
-        "compression": RATIO,
-        "in_channels": 1,
-        "out_channels": 2,
-        "encoder": "Encoder (EncoderV2)",
-        "decoder": "Generator",
-        "streaming": False,
-        "delay_samples": 0,
-        "parameters": 3,
-    },
-    "rave1_combined": {
-        "family": "RAVE",
-        "version": "1",
-        "dims": 4,
-        "full_dims": 8,
-        "sample_rate": 44100,
-        "compression": RATIO,
-        "in_channels": 1,
-        "out_channels": 2,
-        "encoder": "Encoder (EncoderV2)",
-        "decoder": "Generator",
-        "attributes": {},
-    },
+    "rave1": {**RAVE1, "streaming": False, "delay_samples": 0, "parameters": 3},
+    "rave1_combined": {**RAVE1, "attributes": {}},
     "rave20": {
         **RAVE23,
         "version": "2.0 to 2.2",

@@ -13,6 +13,9 @@ import pytest
 from fixtures_runs import TONE, Run, Z, npy, wav
 
 COUNT = 300
+needs_proc = pytest.mark.skipif(
+    sys.platform != "linux", reason="NOT TESTED: measured through /proc, which only Linux has"
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def assert_no_growth(measures: list[tuple[int, int, float]]) -> None:
     assert at_the_end[2] - after_a_while[2] < 8, "memory grows (MiB)"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: measured through /proc, which only Linux has")
+@needs_proc
 @pytest.mark.parametrize("kind", ["good", "bad"])
 def test_the_encoder_keeps_nothing(
     run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -71,7 +74,7 @@ def test_the_encoder_keeps_nothing(
     assert_no_growth(measures)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: measured through /proc, which only Linux has")
+@needs_proc
 @pytest.mark.parametrize("kind", ["good", "bad"])
 def test_the_decoder_keeps_nothing(
     run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
