@@ -40,6 +40,18 @@ def build_parser() -> flags.Parser:
         default="PCM_24",
         help="how samples are stored; FLOAT keeps peaks beyond full scale (default PCM_24)",
     )
+    result.add_argument(
+        "--normalize",
+        type=flags.number(-60, 0),
+        metavar="LUFS",
+        help="bring every sound to this loudness, such as -16; quieter where it would clip",
+    )
+    result.add_argument(
+        "--fade",
+        type=flags.number(0, 10_000),
+        metavar="MS",
+        help="fade in and out, in milliseconds (default: 5 for what generator.py made, else 0)",
+    )
     flags.add_skip_existing(result)
     flags.add_overwrite(result)
     return parser
@@ -54,20 +66,25 @@ def main(argv: list[str]) -> int:
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate)
 
+    from unravel_lib.cli.levels import log_levels
     from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
 
     seconds: dict[Source, float] = {}
     for source in sources:  # all are checked before the model runs on anything
         with batch.check(source.path):
             seconds[source] = check_fit(model, source.path) * model.compression / model.sample_rate
-    options = CodecOptions(args.seed, args.compensate_delay, args.subtype, args.overwrite)
-    work_through(
+    options = CodecOptions(
+        args.seed, args.compensate_delay, args.subtype, args.overwrite, args.normalize, fade_ms=args.fade
+    )
+    sounds = work_through(
         batch,
         {source: args.output / names[source.path] for source in seconds},
         seconds.__getitem__,
         lambda source, target, is_done, watch: decode_file(model, source, target, options, is_done, watch),
         args.skip_existing,
     )
+    if batch.done > batch.skipped:
+        log_levels(sounds, args.normalize)
     return batch.finish()
 
 

@@ -178,8 +178,8 @@ def test_channels_are_mixed_doubled_or_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("subtype", SUBTYPES)
 def test_written_sound_reads_back_and_its_peak_is_returned(tmp_path: Path, subtype: str) -> None:
     x = tone(5000, 44100, 2)
-    peak = write_audio(tmp_path / "x.wav", np.array_split(x, 3, axis=1), 44100.0, 2, subtype, 5000)
-    assert peak == np.abs(x).max()
+    level = write_audio(tmp_path / "x.wav", np.array_split(x, 3, axis=1), 44100.0, 2, subtype, 5000)
+    assert level.peak == np.abs(x).max()
     rate, y = read(tmp_path / "x.wav")
     assert rate == 44100
     np.testing.assert_allclose(y, x, atol={"PCM_16": 2**-15, "PCM_24": 2**-23, "FLOAT": 0}[subtype])
@@ -188,7 +188,7 @@ def test_written_sound_reads_back_and_its_peak_is_returned(tmp_path: Path, subty
 
 def test_beyond_full_scale_is_clipped_not_wrapped(tmp_path: Path) -> None:
     x = np.array([[0.5, 1.7, -1.7]], np.float32)
-    assert write_audio(tmp_path / "x.wav", [x], 44100, 1, "PCM_16", 3) == pytest.approx(1.7)
+    assert write_audio(tmp_path / "x.wav", [x], 44100, 1, "PCM_16", 3).peak == pytest.approx(1.7)
     np.testing.assert_allclose(read(tmp_path / "x.wav")[1], [[0.5, 1.0, -1.0]], atol=1e-4)
 
 

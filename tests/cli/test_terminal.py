@@ -89,12 +89,13 @@ def test_paths_are_on_lines_of_their_own_above_the_bar(sounds: Path, tmp_path: P
     assert bar.startswith("100%") and "| 2/2 s of sound [" in bar
 
 
-def test_one_decoded_file_shows_the_bar_and_nothing_else(tmp_path: Path) -> None:
+def test_one_decoded_file_shows_the_bar_and_its_level(tmp_path: Path) -> None:
     (tmp_path / "z.npy").write_bytes(npy(Z[:, :, :29]))
     terminal = Terminal("decoder.py", "--input", tmp_path / "z.npy", "--output", tmp_path / "out")
     lines = terminal.read()
-    assert terminal.process.returncode == 0 and len(lines) == 3, lines
+    assert terminal.process.returncode == 0 and len(lines) == 5, lines
     assert lines[2].startswith("100%")
+    assert lines[3].split() == ["length", "LUFS", "peak", "dBFS", "sound"]
 
 
 def test_ctrl_c_prints_below_the_bar_how_to_go_on(sounds: Path, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ cli.run(main)
 HEAVY = ("torch", "torchaudio", "matplotlib", "pandas", "scipy", "av", "tqdm")
 NEEDED = {  # what a run of each script may import of the heavy packages
     "encoder": {"torch", "tqdm"},
-    "decoder": {"torch", "tqdm"},
+    "decoder": {"torch", "tqdm", "av"},
 }
 
 
@@ -142,7 +142,7 @@ NEEDED = {  # what a run of each script may import of the heavy packages
 def test_a_run_imports_what_it_needs_and_no_more(
     script: str, root: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """tabla_tun3.flac is at the model's rate: no resampler; libsndfile reads it: no FFmpeg."""
+    """tabla_tun3.flac is at the model's rate: no resampler; libsndfile reads it: no FFmpeg; decoder.py meters by it."""
     np.save(tmp_path / "z.npy", np.zeros((1, 8, 3), np.float32))
     source = recordings / "tabla_tun3.flac" if script == "encoder" else tmp_path / "z.npy"
     code = (

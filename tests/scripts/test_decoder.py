@@ -2,17 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import fixtures_codecs as codecs
 import numpy as np
+import pyloudnorm
 import pytest
 import soundfile
 from fixtures_runs import Run, spy
 
+import unravel_lib
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
-from unravel_lib.models.model import Model
+from unravel_lib.models.model import Model, load
 
 
 @pytest.fixture
@@ -189,3 +192,83 @@ def test_latents_that_are_cut_while_they_are_decoded(
     result = run("decoder", "--input", latents / "a.npy", "--output", tmp_path / "two")
     [written] = result.paths
     assert (result.code, written.read_bytes()) == (0, expected)
+
+
+@pytest.fixture
+def generated(latents: Path) -> Path:
+    """Latents that by their sidecar generator.py made, with the values of a.npy."""
+    path = latents.parent / "generated.npy"
+    save_latents(path, np.load(latents / "a.npy")[0], Sidecar(options={"script": "generator"}))
+    return path
+
+
+def decoded(run: Run, source: Path, output: Path, *flags: object) -> tuple[np.ndarray, dict[str, Any]]:
+    """Decode one file; returns the samples and the sidecar."""
+    [written] = run("decoder", "--input", source, "--output", output, "--subtype", "FLOAT", *flags).paths
+    return soundfile.read(written, dtype="float32")[0], json.loads(written.with_suffix(".json").read_text())
+
+
+def test_generated_sound_is_faded_and_recorded_sound_is_exact(
+    latents: Path, generated: Path, tmp_path: Path, run: Run
+) -> None:
+    plain, facts = decoded(run, latents / "a.npy", tmp_path / "1")
+    assert "fade_ms" not in facts["options"]
+    model = load()
+    np.testing.assert_array_equal(plain, unravel_lib.decode(model, latents / "a.npy")[0])
+    faded, facts = decoded(run, generated, tmp_path / "2")
+    assert facts["options"]["fade_ms"] == 5
+    n = round(0.005 * 44100)
+    np.testing.assert_array_equal(faded[n:-n], plain[n:-n])
+    assert abs(faded[0]) < 1e-3 * abs(plain[0]) and abs(faded[-1]) < 1e-3 * abs(plain[-1])
+    none, facts = decoded(run, generated, tmp_path / "3", "--fade", 0)
+    np.testing.assert_array_equal(none, plain)
+    assert "fade_ms" not in facts["options"]
+    longer, _ = decoded(run, latents / "a.npy", tmp_path / "4", "--fade", 100)
+    assert (longer[n : 4 * n] != plain[n : 4 * n]).mean() > 0.9
+
+
+def test_normalized_sound_and_its_gain(latents: Path, tmp_path: Path, run: Run) -> None:
+    plain, before = decoded(run, latents / "a.npy", tmp_path / "1")
+    loud, facts = decoded(run, latents / "a.npy", tmp_path / "2", "--normalize", -30)
+    assert "gain_db" not in before["measured"] and "normalize" not in before["options"]
+    assert facts["options"]["normalize"] == -30
+    gain = 10 ** (facts["measured"]["gain_db"] / 20)
+    np.testing.assert_allclose(loud, gain * plain, rtol=2e-3)
+    assert facts["measured"]["loudness"] == pytest.approx(-30, abs=0.02)
+    assert pyloudnorm.Meter(44100).integrated_loudness(loud.astype(float)) == pytest.approx(
+        -30, abs=0.5
+    )  # another choice of blocks
+    assert facts["measured"]["peak"] == pytest.approx(np.abs(loud).max(), rel=1e-4)
+
+
+def test_what_would_clip_stays_quieter_and_is_reported(latents: Path, tmp_path: Path, run: Run) -> None:
+    result = run("decoder", "--input", latents, "--output", tmp_path / "out", "--normalize", 0)
+    assert "2 of 2 sounds stay below 0 LUFS: with more gain they would peak within 1 dB of full scale" in result.err
+    for path in result.paths:
+        assert np.abs(soundfile.read(path)[0]).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
+
+
+def test_the_table_lists_sounds_of_this_run_and_finished_ones(latents: Path, tmp_path: Path, run: Run) -> None:
+    flags = ("--output", tmp_path / "out", "--skip_existing", "--input")
+    [first] = run("decoder", *flags, latents / "a.npy").paths
+    result = run("decoder", *flags, latents)
+    [second] = result.paths
+    head, *rows = [line.split() for line in result.err.splitlines() if line.startswith(" ")]
+    assert head == ["length", "LUFS", "peak", "dBFS", "sound"]
+    assert [row[-1] for row in rows] == [first.name, second.name]
+    measured = json.loads(first.with_suffix(".json").read_text())["measured"]
+    assert rows[0][:4] == ["1.4", "s", f"{measured['loudness']:.1f}", f"{20 * np.log10(measured['peak']):.1f}"]
+
+
+def test_other_levels_are_decoded_again_and_results_of_version_1_0_are_not(
+    latents: Path, tmp_path: Path, run: Run
+) -> None:
+    flags = ("--input", latents / "a.npy", "--output", tmp_path / "out", "--skip_existing")
+    [written] = run("decoder", *flags).paths
+    assert run("decoder", *flags, "--normalize", -20).paths == [written]
+    assert run("decoder", *flags, "--normalize", -20).paths == []
+    assert run("decoder", *flags).paths == [written]
+    facts = json.loads(written.with_suffix(".json").read_text())
+    del facts["measured"]
+    written.with_suffix(".json").write_text(json.dumps(facts))
+    assert run("decoder", *flags).paths == []

@@ -4,6 +4,7 @@ Modules
 -------
 read : open a sound file of any kind
 audio_file : an open sound file: its facts and its samples, checked
+level : loudness, peak, normalising, fades
 read_libsndfile : what libsndfile reads (WAV, AIFF, FLAC, Ogg, MP3, ...)
 read_ffmpeg : what only FFmpeg reads (AAC, M4A, ...)
 containers : several recordings in one file; files that are cut short

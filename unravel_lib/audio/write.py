@@ -1,11 +1,11 @@
 """Sound files out: a WAV, written block by block."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
+from unravel_lib.audio.level import Level, Meter, metered
 from unravel_lib.audio.libsndfile import omit_peak_chunk, source_of, write_error
 from unravel_lib.audio.windows import Sound
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
@@ -22,9 +22,9 @@ def write_audio(
     channels: int,
     subtype: str,
     samples: int,
-    sidecar: Sidecar | None = None,
+    sidecar: Callable[[Level], Sidecar] | None = None,
     overwrite: bool = True,
-) -> float:
+) -> Level:
     """Write a sound to a WAV file block by block; RF64 where it would be larger than 4 GiB.
 
     The file appears complete or not at all (see `atomic_write_with_sidecar`).
@@ -43,35 +43,35 @@ def write_audio(
         One of `SUBTYPES`; the PCM ones clip at full scale.
     samples : int
         Expected length per channel.
-    sidecar : Sidecar, optional
-        Written together with the sound.
+    sidecar : function of Level, optional
+        Called with the level of the sound when all of it is written; returns the sidecar, which is written with it.
     overwrite : bool
         As in `atomic_write_with_sidecar`.
 
     Returns
     -------
-    float
-        The absolute peak; a PCM file with a peak above 1.0 is clipped.
+    Level
+        Of the blocks; a PCM file of a sound with a peak above 1 is clipped.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    peak = 0.0
+    meter = Meter(sample_rate, channels)
+    describe = None if sidecar is None else lambda: sidecar(meter.level)
     kind = "WAV" if samples * channels * SAMPLE_BYTES[subtype] < RIFF_LIMIT else "RF64"
     with (
-        atomic_write_with_sidecar(path, sidecar, overwrite) as part,
+        atomic_write_with_sidecar(path, describe, overwrite) as part,
         open(part, "wb+") as file,
         soundfile.SoundFile(
             source_of(file), "w", round(sample_rate), channels, subtype, format=kind, closefd=False
         ) as sound,
     ):
         omit_peak_chunk(sound)
-        for block in blocks:
-            peak = max(peak, float(np.abs(block).max(initial=0.0)))
+        for block in metered(blocks, meter):
             try:
                 sound.write(block.T)
             except (soundfile.LibsndfileError, AssertionError) as error:
                 raise write_error(sound) from error
-    return peak
+    return meter.level

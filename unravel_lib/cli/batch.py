@@ -143,14 +143,19 @@ def work_through(
     seconds: Callable[[Source], float],
     work: "Callable[[Path, Path, IsDone | None, Watch], bool]",
     skip_existing: bool,
-) -> None:
+) -> list[Path]:
     """Make the target of every source, with progress; `skip_existing` keeps results that an earlier run finished.
 
     Parameters
     ----------
     seconds : the length of a source in seconds of sound
     work : function of source, target, `is_done` and `watch`, as `unravel_lib.models.codec.encode_file`
+
+    Returns
+    -------
+    the targets that are finished, by this run or an earlier one
     """
+    done: list[Path] = []
     folders = {target.parent for target in targets.values()}
     names = [source.relative for source in targets]
     finished = {folder: Finished(folder, names) for folder in folders} if skip_existing else {}
@@ -164,6 +169,8 @@ def work_through(
                     batch.wrote(target)
                 else:
                     batch.skipped += 1
+                done.append(target)
+    return done
 
 
 def load_model(path: Path | None, device: str, trust: bool, sample_rate: float | None) -> "Model":

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -44,6 +44,9 @@ class Sidecar:
     weights_sha256 : str or None
         The same for the offline and the streaming export of the same weights (see
         `unravel_lib.models.state.weights_sha256`).
+    measured : mapping or None
+        Of decoded sound: `loudness` in LUFS (None for silence), `peak` where 1 is full scale, and `gain_db`, the gain
+        of `normalize`.
     """
 
     sample_rate: float | None = None
@@ -57,6 +60,7 @@ class Sidecar:
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str | None = None
+    measured: Mapping[str, float | None] | None = None
 
 
 def sidecar_path(path: Path) -> Path:
@@ -71,7 +75,9 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> None:
 
 
 @contextlib.contextmanager
-def atomic_write_with_sidecar(path: Path, sidecar: Sidecar | None, overwrite: bool = True) -> Iterator[Path]:
+def atomic_write_with_sidecar(
+    path: Path, sidecar: Sidecar | Callable[[], Sidecar] | None, overwrite: bool = True
+) -> Iterator[Path]:
     """Write a file as `atomic_write` does, and replace it and its sidecar together.
 
     At no time is an old sidecar beside a new file: one with another text is removed first. Of two runs that write the
@@ -81,8 +87,8 @@ def atomic_write_with_sidecar(path: Path, sidecar: Sidecar | None, overwrite: bo
     ----------
     path : Path
         The file to write.
-    sidecar : Sidecar or None
-        What to write beside it.
+    sidecar : Sidecar, function or None
+        What to write beside it; a function is called when the file is written, and returns it.
     overwrite : bool
         If False, refuse what `refuse_replacing` refuses, also if another run wrote it meanwhile.
     """
@@ -96,11 +102,12 @@ def atomic_write_with_sidecar(path: Path, sidecar: Sidecar | None, overwrite: bo
         atomic_write(path) as part,
     ):
         yield part
-        text = _as_json(sidecar, path.name, part)
+        facts = sidecar() if callable(sidecar) else sidecar
+        text = _as_json(facts, path.name, part)
         note.write_text(text, encoding="utf-8")
         lock.enter_context(folder_lock(path.parent))
         if not overwrite:
-            refuse_replacing(path, sidecar)
+            refuse_replacing(path, facts)
         if not _has_text(sidecar_path(path), text):
             sidecar_path(path).unlink(missing_ok=True)
 
@@ -117,7 +124,7 @@ def _as_json(sidecar: Sidecar, name: str, content: Path) -> str:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "unravel_version": __version__,
-        **asdict(sidecar),
+        **{key: value for key, value in asdict(sidecar).items() if key != "measured" or value is not None},
         "file": name,
         "file_bytes": content.stat().st_size,
         "file_sha256": sha256_of(content),
@@ -279,6 +286,8 @@ def _valid(name: str, value: object) -> bool:
         return isinstance(value, dict)
     if value is None:
         return True
+    if name == "measured":
+        return isinstance(value, dict) and all(type(v) in (int, float, type(None)) for v in value.values())
     if isinstance(value, bool):
         return False
     if name in ("compression", "dims", "frames"):

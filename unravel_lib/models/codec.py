@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.audio.level import Level, Normalised, faded
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
@@ -26,6 +27,8 @@ from unravel_lib.text import printable
 Watch = Callable[[float], None]  # called with the seconds of sound that are done
 IsDone = Callable[[Sidecar], bool]  # returns whether a result with these facts exists already
 
+FADE_MS = 5.0  # generated latents begin and end anywhere, and a sound that does so clicks
+
 log = logging.getLogger("unravel_lib")
 
 
@@ -39,12 +42,16 @@ class CodecOptions:
     compensate_delay : remove the delay of a streaming export
     subtype : of decoded sound, one of `unravel_lib.audio.write.SUBTYPES`
     overwrite : replace results of another model or of another input
+    normalize : bring decoded sound to this loudness in LUFS, without clipping; None leaves it as it is
+    fade_ms : fade decoded sound in and out; None: `FADE_MS` for what generator.py made, nothing for other latents
     """
 
     seed: int = 42
     compensate_delay: bool = False
     subtype: str = "PCM_24"
     overwrite: bool = False
+    normalize: float | None = None
+    fade_ms: float | None = None
 
 
 def encode(
@@ -177,7 +184,10 @@ def decode_file(
     """
     array = read_latents(source, model.compression)
     key = content_key(array)
-    facts = describe(model, source, key, options, subtype=options.subtype)
+    fade_ms = default_fade(source) if options.fade_ms is None else options.fade_ms
+    chosen = {"normalize": options.normalize, "fade_ms": fade_ms or None}
+    further = {name: value for name, value in chosen.items() if value is not None}  # else as sidecars of version 1.0
+    facts = describe(model, source, key, options, subtype=options.subtype, **further)
     facts = replace(facts, dims=array.shape[0], frames=array.shape[1])
     if is_done is not None and is_done(facts):
         return False
@@ -185,19 +195,40 @@ def decode_file(
         refuse_replacing(target, facts)
     sound = _watched(_decode(model, array, key, options), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
-    peak = write_audio(
-        target, sound, model.sample_rate, model.out_channels, options.subtype, samples, facts, options.overwrite
-    )
-    if peak > 1 and options.subtype != "FLOAT":
-        decibels = 20 * math.log10(peak)
+    sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
+    level = _write_sound(model, sound, samples, target, facts, options)
+    if level.peak > 1 and options.subtype != "FLOAT":
+        decibels = 20 * math.log10(level.peak)
         log.warning(
-            f"{printable(target)} was clipped: it peaks at {peak:.3f}, {decibels:.1f} dB beyond full scale "
+            f"{printable(target)} was clipped: it peaks at {level.peak:.3f}, {decibels:.1f} dB beyond full scale "
             "(`subtype` FLOAT keeps it)"
         )
     return True
 
 
-def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: str) -> Sidecar:
+def default_fade(latents: Path) -> float:
+    """Return by how many milliseconds the sound of latents is faded: not at all, unless generator.py made them."""
+    facts = read_sidecar(latents)
+    return FADE_MS if facts is not None and facts.options.get("script") == "generator" else 0.0
+
+
+def _write_sound(
+    model: Model, sound: Iterable[Sound], samples: int, target: Path, facts: Sidecar, options: CodecOptions
+) -> Level:
+    """Write a sound, normalised if the options say so, with a sidecar that states its level."""
+    rate, channels = model.sample_rate, model.out_channels
+    normalised = None
+    if options.normalize is not None:
+        sound = normalised = Normalised(sound, rate, channels, options.normalize, target.parent)
+
+    def with_level(level: Level) -> Sidecar:
+        gain = {} if normalised is None else {"gain_db": round(20 * math.log10(normalised.gain), 2)}
+        return replace(facts, measured={"loudness": level.loudness, "peak": round(level.peak, 6), **gain})
+
+    return write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
+
+
+def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: str | float) -> Sidecar:
     """Return the sidecar of a result of `source`, whose content key is `key`; without dims and frames."""
     return Sidecar(
         sample_rate=model.sample_rate,

@@ -1,0 +1,172 @@
+"""How loud a sound is: its integrated loudness and its peak; a sound brought to a loudness; fades at its ends."""
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unravel_lib.audio.windows import Sound
+
+if TYPE_CHECKING:
+    from av.filter.context import FilterContext
+
+LAYOUTS = {1: "mono", 2: "stereo"}  # more channels are metered as loudspeakers of equal weight
+GATE_SECONDS = 0.4  # of a gating block of EBU R128; a shorter sound is metered with silence behind it
+SILENCE = -70.0  # LUFS, the absolute gate of EBU R128
+LOWEST_RATE = 8000  # Hz; the weighting filter of EBU R128 is undefined far below
+CEILING = 10 ** (-1 / 20)  # normalised sounds peak at most here: 1 dB is left for what players do between samples
+SPOOL_BYTES = 1 << 22  # read at a time
+
+
+@dataclass(frozen=True)
+class Level:
+    """How loud a sound is.
+
+    Attributes
+    ----------
+    loudness : integrated loudness in LUFS (EBU R128); None for silence, and at rates below 8 kHz
+    peak : the largest absolute sample, where 1 is full scale
+    """
+
+    loudness: float | None
+    peak: float
+
+    def gain_to(self, loudness: float) -> float:
+        """Return the factor that brings the sound to a loudness in LUFS, or, if it would clip, to a peak of -1 dBFS."""
+        if self.loudness is None or not self.peak:
+            return 1.0
+        return float(min(10 ** ((loudness - self.loudness) / 20), CEILING / self.peak))
+
+
+class Meter:
+    """Measures the level of a sound that passes in blocks, by the EBU R128 meter of FFmpeg.
+
+    Parameters
+    ----------
+    sample_rate : in Hz
+    channels : number of channels
+    """
+
+    def __init__(self, sample_rate: float, channels: int) -> None:
+        import av  # here, as --help and encoder.py do not need it
+
+        self._rate, self._channels, self._samples = round(sample_rate), channels, 0
+        self._layout = LAYOUTS.get(channels, f"{channels}C")
+        self._peak, self._loudness = 0.0, SILENCE
+        graph = av.filter.Graph()
+        source = graph.add_abuffer(
+            sample_rate=self._rate, format="flt", layout=self._layout, time_base=Fraction(1, self._rate)
+        )
+        meter = graph.add("ebur128", "metadata=1:peak=none:framelog=quiet")
+        sink = graph.add("abuffersink")
+        source.link_to(meter)
+        meter.link_to(sink)
+        graph.configure()
+        self._graph, self._source, self._sink = graph, source, sink
+
+    def add(self, block: Sound) -> None:
+        """Measure the next block, float32 [channels, n]."""
+        if not block.shape[1]:
+            return
+        self._peak = max(self._peak, float(np.abs(block).max()))
+        import av
+
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", self._layout)
+        frame.sample_rate, frame.pts = self._rate, self._samples
+        self._samples += block.shape[1]
+        self._source.push(frame)
+        self._read(self._sink)
+
+    @cached_property
+    def level(self) -> Level:
+        """The level of all blocks together; no block may follow."""
+        missing = math.ceil(GATE_SECONDS * self._rate) - self._samples
+        if missing > 0:
+            self.add(np.zeros((self._channels, missing), np.float32))
+        self._source.push(None)
+        self._read(self._sink)
+        measured = self._loudness > SILENCE and self._rate >= LOWEST_RATE
+        return Level(round(self._loudness, 2) if measured else None, self._peak)
+
+    def _read(self, sink: "FilterContext") -> None:
+        import av
+
+        with contextlib.suppress(av.error.BlockingIOError, av.error.EOFError):  # nothing more to read
+            while True:
+                text = sink.pull().metadata.get("lavfi.r128.I")
+                self._loudness = float(text) if text else self._loudness
+
+
+def metered(blocks: Iterable[Sound], meter: Meter) -> Iterator[Sound]:
+    """Yield the blocks, each after it was measured."""
+    for block in blocks:
+        meter.add(block)
+        yield block
+
+
+class Normalised:
+    """A sound of any length brought to a loudness without clipping, by one gain.
+
+    Parameters
+    ----------
+    blocks : iterable of Sound
+    sample_rate, channels : of the sound
+    loudness : in LUFS
+    folder : where the sound is kept, in a file without a name, while it is measured
+
+    Attributes
+    ----------
+    gain : the factor, known from the first block on
+    """
+
+    def __init__(
+        self, blocks: Iterable[Sound], sample_rate: float, channels: int, loudness: float, folder: Path
+    ) -> None:
+        self._blocks, self._channels, self._loudness, self._folder = blocks, channels, loudness, folder
+        self._meter = Meter(sample_rate, channels)
+        self.gain = 1.0
+
+    def __iter__(self) -> Iterator[Sound]:
+        size = SPOOL_BYTES // (4 * self._channels) * 4 * self._channels  # whole samples
+        with tempfile.TemporaryFile(dir=self._folder) as spool:
+            for block in metered(self._blocks, self._meter):
+                spool.write(np.ascontiguousarray(block.T).data)
+            self.gain = self._meter.level.gain_to(self._loudness)
+            spool.seek(0)
+            while data := spool.read(size):
+                samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
+                yield np.ascontiguousarray(samples.T) * np.float32(self.gain)
+
+
+def faded(blocks: Iterable[Sound], samples: int, fade_samples: int) -> Iterator[Sound]:
+    """Fade the first and the last `fade_samples` of a sound in and out, along half a period of a cosine.
+
+    Parameters
+    ----------
+    blocks : iterable of Sound
+    samples : int
+        Length of the sound; a short one is faded by half of it.
+    fade_samples : int
+        Length of each fade.
+    """
+    length = min(fade_samples, samples // 2)
+    rise = (0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(1, length))).astype(np.float32)
+    start = 0
+    for block in blocks:
+        stop = start + block.shape[1]
+        first, last = min(stop, length) - start, max(start, samples - length) - start
+        if first > 0 or last < block.shape[1]:
+            block = block.copy()
+            if first > 0:
+                block[:, :first] *= rise[start : start + first]
+            if last < block.shape[1]:
+                block[:, last:] *= rise[::-1][start + last - (samples - length) : stop - (samples - length)]
+        yield block
+        start = stop

@@ -1,0 +1,71 @@
+"""The table after a batch of decoder.py: how long and how loud each sound is."""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from unravel_lib.cli.report import duration_text
+from unravel_lib.errors import InputError
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.text import count_text, printable, table
+
+MAX_ROWS = 40  # sounds that are listed one by one
+SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
+
+log = logging.getLogger("unravel_lib")
+
+
+def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
+    """Log length, loudness and peak of finished sounds, as their sidecars state them; of very many the range.
+
+    Sounds whose sidecars state no level, as those of version 1.0, are left out.
+    """
+    levels = {path: facts for path in sounds if (facts := _facts(path)) is not None}
+    if not levels:
+        return
+    if len(levels) <= MAX_ROWS:
+        head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
+        log.info("%s", table([head, *(_row(path, facts) for path, facts in levels.items())]))
+    else:
+        loudness = [level for facts in levels.values() if (level := _measured(facts, "loudness")) is not None]
+        span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
+        log.info("%s: %s", count_text(len(levels), "sound"), span)
+    quiet = sum(_is_below(facts, normalize) for facts in levels.values()) if normalize is not None else 0
+    if quiet:
+        log.info(
+            "%d of %s stay below %g LUFS: with more gain they would peak within 1 dB of full scale",
+            quiet,
+            count_text(len(levels), "sound"),
+            normalize,
+        )
+
+
+def _facts(path: Path) -> Sidecar | None:
+    """Return the sidecar of a sound if it states a level."""
+    try:
+        facts = read_sidecar(path) if path.is_file() else None
+    except InputError:  # damaged since; the sound is complete
+        return None
+    return facts if facts is not None and facts.measured else None
+
+
+def _row(path: Path, facts: Sidecar) -> list[str]:
+    seconds = (facts.frames or 0) * (facts.compression or 0) / (facts.sample_rate or 1)
+    loudness, peak = _measured(facts, "loudness"), _measured(facts, "peak") or 0.0
+    clipped = " clipped" if peak > 1 and facts.options.get("subtype") != "FLOAT" else ""
+    return [
+        f"{duration_text(seconds):>8}",
+        f"{'silent' if loudness is None else f'{loudness:.1f}':>6}",
+        f"{f'{20 * math.log10(peak):.1f}' if peak else '-':>9}{clipped}",
+        printable(path.name),
+    ]
+
+
+def _measured(facts: Sidecar, name: str) -> float | None:
+    return (facts.measured or {}).get(name)
+
+
+def _is_below(facts: Sidecar, loudness: float) -> bool:
+    found = _measured(facts, "loudness")
+    return found is not None and found < loudness - SLACK
