@@ -52,6 +52,9 @@ def build_parser() -> flags.Parser:
         metavar="MS",
         help="fade in and out, in milliseconds (default: 5 for what generator.py made, else 0)",
     )
+    result.add_argument(
+        "--page", action="store_true", help="write index.html beside the sounds: to listen, compare and choose"
+    )
     flags.add_skip_existing(result)
     flags.add_overwrite(result)
     return parser
@@ -85,6 +88,10 @@ def main(argv: list[str]) -> int:
     )
     if batch.done > batch.skipped:
         log_levels(sounds, args.normalize)
+    if args.page:
+        from unravel_lib.cli.listen import make_page
+
+        make_page(args.output, {model.sha256: args.model}, batch)
     return batch.finish()
 
 

@@ -1,0 +1,37 @@
+"""The page to listen to the sounds in a folder, written after a batch of decoder.py."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from unravel_lib.cli.batch import Batch
+from unravel_lib.cli.progress import Progress
+from unravel_lib.page.cards import Card, find_sounds, make_card
+from unravel_lib.page.document import NAME, write_page
+from unravel_lib.text import printable
+
+log = logging.getLogger("unravel_lib")
+
+
+def make_page(folder: Path, models: Mapping[str, Path | None], batch: Batch) -> None:
+    """Draw the pictures of all decoded sounds in a folder, and write the page; what fails is reported.
+
+    Parameters
+    ----------
+    folder : with the sounds
+    models : path of the model file of this run by its SHA-256; None for the bundled one
+    batch : receives the path of the page, and failures
+    """
+    sounds = find_sounds(folder)
+    if not sounds:
+        return
+    cards: list[Card] = []
+    with Progress(sounds, lambda _: 1, "pictures") as bar:
+        for sound in bar:
+            with batch.picture(sound):
+                cards.append(make_card(sound, models))
+    page = folder / NAME
+    with batch.picture(page):
+        write_page(page, cards)
+        batch.wrote(page)
+        log.info("open %s in a browser to listen", printable(page))

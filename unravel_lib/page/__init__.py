@@ -1,0 +1,9 @@
+"""The page to listen to decoded sounds, to compare and to choose: `index.html` beside them.
+
+Modules
+-------
+cards : what the page tells of each sound
+provenance : where a sound came from, by the sidecars, and the commands that make it again
+pictures : waveform, spectrogram and latents of a sound as images without margins
+document : the page itself, from `index.html` (a Jinja2 template), `style.css` and `script.js`
+"""

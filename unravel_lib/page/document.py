@@ -1,0 +1,66 @@
+"""The page as one file: the template filled with cards, with the style and the script inside."""
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from unravel_lib.files.atomic import atomic_write
+from unravel_lib.page.cards import Card
+
+NAME = "index.html"
+HERE = Path(__file__).parent
+
+
+def write_page(target: Path, cards: Sequence[Card]) -> None:
+    """Write the page; everything that comes from names and sidecars is escaped.
+
+    Raises
+    ------
+    OutputError
+        The page cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(clock=clock, decibels=decibels, dbfs=dbfs)
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    text = environment.get_template(NAME).render(
+        folder=target.absolute().parent.name,
+        cards=cards,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+    with atomic_write(target) as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def clock(seconds: float) -> str:
+    """Format a length: "2.4 s", "1:05.0", "1:02:03"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def decibels(value: float) -> str:
+    """Format decibels with one decimal and a true minus."""
+    return f"{value:.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def dbfs(peak: float) -> str:
+    """Format a peak, where 1 is full scale, in decibels."""
+    return f"{decibels(20 * math.log10(peak))} dBFS" if peak > 0 else "none"
+
+
+def _hash(text: str) -> str:
+    """Return the hash by which a browser knows the style and the script of the page from any other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,184 @@
+"""Where a sound came from, by the sidecars: sound <- latents <- statistics <- encodings <- recordings.
+
+What a sidecar names is believed only if it still has the hash that the sidecar states. The commands that make a sound
+again name files as seen from the current folder.
+"""
+
+import contextlib
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from unravel_lib.errors import UnravelError
+from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import find_files
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.latents.npy import Latents, content_key
+from unravel_lib.latents.read import read_latents
+from unravel_lib.statistics.tables import STATISTICS_CSV
+
+GENERATOR = "generator"
+USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = 42, 5, "PCM_24"  # defaults, which a command need not name
+
+Models = Mapping[str, Path | None]  # path of a model file by its SHA-256; None: the bundled one, which needs no flag
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The files behind a sound, as far as they are still there and unchanged.
+
+    Attributes
+    ----------
+    sound : the path of the sound
+    facts : its sidecar
+    models : the model files that this run knows
+    """
+
+    sound: Path
+    facts: Sidecar
+    models: Models
+
+    @cached_property
+    def latents(self) -> Latents | None:
+        """The latents that were decoded, [dims, frames]; None if they are gone or others now."""
+        with contextlib.suppress(UnravelError, OSError):
+            if self.latents_path.is_file():  # a pipe would never end
+                array = read_latents(self.latents_path, self.facts.compression)
+                return array if content_key(array) == self.facts.source_sha256 else None
+        return None
+
+    @cached_property
+    def latents_path(self) -> Path:
+        """Where the latents are, or were."""
+        return Path(self.facts.source or "")
+
+    @cached_property
+    def latents_facts(self) -> Sidecar:
+        """The sidecar of the latents, empty if there is none or the latents are others now."""
+        return (_sidecar_of(self.latents_path) or Sidecar()) if self.latents is not None else Sidecar()
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether generator.py made the latents."""
+        return self.latents_facts.options.get("script") == GENERATOR
+
+    @cached_property
+    def recording(self) -> Path | None:
+        """The recording that was encoded and decoded; None where there is none, or it changed."""
+        facts = self.latents_facts
+        if self.is_generated or facts.source is None:
+            return None
+        return _unchanged(Path(facts.source), facts.source_sha256)
+
+    @cached_property
+    def statistics(self) -> Path | None:
+        """The statistics that the latents were drawn from: the table beside them."""
+        if not self.is_generated:
+            return None
+        return _unchanged(self.latents_path.with_name(STATISTICS_CSV), self.option("statistics_sha256"))
+
+    @cached_property
+    def encodings(self) -> dict[Path, Sidecar]:
+        """The encodings that were measured, with their sidecars, if one file or folder is named and still there."""
+        named = Path(self.latents_facts.source or "")
+        if not self.is_generated or named.suffix == ".csv" or not named.exists():
+            return {}
+        with contextlib.suppress(UnravelError, OSError):
+            found = {source.path: _sidecar_of(source.path) or Sidecar() for source in find_files([named], [".npy"])}
+            return {path: facts for path, facts in found.items() if facts.options.get("script") != GENERATOR}
+        return {}
+
+    def option(self, name: str) -> Any:
+        """Return an option of the generator; None where it is unknown."""
+        return self.latents_facts.options.get(name)
+
+    def commands(self) -> list[str]:
+        """Return the command lines that make the sound again, in order; the first lacks where its input is unknown."""
+        steps = [self._generate() if self.is_generated else [], self._decode()]
+        recordings = {path: facts for path, facts in self.encodings.items() if facts.source}
+        if self.recording is not None:
+            recordings = {self.latents_path: self.latents_facts}
+        if recordings:
+            steps.insert(0, self._encode(recordings))
+        return [shlex.join(["python", *step]) for step in steps if step]
+
+    def _encode(self, encodings: Mapping[Path, Sidecar]) -> list[str]:
+        path, facts = next(iter(encodings.items()))
+        sources = [Path(f.source) for f in encodings.values() if f.source]
+        source = sources[0] if len(sources) == 1 else Path(os.path.commonpath([s.parent for s in sources]))
+        command = ["encoder.py", "--input", near(source), "--output", near(path.parent)]
+        return [*command, *self._model_flags(facts)]
+
+    def _generate(self) -> list[str]:
+        facts, options = self.latents_facts, self.latents_facts.options
+        typed = options.get("command")
+        if isinstance(typed, list) and typed and all(isinstance(word, str) for word in typed):
+            command = typed if typed[0].endswith(".py") else ["generator.py", *typed]
+            return command if "--run" in command else [*command, *self._run_flags()]
+        from_table = str(facts.source).endswith(".csv")
+        command = ["generator.py", "--statistics" if from_table else "--input", facts.source or "ENCODINGS"]
+        command += ["--iqr"] if options.get("iqr") else []
+        for name in ("distribution", "pattern"):
+            command += [f"--{name}", str(options.get(name))]
+            given = options.get(f"{name}_args") or {}
+            command += [f"--{name}_args", *(f"{key}={_value(value)}" for key, value in given.items())] if given else []
+        for name in ("num_latents", "num_loops"):
+            command += [f"--{name}", str(options.get(name))]
+        index = options.get("file_index")
+        command += ["--num_files", str(index + 1)] if isinstance(index, int) and index else []
+        command += ["--seed", str(facts.seed)]
+        command += ["--hold"] if options.get("hold") else []
+        if "wav_subtype" in options:
+            command += ["--wav_subtype", str(options["wav_subtype"])]
+        else:
+            command += ["--embeddings"]
+        return [*command, *self._run_flags()]
+
+    def _run_flags(self) -> list[str]:
+        folder = self.latents_path.parent
+        return ["--output", near(folder.parent), "--run", folder.name, "--overwrite"]
+
+    def _decode(self) -> list[str]:
+        options = self.facts.options
+        command = ["decoder.py", "--input", near(self.latents_path), "--output", near(self.sound.parent)]
+        command += self._model_flags(self.facts)
+        command += ["--subtype", str(options["subtype"])] if options.get("subtype") != USUAL_SUBTYPE else []
+        command += ["--normalize", f"{options['normalize']:g}"] if "normalize" in options else []
+        fade = options.get("fade_ms", 0)
+        command += ["--fade", f"{fade:g}"] if fade != (USUAL_FADE if self.is_generated else 0) else []
+        return command
+
+    def _model_flags(self, facts: Sidecar) -> list[str]:
+        model = self.models.get(facts.model_sha256 or "", Path(facts.model) if facts.model else None)
+        flags = ["--model", near(model)] if model is not None else []
+        flags += ["--seed", str(facts.seed)] if facts.seed not in (None, USUAL_SEED) else []
+        return flags + (["--compensate_delay"] if facts.options.get("compensate_delay") else [])
+
+
+def near(path: Path) -> str:
+    """Return a path as seen from the current folder, if it is below it; else as it is."""
+    absolute = os.path.abspath(path) if path.exists() else str(path)
+    relative = os.path.relpath(absolute) if Path(absolute).is_absolute() else absolute
+    return absolute if relative.startswith(os.pardir) else relative
+
+
+def _value(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _sidecar_of(path: Path) -> Sidecar | None:
+    with contextlib.suppress(UnravelError):
+        return read_sidecar(path)
+    return None
+
+
+def _unchanged(path: Path, sha256: object) -> Path | None:
+    """Return the path if the file is there and has this hash."""
+    with contextlib.suppress(UnravelError, OSError):
+        if path.is_file() and sha256_of(path) == sha256:
+            return path
+    return None

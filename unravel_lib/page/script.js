@@ -1,0 +1,254 @@
+"use strict";
+
+const cards = [...document.querySelectorAll("article")];
+const list = document.getElementById("cards");
+const one = (card, selector) => card.querySelector(selector);
+const said = document.getElementById("said");
+let current = cards[0];
+
+function say(text) {
+  said.textContent = text;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { said.textContent = ""; }, 4000);
+}
+
+function seconds(value) {
+  if (value < 60) return value.toFixed(1) + " s";
+  return Math.floor(value / 60) + ":" + String(Math.floor(value % 60)).padStart(2, "0");
+}
+
+// Playing: one sound at a time.
+
+function audio(card) {
+  const other = one(card, ".other");
+  return one(card, other && other.getAttribute("aria-pressed") === "true" ? "audio.recording" : "audio.sound");
+}
+
+function length(card) {
+  const known = audio(card).duration;
+  return Number.isFinite(known) ? known : Number(card.dataset.seconds);
+}
+
+function showTime(card) {
+  const now = audio(card).currentTime;
+  const line = one(card, ".head-line");
+  line.hidden = now === 0 && audio(card).paused;
+  line.style.left = Math.min(100, 100 * now / length(card)) + "%";
+  one(card, ".now").textContent = seconds(now);
+  const seek = one(card, ".seek");
+  seek.max = length(card);
+  seek.value = now;
+  seek.setAttribute("aria-valuetext", seconds(now) + " of " + seconds(length(card)));
+}
+
+function follow(card) {
+  showTime(card);
+  if (!audio(card).paused) requestAnimationFrame(() => follow(card));
+}
+
+function choose(card) {
+  if (current) current.classList.remove("current");
+  current = card;
+  current.classList.add("current");
+}
+
+function stop(card) {
+  card.querySelectorAll("audio").forEach((player) => player.pause());
+}
+
+function play(card) {
+  cards.forEach((any) => { if (any !== card) stop(any); });
+  choose(card);
+  audio(card).loop = document.getElementById("loop").checked;
+  audio(card).play().catch((error) => {
+    if (error.name !== "AbortError") say("This sound cannot be played: has it been moved?");
+  });
+}
+
+function isPlaying(card) {
+  return !audio(card).paused;
+}
+
+function toggle(card) {
+  if (isPlaying(card)) stop(card);
+  else play(card);
+}
+
+function showState(card) {
+  const playing = isPlaying(card);
+  card.classList.toggle("playing", playing);
+  one(card, ".play").setAttribute("aria-label", (playing ? "Stop " : "Play ") + card.dataset.title);
+  if (playing) follow(card);
+}
+
+function switchSource(card) {
+  const before = audio(card), playing = isPlaying(card);
+  const other = one(card, ".other");
+  other.setAttribute("aria-pressed", String(other.getAttribute("aria-pressed") !== "true"));
+  before.pause();
+  const after = audio(card);
+  const start = () => { after.currentTime = Math.min(before.currentTime, Math.max(0, after.duration - 0.01)); };
+  if (after.readyState > 0) start();
+  else {
+    after.addEventListener("loadedmetadata", start, { once: true });
+    after.load();
+  }
+  if (playing) play(card);
+  showTime(card);
+}
+
+// Stars are kept by the browser, for this page.
+
+const place = "unravel stars " + location.pathname;
+let stars = new Set();
+try {
+  stars = new Set(JSON.parse(localStorage.getItem(place) || "[]"));
+} catch (error) { /* the browser keeps nothing, or something else */ }
+
+function showStar(card) {
+  one(card, ".star").setAttribute("aria-pressed", String(stars.has(card.dataset.name)));
+}
+
+function star(card) {
+  const name = card.dataset.name;
+  if (!stars.delete(name)) stars.add(name);
+  try {
+    localStorage.setItem(place, JSON.stringify([...stars]));
+  } catch (error) {
+    say("This browser does not keep the stars");
+  }
+  showStar(card);
+  arrange();
+}
+
+// Which cards are shown, in which order.
+
+const texts = new Map(cards.map((card) => [card, (card.dataset.name + " " + card.textContent).toLowerCase()]));
+
+const orders = {
+  name: (a, b) => a.dataset.title.localeCompare(b.dataset.title, undefined, { numeric: true }),
+  loudness: (a, b) => level(b) - level(a),
+  seconds: (a, b) => b.dataset.seconds - a.dataset.seconds,
+};
+
+function level(card) {
+  return card.dataset.loudness === "" ? -1000 : Number(card.dataset.loudness);
+}
+
+function shown() {
+  return [...list.children].filter((card) => !card.hidden);
+}
+
+function arrange() {
+  const words = document.getElementById("filter").value.toLowerCase().split(/\s+/);
+  const starredOnly = document.getElementById("starred-only").checked;
+  for (const card of cards) {
+    const matches = words.every((word) => texts.get(card).includes(word));
+    card.hidden = !matches || (starredOnly && !stars.has(card.dataset.name));
+    if (card.hidden) stop(card);
+  }
+  const count = shown().length;
+  const starred = cards.filter((card) => stars.has(card.dataset.name)).length;
+  const all = cards.length + (cards.length === 1 ? " sound" : " sounds");
+  document.getElementById("count").textContent =
+    (count === cards.length ? all : count + " of " + all) + (starred ? ", " + starred + " starred" : "");
+  document.getElementById("nothing").hidden = count > 0;
+}
+
+function sort() {
+  const order = orders[document.getElementById("sort").value];
+  list.append(...[...cards].sort((a, b) => order(a, b) || orders.name(a, b)));
+}
+
+function go(steps) {
+  const visible = shown();
+  if (!visible.length) return;
+  const here = visible.indexOf(current);
+  const next = visible[here < 0 ? 0 : Math.max(0, Math.min(visible.length - 1, here + steps))];
+  const playing = current && isPlaying(current);
+  if (next !== current && playing) play(next);
+  choose(next);
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest" });
+}
+
+// Commands.
+
+async function copy(lines) {
+  const text = lines.join("\n") + "\n";
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch (error) { // not every browser lets a file write to the clipboard
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  say("Copied " + lines.length + (lines.length === 1 ? " command" : " commands"));
+}
+
+function commands(card) {
+  return [...card.querySelectorAll(".commands code")].map((code) => code.textContent);
+}
+
+function copyStarred() {
+  const lines = [...list.children].filter((card) => stars.has(card.dataset.name)).flatMap(commands);
+  if (lines.length) copy([...new Set(lines)]);
+  else say("No sound has a star yet");
+}
+
+// Keys act on the current sound, unless they belong to what has the focus.
+
+function ownsKey(target, key) {
+  if (target.matches("input[type=search], select, textarea")) return true;
+  if (target.matches("input[type=range]")) return key.startsWith("Arrow");
+  return key === " " && target.matches("button, summary, a, input[type=checkbox]");
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || ownsKey(event.target, event.key)) return;
+  const actions = {
+    " ": () => { if (current && !current.hidden) toggle(current); },
+    ArrowDown: () => go(1),
+    ArrowRight: () => go(1),
+    ArrowUp: () => go(-1),
+    ArrowLeft: () => go(-1),
+    s: () => { if (current && !current.hidden) star(current); },
+  };
+  const action = Object.hasOwn(actions, event.key) ? actions[event.key] : null;
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+
+for (const card of cards) {
+  one(card, ".play").addEventListener("click", () => toggle(card));
+  one(card, ".star").addEventListener("click", () => { choose(card); star(card); });
+  one(card, ".copy").addEventListener("click", () => copy(commands(card)));
+  one(card, ".seek").addEventListener("input", (event) => {
+    choose(card);
+    audio(card).currentTime = Number(event.target.value);
+    if (audio(card).readyState === 0) audio(card).load();
+    showTime(card);
+  });
+  const other = one(card, ".other");
+  if (other) other.addEventListener("click", () => { choose(card); switchSource(card); });
+  for (const player of card.querySelectorAll("audio")) {
+    for (const name of ["play", "pause", "ended"]) player.addEventListener(name, () => showState(card));
+    player.addEventListener("seeked", () => showTime(card));
+    player.addEventListener("ended", () => { player.currentTime = 0; });
+  }
+  showStar(card);
+}
+document.getElementById("filter").addEventListener("input", arrange);
+document.getElementById("starred-only").addEventListener("change", arrange);
+document.getElementById("sort").addEventListener("change", sort);
+document.getElementById("copy-starred").addEventListener("click", copyStarred);
+document.getElementById("loop").addEventListener("change", (event) => {
+  cards.forEach((card) => card.querySelectorAll("audio").forEach((player) => { player.loop = event.target.checked; }));
+});
+sort();
+arrange();
+if (current) choose([...list.children][0]);
