@@ -1,0 +1,214 @@
+"""What the page tells of a sound, and whether the commands that it gives make that sound again."""
+
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from fixtures_browser import HOSTILE, run_in
+from fixtures_runs import Run, snapshot
+
+from unravel_lib.files.sidecar import Sidecar, write_sidecar
+from unravel_lib.latents.npy import save_latents
+from unravel_lib.page.cards import Card, find_sounds, make_card
+from unravel_lib.page.document import clock, dbfs
+
+
+@pytest.fixture
+def there(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with the results, as the current one, so that the relative paths in sidecars lead somewhere."""
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.fixture
+def cards(there: Path) -> dict[str, Card]:
+    """All cards by title."""
+    return {card.title: card for card in (make_card(path, {}) for path in find_sounds(there / "sound"))}
+
+
+@pytest.fixture
+def copied(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the folder that may be changed, as the current one."""
+    monkeypatch.chdir(shutil.copytree(work, tmp_path / "work", symlinks=True).resolve())
+    for path in Path().rglob("*.json"):
+        path.write_text(path.read_text().replace(str(work), str(Path.cwd())))
+    yield Path()
+
+
+def card(name: str, models: dict[str, Path | None] | None = None) -> Card:
+    (sound,) = Path("sound").glob(f"*{name}*.wav")
+    return make_card(sound, models or {})
+
+
+def test_facts_along_the_chain(cards: dict[str, Card]) -> None:
+    assert set(cards) == {"high", "low", HOSTILE, *(f"orale_retrace_seed7_000{i}" for i in range(3))}
+    made = cards["orale_retrace_seed7_0002"]
+    facts = dict(made.facts)
+    assert (made.kind, made.tempo, made.loop_frames, made.seconds) == ("generated", "215.33", 6, 24 * 2048 / 44100)
+    assert facts["pattern"] == "orale (levels=1)" and facts["distribution"].startswith("retrace (follow=")
+    assert (facts["seed"], facts["file"], facts["loop"]) == ("7", "2", "6 frames, 1 loops")
+    assert facts["statistics"] == os.path.join("generated", "first", "statistics.csv")
+    assert facts["encodings"] == "latents: 2 files of 2 recordings"
+    assert (facts["decoded by"], facts["faded"]) == ("pocket.ts", "5 ms")
+    played = cards["low"]
+    assert (played.kind, played.tempo, played.loop_frames) == ("recorded", "", None)
+    assert dict(played.facts)["recording"] == os.path.join("recordings", "low.wav")
+    assert cards[HOSTILE].kind == "latents" and cards[HOSTILE].source_url == ""
+
+
+@pytest.mark.parametrize("name", ["orale_retrace_seed7_0002", "low", "high"])
+def test_the_commands_make_the_sound_again(copied: Path, name: str) -> None:
+    """In a folder that has nothing but the recordings. The pocket model's card has no flag for the model."""
+    made = card(name, {pocket_sha256(): None})
+    before = {path.name: path.read_bytes() for path in Path("sound").glob(f"*{name}*.wav")}
+    for folder in ("latents", "generated", "sound"):
+        shutil.rmtree(folder)
+    for command in made.commands:
+        python, *line = shlex.split(command)
+        assert python == "python"
+        run_in(Path(), *line)
+    again = {path.name: path.read_bytes() for path in Path("sound").glob("*.wav")}
+    assert list(again.values()) == list(before.values())
+
+
+def pocket_sha256() -> str:
+    (sidecar,) = Path("sound").glob("*low*.json")
+    digest: str = json.loads(sidecar.read_text())["model_sha256"]
+    return digest
+
+
+def test_commands_name_what_is_not_usual(copied: Path, tmp_path: Path) -> None:
+    (latents,) = Path("latents").glob("*low*.npy")
+    flags = ("--normalize", -30, "--fade", 20, "--subtype", "FLOAT", "--seed", 3)
+    run_in(Path(), "decoder.py", "--input", latents, "--output", "other", *flags)
+    (sound,) = Path("other").glob("*.wav")
+    command = make_card(sound, {pocket_sha256(): Path("my models/voice.ts")}).commands[-1]
+    assert command == (
+        f"python decoder.py --input {latents} --output other --model 'my models/voice.ts' --seed 3 --subtype FLOAT "
+        "--normalize -30 --fade 20"
+    )
+    run_in(Path(), "decoder.py", "--input", "generated", "--output", "dry", "--fade", 0)
+    assert make_card(sorted(Path("dry").glob("*.wav"))[0], {}).commands[-1].endswith(" --fade 0")
+
+
+def test_a_command_line_in_the_sidecar_is_taken_as_it_is(copied: Path) -> None:
+    (path,) = Path("generated/first").glob("*_0001_*.json")
+    facts = json.loads(path.read_text())
+    facts["options"]["command"] = ["--input", "latents", "--pattern", "a b", "--embeddings"]
+    path.write_text(json.dumps(facts))
+    assert card("_0001_").commands[1] == (
+        "python generator.py --input latents --pattern 'a b' --embeddings --output generated --run first --overwrite"
+    )
+    facts["options"]["command"] = ["generator.py", "--run", "first", "--input", "latents"]
+    path.write_text(json.dumps(facts))
+    assert card("_0001_").commands[1] == "python generator.py --run first --input latents"
+
+
+def test_what_changed_since_is_not_believed(copied: Path) -> None:
+    (latents,) = Path("latents").glob("*low*.npy")
+    soundfile.write("recordings/low.wav", np.zeros(4000), 44100)
+    changed = card("low")
+    assert (changed.kind, changed.source_url, len(changed.commands)) == ("latents", "", 1)
+    assert dict(changed.facts)["recording"].endswith("(gone, or changed since)")
+    assert changed.latents_picture
+    save_latents(latents, np.zeros((8, 3)))
+    changed = card("low")
+    assert changed.latents_picture == ""
+    assert dict(changed.facts)["latents"].endswith("(gone, or changed since)") and "recording" not in dict(
+        changed.facts
+    )
+    Path("generated/first/statistics.csv").write_text("")
+    assert "statistics" not in dict(card("_0000_").facts)
+
+
+def test_a_source_that_never_ends_is_not_read(copied: Path) -> None:
+    (sidecar,) = Path("sound").glob("*low*.json")
+    os.mkfifo("endless.npy")
+    facts = json.loads(sidecar.read_text())
+    facts["source"] = os.path.abspath("endless.npy")
+    sidecar.write_text(json.dumps(facts))
+    assert card("low").latents_picture == ""
+
+
+def test_sounds_of_version_1_0_are_measured(copied: Path) -> None:
+    (sidecar,) = Path("sound").glob("*low*.json")
+    facts: dict[str, Any] = json.loads(sidecar.read_text())
+    measured = facts.pop("measured")
+    sidecar.write_text(json.dumps(facts))
+    found = card("low")
+    assert found.loudness == pytest.approx(measured["loudness"], abs=0.02)
+    assert found.peak == pytest.approx(measured["peak"], abs=1e-4)
+
+
+def test_only_decoded_sounds_are_listed(copied: Path) -> None:
+    before = find_sounds(Path("sound"))
+    soundfile.write("sound/other.wav", np.zeros(10), 44100)
+    soundfile.write("sound/latent.wav", np.zeros((5, 8)), 21, subtype="DOUBLE", format="WAV")
+    write_sidecar(Path("sound/latent.wav"), Sidecar(options={"script": "generator"}, source="x"))
+    before[0].with_suffix(".json").write_text("{}")
+    assert find_sounds(Path("sound")) == before[1:]
+
+
+def test_clipping_and_formats(copied: Path) -> None:
+    (sidecar,) = Path("sound").glob("*low*.json")
+    assert not card("low").clipped
+    facts = json.loads(sidecar.read_text())
+    facts["measured"]["peak"] = 1.5
+    sidecar.write_text(json.dumps(facts))
+    assert card("low").clipped
+    facts["options"]["subtype"] = "FLOAT"
+    sidecar.write_text(json.dumps(facts))
+    assert not card("low").clipped
+    assert [clock(s) for s in (0.04, 59.94, 61, 3723)] == ["0.0 s", "59.9 s", "1:01", "1:02:03"]
+    assert [dbfs(p) for p in (0.0, 0.5, 2.0)] == ["none", "\N{MINUS SIGN}6.0 dBFS", "6.0 dBFS"]
+
+
+# ---------------------------------------------------------------- decoder.py --page
+
+
+def test_the_page_is_written_again_with_finished_sounds_and_only_new_pictures(copied: Path, run: Run) -> None:
+    folder = Path("sound") / "index_files"
+    page, pictures = Path("sound/index.html").read_bytes(), snapshot(folder)
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    inputs = ("latents", "generated", f"{HOSTILE}.npy")
+    result = run("decoder", "--input", *inputs, "--output", "sound", "--page", "--skip_existing")
+    assert (result.code, result.paths) == (0, [Path("sound/index.html")])
+    assert "open sound/index.html in a browser" in result.err
+    assert Path("sound/index.html").read_bytes() == page and snapshot(folder) == pictures
+    assert times == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (latents,) = Path("latents").glob("*high*.npy")
+    result = run("decoder", "--input", latents, "--output", "sound", "--page", "--normalize", -30, "--overwrite")
+    assert result.code == 0
+    newer = {path.name for path in folder.iterdir() if path.stat().st_mtime_ns != times[path.name]}
+    assert len(newer) == 2 and all("high" in name for name in newer)
+    assert Path("sound/index.html").read_text().count("<article") == 6
+
+
+def test_a_sound_that_cannot_be_read_costs_its_card_only(copied: Path, run: Run) -> None:
+    (sound,) = Path("sound").glob("*low*.wav")
+    sound.write_bytes(b"no sound")
+    os.utime(sound)
+    (latents,) = Path("latents").glob("*high*.npy")
+    result = run("decoder", "--input", latents, "--output", "sound", "--page", "--skip_existing")
+    assert result.code == 1 and "1 picture could not be drawn" in result.err
+    assert str(sound) in result.err
+    assert Path("sound/index.html").read_text().count("<article") == 5
+
+
+def test_sidecars_with_nonsense_cost_their_card_only(copied: Path, run: Run) -> None:
+    (path,) = Path("generated/first").glob("*_0001_*.json")
+    facts = json.loads(path.read_text())
+    facts["options"] |= {"pattern_args": 3, "distribution": ["<b>"], "num_latents": "x", "file_index": {}}
+    path.write_text(json.dumps(facts))
+    (latents,) = Path("latents").glob("*high*.npy")
+    result = run("decoder", "--input", latents, "--output", "sound", "--page", "--skip_existing")
+    assert Path("sound/index.html").read_text().count("<article") >= 5
+    assert "<b>" not in Path("sound/index.html").read_text()
+    assert result.code in (0, 1)
