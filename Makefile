@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 RAVE_VENV := .venv-rave
 ZOO := .zoo
 
-.PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures fidelity clean
+.PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures picture fidelity clean
 
 help:
-	@echo "make demo       encode the bundled recordings, generate, decode; prints where the sound files are"
+	@echo "make demo       encode the bundled recordings, generate, decode; ends with a page to listen to"
 	@echo "make test       run all tests but those of make test-rave"
 	@echo "make lint       run ruff, mypy and import-linter"
 	@echo "make test-rave  build real RAVE exports and run the contract tests on them (needs Python 3.11)"
@@ -16,6 +16,7 @@ help:
 	@echo "make stress     kill runs at random moments and check that nothing is lost; about ten minutes"
 	@echo "make fuzz       test all readers with broken files and flags"
 	@echo "make fidelity   measure how true every distribution is to the bundled recordings, and draw it"
+	@echo "make picture    make the picture of the page in the README again (needs chromium)"
 	@echo "make figures    draw the pictures of the README again"
 	@echo "make clean      remove the environments, the exports and the results of make demo"
 
@@ -77,6 +78,9 @@ fidelity: $(VENV)/has-requirements
 
 figures: $(VENV)/has-requirements
 	$(BIN)/python examples/figures.py
+
+picture: demo $(VENV)/has-dev-requirements
+	PYTHONPATH=.:tests $(BIN)/python tests/page/picture.py demo-output/index.html docs/page.png
 
 # 240 kills at random moments, 5 GB, 5000 small files: about ten minutes.
 stress: $(VENV)/has-dev-requirements

@@ -1,5 +1,5 @@
 #!/bin/sh
-# From recordings to new sound: encode, generate, decode. `make demo` runs this.
+# From recordings to new sound: encode, generate, decode, and a page to listen to all of it. `make demo` runs this.
 # Same seed, same bytes: a second run writes the same files again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,12 +15,11 @@ echo "2. generating new latents: two loops drawn from the statistics, swapping v
 "$python" generator.py --input "$out/latents" --output "$out/generated" --run latent-audio --overwrite \
     --distribution retrace --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 > /dev/null
 
-echo "3. decoding the latents of the recordings, and the generated latents ..."
-"$python" decoder.py --input "$out/latents" --output "$out/sound/recordings" > /dev/null
-"$python" decoder.py --input "$out/generated/embeddings" --output "$out/sound/generated" > /dev/null
+echo "3. decoding the latents of the recordings and the generated ones, all to the same loudness ..."
+"$python" decoder.py --input "$out/latents" "$out/generated/embeddings" --output "$out" --normalize -20 --page > /dev/null
 
 echo
-echo "Listen:      $out/sound/generated/*.wav   new sound"
-echo "             $out/sound/recordings/*.wav  the recordings, blurred by the pocket model"
+echo "Sound:       $out/*.wav  the recordings, blurred by the pocket model, and new sound"
 echo "Look:        $out/generated/embeddings/*.png"
 echo "Pure Data:   $out/generated/latent-audio/*.wav  one channel per latent dimension"
+echo "Listen:      open $out/index.html"

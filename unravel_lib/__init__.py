@@ -17,7 +17,7 @@
 The packages, each importing only from those before it: `errors`, `text`; `files` (inputs, atomic writes, sidecars);
 `audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
 (what is known about latents); `music` (distributions, patterns, tempo, composition) and `inspection` (facts about
-model files); `plots`; `cli` (what the four scripts share).
+model files); `plots` and `page` (to look at and to listen to); `cli` (what the four scripts share).
 """
 
 import importlib

@@ -128,6 +128,14 @@ def test_what_changed_since_is_not_believed(copied: Path) -> None:
     assert "statistics" not in dict(card("_0000_").facts)
 
 
+def test_folders_that_sidecars_name_are_not_searched_recursively(copied: Path) -> None:
+    """The source in the sidecar of generated latents could be any folder, such as the root of a disk."""
+    Path("latents/inner").mkdir()
+    made = card("_0000_")
+    assert dict(made.facts)["encodings"] == "latents"
+    assert [command.split()[1] for command in made.commands] == ["generator.py", "decoder.py"]
+
+
 def test_a_source_that_never_ends_is_not_read(copied: Path) -> None:
     (sidecar,) = Path("sound").glob("*low*.json")
     os.mkfifo("endless.npy")

@@ -65,6 +65,24 @@ def test_without_arguments_a_script_prints_its_usage(shell, name):
     assert done.stderr.startswith("usage: ") and f"{name}.sh" in done.stderr
 
 
+def test_the_demo_ends_with_a_page_of_sounds_that_neither_clip_nor_are_silent(shell, tmp_path):
+    out = tmp_path / "demo"
+    done = shell("demo", out)
+    assert done.returncode == 0, done.stderr
+    assert lines(done)[-1].split(maxsplit=1)[1] == f"open {out}/index.html"
+    sounds = sorted(out.glob("*.wav"))
+    assert len(sounds) == 12
+    page = (out / "index.html").read_text()
+    assert page.count("<article") == 12 and "clipped</span>" not in page
+    for path in sounds:
+        samples, _ = soundfile.read(path)
+        assert 0.05 < np.abs(samples).max() < 0.95, path
+        assert path.name in page
+    assert lines(done)[4].split()[0] == "Sound:" and lines(done)[5].split()[0] == "Look:"
+    for line in lines(done)[4:7]:  # the files that it names are there
+        assert list(out.glob(line.split()[2 if line.startswith("Pure") else 1].removeprefix(f"{out}/"))), line
+
+
 def test_folder_makes_new_sound_from_every_recording_and_names_a_broken_one(shell, recordings, tmp_path):
     shutil.copytree(recordings, tmp_path / "some")
     (tmp_path / "some" / "broken.wav").write_text("no sound")

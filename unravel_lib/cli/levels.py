@@ -34,7 +34,7 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
     quiet = sum(_is_below(facts, normalize) for facts in levels.values()) if normalize is not None else 0
     if quiet:
         log.info(
-            "%d of %s stay below %g LUFS: with more gain they would peak within 1 dB of full scale",
+            "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale",
             quiet,
             count_text(len(levels), "sound"),
             normalize,

@@ -36,7 +36,7 @@ class Sidecar:
     model, model_sha256 : str or None
         Name and hash of the model file.
     source, source_sha256 : str or None
-        Path and hash of the input; the path is only printed, never opened.
+        Path and hash of the input; only the page opens it, and uses it if it has this hash.
     seed : int or None
         Of the random numbers.
     options : mapping

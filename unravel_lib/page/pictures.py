@@ -169,4 +169,4 @@ def _ink(opacity: npt.NDArray[np.float64]) -> Picture:
 
 def _save(target: Path, picture: Picture) -> None:
     with atomic_write(target) as part, open(part, "wb") as file:
-        Image.fromarray(np.ascontiguousarray(picture)).save(file, format="PNG", optimize=True)
+        Image.fromarray(np.ascontiguousarray(picture)).save(file, format="PNG")

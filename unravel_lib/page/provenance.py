@@ -1,6 +1,7 @@
 """Where a sound came from, by the sidecars: sound <- latents <- statistics <- encodings <- recordings.
 
-What a sidecar names is believed only if it still has the hash that the sidecar states. The commands that make a sound
+What a sidecar names is believed only if it still has the hash that the sidecar states; encodings have none there. The
+commands that make a sound
 again name files as seen from the current folder.
 """
 
@@ -15,7 +16,6 @@ from typing import Any
 
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.latents.npy import Latents, content_key
 from unravel_lib.latents.read import read_latents
@@ -83,13 +83,18 @@ class Origin:
 
     @cached_property
     def encodings(self) -> dict[Path, Sidecar]:
-        """The encodings that were measured, with their sidecars, if one file or folder is named and still there."""
+        """The encodings in the folder, or the file, that was measured, with their sidecars; as they are there now.
+
+        Empty where the folder has folders in it: what a sidecar names is not searched recursively.
+        """
         named = Path(self.latents_facts.source or "")
-        if not self.is_generated or named.suffix == ".csv" or not named.exists():
+        if not self.is_generated or named.suffix == ".csv":
             return {}
-        with contextlib.suppress(UnravelError, OSError):
-            found = {source.path: _sidecar_of(source.path) or Sidecar() for source in find_files([named], [".npy"])}
-            return {path: facts for path, facts in found.items() if facts.options.get("script") != GENERATOR}
+        with contextlib.suppress(OSError):
+            paths = sorted(named.iterdir()) if named.is_dir() else [named]
+            found = {path: _sidecar_of(path) for path in paths if path.suffix == ".npy"}
+            known = {path: f for path, f in found.items() if f is not None and f.options.get("script") != GENERATOR}
+            return {} if any(path.is_dir() for path in paths) else known
         return {}
 
     def option(self, name: str) -> Any:
