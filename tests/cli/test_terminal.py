@@ -98,6 +98,17 @@ def test_one_decoded_file_shows_the_bar_and_its_level(tmp_path: Path) -> None:
     assert lines[3].split() == ["length", "LUFS", "peak", "dBFS", "sound"]
 
 
+def test_the_pictures_of_the_page_are_counted(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.npy").write_bytes(npy(Z[:, :, :9]))
+    out = tmp_path / "out"
+    terminal = Terminal("decoder.py", "--input", *tmp_path.glob("*.npy"), "--output", out, "--page")
+    lines = terminal.read()
+    assert terminal.process.returncode == 0, lines
+    assert [line.startswith("100%") and "| 3/3 pictures [" in line for line in lines].count(True) == 1, lines
+    assert lines[-2:] == [str(out / "index.html"), f"open {out}/index.html in a browser to listen"]
+
+
 def test_ctrl_c_prints_below_the_bar_how_to_go_on(sounds: Path, tmp_path: Path) -> None:
     for index in range(100):
         (sounds / f"more{index}.wav").write_bytes(wav(TONE))
