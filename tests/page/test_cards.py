@@ -101,14 +101,19 @@ def test_commands_name_what_is_not_usual(copied: Path, tmp_path: Path) -> None:
 def test_a_command_line_in_the_sidecar_is_taken_as_it_is(copied: Path) -> None:
     (path,) = Path("generated/first").glob("*_0001_*.json")
     facts = json.loads(path.read_text())
-    facts["options"]["command"] = ["--input", "latents", "--pattern", "a b", "--embeddings"]
+    facts["options"] |= {
+        "command": ["--input", "latents", "--pattern", "a b", "--embeddings"],
+        "bpm": 107.67,
+        "beats": 2,
+    }
     path.write_text(json.dumps(facts))
+    assert (card("_0001_").tempo, card("_0001_").loop_frames) == ("107.67", 24)
+    facts["options"]["bpm"] = None  # loops of several lengths
+    path.write_text(json.dumps(facts))
+    assert (card("_0001_").tempo, card("_0001_").loop_frames) == ("", None)
     assert card("_0001_").commands[1] == (
         "python generator.py --input latents --pattern 'a b' --embeddings --output generated --run first --overwrite"
     )
-    facts["options"]["command"] = ["generator.py", "--run", "first", "--input", "latents"]
-    path.write_text(json.dumps(facts))
-    assert card("_0001_").commands[1] == "python generator.py --run first --input latents"
 
 
 def test_what_changed_since_is_not_believed(copied: Path) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -91,7 +92,7 @@ def make_card(sound: Path, models: Models) -> Card:
     origin = Origin(sound, facts, models)
     level, info = _level(sound, facts), soundfile.info(sound)
     stem = f"{FOLDER}/{sound.stem}"
-    loop_frames = _loop_frames(origin)
+    tempo, loop_frames = _tempo(origin)
     is_generated, recording = origin.is_generated, origin.recording
     sound_picture, latents_picture = f"{stem}.png", f"{stem}--latents.png"
     if _is_old(sound.parent / sound_picture, sound):
@@ -114,7 +115,7 @@ def make_card(sound: Path, models: Models) -> Card:
         loudness=level.loudness,
         peak=level.peak,
         clipped=level.peak > 1 and facts.options.get("subtype") != "FLOAT",
-        tempo=_tempo(origin, loop_frames),
+        tempo=tempo,
         facts=[(name, printable(text)) for name, text in _facts(origin) if text],
         commands=origin.commands(),
         url=quote(os.fsencode(sound.name)),
@@ -151,23 +152,19 @@ def _copy_recording(recording: Path, target: Path) -> None:
                 file.write(block.T)
 
 
-def _loop_frames(origin: Origin) -> int | None:
-    """Return the length of the loops of generated latents; None where it is unknown or changes."""
-    length = origin.option("num_latents")
-    if not origin.is_generated or not isinstance(length, int) or length < 1 or origin.option("transform"):
-        return None
-    with suppress(UnravelError):
-        return length if PATTERNS.find(str(origin.option("pattern"))).steady else None
-    return None  # a pattern of the user's own
-
-
-def _tempo(origin: Origin, loop_frames: int | None) -> str:
-    """Return the tempo in BPM at which a loop has its beats, one where the sidecar states no other number."""
-    facts, beats = origin.latents_facts, origin.option("beats")
-    if loop_frames is None or not facts.sample_rate or not facts.compression:
-        return ""
-    beats = beats if isinstance(beats, int) and beats > 0 else 1
-    return format_bpm(beats * exact_bpm(loop_frames, facts.sample_rate, facts.compression))
+def _tempo(origin: Origin) -> tuple[str, int | None]:
+    """Return the tempo in BPM and the length of a loop; "" and None where they are unknown, or loops change theirs."""
+    facts, length = origin.latents_facts, origin.option("num_latents")
+    if not origin.is_generated or not facts.sample_rate or not facts.compression:
+        return "", None
+    frames_per_minute = exact_bpm(1, facts.sample_rate, facts.compression)
+    if "bpm" in facts.options:  # None: the length of loops changes
+        bpm, beats = origin.option("bpm"), origin.option("beats") or 1
+        return (format_bpm(Fraction(bpm)), round(beats * frames_per_minute / Fraction(bpm))) if bpm else ("", None)
+    with suppress(UnravelError):  # version 1.0, or a pattern of the user's own
+        if PATTERNS.find(str(origin.option("pattern"))).steady:
+            return format_bpm(frames_per_minute / length), length
+    return "", None
 
 
 def _title(origin: Origin) -> str:
@@ -184,6 +181,7 @@ def _facts(origin: Origin) -> list[tuple[str, str]]:
         ("decoded by", facts.model or ""),
         ("decoder's seed", str(facts.seed)),
         ("normalised", f"{facts.options['normalize']:g} LUFS, gain {gain} dB" if gain is not None else ""),
+        ("conditions", ", ".join(f"{k}={v:g}" for k, v in (facts.options.get("conditions") or {}).items())),
         ("faded", f"{facts.options['fade_ms']:g} ms" if facts.options.get("fade_ms") else ""),
         ("latents", near(origin.latents_path) + ("" if origin.latents is not None else " (gone, or changed since)")),
     ]
@@ -209,6 +207,8 @@ def _facts(origin: Origin) -> list[tuple[str, str]]:
 
 
 def _with_options(origin: Origin, name: str) -> str:
+    if origin.option(name) is None:  # nothing is drawn where all loops are given
+        return ""
     given = origin.option(f"{name}_args")
     options = ", ".join(f"{key}={value}" for key, value in given.items()) if isinstance(given, Mapping) else ""
     robust = ", robust statistics" if name == "distribution" and origin.option("iqr") else ""
@@ -217,7 +217,8 @@ def _with_options(origin: Origin, name: str) -> str:
 
 def _loop_text(origin: Origin) -> str:
     length, times = origin.option("num_latents"), origin.option("num_loops")
-    given = f", from {near(Path(str(origin.option('input_loop'))))}" if origin.option("input_loop") else ""
+    loops = origin.option("input_loop") or []
+    given = ", from " + " and ".join(loop["file"] for loop in loops) if loops else ""
     return f"{frames_text(length)}{given}, {times} loops" if isinstance(length, int) else ""
 
 

@@ -6,6 +6,7 @@ again name files as seen from the current folder.
 """
 
 import contextlib
+import itertools
 import os
 import shlex
 from collections.abc import Mapping
@@ -83,19 +84,34 @@ class Origin:
 
     @cached_property
     def encodings(self) -> dict[Path, Sidecar]:
-        """The encodings in the folder, or the file, that was measured, with their sidecars; as they are there now.
+        """The encodings in the folders that were measured, with their sidecars; as they are there now.
 
-        Empty where the folder has folders in it: what a sidecar names is not searched recursively.
+        Empty where such a folder has folders in it: what a sidecar names is not searched recursively.
         """
-        named = Path(self.latents_facts.source or "")
-        if not self.is_generated or named.suffix == ".csv":
+        if not self.is_generated:
             return {}
+        found: dict[Path, Sidecar] = {}
         with contextlib.suppress(OSError):
-            paths = sorted(named.iterdir()) if named.is_dir() else [named]
-            found = {path: _sidecar_of(path) for path in paths if path.suffix == ".npy"}
-            known = {path: f for path, f in found.items() if f is not None and f.options.get("script") != GENERATOR}
-            return {} if any(path.is_dir() for path in paths) else known
-        return {}
+            for named in self._inputs():
+                paths = sorted(named.iterdir()) if named.is_dir() else [named]
+                if any(path.is_dir() for path in paths):
+                    return {}
+                sidecars = {path: _sidecar_of(path) for path in paths if path.suffix == ".npy"}
+                found |= {p: f for p, f in sidecars.items() if f is not None and f.options.get("script") != GENERATOR}
+        return found
+
+    def _inputs(self) -> list[Path]:
+        """Return what the generator's `input` named: by its command line, else what the sidecar says, if it is one."""
+        typed = self._typed()
+        if "--input" not in typed:
+            return [Path(self.latents_facts.source or "")]
+        rest = typed[typed.index("--input") + 1 :]
+        return [Path(word) for word in itertools.takewhile(lambda word: not word.startswith("--"), rest)]
+
+    def _typed(self) -> list[str]:
+        """Return the flags in the sidecar that make the latents again; none in those of version 1.0."""
+        typed = self.option("command")
+        return typed if isinstance(typed, list) and all(isinstance(word, str) for word in typed) else []
 
     def option(self, name: str) -> Any:
         """Return an option of the generator; None where it is unknown."""
@@ -120,10 +136,8 @@ class Origin:
 
     def _generate(self) -> list[str]:
         facts, options = self.latents_facts, self.latents_facts.options
-        typed = options.get("command")
-        if isinstance(typed, list) and typed and all(isinstance(word, str) for word in typed):
-            command = typed if typed[0].endswith(".py") else ["generator.py", *typed]
-            return command if "--run" in command else [*command, *self._run_flags()]
+        if self._typed():
+            return ["generator.py", *self._typed(), *self._run_flags()]
         from_table = str(facts.source).endswith(".csv")
         command = ["generator.py", "--statistics" if from_table else "--input", facts.source or "ENCODINGS"]
         command += ["--iqr"] if options.get("iqr") else []
@@ -154,6 +168,8 @@ class Origin:
         command += ["--subtype", str(options["subtype"])] if options.get("subtype") != USUAL_SUBTYPE else []
         command += ["--normalize", f"{options['normalize']:g}"] if "normalize" in options else []
         fade = options.get("fade_ms", 0)
+        conditions = options.get("conditions") or {}
+        command += ["--condition", *(f"{name}={value:g}" for name, value in conditions.items())] if conditions else []
         command += ["--fade", f"{fade:g}"] if fade != (USUAL_FADE if self.is_generated else 0) else []
         return command
 
