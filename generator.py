@@ -1,4 +1,4 @@
-"""Generate new latents from the statistics of encodings: draw loops, arrange them in a pattern, write latent audio."""
+"""Generate new latents from the statistics of encodings: draw loops, arrange and transform them, write latent audio."""
 
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, Batch
-from unravel_lib.cli.generator_flags import NUM_LATENTS, build_parser
+from unravel_lib.cli.generator_flags import DISTRIBUTION, NUM_LATENTS, build_parser
 from unravel_lib.cli.run import run
 from unravel_lib.errors import UsageError
 from unravel_lib.files.folders import (
@@ -25,6 +25,7 @@ from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.music import tempo
 
 if TYPE_CHECKING:
+    from unravel_lib.cli.input_loops import InputLoop
     from unravel_lib.cli.sources import Rates
     from unravel_lib.latents.formats import Format
     from unravel_lib.music.composition import Composition
@@ -45,10 +46,12 @@ def main(argv: list[str]) -> int:
         raise UsageError("--fidelity compares with encodings: give --input, not --statistics")
     if args.overwrite and args.run is None:
         raise UsageError("--overwrite is about the folder that --run names: give --run NAME")
-    if args.list_distributions or args.list_patterns or args.tempo_table:
+    if args.input_loop and (args.num_latents or args.bpm):
+        raise UsageError("--input_loop has a length of its own: leave out --num_latents and --bpm, and give FILE:A:B")
+    if args.list_distributions or args.list_patterns or args.list_transforms or args.tempo_table:
         show_lists(args)
         return DONE
-    if not args.input and not args.statistics:
+    if not args.input and not args.statistics and not args.input_loop:
         raise UsageError("--input is missing: give a .npy of encoder.py, a folder of them, or --statistics FILE.csv")
     return generate(args)
 
@@ -61,6 +64,8 @@ def show_lists(args: argparse.Namespace) -> None:
         lists.show_distributions(args.distribution)
     if args.list_patterns:
         lists.show_patterns(args.pattern)
+    if args.list_transforms:
+        lists.show_transforms(args.transform)
     if args.tempo_table:
         paths = sources.find_sources(args.input, args.statistics, args.output)
         print(tempo.table(*sources.rates(sources.known_facts(paths, args.sample_rate, args.compression))))
@@ -68,20 +73,23 @@ def show_lists(args: argparse.Namespace) -> None:
 
 def generate(args: argparse.Namespace) -> int:
     """Measure the sources, report what will be written, write it; returns the exit code."""
-    from unravel_lib.cli import report, results, sources
+    from unravel_lib.cli import input_loops, report, results, sources
 
     if args.run is not None:
         check_run_folder(args.output, args.run, args.overwrite)
-    paths = sources.find_sources(args.input, args.statistics, args.output)
-    facts = sources.known_facts(paths, args.sample_rate, args.compression)
-    facts = replace(facts, source=sources.paths_text(args.input or [args.statistics]))
-    composition, rates = compose(args, paths, facts)
+    loops = input_loops.read_input_loops(args.input_loop)
+    loop_paths = [loop.path for loop in loops]
+    paths = sources.find_sources(args.input, args.statistics, args.output) or list(dict.fromkeys(loop_paths))
+    facts = sources.known_facts([*paths, *loop_paths], args.sample_rate, args.compression)
+    facts = replace(facts, source=sources.paths_text(args.input or ([args.statistics] if args.statistics else paths)))
+    composition, rates = compose(args, paths, facts, loops)
     file_format = output_format(args, composition.statistics.dims, *rates)
 
+    loop_frames = composition.loop_frames()
     make_output_folder(args.output)
     free_bytes = shutil.disk_usage(args.output).free
     material, n_frames = results.prepare(composition, file_format, 0, free_bytes)
-    report.log_plan(composition, file_format, n_frames, args.num_files, *rates, args.bpm)
+    report.log_plan(composition, file_format, n_frames, args.num_files, *rates, args.bpm, loop_frames)
     results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes)
     names = [results.result_name(composition, file_format, index) for index in range(args.num_files)]
     if args.run is not None:
@@ -98,7 +106,7 @@ def generate(args: argparse.Namespace) -> int:
         with batch.attempt(folder / name):
             if index > 0:  # the first is prepared already
                 material, n_frames = results.prepare(composition, file_format, index, free_bytes)
-            sidecar = results.describe(composition, file_format, index, n_frames, facts, statistics_csv)
+            sidecar = results.describe(composition, file_format, index, n_frames, facts, statistics_csv, loops)
             sampler = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
         if sampler is not None and not args.no_plots:
             results.draw_result(folder / name, sampler, batch)
@@ -111,30 +119,49 @@ def generate(args: argparse.Namespace) -> int:
     return code
 
 
-def compose(args: argparse.Namespace, paths: list[Path], facts: Sidecar) -> tuple["Composition", "Rates"]:
-    """Find pattern, distribution, loop length and statistics; also returns the rates."""
-    from unravel_lib.cli import report, sources
+def compose(
+    args: argparse.Namespace, paths: list[Path], facts: Sidecar, loops: list["InputLoop"]
+) -> tuple["Composition", "Rates"]:
+    """Find pattern, distribution, steps, loop length and statistics; also returns the rates."""
+    from unravel_lib.cli import input_loops, report, sources
     from unravel_lib.music.composition import Composition
     from unravel_lib.music.distributions import DISTRIBUTIONS
     from unravel_lib.music.patterns import PATTERNS
+    from unravel_lib.music.steps import parse_step
     from unravel_lib.statistics import measure, tables
 
     pattern = PATTERNS.find(args.pattern)
     pattern_options = pattern.read_options(args.pattern_args)
     distribution = DISTRIBUTIONS.find(args.distribution)
     distribution_options = distribution.read_options(args.distribution_args)
+    steps = tuple(parse_step(text) for text in args.transform)
     rates = sources.rates(facts)
+    given = tuple(loop.frames for loop in loops)
     num_latents = tempo.frames_for_bpm(args.bpm, *rates) if args.bpm else args.num_latents or NUM_LATENTS
+    num_latents = len(given[0]) if given else num_latents
     if num_latents > tempo.MAX_LATENTS:
         raise UsageError(
             f"--bpm {args.bpm:g} needs a loop of {num_latents:,} frames, at most {tempo.MAX_LATENTS:,}: take more BPM"
         )
     statistics = tables.read_csv(args.statistics, args.iqr) if args.statistics else measure.measure(paths, args.iqr)
     log.info("%s", tables.report(statistics))
-    report.warn_of_frozen_dims(distribution, statistics)
+    input_loops.refuse_other_dims(loops, statistics.dims)
     composition = Composition(
-        statistics, distribution, distribution_options, pattern, pattern_options, num_latents, args.num_loops, args.seed
+        statistics,
+        distribution,
+        distribution_options,
+        pattern,
+        pattern_options,
+        num_latents,
+        args.num_loops,
+        args.seed,
+        steps,
+        given,
     )
+    if composition.draws:
+        report.warn_of_frozen_dims(distribution, statistics)
+    elif args.distribution != DISTRIBUTION or args.distribution_args:
+        raise UsageError("nothing is drawn, as --input_loop gives every loop: leave out --distribution")
     return composition, rates
 
 

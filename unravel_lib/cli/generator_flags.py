@@ -7,6 +7,7 @@ from unravel_lib.music import tempo
 
 OUTPUT = "./_generator-output"
 NUM_LATENTS = 10
+DISTRIBUTION = "normal"
 
 
 def build_parser() -> Parser:
@@ -37,8 +38,9 @@ def build_parser() -> Parser:
 
 def _add_music(p: Parser) -> None:
     group = p.add_argument_group("composition")
-    _add_choice(p, group, "distribution", "normal", "how frames are drawn")
+    _add_choice(p, group, "distribution", DISTRIBUTION, "how frames are drawn")
     _add_choice(p, group, "pattern", "loop", "how loops are arranged")
+    _add_steps(p, group)
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--num_latents",
@@ -84,6 +86,30 @@ def _add_choice(p: Parser, group: argparse._ArgumentGroup, kind: str, default: s
         f"--list_{kind}s",
         action="store_true",
         help=f"show all {kind}s with options, with --{kind} FILE.py those of that file too, and exit",
+    )
+
+
+def _add_steps(p: Parser, group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--transform",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="STEP",
+        help='what changes each loop as it passes, such as "every 4 rev" "degrade 0.1", in this order '
+        "(--list_transforms shows all)",
+    )
+    p.general.add_argument(
+        "--list_transforms",
+        action="store_true",
+        help="show all transforms, with --transform FILE.py:name those of that file too, and exit",
+    )
+    group.add_argument(
+        "--input_loop",
+        nargs="+",
+        default=[],
+        metavar="FILE[:A:B]",
+        help="frames A to B - 1 of latents as loop A in place of a draw; a second one as loop B",
     )
 
 

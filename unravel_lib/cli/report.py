@@ -27,12 +27,21 @@ def log_plan(
     sample_rate: float,
     compression: int,
     bpm: float | None,
+    loop_frames: int | None,
 ) -> None:
-    """Log tempo, length and size of the results before anything is written; `bpm` is the requested tempo."""
+    """Log tempo, length and size of the results before anything is written.
+
+    `bpm` is the requested tempo, `loop_frames` the length of each loop behind the steps, None where they differ.
+    """
     log_tempo(composition.num_latents, sample_rate, compression, bpm)
     if not composition.pattern.steady:
         name = composition.pattern.name
         log.info("pattern %s changes its length over time: these tempi do not apply to it", name)
+    elif loop_frames is None:
+        log.info("the transforms change the length of some loops: these tempi do not apply to them")
+    elif loop_frames != composition.num_latents:
+        beat = tempo.format_bpm(tempo.exact_bpm(loop_frames, sample_rate, compression))
+        log.info("the transforms make each loop %s: %s BPM", frames_text(loop_frames), beat)
     log_size(file_format, num_files, n_frames, n_frames * compression / sample_rate)
 
 

@@ -1,10 +1,13 @@
 """The results of generator.py: prepared, refused where they are too large, described, written, drawn."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from unravel_lib.cli.batch import Batch
+from unravel_lib.cli.input_loops import InputLoop
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.report import size_text
 from unravel_lib.errors import OutputError, UsageError
@@ -90,13 +93,19 @@ def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch
 
 
 def describe(
-    composition: Composition, file_format: Format, index: int, n_frames: int, facts: Sidecar, statistics_csv: Path
+    composition: Composition,
+    file_format: Format,
+    index: int,
+    n_frames: int,
+    facts: Sidecar,
+    statistics_csv: Path,
+    loops: Sequence[InputLoop] = (),
 ) -> Sidecar:
-    """Make the sidecar of output number `index`; `facts` hold the model and its rates."""
+    """Make the sidecar of output number `index`; `facts` hold the model and its rates, `loops` the given loops."""
     pattern, distribution = composition.pattern, composition.distribution
-    options = {
+    options: dict[str, Any] = {
         "script": "generator",
-        "distribution": _name(distribution),
+        "distribution": _name(distribution) if composition.draws else None,
         "iqr": composition.statistics.iqr,
         "pattern": _name(pattern),
         "pattern_sha256": _code_sha256(pattern),
@@ -111,6 +120,13 @@ def describe(
         options["distribution_sha256"] = _code_sha256(distribution)
     if composition.distribution_options:
         options["distribution_args"] = composition.distribution_options
+    if composition.steps:
+        options["transform"] = [step.text for step in composition.steps]
+        entries = (part.transform for step in composition.steps for part in step.parts())
+        own = {_name(entry): _code_sha256(entry) for entry in entries if entry.source is not None}
+        options |= {"transform_sha256": own} if own else {}
+    if loops:
+        options["input_loop"] = [loop.facts() for loop in loops]
     return replace(facts, dims=file_format.dims, frames=n_frames, seed=composition.seed, options=options)
 
 

@@ -1,4 +1,4 @@
-"""What is chosen by name, patterns and distributions: registered by a decorator, found, listed, run.
+"""What is chosen by name, patterns, distributions, transforms: registered by a decorator, found, listed, run.
 
 An entry is a function. Parameters named like an input of its kind (`loop` or `rng` of a pattern) are given that input;
 every other parameter is an option of its own, which `pattern_args` or `distribution_args` set as name=value.
@@ -73,6 +73,16 @@ class Entry:
     def summary(self) -> str:
         """What it does: the first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "(no description)").splitlines()[0]
+
+    @property
+    def arguments(self) -> str:
+        """What follows the name where the entry is used."""
+        return ""
+
+    @property
+    def description(self) -> str:
+        """What it does, and its options with their defaults."""
+        return f"{self.summary}{usage(self.parameters)}"
 
     def read_options(self, texts: Sequence[str]) -> Options:
         """Read `["levels=3"]` as `{"levels": 3}`; see `options.read_options`."""
@@ -172,4 +182,4 @@ class Registry(dict[str, E]):
         if source:
             user_code.load(source, self.kind)
         listed = [(key, entry) for key, entry in self.items() if entry.source in (None, source)]
-        return [(printable(key), f"{entry.summary}{usage(entry.parameters)}") for key, entry in listed]
+        return [(printable(key) + entry.arguments, entry.description) for key, entry in listed]
