@@ -19,7 +19,7 @@ latents=$("$python" "$tools/encoder.py" --input "$recording" --output "$output/l
 
 # The loop is the first 16 frames, 0.74 s with most models. Half of its dims fall behind by one frame in every fourth
 # loop and meet the others again after 64. Every eighth loop runs backwards, one in eleven is cut into quarters, and
-# every sixth has a rhythm of five onsets in eight. One slow wave rises and falls through the whole piece.
+# every sixth has a rhythm of five onsets in eight. In two dims a slow wave rises and falls twice.
 "$python" "$tools/generator.py" --input_loop "$latents:0:16" --num_loops 162 --embeddings --no_plots \
     --output "$output" --run one-loop --overwrite \
     --transform "dims 4-7 phase 4" "every 8 rev" "every 11 chop 4" "every 6 euclid 5 8" "dims 0-1 lfo sine 0.0125 1" \

@@ -484,6 +484,13 @@ def test_a_wrapper_of_ones_own(tmp_path: Path) -> None:
     assert [loop.ravel().tolist() for loop in joined(loops, f"{file}:loud 0.5 rev")] == [[2, 1], [-1, 2]]
 
 
+def test_start_counts_the_frames_that_are_played(tmp_path: Path) -> None:
+    """Also behind loops that the step itself has made longer."""
+    code = "@transform(keeps_length=False)\ndef f(loop, start):\n    return np.concatenate([loop, loop]) * 0 + start\n"
+    file = own_file(tmp_path, code)
+    assert [x[0, 0] for x in joined([np.ones((3, 1))] * 3, f"{file}:f")] == [0, 6, 12]
+
+
 def test_in_place_work_of_ones_own_does_no_harm(tmp_path: Path) -> None:
     file = own_file(tmp_path, "@transform\ndef f(loop, index):\n    loop += index\n    return loop\n")
     loop = np.zeros((2, 1))
