@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from unravel_lib.errors import UsageError
 from unravel_lib.latents.blocks import Loop, Repeat
-from unravel_lib.music import rhythms, steps, transforms
+from unravel_lib.music import reorderings, rhythms, steps, transforms
 from unravel_lib.music.steps import Setting, on_letters, parse_step, transformed, try_steps
 from unravel_lib.music.transforms import TRANSFORMS
 
@@ -77,7 +77,7 @@ def test_every_transform_is_tried_here() -> None:
     assert list(WRITTEN) == list(OWN)
 
 
-@pytest.mark.parametrize("module", [transforms, steps, rhythms])
+@pytest.mark.parametrize("module", [transforms, reorderings, steps, rhythms])
 def test_examples_in_docstrings(module: ModuleType) -> None:
     found = doctest.testmod(module, extraglobs={"on_letters": on_letters})
     assert found.attempted > 0 and found.failed == 0

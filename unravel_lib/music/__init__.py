@@ -9,6 +9,7 @@ recordings : the recordings that these two follow
 patterns : loops -> long arrays: the catalogue
 transform : what a transform is, and its decorator
 transforms : a loop -> the loop as it is played: the catalogue
+reorderings : those that choose which frame plays when
 steps : the language of transforms: texts read as steps, steps applied to loops
 rhythms : Euclidean rhythms and sieves
 composition : a distribution, a pattern and a seed: the loops of each output file

@@ -88,6 +88,19 @@ class Transform(Entry):
         return result
 
 
+def check_at_least(minimum: float, **given: float) -> None:
+    """Raise ValueError where an argument is too small: `check_at_least(1, frames=frames)`."""
+    for name, value in given.items():
+        if value < minimum:
+            raise ValueError(f"{name.upper()} is {value:g}, expected at least {minimum:g}")
+
+
+def check_probability(probability: float) -> None:
+    """Raise ValueError where an argument is no probability."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"PROBABILITY is {probability:g}, expected 0 to 1")
+
+
 TRANSFORMS = Registry(Transform)
 
 
