@@ -1,13 +1,12 @@
 """The results of generator.py: prepared, refused where they are too large, described, written, drawn."""
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unravel_lib.cli.batch import Batch
-from unravel_lib.cli.input_loops import InputLoop
+from unravel_lib.cli.plan import Plan
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.report import size_text
 from unravel_lib.errors import OutputError, UsageError
@@ -15,6 +14,7 @@ from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.blocks import Frames, Sampler
 from unravel_lib.latents.formats import Format, LatentAudio
+from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.pattern import Material
 from unravel_lib.music.registry import Entry
@@ -92,17 +92,11 @@ def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch
     return statistics_csv
 
 
-def describe(
-    composition: Composition,
-    file_format: Format,
-    index: int,
-    n_frames: int,
-    facts: Sidecar,
-    statistics_csv: Path,
-    loops: Sequence[InputLoop] = (),
-) -> Sidecar:
-    """Make the sidecar of output number `index`; `facts` hold the model and its rates, `loops` the given loops."""
+def describe(plan: Plan, index: int, n_frames: int, further: dict[str, Any]) -> Sidecar:
+    """Make the sidecar of output number `index`; `further` are options that the plan does not know."""
+    composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
+    bpm = None if plan.loop_frames is None else tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats)
     options: dict[str, Any] = {
         "script": "generator",
         "distribution": _name(distribution) if composition.draws else None,
@@ -112,9 +106,11 @@ def describe(
         "pattern_args": composition.pattern_options,
         "num_latents": composition.num_latents,
         "num_loops": composition.num_loops,
+        "beats": plan.beats,
+        "bpm": None if bpm is None else round(float(bpm), 4),
         "file_index": index,
-        "statistics_sha256": sha256_of(statistics_csv),
         **file_format.options,
+        **further,
     }
     if distribution.source is not None:
         options["distribution_sha256"] = _code_sha256(distribution)
@@ -125,8 +121,9 @@ def describe(
         entries = (part.transform for step in composition.steps for part in step.parts())
         own = {_name(entry): _code_sha256(entry) for entry in entries if entry.source is not None}
         options |= {"transform_sha256": own} if own else {}
-    if loops:
-        options["input_loop"] = [loop.facts() for loop in loops]
+    if plan.loops:
+        options["input_loop"] = [loop.facts() for loop in plan.loops]
+    facts = replace(plan.facts, **plan.rates._asdict())
     return replace(facts, dims=file_format.dims, frames=n_frames, seed=composition.seed, options=options)
 
 
