@@ -7,7 +7,6 @@ import argparse
 import logging
 import shutil
 
-from unravel_lib.cli import again
 from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.generator_flags import build_parser, refuse_conflicts
 from unravel_lib.cli.run import run
@@ -33,6 +32,8 @@ def main(argv: list[str]) -> int:
     if args.list_distributions or args.list_patterns or args.list_transforms or args.tempo_table:
         show_lists(args)
         return DONE
+    from unravel_lib.cli import again
+
     command = again.as_command(parser, args)
     if args.again is not None:
         args, command, made_before = again.recall(parser, argv, args.again)
@@ -62,7 +63,7 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
 
     `command` are the flags that make it again; `made_before` is the sidecar of the piece that is made again.
     """
-    from unravel_lib.cli import report, results
+    from unravel_lib.cli import again, report, results
     from unravel_lib.cli.plan import make_plan
 
     if args.run is not None:
@@ -85,15 +86,16 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     before = identities(folder)
     batch = Batch(folder)
     statistics_csv = results.write_statistics(composition.statistics, folder, plan.facts, batch)
-    shared = {"statistics_sha256": sha256_of(statistics_csv), "command": command}
-    if made_before is not None:
-        again.warn_of_changes(made_before, results.describe(plan, args.first, n_frames, shared))
+    statistics_sha256 = sha256_of(statistics_csv)
     for number, name in names.items():
         sampler = None
         with batch.attempt(folder / name):
             if number > args.first:  # the first is prepared already
                 material, n_frames = results.prepare(composition, file_format, number, free_bytes)
-            sidecar = results.describe(plan, number, n_frames, shared)
+            own_command = [*command, "--first", str(number)] if number else command
+            sidecar = results.describe(plan, number, n_frames, statistics_sha256, own_command)
+            if made_before is not None and number == args.first:
+                again.warn_of_changes(made_before, sidecar)
             sampler = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
         if sampler is not None and not args.no_plots:
             results.draw_result(folder / name, sampler, batch)

@@ -68,9 +68,7 @@ def test_the_command_in_the_sidecar_is_one_for_the_shell(run: Run, tmp_path: Pat
     flags = ("--input", encodings, "--seed", 7, "--transform", "rot 1", "rev", *FLAGS)
     result = generate(run, tmp_path / "a", *flags)
     command = options(next(path for path in result.paths if path.suffix == ".npy"))["command"]
-    assert command == [
-        *("--input", str(encodings), "--transform", "rot 1", "rev", "--seed", "7", "--embeddings", "--no_plots")
-    ]
+    assert command == [*("--input", str(encodings), "--transform", "rot 1", "rev", "--seed", "7", "--embeddings")]
     generate(run, tmp_path / "b", *command)  # type: ignore[misc]
     assert results(tmp_path / "a") == results(tmp_path / "b")
 
@@ -150,6 +148,18 @@ def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) ->
     sidecar.write_text(json.dumps(facts))
     result = run("generator", "--again", sidecar, "--output", tmp_path / "o")
     assert result.code == 2 and "by a version that did not keep the flags" in result.err
+
+
+def test_the_command_makes_that_file_alone(run: Run, tmp_path: Path, encodings: Path) -> None:
+    """The sidecar of a file does not depend on how many were made with it."""
+    generate(run, tmp_path / "a", "--input", encodings, "--num_files", 3, *FLAGS)
+    command = options(tmp_path / "a" / "r" / "loop_normal_seed42_0002_embeddings.npy")["command"]
+    generate(run, tmp_path / "b", "--no_plots", *command)  # type: ignore[misc]
+    assert sorted(path.name for path in (tmp_path / "b" / "r").glob("loop*.json")) == [
+        "loop_normal_seed42_0002_embeddings.json"
+    ]
+    for path in (tmp_path / "b" / "r").iterdir():
+        assert path.read_bytes() == (tmp_path / "a" / "r" / path.name).read_bytes()
 
 
 def test_first_makes_one_of_many(run: Run, tmp_path: Path, encodings: Path) -> None:

@@ -36,17 +36,17 @@ CONTENT_TEXT = {
     "distribution_sha256": "the code of the distribution is",
     "transform_sha256": "the code of a transform is",
 }
-ABOUT_THE_RUN = ("again", "output", "run", "overwrite", "debug")  # not remembered
+NOT_KEPT = ("again", "output", "run", "overwrite", "debug", "no_plots", "fidelity", "num_files", "first")
 
 log = logging.getLogger("unravel_lib")
 
 
 def as_command(parser: Parser, args: argparse.Namespace) -> list[str]:
-    """Return the flags that say what `args` holds, beside the defaults: ["--seed", "7"]."""
+    """Return the flags that shape the content: ["--seed", "7"]; neither which of many files nor where they go."""
     command: list[str] = []
     for action in parser.flags():
         value = getattr(args, action.dest)
-        if value == action.default or action.dest in ABOUT_THE_RUN:
+        if value == action.default or action.dest in NOT_KEPT:
             continue
         values = value if isinstance(value, list) else [] if value is True else [value]
         command += [action.option_strings[0], *map(str, values)]
@@ -81,7 +81,6 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
         raise InputError(f"{where} was written by a version that did not keep the flags: give the flags yourself")
     args = parser.parse(command)
     given = parser.given(argv)
-    args.num_files, args.first = 1, int(facts.options["file_index"])
     for name in (other for flag in given for other in FORGOTTEN.get(flag, ())):
         setattr(args, name, parser.get_default(name))
     for name, value in given.items():

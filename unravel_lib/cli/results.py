@@ -92,8 +92,8 @@ def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch
     return statistics_csv
 
 
-def describe(plan: Plan, index: int, n_frames: int, further: dict[str, Any]) -> Sidecar:
-    """Make the sidecar of output number `index`; `further` are options that the plan does not know."""
+def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, command: list[str]) -> Sidecar:
+    """Make the sidecar of output number `index`; `command` are the flags that make it again."""
     composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
     bpm = None if plan.loop_frames is None else tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats)
@@ -109,8 +109,9 @@ def describe(plan: Plan, index: int, n_frames: int, further: dict[str, Any]) -> 
         "beats": plan.beats,
         "bpm": None if bpm is None else round(float(bpm), 4),
         "file_index": index,
+        "statistics_sha256": statistics_sha256,
+        "command": command,
         **file_format.options,
-        **further,
     }
     if distribution.source is not None:
         options["distribution_sha256"] = _code_sha256(distribution)
