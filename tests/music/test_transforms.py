@@ -403,6 +403,8 @@ WRONG = [
     ("chop 0", "expected at least 1", "^", 5),
     ("scramble 0", "expected at least 1", "^", 9),
     ("smooth 0", "expected at least 1", "^", 7),
+    ("smooth 1000001", "at most 1,000,000", "^^^^^^^", 7),
+    ("euclid 9 10001", "10,001 steps, expected at most 10,000", "^^^^^^^", 7),
     ("sieve 3@0|", "is no sieve", "^^^^", 6),
     ("sieve 3", "is no sieve", "^", 6),
     ("sieve 0@1", "modulus 0", "^^^", 6),

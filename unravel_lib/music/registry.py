@@ -115,7 +115,7 @@ class Entry:
         except (Exception, SystemExit) as error:
             if self.source is None and type(error) is not ValueError:
                 raise
-            text = " ".join(str(error).split())
+            text = printable(" ".join(str(error).split()))
             reason = text if type(error) is ValueError and text else f"{type(error).__name__}: {text}".rstrip(": ")
             raise UsageError(f"{self._place(error)}: {reason}") from error
 

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
+MAX_STEPS = 10_000
 Onsets = npt.NDArray[np.bool_]
 
 
@@ -15,7 +16,7 @@ def bjorklund(onsets: int, steps: int) -> Onsets:
     Parameters
     ----------
     onsets, steps : int
-        1 <= onsets <= steps.
+        1 <= onsets <= steps <= 10,000.
 
     Returns
     -------
@@ -37,6 +38,8 @@ def bjorklund(onsets: int, steps: int) -> Onsets:
     """
     if not 1 <= onsets <= steps:
         raise ValueError(f"{onsets} onsets in {steps} steps, expected at least 1 onset and no more onsets than steps")
+    if steps > MAX_STEPS:
+        raise ValueError(f"{steps:,} steps, expected at most {MAX_STEPS:,}")
     groups, rest = [[True]] * onsets, [[False]] * (steps - onsets)
     while len(rest) > 1:
         n = min(len(groups), len(rest))
@@ -73,8 +76,10 @@ def sieve(expression: str, n: int) -> Onsets:
     >>> "".join("x" if true else "." for true in sieve("3@0|5@2", 9))
     'x.xx..xx.'
     """
-    grouped = re.sub(r"\d+@\d+", r"(\g<0>)", expression)  # Python's - binds stronger than its @
+    grouped = re.sub(r"[0-9]+@[0-9]+", r"(\g<0>)", expression)  # Python's - binds stronger than its @
     try:
+        if not re.fullmatch(r"[0-9@|&()-]+", expression):
+            raise SyntaxError("another character")
         return _evaluate(ast.parse(grouped, mode="eval").body, np.arange(n))
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(f"{expression} is no sieve, expected one like 3@0|5@2, of M@R and | & - ( )") from error

@@ -20,6 +20,7 @@ import numpy as np
 
 from unravel_lib.latents.blocks import Frames
 from unravel_lib.music import reorderings as reorderings  # registers those that choose which frame plays when
+from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.music.transform import TRANSFORMS as TRANSFORMS  # filled there and below
 from unravel_lib.music.transform import check_at_least, check_probability, transform
 from unravel_lib.statistics.summary import Array
@@ -67,6 +68,8 @@ def smooth(loop: Frames, frames: int) -> Frames:
     from scipy.ndimage import uniform_filter1d
 
     check_at_least(1, frames=frames)
+    if frames > MAX_LATENTS:
+        raise ValueError(f"FRAMES is {frames:,}, expected at most {MAX_LATENTS:,}")
     smoothed: Frames = uniform_filter1d(loop, frames, axis=0, mode="wrap")
     return smoothed
 
