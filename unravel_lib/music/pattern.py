@@ -165,16 +165,5 @@ def pattern(*, steady: bool = ..., length: Callable[..., int] | None = ...) -> C
 def pattern(
     function: Function | None = None, *, steady: bool = True, length: Callable[..., int] | None = None
 ) -> Function | Callable[[Function], Function]:
-    """Make a function a pattern: `@pattern`, or `@pattern(steady=False, length=...)`; see `Pattern`.
-
-    Raises
-    ------
-    TypeError
-        The signature is not supported: variable arguments, or an option of a type that no text can be read as.
-    """
-
-    def register(function: Function) -> Function:
-        PATTERNS.add(Pattern.of(function, steady=steady, length=length))
-        return function
-
-    return register if function is None else register(function)
+    """Make a function a pattern: `@pattern`, or `@pattern(steady=False, length=...)`; see `Pattern`."""
+    return PATTERNS.decorate(function, steady=steady, length=length)  # type: ignore[no-any-return]

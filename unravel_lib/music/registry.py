@@ -134,7 +134,22 @@ class Registry(dict[str, E]):
 
     def __init__(self, kind: type[E]) -> None:
         super().__init__()
-        self.kind = kind.kind
+        self.kind, self._entry = kind.kind, kind
+
+    def decorate(self, name: Function | str | None, **declared: Any) -> Any:
+        """Return the decorator that registers a function, by its own name or another, or apply it to the function.
+
+        Raises
+        ------
+        TypeError
+            The signature is not supported: variable arguments, or an option of a type that no text can be read as.
+        """
+
+        def register(function: Function) -> Function:
+            self.add(self._entry.of(function, name if isinstance(name, str) else None, **declared))
+            return function
+
+        return register(name) if callable(name) else register
 
     def add(self, entry: E) -> None:
         """Register an entry; one of the same name in the same file is replaced."""

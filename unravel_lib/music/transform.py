@@ -111,17 +111,5 @@ def transform(name: str | None = None, *, keeps_length: bool = ...) -> Callable[
 def transform(
     name: str | Function | None = None, *, keeps_length: bool = True
 ) -> Function | Callable[[Function], Function]:
-    """Make a function a transform: `@transform`, or `@transform("name", keeps_length=False)`; see `Transform`.
-
-    Raises
-    ------
-    TypeError
-        The signature is not supported: variable arguments, or an option of a type that no text can be read as.
-    """
-
-    def register(function: Function) -> Function:
-        chosen = name if isinstance(name, str) else None
-        TRANSFORMS.add(Transform.of(function, chosen, keeps_length=keeps_length))
-        return function
-
-    return register(name) if callable(name) else register
+    """Make a function a transform: `@transform`, or `@transform("name", keeps_length=False)`; see `Transform`."""
+    return TRANSFORMS.decorate(name, keeps_length=keeps_length)  # type: ignore[no-any-return]
