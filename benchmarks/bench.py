@@ -165,11 +165,14 @@ class Bench:
             np.save(path, np.zeros((1, 16, 1), np.float32))
         return path
 
+    def latents(self) -> Path:
+        path = self.work / "latents.npy"
+        np.save(path, np.random.default_rng(0).standard_normal((1, 16, 5000)).astype(np.float32))
+        (self.work / "generated").mkdir(exist_ok=True)
+        return path
+
     def generator(self) -> None:
-        source = self.work / "latents.npy"
-        np.save(source, np.random.default_rng(0).standard_normal((1, 16, 5000)).astype(np.float32))
-        out = self.work / "generated"
-        out.mkdir()
+        source, out = self.latents(), self.work / "generated"
         cases = [("blender", 64, 8, "8 x"), ("swapper", 256, 8, "12 x"), ("loop", 10, 4, "2.5 x")]
         for pattern, k, r, goal in cases:
             plain = ("benchmarks/plain.py", "generate", pattern, k, r, out, source)
@@ -178,6 +181,16 @@ class Bench:
             self.compare(f"generator: {pattern}, k={k}, D=16, r={r}, with pictures", goal, plain, ours)
             if pattern == "loop":
                 self.compare("the same without pictures", "8 x", plain, (*ours, "--no_plots"))
+
+    def transforms(self) -> None:
+        """A run with a step against the same run without."""
+        flags = ("--output", self.work / "generated", "--run", "steps", "--overwrite", "--no_plots")
+        plain = ("generator.py", "--input", self.latents(), *flags, "--pattern", "blender")
+        plain = (*plain, "--num_latents", 64, "--num_loops", 8)
+        for step, goal in (("rev", "< 1.3"), ("degrade 0.1", "< 3")):
+            base, mine = median(3 * self.times, plain, (*plain, "--transform", step))
+            ratio = f"{mine.seconds / base.seconds:.2f}"
+            self.row(f"blender with {step}", f"{base.seconds:.2f} s without", f"{mine.seconds:.2f} s", ratio, goal)
 
     def help(self) -> None:
         for name in ("encoder", "generator", "decoder", "inspector"):
@@ -275,6 +288,7 @@ def main() -> None:
             "long_file": bench.long_file,
             "ceiling": bench.ceiling,
             "generator": bench.generator,
+            "transforms": bench.transforms,
             "help": bench.help,
             "large_statistics": lambda: bench.large_statistics(args.gigabytes),
         }

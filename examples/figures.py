@@ -32,6 +32,7 @@ from unravel_lib.models import model  # noqa: E402
 from unravel_lib.music.distributions import DISTRIBUTIONS  # noqa: E402
 from unravel_lib.music.pattern import Material  # noqa: E402
 from unravel_lib.music.patterns import PATTERNS  # noqa: E402
+from unravel_lib.music.steps import Setting, parse_step, transformed  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
 from unravel_lib.statistics.summary import Statistics  # noqa: E402
 
@@ -190,6 +191,32 @@ def catalogue(statistics: Statistics) -> None:
     small("swapper", arranged("swapper", eight), counted, before=eight.loop)
 
 
+STEPS = (
+    ("", "rev", "palindrome", "rot 3", "ply 2"),
+    ("take 4", "drop 4", "iter 4", "phase 1", "cycle 3"),
+    ("chop 4", "scramble 4", "euclid 3 8", "sieve 3@0|5@2", "degrade 0.4"),
+    ("invert", "scale 2", "shift 1", "smooth 3", "lfo sine 0.5 2"),
+    ("echo 2 0.8", "every 2 rev", "sometimes 0.5 rev", "dims 0-3 rev", "dims 4-7 phase 1"),
+)
+LOOPS = 4  # that each picture of a step shows
+
+
+def transforms(statistics: Statistics) -> None:
+    """Draw what each transform makes of the same loop, played several times."""
+    loop = drawn(statistics, 8, np.random.SeedSequence(SEED))
+    setting = Setting(np.ones(statistics.dims), np.zeros(statistics.dims), np.random.SeedSequence(SEED))
+    width, height, above = 1.72, 0.5, 0.3
+    with picture("transforms", len(STEPS[0]) * (width + 0.1), len(STEPS) * (height + above) + 0.05, DPI) as figure:
+        for row, texts in enumerate(STEPS):
+            for column, text in enumerate(texts):
+                loops = list(transformed([loop] * LOOPS, [parse_step(text)] if text else [], setting))
+                gap = [np.full((1, statistics.dims), np.nan)]
+                bottom = (len(STEPS) - 1 - row) * (height + above) + 0.05
+                axes = place(figure, 0.05 + column * (width + 0.1), bottom, width, height)
+                heat_map(axes, np.concatenate([part for one in loops for part in (one, *gap)][:-1]))
+                axes.set_title(text or "(the loop)", fontsize=7.5, loc="left", pad=3, family="monospace")
+
+
 def drawn(statistics: Statistics, length: int, seed: np.random.SeedSequence) -> Array:
     """Draw a loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
     return standard(DISTRIBUTIONS["walk"].draw(statistics, np.random.default_rng(seed), length), statistics)
@@ -261,6 +288,7 @@ def main() -> None:
         material = Material(loop, loop, 1, np.ones(statistics.dims), seeds[1])
         overview(standard(frames, statistics), loop, arranged("orale", material, levels=2))
         catalogue(statistics)
+        transforms(statistics)
     pocket_spectrograms(pocket)
 
 

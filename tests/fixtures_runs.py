@@ -36,7 +36,12 @@ Make = Callable[[Path], object]  # writes something at a path
 Script = Callable[..., "subprocess.CompletedProcess[str]"]  # runs a script in another process
 
 
-REPORTS = ("--list_patterns", "--list_distributions", "--tempo_table")  # flags for which stdout has no paths
+REPORTS = (
+    "--list_patterns",
+    "--list_distributions",
+    "--list_transforms",
+    "--tempo_table",
+)  # flags for which stdout has no paths
 
 
 @dataclass(frozen=True)

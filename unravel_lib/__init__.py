@@ -10,14 +10,15 @@
     measure                         statistics of latents
     draw, DISTRIBUTIONS             new frames [frames, dims] from statistics
     arrange, PATTERNS, Repeat       loops -> long arrays
-    Composition                     both, as generator.py combines them
-    distribution, pattern           decorators for one's own
+    TRANSFORMS                      what a loop can become as it passes
+    Composition                     all of them, as generator.py combines them
+    distribution, pattern, transform    decorators for one's own
     tempo                           frames <-> BPM
 
 The packages, each importing only from those before it: `errors`, `text`; `files` (inputs, atomic writes, sidecars);
 `audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
-(what is known about latents); `music` (distributions, patterns, tempo, composition) and `inspection` (facts about
-model files); `plots` and `page` (to look at and to listen to); `cli` (what the four scripts share).
+(what is known about latents); `music` (distributions, patterns, transforms, tempo, composition) and `inspection`
+(facts about model files); `plots` and `page` (to look at and to listen to); `cli` (what the four scripts share).
 """
 
 import importlib
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from unravel_lib.music.pattern import pattern as pattern
     from unravel_lib.music.patterns import PATTERNS as PATTERNS
     from unravel_lib.music.patterns import arrange as arrange
+    from unravel_lib.music.transform import transform as transform
+    from unravel_lib.music.transforms import TRANSFORMS as TRANSFORMS
     from unravel_lib.statistics.measure import measure as measure
 
 __version__ = "1.1.0"
@@ -60,9 +63,11 @@ _NAMES = {
     "Composition": "music.composition:Composition",
     "DISTRIBUTIONS": "music.distributions:DISTRIBUTIONS",
     "PATTERNS": "music.patterns:PATTERNS",
+    "TRANSFORMS": "music.transforms:TRANSFORMS",
     "Repeat": "latents.blocks:Repeat",
     "distribution": "music.distribution:distribution",
     "pattern": "music.pattern:pattern",
+    "transform": "music.transform:transform",
     "tempo": "music:tempo",
 }
 __all__ = sorted(_NAMES)

@@ -6,7 +6,14 @@ class UnravelError(Exception):
 
 
 class UsageError(UnravelError):
-    """Flags that do not fit each other, the input or the machine."""
+    """Flags that do not fit each other, the input or the machine.
+
+    `detail` is printed below the line where it helps: a text with a mark under the wrong word.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class InputError(UnravelError):

@@ -136,6 +136,20 @@ def parse_pattern_arguments(data: bytes) -> None:
         tempo.frames_for_bpm(float(words[0]), 44100.0, 2048)
 
 
+def parse_step(data: bytes) -> None:
+    """Read a step of a transform and try it; what passes can be applied."""
+    from unravel_lib.music import steps
+
+    words = os.fsdecode(data)
+    setting = steps.Setting(np.ones(3), np.zeros(3), np.random.SeedSequence(0))
+    if ".py" not in words:  # it would be run
+        with contextlib.suppress(UnravelError):
+            step = steps.parse_step(words)
+            steps.try_steps([step], 7, setting)
+            loops = steps.transformed([np.ones((7, 3)), np.zeros((1, 3))], [step], setting)
+            assert all(loop.shape[1] == 3 for loop in loops if isinstance(loop, np.ndarray))
+
+
 def _zip(**members: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -243,5 +257,16 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "pattern arguments": (
         parse_pattern_arguments,
         [b"120\0levels=3\0x=y", b"nan\0=\0a=b=c", b"xxxx\0amount=1e999\0mode=mirror"],
+    ),
+    "steps": (
+        parse_step,
+        [
+            b"every 4 dims 0-1 euclid 3 8 1",
+            b"sometimes 0.5 sieve 3@0|-(5@2&2@1)",
+            b"lfo sine 0.25 1e3",
+            b"chop 3",
+            b"smooth 9",
+            b"dims 0,2 echo 3 0.5",
+        ],
     ),
 }

@@ -91,7 +91,9 @@ def expect_correlation(frames: Array, wanted: Array, waste: float = 1.0) -> None
 def test_registry() -> None:
     assert {"normal", "walk", "empirical", "retrace"} < set(NAMES)
     assert [name for name, _ in DISTRIBUTIONS.listing()] == NAMES
-    assert all(20 < len(entry.summary) < 110 and entry.summary.endswith(".") for entry in DISTRIBUTIONS.values())
+    assert all(
+        20 < len(entry.summary) < 110 and entry.summary.endswith(".") for entry in map(DISTRIBUTIONS.find, NAMES)
+    )
 
 
 # What each promises

@@ -23,6 +23,7 @@ import pytest
 from unravel_lib.music import tempo
 from unravel_lib.music.distributions import DISTRIBUTIONS
 from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.music.transforms import TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -187,6 +188,13 @@ def untrue_distributions(page: Path) -> list[str]:
     return [] if rows == known else [f"the page has {rows}, the registry {known}"]
 
 
+def untrue_transforms(page: Path) -> list[str]:
+    """Transforms that the table lacks or has too many, or shows with other arguments."""
+    rows = list(named_rows(page, "Steps"))
+    known = [key + entry.arguments for key, entry in TRANSFORMS.items() if entry.source is None]
+    return [] if rows == known else [f"the page has {rows}, the registry {known}"]
+
+
 def untrue_tempi(page: Path) -> list[str]:
     """Rows of the tempo table that tempo.py does not make."""
     rate = tempo.DEFAULT_SAMPLE_RATE, tempo.DEFAULT_COMPRESSION
@@ -260,6 +268,10 @@ def test_tables(check: Callable[[Path], list[str]]) -> None:
     assert check(README) == []
 
 
+def test_the_table_of_transforms() -> None:
+    assert untrue_transforms(ROOT / "docs" / "transforms.md") == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links(page: Path) -> None:
     assert broken_links(page) == []
@@ -323,6 +335,7 @@ def test_wrong_flags_are_found(written: Callable[[str], Path]) -> None:
 
 def test_wrong_tables_are_found(written: Callable[[str], Path]) -> None:
     assert untrue_patterns(written("## Patterns\n| `loop` | |\n| `orale` | `levels=3` |\n")) != []
+    assert untrue_transforms(written("## Steps\n| `rev` | |\n")) != []
     assert untrue_distributions(written("## Distributions\n| `normal` | |\n")) != []
     rows = "".join(f"| {n} | {tempo.format_bpm(tempo.exact_bpm(n, 44100, 2048))} | - |\n" for n in range(1, 20, 2))
     assert untrue_tempi(written(f"## Tempo\n{rows}")) == []

@@ -186,3 +186,17 @@ def test_figures_draws_the_pictures_that_the_readme_shows(monkeypatch, tmp_path)
         )
         assert new.shape == old.shape and np.abs(new - old).mean() < 4, f"{name} shows something else: run make figures"
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600_000
+
+
+def test_one_loop_makes_two_minutes(shell: Shell, recordings: Path, tmp_path: Path) -> None:
+    """One sound of 120 s that is neither silent nor the same loop all the time."""
+    sound = tmp_path / "tone.wav"
+    soundfile.write(sound, np.sin(np.arange(RATE * 2) ** 1.3 / 500) * 0.3, RATE)
+    done = shell("one_loop", sound, tmp_path / "out", **ONE_THREAD)
+    assert done.returncode == 0, done.stderr
+    [path] = lines(done)
+    values, rate = soundfile.read(path, always_2d=True)
+    assert abs(len(values) / rate - 120) < 1 and values.std() > 1e-3
+    [latents] = (tmp_path / "out" / "one-loop").glob("*.npy")
+    loops = np.load(latents)[0].T.reshape(162, -1)
+    assert 20 < len(np.unique(loops, axis=0)) <= 162

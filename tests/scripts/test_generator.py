@@ -14,6 +14,7 @@ import soundfile
 from fixtures_runs import Result, Run
 
 import generator
+from unravel_lib.cli.generator_flags import build_parser
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents import formats, latent_audio
@@ -141,17 +142,17 @@ def test_the_documented_example(tmp_path: Path, encodings: Path, run: Run) -> No
 
 
 def test_defaults(tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """10 frames, 4 loops, 1 file, normal, loop, seed 42, 64 bits, ./_generator-output."""
+    """10 frames at 2048 (here 20 at 1024), 4 loops, 1 file, normal, loop, seed 42, 64 bits, ./_generator-output."""
     monkeypatch.chdir(tmp_path)
     result = run("generator", "--input", encodings, "--no_plots")
     assert result.code == 0
     [path] = made(result)
     assert path.name == "loop_normal_seed42_0000.wav" and path.parent.parent == Path("_generator-output")
     values, rate = soundfile.read(path)
-    assert values.shape == (40, DIMS) and rate == 46 and soundfile.info(path).subtype == "DOUBLE"
-    assert np.array_equal(values[:10], values[30:])
-    assert "a loop of 10 frames at 48000 Hz / 1024 is 281.25 BPM (double time 562.50)" in result.err
-    assert "40 frames x 3 dims, 0.9 s of sound" in result.err
+    assert values.shape == (80, DIMS) and rate == 46 and soundfile.info(path).subtype == "DOUBLE"
+    assert np.array_equal(values[:20], values[60:])
+    assert "a loop of 20 frames at 48000 Hz / 1024 is 140.63 BPM (double time 281.25)" in result.err
+    assert "80 frames x 3 dims, 1.7 s of sound" in result.err
 
 
 def bytes_of(files: list[Path]) -> dict[str, bytes]:
@@ -203,8 +204,9 @@ def test_golden_values(tmp_path: Path, run: Run) -> None:
 
 
 def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> None:
-    flags = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", 5, "--hold", "--wav_subtype", "FLOAT"]
-    files = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots", *flags))
+    flags_of_content = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", "5"]
+    flags_of_content += ["--wav_subtype", "FLOAT", "--hold"]
+    files = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots", *flags_of_content))
     facts = read_sidecar(files[0])
     assert facts is not None
     assert (facts.sample_rate, facts.compression, facts.dims, facts.frames) == (48000, 1024, DIMS, 80)
@@ -218,10 +220,13 @@ def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> Non
         "pattern_args": {"levels": 1},
         "num_latents": 5,
         "num_loops": 4,
+        "beats": 1,
+        "bpm": 562.5,
         "file_index": 0,
         "hold": True,
         "wav_subtype": "FLOAT",
         "statistics_sha256": facts.options["statistics_sha256"],
+        "command": ["--input", str(encodings), *flags_of_content],
     }
     info = soundfile.info(files[0])
     assert (info.samplerate, info.frames, info.subtype) == (48000, 80 * 1024, "FLOAT")
@@ -418,7 +423,7 @@ def test_more_than_the_disk_holds_is_refused(
     flags = ["--input", encodings, "--output", tmp_path / "o", "--embeddings"]
     for more, message in [
         (["--num_loops", 100], "larger than the space left"),
-        (["--num_files", 10], "need 5.9 KiB, 4.9 KiB are free"),
+        (["--num_files", 10], "need 10.6 KiB, 4.9 KiB are free"),
         (["--pattern", f"{endless}:f"], "larger than the space left"),
     ]:
         result = run("generator", *flags, *more)
@@ -472,7 +477,7 @@ def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings:
     assert f"leaving out 1 result of generator.py in {tmp_path} (--input takes one by name)\n" in second.err
     assert "2 encodings" in second.err and first.paths[0].read_bytes() == second.paths[0].read_bytes()
     result = run("generator", "--input", made(first)[0], *flags)
-    assert result.code == 0 and "1 encoding, 40 frames" in result.err
+    assert result.code == 0 and "1 encoding, 80 frames" in result.err
     result = run("generator", "--input", made(first)[0].parent, *flags)
     assert result.code == 2 and result.paths == []
     assert "holds no .npy but results of generator.py: give --input encodings" in result.err
@@ -576,35 +581,8 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
     ).stdout
     assert "example:\n  python generator.py --input" in shown_help and "(default ./_generator-output)" in shown_help
     flags = set(re.findall(r"^  (--\w+)", shown_help, re.MULTILINE))
-    assert flags == {
-        "--version",
-        "--debug",
-        "--list_distributions",
-        "--list_patterns",
-        "--tempo_table",
-        "--input",
-        "--statistics",
-        "--iqr",
-        "--sample_rate",
-        "--compression",
-        "--distribution",
-        "--distribution_args",
-        "--pattern",
-        "--pattern_args",
-        "--num_latents",
-        "--bpm",
-        "--num_loops",
-        "--num_files",
-        "--seed",
-        "--embeddings",
-        "--wav_subtype",
-        "--hold",
-        "--fidelity",
-        "--no_plots",
-        "--output",
-        "--run",
-        "--overwrite",
-    }
+    every = {flag for action in build_parser()._actions for flag in action.option_strings}
+    assert flags == every - {"-h", "--help"}
 
 
 def test_interrupting_leaves_no_half_file(

@@ -3,10 +3,11 @@
 import argparse
 
 from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
+from unravel_lib.errors import UsageError
 from unravel_lib.music import tempo
 
 OUTPUT = "./_generator-output"
-NUM_LATENTS = 10
+DISTRIBUTION = "normal"
 
 
 def build_parser() -> Parser:
@@ -35,19 +36,57 @@ def build_parser() -> Parser:
     return p
 
 
+def refuse_conflicts(args: argparse.Namespace) -> None:
+    """Raise UsageError where flags exclude each other, or one that is needed is missing."""
+    conflicts = [
+        (
+            args.embeddings and (args.hold or args.wav_subtype),
+            "`embeddings` writes .npy: leave out `hold` and `wav_subtype`, which shape latent audio",
+        ),
+        (args.input and args.statistics, "`input` and `statistics` exclude each other: give one of them"),
+        (
+            args.fidelity and args.statistics,
+            "`fidelity` compares with encodings: give `input`, not `statistics`",
+        ),
+        (
+            args.overwrite and args.run is None,
+            "`overwrite` is about the folder that `run` names: give `run` NAME",
+        ),
+        (
+            args.input_loop and (args.num_latents or args.bpm or args.seconds),
+            "`input_loop` has a length of its own: leave out `num_latents`, `bpm` and `seconds`, and give FILE:A:B",
+        ),
+        (
+            not (args.input or args.statistics or args.input_loop),
+            "`input` is missing: give a .npy of encoder.py, a folder of them, or `statistics` FILE.csv",
+        ),
+    ]
+    for found, message in conflicts:
+        if found:
+            raise UsageError(message)
+
+
 def _add_music(p: Parser) -> None:
     group = p.add_argument_group("composition")
-    _add_choice(p, group, "distribution", "normal", "how frames are drawn")
+    _add_choice(p, group, "distribution", DISTRIBUTION, "how frames are drawn")
     _add_choice(p, group, "pattern", "loop", "how loops are arranged")
+    _add_steps(p, group)
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--num_latents",
         type=whole_number(1, tempo.MAX_LATENTS),
         metavar="K",
-        help=f"frames in a loop (default {NUM_LATENTS})",
+        help=f"frames in a loop (default {tempo.DEFAULT_LATENTS}; more where the compression is below "
+        f"{tempo.DEFAULT_COMPRESSION}: about half a second)",
     )
     length.add_argument(
         "--bpm", type=number(0.1, 1e6), metavar="BPM", help="instead: the length whose tempo is nearest"
+    )
+    length.add_argument(
+        "--seconds", type=number(0.001, 1e6), metavar="S", help="instead: the length that is nearest to so many seconds"
+    )
+    group.add_argument(
+        "--beats", type=whole_number(1, 1024), default=1, metavar="B", help="beats in a loop, for its tempo (default 1)"
     )
     group.add_argument(
         "--num_loops",
@@ -59,7 +98,20 @@ def _add_music(p: Parser) -> None:
     group.add_argument(
         "--num_files", type=whole_number(1, 10_000), default=1, metavar="N", help="how many files (default 1)"
     )
+    group.add_argument(
+        "--first",
+        type=whole_number(0, 999_999),
+        default=0,
+        metavar="N",
+        help="number of the first file (default 0): --first 13 makes number 13 of any run again",
+    )
     add_seed(group)
+    group.add_argument(
+        "--again",
+        type=path,
+        metavar="PIECE.json",
+        help="make a piece again, from the .json beside it; further flags replace those that it was made with",
+    )
     p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and exit")
 
 
@@ -84,6 +136,30 @@ def _add_choice(p: Parser, group: argparse._ArgumentGroup, kind: str, default: s
         f"--list_{kind}s",
         action="store_true",
         help=f"show all {kind}s with options, with --{kind} FILE.py those of that file too, and exit",
+    )
+
+
+def _add_steps(p: Parser, group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--transform",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="STEP",
+        help='what changes each loop as it passes, such as "every 4 rev" "degrade 0.1", in this order '
+        "(--list_transforms shows all)",
+    )
+    p.general.add_argument(
+        "--list_transforms",
+        action="store_true",
+        help="show all transforms, with --transform FILE.py:name those of that file too, and exit",
+    )
+    group.add_argument(
+        "--input_loop",
+        nargs="+",
+        default=[],
+        metavar="FILE[:A:B]",
+        help="frames A to B - 1 of latents as loop A in place of a draw; a second one as loop B",
     )
 
 

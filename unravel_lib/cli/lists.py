@@ -1,10 +1,11 @@
-"""The lists that generator.py prints: distributions and patterns, with their options."""
+"""The lists that generator.py prints: distributions, patterns and transforms, with their options."""
 
 from collections.abc import Sequence
 
 from unravel_lib.cli.messages import with_flags
 from unravel_lib.music.distributions import DISTRIBUTIONS
 from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.music.transforms import TRANSFORMS
 
 
 def show_distributions(chosen: str) -> None:
@@ -15,6 +16,12 @@ def show_distributions(chosen: str) -> None:
 def show_patterns(chosen: str) -> None:
     """Print all patterns, and those of the user's file that `chosen` names, if any."""
     _show("patterns", PATTERNS.listing(chosen))
+
+
+def show_transforms(chosen: Sequence[str]) -> None:
+    """Print all transforms, and those of the user's file that the first step with one names, if any."""
+    files = [word for step in chosen for word in step.split() if ".py" in word]
+    _show("transforms", TRANSFORMS.listing(files[0] if files else ""))
 
 
 def _show(title: str, entries: Sequence[tuple[str, str]]) -> None:

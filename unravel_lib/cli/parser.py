@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
@@ -45,6 +45,15 @@ class Parser(argparse.ArgumentParser):
             flags = [s for action in self._actions for s in action.option_strings]
             self.error(f"unknown argument {printable(unknown[0])}{did_you_mean(unknown[0].split('=')[0], flags)}")
         return known
+
+    def flags(self) -> list[argparse.Action]:
+        """All flags but those that print a text and exit."""
+        return [action for action in self._actions if action.dest not in ("help", "version")]
+
+    def given(self, argv: Sequence[str]) -> dict[str, Any]:
+        """Return the values of the flags that stand in `argv`, without defaults."""
+        empty = argparse.Namespace(**{action.dest: None for action in self._actions})
+        return {name: value for name, value in vars(self.parse_args(argv, empty)).items() if value is not None}
 
     def error(self, message: str) -> NoReturn:
         """Exit with the message as one line, and the closest valid value where a choice is unknown."""

@@ -3,47 +3,51 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unravel_lib.cli import failures
 from unravel_lib.files.folders import Identities, unchanged
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.latent_audio import PD_CHANNELS
 from unravel_lib.music import tempo
-from unravel_lib.music.composition import Composition
 from unravel_lib.music.distribution import Distribution
 from unravel_lib.statistics.summary import Statistics
 from unravel_lib.text import frames_text, printable
+
+if TYPE_CHECKING:
+    from unravel_lib.cli.plan import Plan
+    from unravel_lib.cli.sources import Rates
 
 MAX_NAMED = 12  # dims that a warning names one by one
 
 log = logging.getLogger("unravel_lib")
 
 
-def log_plan(
-    composition: Composition,
-    file_format: Format,
-    n_frames: int,
-    num_files: int,
-    sample_rate: float,
-    compression: int,
-    bpm: float | None,
-) -> None:
+def log_plan(plan: "Plan", n_frames: int, num_files: int, bpm: float | None) -> None:
     """Log tempo, length and size of the results before anything is written; `bpm` is the requested tempo."""
-    log_tempo(composition.num_latents, sample_rate, compression, bpm)
+    composition = plan.composition
+    log_tempo(composition.num_latents, plan.rates, plan.beats, bpm)
     if not composition.pattern.steady:
         name = composition.pattern.name
         log.info("pattern %s changes its length over time: these tempi do not apply to it", name)
-    log_size(file_format, num_files, n_frames, n_frames * compression / sample_rate)
+    elif plan.loop_frames is None:
+        log.info("the transforms change the length of some loops: these tempi do not apply to them")
+    elif plan.loop_frames != composition.num_latents:
+        beat = tempo.format_bpm(tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats))
+        log.info("the transforms make each loop %s: %s BPM", frames_text(plan.loop_frames), beat)
+    sample_rate, compression = plan.rates
+    log_size(plan.file_format, num_files, n_frames, n_frames * compression / sample_rate)
 
 
-def log_tempo(num_latents: int, sample_rate: float, compression: int, wanted_bpm: float | None) -> None:
+def log_tempo(num_latents: int, rates: "Rates", beats: int, wanted_bpm: float | None) -> None:
     """Log the tempo of a loop."""
-    beat = tempo.format_bpm(tempo.exact_bpm(num_latents, sample_rate, compression))
-    double = tempo.double_time(num_latents, sample_rate, compression)
+    beat = tempo.format_bpm(tempo.exact_bpm(num_latents, *rates, beats))
+    double = tempo.double_time(num_latents, *rates, beats)
     halved = f" (double time {double})" if double != "-" else ""
     wanted = f"nearest to {wanted_bpm:g} BPM: " if wanted_bpm else ""
-    loop = f"a loop of {frames_text(num_latents)} at {sample_rate:g} Hz / {compression}"
-    log.info("%s%s is %s BPM%s", wanted, loop, beat, halved)
+    loop = f"a loop of {frames_text(num_latents)} at {rates.sample_rate:g} Hz / {rates.compression}"
+    has = f", {beats} beats," if beats > 1 else ""
+    log.info("%s%s%s is %s BPM%s", wanted, loop, has, beat, halved)
 
 
 def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float) -> None:

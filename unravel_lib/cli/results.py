@@ -3,8 +3,10 @@
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from unravel_lib.cli.batch import Batch
+from unravel_lib.cli.plan import Plan
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.report import size_text
 from unravel_lib.errors import OutputError, UsageError
@@ -12,6 +14,7 @@ from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.blocks import Frames, Sampler
 from unravel_lib.latents.formats import Format, LatentAudio
+from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.pattern import Material
 from unravel_lib.music.registry import Entry
@@ -89,28 +92,39 @@ def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch
     return statistics_csv
 
 
-def describe(
-    composition: Composition, file_format: Format, index: int, n_frames: int, facts: Sidecar, statistics_csv: Path
-) -> Sidecar:
-    """Make the sidecar of output number `index`; `facts` hold the model and its rates."""
+def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, command: list[str]) -> Sidecar:
+    """Make the sidecar of output number `index`; `command` are the flags that make it again."""
+    composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
-    options = {
+    bpm = None if plan.loop_frames is None else tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats)
+    options: dict[str, Any] = {
         "script": "generator",
-        "distribution": _name(distribution),
+        "distribution": _name(distribution) if composition.draws else None,
         "iqr": composition.statistics.iqr,
         "pattern": _name(pattern),
         "pattern_sha256": _code_sha256(pattern),
         "pattern_args": composition.pattern_options,
         "num_latents": composition.num_latents,
         "num_loops": composition.num_loops,
+        "beats": plan.beats,
+        "bpm": None if bpm is None else round(float(bpm), 4),
         "file_index": index,
-        "statistics_sha256": sha256_of(statistics_csv),
+        "statistics_sha256": statistics_sha256,
+        "command": command,
         **file_format.options,
     }
     if distribution.source is not None:
         options["distribution_sha256"] = _code_sha256(distribution)
     if composition.distribution_options:
         options["distribution_args"] = composition.distribution_options
+    if composition.steps:
+        options["transform"] = [step.text for step in composition.steps]
+        entries = (part.transform for step in composition.steps for part in step.parts())
+        own = {_name(entry): _code_sha256(entry) for entry in entries if entry.source is not None}
+        options |= {"transform_sha256": own} if own else {}
+    if plan.loops:
+        options["input_loop"] = [loop.facts() for loop in plan.loops]
+    facts = replace(plan.facts, **plan.rates._asdict())
     return replace(facts, dims=file_format.dims, frames=n_frames, seed=composition.seed, options=options)
 
 

@@ -12,6 +12,7 @@ from unravel_lib.cli import process, signals
 from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, silence_stdout
 from unravel_lib.cli.messages import error_line, with_flags
 from unravel_lib.cli.progress import beside_bar
+from unravel_lib.errors import UsageError
 from unravel_lib.text import printable
 
 INTERRUPTED = 130
@@ -65,6 +66,8 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
             traceback.print_exc()
         stopped = signals.code()  # a library may have replaced it by another exception
         log.error("%s", error_line(error) if stopped is None else signals.stop_text(stopped))
+        if stopped is None and isinstance(error, UsageError) and error.detail:
+            log.info("%s", error.detail)
         code = NOTHING_DONE if stopped is None else stopped
     signals.begin_exit()
     if whole_process:

@@ -94,7 +94,9 @@ def _arrays(loops: Iterable[Loop], size: int) -> Iterator[Frames]:
 
 def _finite(block: Frames) -> Frames:
     if not np.isfinite(block).all():
-        raise UsageError("the pattern made values that are not finite (NaN or Inf): check its options and its code")
+        raise UsageError(
+            "the pattern, or a transform, made values that are not finite (NaN or Inf): check its options and its code"
+        )
     return block
 
 

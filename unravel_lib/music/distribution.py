@@ -113,18 +113,5 @@ def distribution(
 def distribution(
     name: str | Function | None = None, *, needs_frames: bool = False, spreads_by_iqr: Spread = "with_iqr"
 ) -> Function | Callable[[Function], Function]:
-    """Make a function a distribution: `@distribution`, or `@distribution("name", ...)`; see `Distribution`.
-
-    Raises
-    ------
-    TypeError
-        The signature is not supported: variable arguments, or an option of a type that no text can be read as.
-    """
-
-    def register(function: Function) -> Function:
-        chosen = name if isinstance(name, str) else None
-        entry = Distribution.of(function, chosen, needs_frames=needs_frames, spreads_by_iqr=spreads_by_iqr)
-        DISTRIBUTIONS.add(entry)
-        return function
-
-    return register(name) if callable(name) else register
+    """Make a function a distribution: `@distribution`, or `@distribution("name", ...)`; see `Distribution`."""
+    return DISTRIBUTIONS.decorate(name, needs_frames=needs_frames, spreads_by_iqr=spreads_by_iqr)  # type: ignore[no-any-return]

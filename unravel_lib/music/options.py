@@ -12,6 +12,7 @@ from unravel_lib.text import did_you_mean, printable
 
 Options = dict[str, int | float | bool | str]
 Parameters = Mapping[str, inspect.Parameter]
+LARGEST = 2**31  # of whole numbers
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
@@ -76,8 +77,11 @@ def read_options(texts: Sequence[str], parameters: Parameters, kind: str, owner:
             raise UsageError(f"`{kind}_args` {printable(name)}: {kind} {owner} has no such option, {has}{hint}")
         if name in values:
             raise UsageError(f"`{kind}_args` {printable(name)} is given twice: give it once")
-        where = f"`{kind}_args` {name}={printable(value)}: {kind} {owner} takes"
-        values[name] = _read(parameters[name], value, where)
+        try:
+            values[name] = read_value(parameters[name], value)
+        except ValueError as error:
+            given = f"`{kind}_args` {name}={printable(value)}"
+            raise UsageError(f"{given}: {kind} {owner} takes {error}") from error
     for name, parameter in parameters.items():
         if name not in values and parameter.default is parameter.empty:
             raise UsageError(f"{kind} {owner} needs `{kind}_args` {name}={_type_name(parameter)}")
@@ -90,20 +94,29 @@ def _type_name(parameter: inspect.Parameter) -> str:
     return "|".join(kind) if isinstance(kind, tuple) else "yes|no" if kind is bool else kind.__name__
 
 
-def _read(parameter: inspect.Parameter, text: str, where: str) -> int | float | bool | str:
+def read_value(parameter: inspect.Parameter, text: str) -> int | float | bool | str:
+    """Read the value of one option.
+
+    Raises
+    ------
+    ValueError
+        The text is no such value; the message says what is: "a whole number".
+    """
     kind = choices_or_type(parameter)
     if isinstance(kind, tuple):
         if text in kind:
             return text
-        raise UsageError(f"{where} {parameter.name} = {', '.join(kind)}{did_you_mean(text, kind)}")
+        raise ValueError(f"{', '.join(kind)}{did_you_mean(text, kind)}")
     if kind is bool:
         if text.lower() in YES + NO:
             return text.lower() in YES
-        raise UsageError(f"{where} yes or no")
+        raise ValueError("yes or no")
     try:
         value: int | float | str = kind(text)
     except ValueError:
-        raise UsageError(f"{where} {'a whole number' if kind is int else 'a number'}") from None
+        raise ValueError("a whole number" if kind is int else "a number") from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{where} a finite number")
+        raise ValueError("a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError(f"a whole number of at most {LARGEST:,}")
     return value

@@ -136,15 +136,20 @@ class Pattern(Entry):
         return int(total)
 
 
-def _checked(item: Any, dims: int) -> Loop:
-    """Return a loop as an array, or a Repeat of one; raise where it is not of real numbers and `dims` dims."""
-    array = np.asarray(item.loop if isinstance(item, Repeat) else item)
+def checked_frames(item: Any, dims: int) -> Frames:
+    """Return one loop as an array; raise ValueError where it is not [frames, dims] of real numbers."""
+    array = np.asarray(item)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"a loop holds {array.dtype} values, expected real numbers")
     if array.ndim != 2 or array.shape[1] != dims:
         raise ValueError(f"a loop has shape {array.shape}, expected (frames, {dims})")
+    return array
+
+
+def _checked(item: Any, dims: int) -> Loop:
     if not isinstance(item, Repeat):
-        return array
+        return checked_frames(item, dims)
+    array = checked_frames(item.loop, dims)
     if not isinstance(item.times, (int, np.integer)) or item.times < 0:
         raise ValueError(f"a loop is repeated {item.times!r:.60} times, expected a whole number")
     return Repeat(array, int(item.times))
@@ -160,16 +165,5 @@ def pattern(*, steady: bool = ..., length: Callable[..., int] | None = ...) -> C
 def pattern(
     function: Function | None = None, *, steady: bool = True, length: Callable[..., int] | None = None
 ) -> Function | Callable[[Function], Function]:
-    """Make a function a pattern: `@pattern`, or `@pattern(steady=False, length=...)`; see `Pattern`.
-
-    Raises
-    ------
-    TypeError
-        The signature is not supported: variable arguments, or an option of a type that no text can be read as.
-    """
-
-    def register(function: Function) -> Function:
-        PATTERNS.add(Pattern.of(function, steady=steady, length=length))
-        return function
-
-    return register if function is None else register(function)
+    """Make a function a pattern: `@pattern`, or `@pattern(steady=False, length=...)`; see `Pattern`."""
+    return PATTERNS.decorate(function, steady=steady, length=length)  # type: ignore[no-any-return]

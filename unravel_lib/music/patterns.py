@@ -13,7 +13,7 @@ One of your own is five lines in a file of yours:
 and is used with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 from unravel_lib.latents.blocks import Frames, Loop, Repeat, reblock
 from unravel_lib.music.pattern import PATTERNS as PATTERNS  # filled below
 from unravel_lib.music.pattern import Material, pattern
+from unravel_lib.music.steps import Setting, parse_step, transformed
 from unravel_lib.statistics.summary import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
@@ -126,6 +127,7 @@ def arrange(
     seed: int = 42,
     loop_b: Frames | None = None,
     std: Array | None = None,
+    transform: Sequence[str] = (),
     **options: int | float | bool | str,
 ) -> Frames:
     """Arrange a loop in a pattern by name: the long array, float64 [frames, dims].
@@ -143,13 +145,15 @@ def arrange(
         A second loop, for patterns that take one; the first one without it.
     std : [dims], optional
         How far values spread, for patterns that take it; that of the loop without it.
+    transform : sequence of str
+        Steps that change the loops, such as "every 4 rev", in this order.
     **options
         Options of the pattern.
 
     Raises
     ------
     UsageError
-        No such pattern or option, or the pattern failed.
+        No such pattern, option or transform, or one of them failed.
 
     Examples
     --------
@@ -161,5 +165,6 @@ def arrange(
     other = loop if loop_b is None else np.asarray(loop_b, np.float64)
     spread = loop.std(axis=0) if std is None else std
     material = Material(loop, other, n_loops, spread, np.random.SeedSequence(seed))
-    loops = entry.loops(material, entry.complete(options))
+    setting = Setting(spread, loop.mean(axis=0), material.seed)
+    loops = transformed(entry.loops(material, entry.complete(options)), [*map(parse_step, transform)], setting)
     return np.concatenate([part.copy() for part in reblock(loops, loop.shape[1])])

@@ -1,4 +1,4 @@
-"""What is chosen by name, patterns and distributions: registered by a decorator, found, listed, run.
+"""What is chosen by name, patterns, distributions, transforms: registered by a decorator, found, listed, run.
 
 An entry is a function. Parameters named like an input of its kind (`loop` or `rng` of a pattern) are given that input;
 every other parameter is an option of its own, which `pattern_args` or `distribution_args` set as name=value.
@@ -74,6 +74,16 @@ class Entry:
         """What it does: the first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "(no description)").splitlines()[0]
 
+    @property
+    def arguments(self) -> str:
+        """What follows the name where the entry is used."""
+        return ""
+
+    @property
+    def description(self) -> str:
+        """What it does, and its options with their defaults."""
+        return f"{self.summary}{usage(self.parameters)}"
+
     def read_options(self, texts: Sequence[str]) -> Options:
         """Read `["levels=3"]` as `{"levels": 3}`; see `options.read_options`."""
         return read_options(texts, self.parameters, self.kind, self.name)
@@ -105,7 +115,7 @@ class Entry:
         except (Exception, SystemExit) as error:
             if self.source is None and type(error) is not ValueError:
                 raise
-            text = " ".join(str(error).split())
+            text = printable(" ".join(str(error).split()))
             reason = text if type(error) is ValueError and text else f"{type(error).__name__}: {text}".rstrip(": ")
             raise UsageError(f"{self._place(error)}: {reason}") from error
 
@@ -124,7 +134,22 @@ class Registry(dict[str, E]):
 
     def __init__(self, kind: type[E]) -> None:
         super().__init__()
-        self.kind = kind.kind
+        self.kind, self._entry = kind.kind, kind
+
+    def decorate(self, name: Function | str | None, **declared: Any) -> Any:
+        """Return the decorator that registers a function, by its own name or another, or apply it to the function.
+
+        Raises
+        ------
+        TypeError
+            The signature is not supported: variable arguments, or an option of a type that no text can be read as.
+        """
+
+        def register(function: Function) -> Function:
+            self.add(self._entry.of(function, name if isinstance(name, str) else None, **declared))
+            return function
+
+        return register(name) if callable(name) else register
 
     def add(self, entry: E) -> None:
         """Register an entry; one of the same name in the same file is replaced."""
@@ -172,4 +197,4 @@ class Registry(dict[str, E]):
         if source:
             user_code.load(source, self.kind)
         listed = [(key, entry) for key, entry in self.items() if entry.source in (None, source)]
-        return [(printable(key), f"{entry.summary}{usage(entry.parameters)}") for key, entry in listed]
+        return [(printable(key) + entry.arguments, entry.description) for key, entry in listed]

@@ -6,11 +6,17 @@ from fractions import Fraction
 DEFAULT_SAMPLE_RATE = 44100  # Hz; what most RAVE models are trained at
 DEFAULT_COMPRESSION = 2048  # audio samples per frame; what most RAVE models have
 MAX_LATENTS = 1_000_000  # frames in the longest loop that is allowed
+DEFAULT_LATENTS = 10  # frames in a loop at the usual compression; about half a second
 TABLE_ROWS = 64  # 64 frames at 44100 / 2048 are about 20 BPM, slower than most music
 
 
-def exact_bpm(n_frames: int, sample_rate: float, compression: int) -> Fraction:
-    """Return the tempo in BPM at which a loop of `n_frames` frames is one beat, without any rounding.
+def default_frames(compression: int) -> int:
+    """Return the frames of a loop whose length nobody chose: about half a second at any compression."""
+    return max(1, round(DEFAULT_LATENTS * DEFAULT_COMPRESSION / compression))
+
+
+def exact_bpm(n_frames: int, sample_rate: float, compression: int, beats: int = 1) -> Fraction:
+    """Return the tempo in BPM at which a loop of `n_frames` frames has so many beats, without any rounding.
 
     Parameters
     ----------
@@ -20,6 +26,8 @@ def exact_bpm(n_frames: int, sample_rate: float, compression: int) -> Fraction:
         Of the model, in Hz.
     compression : int
         Audio samples per frame.
+    beats : int
+        Of the loop, at least 1.
 
     Raises
     ------
@@ -28,15 +36,17 @@ def exact_bpm(n_frames: int, sample_rate: float, compression: int) -> Fraction:
 
     Notes
     -----
-    ``60 * (sample_rate / compression) / n_frames``: frames per minute over frames per beat.
+    ``60 * (sample_rate / compression) / n_frames * beats``: frames per minute over frames per beat.
     """
     if n_frames < 1 or compression < 1 or not (math.isfinite(sample_rate) and sample_rate > 0):
         raise ValueError(f"expected positive values, got {n_frames}, {sample_rate}, {compression}")
-    return 60 * Fraction(sample_rate) / compression / n_frames
+    return 60 * Fraction(sample_rate) / compression / n_frames * beats
 
 
-def frames_for_bpm(wanted: float, sample_rate: float, compression: int) -> int:
-    """Find the length of a loop, in frames, whose tempo comes nearest to `wanted` BPM; of two equally near the shorter.
+def frames_for_bpm(wanted: float, sample_rate: float, compression: int, beats: int = 1) -> int:
+    """Find the length of a loop of `beats` beats, in frames, whose tempo comes nearest to `wanted` BPM.
+
+    Of two equally near lengths it is the shorter.
 
     Raises
     ------
@@ -45,9 +55,14 @@ def frames_for_bpm(wanted: float, sample_rate: float, compression: int) -> int:
     """
     if not (math.isfinite(wanted) and wanted > 0):
         raise ValueError(f"expected a positive tempo, got {wanted}")
-    ideal = exact_bpm(1, sample_rate, compression) / Fraction(wanted)
+    ideal = exact_bpm(1, sample_rate, compression, beats) / Fraction(wanted)
     candidates = (max(1, math.floor(ideal)), max(1, math.ceil(ideal)))
-    return min(candidates, key=lambda n: (abs(exact_bpm(n, sample_rate, compression) - Fraction(wanted)), n))
+    return min(candidates, key=lambda n: (abs(exact_bpm(n, sample_rate, compression, beats) - Fraction(wanted)), n))
+
+
+def frames_for_seconds(wanted: float, sample_rate: float, compression: int) -> int:
+    """Find the number of frames, at least 1, that is nearest to so many seconds."""
+    return max(1, round(Fraction(wanted) * Fraction(sample_rate) / compression))
 
 
 def format_bpm(value: Fraction) -> str:
@@ -56,15 +71,18 @@ def format_bpm(value: Fraction) -> str:
     return f"{hundredths // 100}.{hundredths % 100:02d}"
 
 
-def double_time(n_frames: int, sample_rate: float, compression: int) -> str:
+def double_time(n_frames: int, sample_rate: float, compression: int, beats: int = 1) -> str:
     """Format the tempo in BPM of half a loop; "-" for an odd number of frames, which has no half."""
-    return "-" if n_frames % 2 else format_bpm(2 * exact_bpm(n_frames, sample_rate, compression))
+    return "-" if n_frames % 2 else format_bpm(2 * exact_bpm(n_frames, sample_rate, compression, beats))
 
 
-def table(sample_rate: float, compression: int, rows: int = TABLE_ROWS) -> str:
-    """Format all tempi that loops of 1 to `rows` frames can have as a table: frames, BPM, double time."""
+def table(sample_rate: float, compression: int, beats: int = 1, rows: int = TABLE_ROWS) -> str:
+    """Format all tempi that loops of 1 to `rows` frames can have as a table: frames, BPM, double time.
+
+    A loop has `beats` beats.
+    """
     lines = [f"{'frames':>6}  {'BPM':>9}  {'double time':>11}"]
     for n in range(1, rows + 1):
-        beat = format_bpm(exact_bpm(n, sample_rate, compression))
-        lines.append(f"{n:>6}  {beat:>9}  {double_time(n, sample_rate, compression):>11}")
+        beat = format_bpm(exact_bpm(n, sample_rate, compression, beats))
+        lines.append(f"{n:>6}  {beat:>9}  {double_time(n, sample_rate, compression, beats):>11}")
     return "\n".join(lines)

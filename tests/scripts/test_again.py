@@ -1,0 +1,208 @@
+"""generator.py --again, --first, --beats, --seconds, and the command in the sidecar."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixtures_runs import Result, Run
+
+from unravel_lib.files.sidecar import Sidecar, write_sidecar
+from unravel_lib.latents.npy import load_latents, save_latents
+
+FLAGS = ("--no_plots", "--embeddings")
+
+
+@pytest.fixture(scope="module")
+def encodings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encodings")
+    for i in range(2):
+        steps = np.random.default_rng(i).normal(size=(3, 150)).cumsum(axis=1)
+        save_latents(folder / f"{i}.npy", steps / 5)
+        write_sidecar(folder / f"{i}.npy", Sidecar(44100, 2048, 3, 150, model="voice.ts", model_sha256="a" * 64))
+    return folder
+
+
+def generate(run: Run, folder: Path, *flags: object) -> Result:
+    result = run("generator", "--output", folder, "--run", "r", "--overwrite", *flags)
+    assert result.code == 0, result.err
+    return result
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "r").iterdir() if path.suffix in (".npy", ".wav")}
+
+
+def options(path: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads(path.with_suffix(".json").read_text())["options"]
+    return found
+
+
+PIECES = [
+    ("--distribution", "walk", "--pattern", "swapper", "--bpm", 120, "--beats", 4),
+    ("--distribution", "copula", "--iqr", "--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", 5),
+    ("--distribution", "retrace", "--transform", "every 2 rev", "degrade 0.2", "--seconds", 0.3),
+    ("--hold", "--wav_subtype", "FLOAT", "--num_latents", 3),
+    ("--pattern", "blender", "--input_loop", "{0}/0.npy:3:7", "{0}/1.npy:3:7"),
+]
+
+
+@pytest.mark.parametrize("flags", PIECES, ids=lambda flags: str(flags[1]))
+def test_again_makes_the_same_bytes(run: Run, tmp_path: Path, encodings: Path, flags: tuple[object, ...]) -> None:
+    """Number 1 of three, from its sidecar alone; and the piece that was made again can be made again."""
+    given = [str(flag).format(encodings) for flag in flags]
+    kind = () if "--hold" in given else ("--embeddings",)
+    generate(run, tmp_path / "a", "--input", encodings, "--num_files", 3, "--no_plots", "--num_loops", 2, *given, *kind)
+    first = results(tmp_path / "a")
+    [name] = [name for name in first if "_0001" in name]
+    generate(run, tmp_path / "b", "--again", (tmp_path / "a" / "r" / name).with_suffix(".json"))
+    assert results(tmp_path / "b") == {name: first[name]}
+    generate(run, tmp_path / "c", "--again", tmp_path / "b" / "r" / name)
+    assert results(tmp_path / "c") == {name: first[name]}
+    commands = [options(tmp_path / folder / "r" / name)["command"] for folder in "bc"]
+    assert commands[0] == commands[1]
+
+
+def test_the_command_in_the_sidecar_is_one_for_the_shell(run: Run, tmp_path: Path, encodings: Path) -> None:
+    flags = ("--input", encodings, "--seed", 7, "--transform", "rot 1", "rev", *FLAGS)
+    result = generate(run, tmp_path / "a", *flags)
+    command = options(next(path for path in result.paths if path.suffix == ".npy"))["command"]
+    assert command == [*("--input", str(encodings), "--transform", "rot 1", "rev", "--seed", "7", "--embeddings")]
+    generate(run, tmp_path / "b", *command)  # type: ignore[misc]
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+
+
+def test_further_flags_take_the_place_of_those_of_the_piece(run: Run, tmp_path: Path, encodings: Path) -> None:
+    """Also flags that exclude each other, and lists, which are replaced and not extended."""
+    made = ("--pattern", "blender", "--pattern_args", "direction=mirrored", "--bpm", 400, "--transform", "rev")
+    generate(run, tmp_path / "a", "--input", encodings, *made, *FLAGS)
+    [piece] = (tmp_path / "a" / "r").glob("*.npy")
+    for flags, wanted in [
+        (("--pattern", "loop"), {"pattern": "loop", "pattern_args": {}, "transform": ["rev"], "num_latents": 3}),
+        (("--num_latents", 4, "--seed", 9), {"num_latents": 4, "pattern_args": {"direction": "mirrored"}}),
+        (("--seconds", 0.2, "--transform", "rot 1"), {"num_latents": 4, "transform": ["rot 1"]}),
+        (("--input_loop", f"{encodings}/0.npy:0:5"), {"num_latents": 5}),
+        (("--num_files", 2), {"file_index": 1}),
+        (("--hold",), {"hold": True}),
+    ]:
+        result = generate(run, tmp_path / "b", "--again", piece, *flags)
+        made_again = options([path for path in result.paths if path.suffix in (".npy", ".wav")][-1])
+        assert {name: made_again[name] for name in wanted} == wanted, flags
+        shutil.rmtree(tmp_path / "b")
+
+
+def test_statistics_are_found_beside_the_piece(run: Run, tmp_path: Path, encodings: Path) -> None:
+    """After the encodings have gone; unless the distribution takes their frames, which is said."""
+    copy = tmp_path / "copy"
+    shutil.copytree(encodings, copy)
+    for distribution in ("walk", "empirical"):
+        generate(run, tmp_path / distribution, "--input", copy, "--distribution", distribution, *FLAGS)
+    shutil.rmtree(copy)
+    [walk], [empirical] = ((tmp_path / name / "r").glob("*.npy") for name in ("walk", "empirical"))
+    generate(run, tmp_path / "b", "--again", walk)
+    assert list(results(tmp_path / "b").values()) == [walk.read_bytes()]
+    result = run("generator", "--again", empirical, "--output", tmp_path / "c")
+    assert result.code == 2 and "--distribution empirical takes frames of the encodings, and" in result.err
+    result = generate(run, tmp_path / "d", "--again", empirical, "--input", encodings)
+    assert list(results(tmp_path / "d").values()) == [empirical.read_bytes()] and "warning" not in result.err
+
+
+def test_other_statistics_are_noticed(run: Run, tmp_path: Path, encodings: Path) -> None:
+    generate(run, tmp_path / "a", "--input", encodings / "0.npy", *FLAGS)
+    [piece] = (tmp_path / "a" / "r").glob("*.npy")
+    result = generate(run, tmp_path / "b", "--again", piece, "--input", encodings / "1.npy")
+    assert "warning: the statistics are not as" in result.err
+    (tmp_path / "a" / "r" / "statistics.csv").unlink()
+    generate(run, tmp_path / "c", "--again", piece)  # the encodings are still there
+    assert list(results(tmp_path / "c").values()) == [piece.read_bytes()]
+
+
+def test_changed_code_and_loops_are_noticed(run: Run, tmp_path: Path, encodings: Path) -> None:
+    code = tmp_path / "mine.py"
+    code.write_text("from unravel_lib import transform\n@transform\ndef f(loop):\n    return loop\n")
+    loop = tmp_path / "loop.npy"
+    save_latents(loop, load_latents(encodings / "0.npy"))
+    flags = ("--input", encodings, "--input_loop", f"{loop}:0:4", "--transform", f"{code}:f")
+    generate(run, tmp_path / "a", *flags, *FLAGS)
+    [piece] = (tmp_path / "a" / "r").glob("*.npy")
+    code.write_text(code.read_text() + "# another\n")
+    result = generate(run, tmp_path / "b", "--again", piece)
+    assert "warning: the code of a transform is not as it was" in result.err
+    save_latents(loop, load_latents(encodings / "1.npy"))
+    result = run("generator", "--again", piece, "--output", tmp_path / "c")
+    assert result.code == 2 and "loop.npy is not the file that the loop was taken from" in result.err
+
+
+def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) -> None:
+    for path, message in [
+        (encodings / "0.json", "0.json is no sidecar of a result of generator.py"),
+        (tmp_path / "nowhere.json", "nowhere.json is no sidecar"),
+    ]:
+        result = run("generator", "--again", path, "--output", tmp_path / "o")
+        assert result.code == 2 and message in result.err and len(result.errors) == 1
+    generate(run, tmp_path / "a", "--input", encodings, *FLAGS)
+    [sidecar] = (tmp_path / "a" / "r").glob("loop*.json")
+    facts = json.loads(sidecar.read_text())
+    del facts["options"]["command"]
+    sidecar.write_text(json.dumps(facts))
+    result = run("generator", "--again", sidecar, "--output", tmp_path / "o")
+    assert result.code == 2 and "by a version that did not keep the flags" in result.err
+
+
+def test_the_command_makes_that_file_alone(run: Run, tmp_path: Path, encodings: Path) -> None:
+    """The sidecar of a file does not depend on how many were made with it."""
+    generate(run, tmp_path / "a", "--input", encodings, "--num_files", 3, *FLAGS)
+    command = options(tmp_path / "a" / "r" / "loop_normal_seed42_0002_embeddings.npy")["command"]
+    generate(run, tmp_path / "b", "--no_plots", *command)  # type: ignore[misc]
+    assert sorted(path.name for path in (tmp_path / "b" / "r").glob("loop*.json")) == [
+        "loop_normal_seed42_0002_embeddings.json"
+    ]
+    for path in (tmp_path / "b" / "r").iterdir():
+        assert path.read_bytes() == (tmp_path / "a" / "r" / path.name).read_bytes()
+
+
+def test_first_makes_one_of_many(run: Run, tmp_path: Path, encodings: Path) -> None:
+    for output, flags in ((tmp_path / "all", ("--num_files", 4)), (tmp_path / "one", ("--first", 2, "--num_files", 2))):
+        generate(run, output, "--input", encodings, *FLAGS, *flags)
+    every, some = results(tmp_path / "all"), results(tmp_path / "one")
+    assert some == {name: every[name] for name in sorted(every)[2:]}
+
+
+@pytest.mark.parametrize(
+    ("flags", "frames", "report"),
+    [
+        (("--bpm", 120), 11, "nearest to 120 BPM: a loop of 11 frames at 44100 Hz / 2048 is 117.45 BPM"),
+        (("--bpm", 120, "--beats", 4), 43, "a loop of 43 frames at 44100 Hz / 2048, 4 beats, is 120.19 BPM"),
+        (("--seconds", 2), 43, "a loop of 43 frames at 44100 Hz / 2048 is 30.05 BPM"),
+        (("--num_latents", 43, "--beats", 4), 43, "4 beats, is 120.19 BPM"),
+        ((), 10, "a loop of 10 frames at 44100 Hz / 2048 is 129.20 BPM"),
+    ],
+)
+def test_lengths(
+    run: Run, tmp_path: Path, encodings: Path, flags: tuple[object, ...], frames: int, report: str
+) -> None:
+    result = generate(run, tmp_path, "--input", encodings, *FLAGS, *flags)
+    made = options(next(path for path in result.paths if path.suffix == ".npy"))
+    assert made["num_latents"] == frames and report in result.err
+    assert made["beats"] == (4 if "--beats" in flags else 1)
+    assert made["bpm"] == pytest.approx(60 * 44100 / 2048 / frames * int(str(made["beats"])), abs=1e-4)
+
+
+def test_the_default_length_is_half_a_second_at_any_compression(run: Run, tmp_path: Path) -> None:
+    save_latents(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 50)))
+    for compression, frames in ((2048, 10), (1024, 20), (512, 40), (4096, 5), (1 << 20, 1)):
+        result = generate(run, tmp_path, "--input", tmp_path / "x.npy", "--compression", compression, *FLAGS)
+        assert f"a loop of {frames} frame" in result.err
+
+
+def test_steps_change_the_tempo_and_fibo_has_none(run: Run, tmp_path: Path, encodings: Path) -> None:
+    for flags, bpm in ((("--transform", "ply 2"), 64.5996), (("--pattern", "fibo"), None)):
+        result = generate(run, tmp_path, "--input", encodings, *FLAGS, *flags)
+        assert options(next(path for path in result.paths if path.suffix == ".npy"))["bpm"] == bpm
+
+
+@pytest.mark.parametrize("flags", [("--bpm", 120, "--seconds", 1), ("--seconds", 1, "--num_latents", 4)])
+def test_one_length_only(run: Run, tmp_path: Path, encodings: Path, flags: tuple[object, ...]) -> None:
+    result = run("generator", "--input", encodings, "--output", tmp_path / "o", *flags)
+    assert result.code == 2 and "not allowed with" in result.err

@@ -1,0 +1,133 @@
+"""generator.py --again: the flags that made a piece, from its sidecar, with further flags in place of some."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unravel_lib.cli.parser import Parser
+from unravel_lib.errors import InputError
+from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.sidecar import Sidecar, read_sidecar, sidecar_path
+from unravel_lib.statistics.tables import STATISTICS_CSV
+from unravel_lib.text import printable
+
+LENGTHS = ("num_latents", "bpm", "seconds", "input_loop")
+FORGOTTEN = {  # a flag that is given: those of the piece that it takes the place of
+    **dict.fromkeys(LENGTHS, LENGTHS),
+    "input": ("statistics",),
+    "statistics": ("input",),
+    "pattern": ("pattern_args",),
+    "distribution": ("distribution_args",),
+    "embeddings": ("hold", "wav_subtype"),
+    "hold": ("embeddings",),
+    "wav_subtype": ("embeddings",),
+}
+CONTENT = {  # hash in a sidecar: the option that must be the same for it to be so too
+    "statistics_sha256": None,
+    "pattern_sha256": "pattern",
+    "distribution_sha256": "distribution",
+    "transform_sha256": "transform",
+}
+CONTENT_TEXT = {
+    "statistics_sha256": "the statistics are",
+    "pattern_sha256": "the code of the pattern is",
+    "distribution_sha256": "the code of the distribution is",
+    "transform_sha256": "the code of a transform is",
+}
+NOT_KEPT = ("again", "output", "run", "overwrite", "debug", "no_plots", "fidelity", "num_files", "first")
+
+log = logging.getLogger("unravel_lib")
+
+
+def as_command(parser: Parser, args: argparse.Namespace) -> list[str]:
+    """Return the flags that shape the content: ["--seed", "7"]; neither which of many files nor where they go."""
+    command: list[str] = []
+    for action in parser.flags():
+        value = getattr(args, action.dest)
+        if value == action.default or action.dest in NOT_KEPT:
+            continue
+        values = value if isinstance(value, list) else [] if value is True else [value]
+        command += [action.option_strings[0], *map(str, values)]
+    return command
+
+
+def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.Namespace, list[str], Sidecar]:
+    """Return the flags that made a piece, with those of `argv` in place of some; the same as a command; its sidecar.
+
+    The statistics beside the piece take the place of encodings that are not needed; the command keeps the encodings.
+
+    Parameters
+    ----------
+    parser : Parser
+        Of generator.py.
+    argv : sequence of str
+        The flags that are given now.
+    piece : Path
+        A result of generator.py, or its sidecar.
+
+    Raises
+    ------
+    InputError
+        There is no sidecar, or it does not say how the piece was made; or a file that it was made from has changed.
+    """
+    facts = read_sidecar(piece)
+    where = printable(sidecar_path(piece))
+    if facts is None or facts.options.get("script") != "generator":
+        raise InputError(f"{where} is no sidecar of a result of generator.py: give `again` such a .json")
+    command = facts.options.get("command")
+    if not (isinstance(command, list) and all(isinstance(word, str) for word in command)):
+        raise InputError(f"{where} was written by a version that did not keep the flags: give the flags yourself")
+    args = parser.parse(command)
+    given = parser.given(argv)
+    for name in (other for flag in given for other in FORGOTTEN.get(flag, ())):
+        setattr(args, name, parser.get_default(name))
+    for name, value in given.items():
+        setattr(args, name, value)
+    again = as_command(parser, args)
+    if not given.keys() & {"input", "statistics"}:
+        _find_statistics(args, piece, facts)
+    if "input_loop" not in given:
+        _check_loops(args, facts)
+    return args, again, facts
+
+
+def _find_statistics(args: argparse.Namespace, piece: Path, facts: Sidecar) -> None:
+    """Take the statistics.csv beside the piece where it is that of the piece and no encodings are needed."""
+    from unravel_lib.music.distributions import DISTRIBUTIONS
+
+    if DISTRIBUTIONS.find(args.distribution).needs_frames:
+        missing = [path for path in args.input or [] if not path.exists()]
+        if missing:
+            raise InputError(
+                f"`distribution` {args.distribution} takes frames of the encodings, and {printable(missing[0])} is not "
+                "there: give `input`"
+            )
+        return
+    beside = piece.with_name(STATISTICS_CSV)
+    if beside.exists() and sha256_of(beside) == facts.options["statistics_sha256"]:
+        args.input, args.statistics = None, beside
+    elif not all(path.exists() for path in args.input or [args.statistics or beside]):
+        raise InputError(
+            f"{printable(beside)} is not the statistics that {printable(piece)} was made from: give `statistics`, or "
+            "`input` the encodings"
+        )
+
+
+def _check_loops(args: argparse.Namespace, facts: Sidecar) -> None:
+    from unravel_lib.cli.input_loops import read_input_loops
+
+    made_from: list[dict[str, Any]] = facts.options.get("input_loop", [])
+    for loop, before in zip(read_input_loops(args.input_loop), made_from, strict=False):
+        if sha256_of(loop.path) != before["sha256"]:
+            raise InputError(f"{printable(loop.path)} is not the file that the loop was taken from: give `input_loop`")
+
+
+def warn_of_changes(before: Sidecar, now: Sidecar) -> None:
+    """Warn where the piece will be another one without being asked for: other statistics, other code of the user's."""
+    for name, chosen in CONTENT.items():
+        was, is_now = before.options.get(name), now.options.get(name)
+        same_choice = chosen is None or before.options.get(chosen) == now.options.get(chosen)
+        if same_choice and was != is_now:
+            log.warning("%s not as it was when the piece was made: it will be another one", CONTENT_TEXT[name])

@@ -1,0 +1,137 @@
+"""What a run of generator.py will make: its flags and sources read as a composition, before anything is drawn."""
+
+import argparse
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unravel_lib.cli import input_loops, report, sources
+from unravel_lib.cli.generator_flags import DISTRIBUTION
+from unravel_lib.cli.sources import Rates
+from unravel_lib.errors import UsageError
+from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.latents.formats import Format, HeldLatentAudio, LatentAudio, LatentsFile
+from unravel_lib.music import tempo
+from unravel_lib.music.composition import Composition
+from unravel_lib.music.distributions import DISTRIBUTIONS
+from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.music.steps import parse_step
+from unravel_lib.statistics import measure, tables
+
+if TYPE_CHECKING:
+    from unravel_lib.statistics.summary import Statistics
+
+log = logging.getLogger("unravel_lib")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be made.
+
+    Attributes
+    ----------
+    composition : Composition
+    file_format : Format
+        What the results are written as.
+    paths : list of Path
+        The files that were measured.
+    loops : list of InputLoop
+        The loops that are given.
+    facts : Sidecar
+        The model that the latents belong to, and where they come from.
+    rates : Rates
+        Of the model.
+    beats : int
+        Of a loop.
+    loop_frames : int or None
+        The length of every loop that is played; None where lengths differ.
+    """
+
+    composition: Composition
+    file_format: Format
+    paths: list[Path]
+    loops: list[input_loops.InputLoop]
+    facts: Sidecar
+    rates: Rates
+    beats: int
+    loop_frames: int | None
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files that are read."""
+        return [*self.paths, *(loop.path for loop in self.loops)]
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Read the flags, measure the sources, try the steps; nothing is drawn or written.
+
+    Raises
+    ------
+    UsageError
+        A name or an argument is wrong, or flags do not fit each other.
+    InputError
+        A source cannot be read, or sources do not fit each other.
+    """
+    pattern = PATTERNS.find(args.pattern)
+    pattern_options = pattern.read_options(args.pattern_args)
+    distribution = DISTRIBUTIONS.find(args.distribution)
+    distribution_options = distribution.read_options(args.distribution_args)
+    steps = tuple(parse_step(text) for text in args.transform)
+    loops = input_loops.read_input_loops(args.input_loop)
+    paths, facts = _sources(args, [loop.path for loop in loops])
+    rates = sources.rates(facts)
+    num_latents = len(loops[0].frames) if loops else _loop_length(args, rates)
+    statistics = _statistics(args, paths)
+    input_loops.refuse_other_dims(loops, statistics.dims)
+    composition = Composition(
+        statistics,
+        distribution,
+        distribution_options,
+        pattern,
+        pattern_options,
+        num_latents,
+        args.num_loops,
+        args.seed,
+        steps,
+        tuple(loop.frames for loop in loops),
+    )
+    if composition.draws:
+        report.warn_of_frozen_dims(distribution, statistics)
+    elif args.distribution != DISTRIBUTION or args.distribution_args:
+        raise UsageError("nothing is drawn, as `input_loop` gives every loop: leave out `distribution`")
+    file_format = _file_format(args, statistics.dims, rates)
+    return Plan(composition, file_format, paths, loops, facts, rates, args.beats, composition.loop_frames())
+
+
+def _sources(args: argparse.Namespace, loop_paths: list[Path]) -> tuple[list[Path], Sidecar]:
+    """Find the files to measure, and what the sidecars of all files agree on."""
+    paths = sources.find_sources(args.input, args.statistics, args.output) or list(dict.fromkeys(loop_paths))
+    facts = sources.known_facts([*paths, *loop_paths], args.sample_rate, args.compression)
+    named = args.input or ([args.statistics] if args.statistics else paths)
+    return paths, replace(facts, source=sources.paths_text(named))
+
+
+def _loop_length(args: argparse.Namespace, rates: Rates) -> int:
+    if args.bpm:
+        length, wanted = tempo.frames_for_bpm(args.bpm, *rates, args.beats), f"`bpm` {args.bpm:g}"
+    elif args.seconds:
+        length, wanted = tempo.frames_for_seconds(args.seconds, *rates), f"`seconds` {args.seconds:g}"
+    else:
+        return args.num_latents or tempo.default_frames(rates.compression)
+    if length > tempo.MAX_LATENTS:
+        raise UsageError(f"{wanted} needs a loop of {length:,} frames, at most {tempo.MAX_LATENTS:,}: make it shorter")
+    return length
+
+
+def _statistics(args: argparse.Namespace, paths: list[Path]) -> "Statistics":
+    statistics = tables.read_csv(args.statistics, args.iqr) if args.statistics else measure.measure(paths, args.iqr)
+    log.info("%s", tables.report(statistics))
+    return statistics
+
+
+def _file_format(args: argparse.Namespace, dims: int, rates: Rates) -> Format:
+    if args.embeddings:
+        return LatentsFile(dims)
+    kind = HeldLatentAudio if args.hold else LatentAudio
+    return kind(dims, *rates, args.wav_subtype or "DOUBLE")
