@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fixtures_codecs as codecs
 import numpy as np
 import pytest
 import soundfile
@@ -202,6 +204,14 @@ def test_the_page_is_written_again_with_finished_sounds_and_only_new_pictures(co
     newer = {path.name for path in folder.iterdir() if path.stat().st_mtime_ns != times[path.name]}
     assert len(newer) == 2 and all("high" in name for name in newer)
     assert Path("sound/index.html").read_text().count("<article") == 6
+
+
+def test_the_bundled_model_needs_no_flag_also_beside_sounds_of_another(copied: Path, run: Run) -> None:
+    model = codecs.save(codecs.Offline(), Path("voice.ts"))
+    save_latents(Path("other.npy"), np.zeros((codecs.DIMS, 4)))
+    assert run("decoder", "--input", "other.npy", "--model", model, "--output", "sound", "--page").code == 0
+    flags = re.findall("--model [^<]*", Path("sound/index.html").read_text())
+    assert [flag.strip() for flag in flags] == ["--model voice.ts"]
 
 
 def test_a_sound_that_cannot_be_read_costs_its_card_only(copied: Path, run: Run) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.progress import Progress
+from unravel_lib.files.checksum import sha256_of
+from unravel_lib.models.model import POCKET
 from unravel_lib.page.cards import Card, find_sounds, make_card
 from unravel_lib.page.document import NAME, write_page
 from unravel_lib.text import printable
@@ -19,17 +21,18 @@ def make_page(folder: Path, models: Mapping[str, Path | None], batch: Batch) -> 
     Parameters
     ----------
     folder : with the sounds
-    models : path of the model file of this run by its SHA-256; None for the bundled one
+    models : path of the model file of this run by its SHA-256
     batch : receives the path of the page, and failures
     """
     sounds = find_sounds(folder)
     if not sounds:
         return
+    known = {sha256_of(POCKET): None, **models}
     cards: list[Card] = []
     with Progress(sounds, lambda _: 1, "pictures") as bar:
         for sound in bar:
             with batch.picture(sound):
-                cards.append(make_card(sound, models))
+                cards.append(make_card(sound, known))
     page = folder / NAME
     with batch.picture(page):
         write_page(page, cards)
