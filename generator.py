@@ -27,6 +27,7 @@ from unravel_lib.music import tempo
 if TYPE_CHECKING:
     from unravel_lib.cli.sources import Rates
     from unravel_lib.latents.formats import Format
+    from unravel_lib.latents.overview import Overview
     from unravel_lib.music.composition import Composition
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -93,17 +94,17 @@ def generate(args: argparse.Namespace) -> int:
     batch = Batch(folder)
     statistics_csv = results.write_statistics(composition.statistics, folder, facts, batch)
     facts = replace(facts, **rates._asdict())
+    overviews: dict[str, Overview] = {}  # for the pictures
     for index, name in enumerate(names):
-        sampler = None
         with batch.attempt(folder / name):
             if index > 0:  # the first is prepared already
                 material, n_frames = results.prepare(composition, file_format, index, free_bytes)
             sidecar = results.describe(composition, file_format, index, n_frames, facts, statistics_csv)
-            sampler = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
-        if sampler is not None and not args.no_plots:
-            results.draw_result(folder / name, sampler, batch)
+            overview = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
+            if len(overviews) < results.MAX_DRAWN:
+                overviews[name] = overview
     if not args.no_plots:
-        results.draw_statistics(composition.statistics, folder, batch)
+        results.draw_pictures(composition, overviews, facts, folder, batch)
     if args.fidelity:
         report.log_fidelity([folder / name for name in names if (folder / name).exists()], paths)
     code = batch.finish()

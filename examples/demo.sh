@@ -22,5 +22,5 @@ echo "3. decoding the latents of the recordings, and the generated latents ..."
 echo
 echo "Listen:      $out/sound/generated/*.wav   new sound"
 echo "             $out/sound/recordings/*.wav  the recordings, blurred by the pocket model"
-echo "Look:        $out/generated/embeddings/*.png"
+echo "Look:        $out/generated/embeddings/results.png"
 echo "Pure Data:   $out/generated/latent-audio/*.wav  one channel per latent dimension"

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fixtures_runs import Result, Run
+from fixtures_runs import Result, Run, spy
 
 import generator
+from unravel_lib.cli.results import MAX_DRAWN
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents import formats, latent_audio
@@ -127,8 +128,9 @@ def test_the_documented_example(tmp_path: Path, encodings: Path, run: Run) -> No
     assert result.code == 0, result.err
     names = [path.name for path in result.paths]
     stem = "swapper_correlation-based_iqr_seed123_"
-    results = [f"{stem}000{i}_embeddings.{end}" for i in range(3) for end in ("npy", "png")]
-    assert names == ["statistics.csv", "correlation.csv", *results, "distribution.png", "correlation.png"]
+    results = [f"{stem}000{i}_embeddings.npy" for i in range(3)]
+    pictures = ["results.png", "distribution.png", "correlation.png"]
+    assert names == ["statistics.csv", "correlation.csv", *results, *pictures]
     [folder] = tmp_path.iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_swapper_correlation-based_iqr_seed123", folder.name)
     assert all(path.is_file() and path.parent == folder for path in result.paths)
@@ -165,7 +167,7 @@ def test_same_command_same_bytes(tmp_path: Path, encodings: Path, run: Run) -> N
     first = bytes_of(run("generator", *flags).paths)
     again = bytes_of(run("generator", *flags).paths)
     other = bytes_of(run("generator", *flags, "--seed", 43).paths)
-    assert first == again and len(first) == 11
+    assert first == again and len(first) == 10
     assert first["orale_normal_seed42_0000.wav"] != other["orale_normal_seed43_0000.wav"]
     assert first["orale_normal_seed42_0000.wav"] != first["orale_normal_seed42_0001.wav"]
     assert len(list(tmp_path.iterdir())) == 3
@@ -671,19 +673,44 @@ def test_a_failing_picture_costs_no_music(
 
     flags = ["--input", encodings, "--output", tmp_path, "--run", "r", "--num_files", 2]
     with monkeypatch.context() as patch:
-        for name in ("draw_distribution", "draw_values"):
+        for name in ("draw_distribution", "draw_results"):
             patch.setattr(plots, name, fail)
         result = run("generator", *flags)
     assert result.code == 1 and [path.suffix for path in result.paths] == [".csv", ".csv", ".wav", ".wav", ".png"]
     assert "inputs failed" not in result.err and result.err.count("distribution.png failed unexpectedly") == 1
-    assert result.err.splitlines()[-1] == "error: 3 pictures could not be drawn; the results are complete"
+    assert result.err.splitlines()[-1] == "error: 2 pictures could not be drawn; the results are complete"
     assert not (tmp_path / "r" / "failures.csv").exists()
     assert run("generator", *flags, "--overwrite").code == 0
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "unravel_lib.plots")
+    for name in [name for name in sys.modules if name.startswith("unravel_lib.plots")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("unravel_lib.plots")
     result = run("generator", *flags, "--overwrite")
     assert result.code == 1 and len(made(result)) == 2
+
+
+def test_one_sheet_shows_the_first_files_of_a_run(
+    tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the pattern made them, with model and tempo; an unsteady pattern has no tempo."""
+    from unravel_lib import plots
+
+    sheets = spy(monkeypatch, plots, "draw_results")
+    violins = spy(monkeypatch, plots, "draw_distribution")
+    flags = ["--input", encodings, "--output", tmp_path, "--num_latents", 8, "--num_loops", 2]
+    paths = made(run("generator", *flags, "--pattern", "swapper", "--num_files", MAX_DRAWN + 1))
+    path, title, facts, files, frame_seconds = sheets.call_args.args
+    assert (path.name, title, frame_seconds) == ("results.png", "swapper_normal_seed42", 1024 / 48000)
+    assert facts == "128 frames x 3 dims, 2.7 s | the first 24 files | model voice.ts | loop of 8 frames, 351.56 BPM"
+    assert [*files] == [one.name for one in paths[:MAX_DRAWN]]
+    for name, overview in files.items():
+        latents = latent_audio.load_latent_audio(path.parent / name).T
+        np.testing.assert_array_equal(overview.envelope.high, latents)
+        np.testing.assert_array_equal(overview.last.low, latents[-8:])
+        assert overview.borders(99).tolist() == list(range(8, 128, 8))
+    assert violins.call_args.args[2] == [*files.values()]
+    run("generator", *flags, "--pattern", "fibo", "--num_files", 2)
+    assert sheets.call_args.args[2] == "38 frames x 3 dims, 0.8 s | model voice.ts | loop of 8 frames"
 
 
 def test_overwriting_a_run_tells_what_stays(tmp_path: Path, encodings: Path, run: Run) -> None:

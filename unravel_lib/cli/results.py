@@ -1,17 +1,20 @@
 """The results of generator.py: prepared, refused where they are too large, described, written, drawn."""
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.progress import Progress
-from unravel_lib.cli.report import size_text
+from unravel_lib.cli.report import duration_text, size_text
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
-from unravel_lib.latents.blocks import Frames, Sampler
+from unravel_lib.latents.blocks import Frames
 from unravel_lib.latents.formats import Format, LatentAudio
+from unravel_lib.latents.overview import Overview
+from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.pattern import Material
 from unravel_lib.music.registry import Entry
@@ -21,6 +24,7 @@ from unravel_lib.text import frames_text
 
 TABLES = (STATISTICS_CSV, CORRELATION_CSV)
 BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
+MAX_DRAWN = 24  # files of a run that are drawn
 
 
 def result_name(composition: Composition, file_format: Format, index: int) -> str:
@@ -130,43 +134,62 @@ def write_result(
     path: Path,
     sidecar: Sidecar,
     batch: Batch,
-) -> Sampler:
-    """Write a file and its sidecar, large ones with a progress bar; return frames to draw a picture of."""
-    sampler = Sampler(n_frames)
+) -> Overview:
+    """Write a file and its sidecar, large ones with a progress bar; return what pictures show of it."""
+    overview = Overview(n_frames, file_format.dims)
     big = file_format.n_bytes(n_frames) > BIG_BYTES
     with Progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
 
         def watch(block: Frames) -> None:
-            sampler(block)
+            overview(block)
             if bar is not None:
                 bar.update(len(block))
 
-        file_format.write(path, composition.loops(material), n_frames, watch, sidecar)
+        file_format.write(path, overview.follow(composition.loops(material)), n_frames, watch, sidecar)
     batch.wrote(path)
-    return sampler
+    return overview
 
 
-def draw_result(path: Path, sampler: Sampler, batch: Batch) -> None:
-    """Draw a result over time, beside it."""
-    target = path.with_suffix(".png")
-    with batch.picture(target):
-        from unravel_lib import plots
+def draw_pictures(
+    composition: Composition, overviews: Mapping[str, Overview], facts: Sidecar, folder: Path, batch: Batch
+) -> None:
+    """Draw results.png, distribution.png and correlation.png.
 
-        plots.draw_values(target, f"{path.name}: {frames_text(sampler.n_frames)}", sampler)
-        batch.wrote(target)
+    `overviews` are those of the first files of the run, by name; `facts` hold the model and its rates.
+    """
+    if overviews:
+        target = folder / "results.png"
+        with batch.picture(target):
+            from unravel_lib import plots
 
-
-def draw_statistics(statistics: Statistics, folder: Path, batch: Batch) -> None:
-    """Draw distribution.png and correlation.png."""
+            frame_seconds = (facts.compression or 0) / (facts.sample_rate or 1)
+            line = _facts_line(composition, [*overviews.values()], facts, frame_seconds)
+            plots.draw_results(target, composition.label, line, overviews, frame_seconds)
+            batch.wrote(target)
     target = folder / "distribution.png"
     with batch.picture(target):
         from unravel_lib import plots
 
-        plots.draw_distribution(target, statistics)
+        plots.draw_distribution(target, composition.statistics, [*overviews.values()])
         batch.wrote(target)
     target = folder / "correlation.png"
     with batch.picture(target):
         from unravel_lib import plots
 
-        plots.draw_correlation(target, statistics)
+        plots.draw_correlation(target, composition.statistics)
         batch.wrote(target)
+
+
+def _facts_line(composition: Composition, overviews: Sequence[Overview], facts: Sidecar, frame_seconds: float) -> str:
+    """Say in one line what results.png shows: files, length, model, loop and tempo."""
+    longest = max(one.n_frames for one in overviews)
+    parts = [f"{frames_text(longest)} x {overviews[0].dims} dims, {duration_text(longest * frame_seconds)}"]
+    if len(overviews) == MAX_DRAWN:
+        parts.append(f"the first {MAX_DRAWN} files")
+    if facts.model is not None:
+        parts.append(f"model {facts.model}")
+    loop = f"loop of {frames_text(composition.num_latents)}"
+    if composition.pattern.steady:
+        bpm = tempo.exact_bpm(composition.num_latents, facts.sample_rate or 1, facts.compression or 1)
+        loop += f", {tempo.format_bpm(bpm)} BPM"
+    return " | ".join([*parts, loop])
