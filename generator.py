@@ -70,6 +70,7 @@ def show_lists(args: argparse.Namespace) -> None:
 def generate(args: argparse.Namespace) -> int:
     """Measure the sources, report what will be written, write it; returns the exit code."""
     from unravel_lib.cli import report, results, sources
+    from unravel_lib.statistics.tables import TABLES
 
     if args.run is not None:
         check_run_folder(args.output, args.run, args.overwrite)
@@ -86,7 +87,7 @@ def generate(args: argparse.Namespace) -> int:
     results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes)
     names = [results.result_name(composition, file_format, index) for index in range(args.num_files)]
     if args.run is not None:
-        for name in [*names, *results.TABLES]:
+        for name in [*names, *TABLES]:
             refuse_overwriting(args.output / args.run / name, paths)
 
     folder = make_run_folder(args.output, args.run, args.overwrite, composition.label)
@@ -131,7 +132,8 @@ def compose(args: argparse.Namespace, paths: list[Path], facts: Sidecar) -> tupl
             f"--bpm {args.bpm:g} needs a loop of {num_latents:,} frames, at most {tempo.MAX_LATENTS:,}: take more BPM"
         )
     statistics = tables.read_csv(args.statistics, args.iqr) if args.statistics else measure.measure(paths, args.iqr)
-    log.info("%s", tables.report(statistics))
+    if not args.quiet:
+        log.info("%s", tables.report(statistics))
     report.warn_of_frozen_dims(distribution, statistics)
     composition = Composition(
         statistics, distribution, distribution_options, pattern, pattern_options, num_latents, args.num_loops, args.seed
@@ -145,8 +147,9 @@ def output_format(args: argparse.Namespace, dims: int, sample_rate: float, compr
 
     if args.embeddings:
         return LatentsFile(dims)
-    kind = HeldLatentAudio if args.hold else LatentAudio
-    return kind(dims, sample_rate, compression, args.wav_subtype or "DOUBLE")
+    if args.hold:  # for programs that may not read 64 bits
+        return HeldLatentAudio(dims, sample_rate, compression, args.wav_subtype or "FLOAT")
+    return LatentAudio(dims, sample_rate, compression, args.wav_subtype or "DOUBLE")
 
 
 if __name__ == "__main__":

@@ -123,6 +123,17 @@ def test_a_spike_in_a_million_frames_is_drawn_in_its_place(tmp_path: Path) -> No
         assert at[:, 0].min() >= rows[0] - 3 and at[:, 0].max() <= rows[1] + 3
 
 
+def test_a_spike_is_drawn_where_dims_share_a_line_of_pixels(tmp_path: Path) -> None:
+    """A sheet of 24 files of 128 dims has fewer lines than values: the lowest and the highest are what remains."""
+    values = np.zeros((100, 128))
+    values[20, 51], values[60, 50] = 7, -7
+    files = {"spikes": overview(values, dims=128)} | {str(n): overview(values * 0, dims=128) for n in range(23)}
+    plots.draw_results(tmp_path / "r.png", "", "", files, 1)
+    found = heat_map_of(tmp_path / "r.png", 0.5)
+    for value, column in ((1.0, 180), (0.0, 532)):
+        assert np.abs(found - matplotlib.colormaps[figure.DIVERGING](value)[:3]).max(axis=2)[:, column].min() < 0.01
+
+
 def test_lines_stand_where_loops_begin(tmp_path: Path) -> None:
     """Not at the beginning of the file, nor within a loop."""
     loops = [np.ones((220, 2)), Repeat(np.ones((110, 2)), 4), np.ones((220, 2))]

@@ -72,7 +72,11 @@ def test_folder_makes_new_sound_from_every_recording_and_names_a_broken_one(shel
     assert done.returncode == 1
     assert "broken.wav" in done.stderr
     sounds = [tmp_path / line for line in lines(done)]
-    assert sorted(path.parent.name.split("--")[1] for path in sounds) == ["a b", "c"]
+    assert sorted(path.name.split("--")[0] for path in sounds) == ["a b", "c"]
+    assert sorted(path.name for path in (tmp_path / "my output" / "sound").glob("*.*")) == sorted(
+        f"{path.stem}{suffix}" for path in sounds for suffix in (".json", ".wav")
+    )
+    assert lines(shell("folder", "some", "my output")) == lines(done), "a second run replaces the files"
     for path in sounds:
         assert soundfile.info(path).frames == 4**2 * 16 * 2048  # orale: 16 loops of 16 frames
 
@@ -91,6 +95,14 @@ def test_sweep_makes_every_combination_once(shell, latents, tmp_path):
     assert len(made) == len(set(made)) == 8
     assert "swept/fibo-empirical-2/fibo_empirical_seed2_0000_embeddings.npy" in made
     assert len({(tmp_path / line).read_bytes() for line in made}) == 8
+
+
+def test_sweep_passes_flags_on(shell, latents, tmp_path):
+    sweep = {"PATTERNS": "loop", "DISTRIBUTIONS": "normal", "SEEDS": "1"}
+    flags = ("--num_latents", "7", "--num_loops", "3", "--iqr")
+    [made] = lines(shell("sweep", latents, "swept", *flags, **sweep))
+    assert made.endswith("loop_normal_iqr_seed1_0000_embeddings.npy")
+    assert np.load(tmp_path / made).shape == (1, 8, 21)
 
 
 def test_sweep_ends_with_the_first_failure(shell, latents):

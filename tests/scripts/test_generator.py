@@ -130,7 +130,7 @@ def test_the_documented_example(tmp_path: Path, encodings: Path, run: Run) -> No
     stem = "swapper_correlation-based_iqr_seed123_"
     results = [f"{stem}000{i}_embeddings.npy" for i in range(3)]
     pictures = ["results.png", "distribution.png", "correlation.png"]
-    assert names == ["statistics.csv", "correlation.csv", *results, *pictures]
+    assert names == ["statistics.csv", "quantiles.csv", "correlation.csv", *results, *pictures]
     [folder] = tmp_path.iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_swapper_correlation-based_iqr_seed123", folder.name)
     assert all(path.is_file() and path.parent == folder for path in result.paths)
@@ -167,7 +167,7 @@ def test_same_command_same_bytes(tmp_path: Path, encodings: Path, run: Run) -> N
     first = bytes_of(run("generator", *flags).paths)
     again = bytes_of(run("generator", *flags).paths)
     other = bytes_of(run("generator", *flags, "--seed", 43).paths)
-    assert first == again and len(first) == 10
+    assert first == again and len(first) == 11
     assert first["orale_normal_seed42_0000.wav"] != other["orale_normal_seed43_0000.wav"]
     assert first["orale_normal_seed42_0000.wav"] != first["orale_normal_seed42_0001.wav"]
     assert len(list(tmp_path.iterdir())) == 3
@@ -205,7 +205,7 @@ def test_golden_values(tmp_path: Path, run: Run) -> None:
 
 
 def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> None:
-    flags = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", 5, "--hold", "--wav_subtype", "FLOAT"]
+    flags = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", 5, "--hold"]
     files = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots", *flags))
     facts = read_sidecar(files[0])
     assert facts is not None
@@ -398,7 +398,7 @@ def test_what_cannot_be_is_told_in_one_line(
             ["--num_latents", 1_000_000, "--num_loops", 200],
             ["fewer --num_loops", "--embeddings", "--wav_subtype FLOAT"],
         ),
-        (["--num_loops", 20_000, "--hold"], ["no --hold"]),  # 5 MB, were it not for the 1024 samples of each frame
+        (["--num_loops", 40_000, "--hold"], ["no --hold"]),  # 5 MB, were it not for the 1024 samples of each frame
         (["--num_loops", 1_000_000, "--num_latents", 1000, "--wav_subtype", "FLOAT"], ["--embeddings\n"]),
     ],
 )
@@ -493,7 +493,7 @@ def test_the_most_dims_cost_seconds_and_megabytes(tmp_path: Path, run: Run) -> N
     """Tables grow with dims * dims."""
     save_latents(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(MAX_DIMS, 2)))
     result = run("generator", "--input", tmp_path / "x.npy", "--iqr", "--distribution", "walk", "--output", tmp_path)
-    assert result.code == 0 and len(result.paths) == 6
+    assert result.code == 0 and len(result.paths) == 7
     assert sum(path.stat().st_size for path in result.paths) < 40e6
 
 
@@ -532,7 +532,7 @@ def test_odd_names_everywhere(tmp_path: Path, encodings: Path, run: Run) -> None
     odd.mkdir()
     (odd / "a $b.npy").write_bytes((encodings / "encoded-0.npy").read_bytes())
     result = run("generator", "--input", odd, "--output", odd / "o ü", "--run", "$1 ö")
-    assert result.code == 0 and len(result.paths) == 6 and all(path.is_file() for path in result.paths), result.err
+    assert result.code == 0 and len(result.paths) == 7 and all(path.is_file() for path in result.paths), result.err
     facts = json.loads(made(result)[0].with_suffix(".json").read_text())
     assert facts["source"] == str(odd)
 
@@ -567,7 +567,7 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
         [*script, "--input", encodings, "--no_plots"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     paths = [tmp_path / line for line in done.stdout.splitlines()]
-    assert [path.suffix for path in paths] == [".csv", ".csv", ".wav"] and all(path.is_file() for path in paths)
+    assert [path.suffix for path in paths] == [".csv"] * 3 + [".wav"] and all(path.is_file() for path in paths)
     shown_help = subprocess.run(
         [*script, "--help"],
         cwd=tmp_path,
@@ -602,6 +602,7 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
         "--wav_subtype",
         "--hold",
         "--fidelity",
+        "--quiet",
         "--no_plots",
         "--output",
         "--run",
@@ -676,7 +677,7 @@ def test_a_failing_picture_costs_no_music(
         for name in ("draw_distribution", "draw_results"):
             patch.setattr(plots, name, fail)
         result = run("generator", *flags)
-    assert result.code == 1 and [path.suffix for path in result.paths] == [".csv", ".csv", ".wav", ".wav", ".png"]
+    assert result.code == 1 and [path.suffix for path in result.paths] == [".csv"] * 3 + [".wav", ".wav", ".png"]
     assert "inputs failed" not in result.err and result.err.count("distribution.png failed unexpectedly") == 1
     assert result.err.splitlines()[-1] == "error: 2 pictures could not be drawn; the results are complete"
     assert not (tmp_path / "r" / "failures.csv").exists()
@@ -687,6 +688,15 @@ def test_a_failing_picture_costs_no_music(
     monkeypatch.delattr("unravel_lib.plots")
     result = run("generator", *flags, "--overwrite")
     assert result.code == 1 and len(made(result)) == 2
+
+
+def test_the_table_appears_once_is_explained_and_left_out_by_quiet(tmp_path: Path, encodings: Path, run: Run) -> None:
+    flags = ["--input", encodings, "--output", tmp_path, "--no_plots", "--num_files", 3]
+    err = run("generator", *flags).err.splitlines()
+    assert sum("lag-1  beyond" in line for line in err) == 1
+    assert [line for line in err if line.startswith("lag-1: ")] and "beyond: share of frames" in "".join(err)
+    quiet = run("generator", *flags, "--quiet")
+    assert quiet.err.splitlines() == err[DIMS + 3 :] and len(made(quiet)) == 3
 
 
 def test_one_sheet_shows_the_first_files_of_a_run(

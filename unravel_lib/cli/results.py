@@ -19,10 +19,9 @@ from unravel_lib.music.composition import Composition
 from unravel_lib.music.pattern import Material
 from unravel_lib.music.registry import Entry
 from unravel_lib.statistics.summary import Statistics
-from unravel_lib.statistics.tables import CORRELATION_CSV, STATISTICS_CSV, write_csv
+from unravel_lib.statistics.tables import write_csv
 from unravel_lib.text import frames_text
 
-TABLES = (STATISTICS_CSV, CORRELATION_CSV)
 BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
 MAX_DRAWN = 24  # files of a run that are drawn
 
@@ -86,11 +85,11 @@ def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int) -> None:
 
 def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:
     """Write the tables; return statistics.csv, which has a sidecar for runs that use it."""
-    statistics_csv, correlation_csv = write_csv(statistics, folder)
-    batch.wrote(statistics_csv)
-    batch.wrote(correlation_csv)
-    write_sidecar(statistics_csv, facts)
-    return statistics_csv
+    tables = write_csv(statistics, folder)
+    for path in tables:
+        batch.wrote(path)
+    write_sidecar(tables[0], facts)
+    return tables[0]
 
 
 def describe(
