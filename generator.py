@@ -108,6 +108,8 @@ def generate(args: argparse.Namespace) -> int:
         results.draw_pictures(composition, overviews, facts, folder, batch)
     if args.fidelity:
         report.log_fidelity([folder / name for name in names if (folder / name).exists()], paths)
+    if batch.done:
+        report.log_player(file_format)
     code = batch.finish()
     report.warn_of_older_files(folder, before)
     return code

@@ -15,6 +15,7 @@ from fixtures_runs import ROOT
 from PIL import Image
 
 import generator
+from unravel_lib.music.patterns import PATTERNS
 
 EXAMPLES = ROOT / "examples"
 RATE = 44100
@@ -179,4 +180,22 @@ def test_figures_draws_the_pictures_that_the_readme_shows(monkeypatch, tmp_path)
             np.asarray(Image.open(path / name).convert("L"), float) for path in (tmp_path, EXAMPLES / "pictures")
         )
         assert new.shape == old.shape and np.abs(new - old).mean() < 4, f"{name} shows something else: run make figures"
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600_000
+
+
+def test_sounds_renders_what_the_readme_links_to(monkeypatch, tmp_path):
+    """Two sounds for every pattern, and latent audio for latent_nn.pd."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    sounds = importlib.import_module("sounds")
+    monkeypatch.setattr(sounds, "SOUNDS", tmp_path)
+    sounds.main()
+    kept = {path.name for path in (EXAMPLES / "sounds").iterdir()}
+    patterns = [name for name, entry in PATTERNS.items() if entry.source is None]
+    assert kept == {"latent_audio.wav", *(f"{name}-{number}.mp3" for name in patterns for number in (1, 2))}
+    assert kept == {path.name for path in tmp_path.iterdir()}, "run make figures"
+    for name in kept:
+        (new, rate), (old, _) = (soundfile.read(folder / name) for folder in (tmp_path, EXAMPLES / "sounds"))
+        assert new.shape == old.shape, f"{name} is something else: run make figures"
+        assert np.abs(new - old).mean() < 0.05 * np.abs(old).mean(), f"{name} sounds different: run make figures"
+        assert name.endswith(".wav") or (8 < len(new) / rate < 12 and 0.5 < np.abs(new).max() < 1)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600_000
