@@ -1,5 +1,6 @@
 """Pictures of statistics: how values are distributed, how dims correlate, what each dim weighs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from scipy.ndimage import gaussian_filter1d
 
 from unravel_lib.latents.overview import Overview
 from unravel_lib.plots.figure import BLUE, DARK, DIVERGING, GREY, ORANGE, PALE, dim_ticks, place, saved_figure
@@ -99,7 +99,10 @@ def _density(quantiles: Array, n_frames: int, low: float, high: float) -> tuple[
         return np.array([low, high]), np.zeros(2)
     counts = np.diff(np.interp(edges, quantiles, np.array(PERCENTS) / 100))
     spread = (quantiles[Q3] - quantiles[Q1]) / NORMAL_IQR or (high - low) / 6
-    smooth = gaussian_filter1d(counts, 0.9 * spread * n_frames**-0.2 / step, mode="reflect")
+    sigma = 0.9 * spread * n_frames**-0.2 / step
+    reach = math.ceil(4 * sigma)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    smooth = np.convolve(np.pad(counts, reach, "symmetric"), kernel / kernel.sum(), "valid")
     middles = edges[:-1] + step / 2
     at = np.concatenate([[low], middles, [high]])
     density = np.concatenate([smooth[:1], smooth, smooth[-1:]])
