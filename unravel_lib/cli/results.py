@@ -20,7 +20,7 @@ from unravel_lib.music.pattern import Material
 from unravel_lib.music.registry import Entry
 from unravel_lib.statistics.summary import Statistics
 from unravel_lib.statistics.tables import write_csv
-from unravel_lib.text import frames_text
+from unravel_lib.text import count_text, frames_text
 
 BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
 MAX_DRAWN = 24  # files of a run that are drawn
@@ -182,7 +182,9 @@ def draw_pictures(
 def _facts_line(composition: Composition, overviews: Sequence[Overview], facts: Sidecar, frame_seconds: float) -> str:
     """Say in one line what results.png shows: files, length, model, loop and tempo."""
     longest = max(one.n_frames for one in overviews)
-    parts = [f"{frames_text(longest)} x {overviews[0].dims} dims, {duration_text(longest * frame_seconds)}"]
+    parts = [
+        f"{frames_text(longest)} x {count_text(overviews[0].dims, 'dim')}, {duration_text(longest * frame_seconds)}"
+    ]
     if len(overviews) == MAX_DRAWN:
         parts.append(f"the first {MAX_DRAWN} files")
     if facts.model is not None:

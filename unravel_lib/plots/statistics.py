@@ -36,8 +36,9 @@ class Values:
         """Lowest and highest value [dims] that a picture shows: all but what is far out, at most 1 % at each end."""
         q1, q3 = self.quantiles[Q1], self.quantiles[Q3]
         reach = FAR_OUT * (q3 - q1)
-        low = np.maximum(self.quantiles[0], np.minimum(q1 - reach, self.quantiles[P1]))
-        return low, np.minimum(self.quantiles[-1], np.maximum(q3 + reach, self.quantiles[P99]))
+        low = np.min(self.quantiles, axis=0, where=self.quantiles >= q1 - reach, initial=np.inf)
+        high = np.max(self.quantiles, axis=0, where=self.quantiles <= q3 + reach, initial=-np.inf)
+        return np.minimum(low, self.quantiles[P1]), np.maximum(high, self.quantiles[P99])
 
 
 def draw_distribution(path: Path, statistics: Statistics, generated: Sequence[Overview] = ()) -> None:
