@@ -16,7 +16,7 @@ help:
 	@echo "make stress     kill runs at random moments and check that nothing is lost; about ten minutes"
 	@echo "make fuzz       test all readers with broken files and flags"
 	@echo "make fidelity   measure how true every distribution is to the bundled recordings, and draw it"
-	@echo "make figures    draw the pictures of the README again"
+	@echo "make figures    draw the pictures and render the sounds of the README again"
 	@echo "make clean      remove the environments, the exports and the results of make demo"
 
 $(VENV)/python-is-new-enough:
@@ -77,6 +77,7 @@ fidelity: $(VENV)/has-requirements
 
 figures: $(VENV)/has-requirements
 	$(BIN)/python examples/figures.py
+	$(BIN)/python examples/sounds.py
 
 # 240 kills at random moments, 5 GB, 5000 small files: about ten minutes.
 stress: $(VENV)/has-dev-requirements

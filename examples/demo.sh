@@ -12,7 +12,7 @@ echo "1. encoding the recordings in examples/audio ..."
 echo "2. generating new latents: two loops drawn from the statistics, swapping values ..."
 "$python" generator.py --input "$out/latents" --output "$out/generated" --run embeddings --overwrite \
     --distribution retrace --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 --embeddings > /dev/null
-"$python" generator.py --input "$out/latents" --output "$out/generated" --run latent-audio --overwrite \
+"$python" generator.py --input "$out/latents" --output "$out/generated" --run latent-audio --overwrite --quiet \
     --distribution retrace --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 > /dev/null
 
 echo "3. decoding the latents of the recordings, and the generated latents ..."
@@ -22,5 +22,5 @@ echo "3. decoding the latents of the recordings, and the generated latents ..."
 echo
 echo "Listen:      $out/sound/generated/*.wav   new sound"
 echo "             $out/sound/recordings/*.wav  the recordings, blurred by the pocket model"
-echo "Look:        $out/generated/embeddings/*.png"
+echo "Look:        $out/generated/embeddings/results.png"
 echo "Pure Data:   $out/generated/latent-audio/*.wav  one channel per latent dimension"
