@@ -182,8 +182,9 @@ def draw_pictures(
 def _facts_line(composition: Composition, overviews: Sequence[Overview], facts: Sidecar, frame_seconds: float) -> str:
     """Say in one line what results.png shows: files, length, model, loop and tempo."""
     longest = max(one.n_frames for one in overviews)
+    up_to = "up to " if any(one.n_frames < longest for one in overviews) else ""
     parts = [
-        f"{frames_text(longest)} x {count_text(overviews[0].dims, 'dim')}, {duration_text(longest * frame_seconds)}"
+        f"{up_to}{frames_text(longest)} x {count_text(overviews[0].dims, 'dim')}, {duration_text(longest * frame_seconds)}"
     ]
     if len(overviews) == MAX_DRAWN:
         parts.append(f"the first {MAX_DRAWN} files")
