@@ -723,7 +723,7 @@ def test_one_sheet_shows_the_first_files_of_a_run(
     assert sheets.call_args.args[2] == "38 frames x 3 dims, 0.8 s | model voice.ts | loop of 8 frames"
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from unravel_lib import pattern\n@pattern(steady=False)\ndef f(loop, rng):\n    return loop[rng.integers(1, 8):]\n"
+        "from unravel_lib import pattern\n@pattern\ndef f(loop, rng):\n    return loop[rng.integers(1, 8):]\n"
     )
     run("generator", *flags, "--pattern", f"{mine}:f", "--num_files", 5)
     assert sheets.call_args.args[2].startswith("up to ")

@@ -182,10 +182,11 @@ def draw_pictures(
 def _facts_line(composition: Composition, overviews: Sequence[Overview], facts: Sidecar, frame_seconds: float) -> str:
     """Say in one line what results.png shows: files, length, model, loop and tempo."""
     longest = max(one.n_frames for one in overviews)
-    up_to = "up to " if any(one.n_frames < longest for one in overviews) else ""
-    parts = [
-        f"{up_to}{frames_text(longest)} x {count_text(overviews[0].dims, 'dim')}, {duration_text(longest * frame_seconds)}"
-    ]
+    length = frames_text(longest)
+    if any(one.n_frames < longest for one in overviews):
+        length = f"up to {length}"
+    dims = count_text(overviews[0].dims, "dim")
+    parts = [f"{length} x {dims}, {duration_text(longest * frame_seconds)}"]
     if len(overviews) == MAX_DRAWN:
         parts.append(f"the first {MAX_DRAWN} files")
     if facts.model is not None:
