@@ -134,6 +134,18 @@ def test_a_spike_is_drawn_where_dims_share_a_line_of_pixels(tmp_path: Path) -> N
         assert np.abs(found - matplotlib.colormaps[figure.DIVERGING](value)[:3]).max(axis=2)[:, column].min() < 0.01
 
 
+def test_a_spike_is_drawn_in_a_file_that_is_shorter_than_another(tmp_path: Path) -> None:
+    """It has a tenth of the width, so that ten of its columns share a pixel."""
+    for spike in (10_000, 10_101, 10_202, 10_303):
+        values = np.zeros((20_000, 2))
+        values[spike, 0] = 7
+        files = {"short": overview(values), "long": overview(np.zeros((200_000, 2)))}
+        plots.draw_results(tmp_path / "r.png", "", "", files, 1)
+        found = heat_map_of(tmp_path / "r.png", 2)
+        at = np.argwhere(np.abs(found - matplotlib.colormaps[figure.DIVERGING](1.0)[:3]).max(axis=2) < 0.01)
+        assert len(at) and set(at[:, 1]) <= {spike * 880 // 200_000 - 1, spike * 880 // 200_000}
+
+
 def test_lines_stand_where_loops_begin(tmp_path: Path) -> None:
     """Not at the beginning of the file, nor within a loop."""
     loops = [np.ones((220, 2)), Repeat(np.ones((110, 2)), 4), np.ones((220, 2))]

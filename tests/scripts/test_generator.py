@@ -697,6 +697,12 @@ def test_one_sheet_shows_the_first_files_of_a_run(
     assert violins.call_args.args[2] == [*files.values()]
     run("generator", *flags, "--pattern", "fibo", "--num_files", 2)
     assert sheets.call_args.args[2] == "38 frames x 3 dims, 0.8 s | model voice.ts | loop of 8 frames"
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from unravel_lib import pattern\n@pattern\ndef f(loop, rng):\n    return loop[rng.integers(1, 8):]\n"
+    )
+    run("generator", *flags, "--pattern", f"{mine}:f", "--num_files", 5)
+    assert sheets.call_args.args[2].startswith("up to ")
 
 
 def test_overwriting_a_run_tells_what_stays(tmp_path: Path, encodings: Path, run: Run) -> None:

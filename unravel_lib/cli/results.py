@@ -191,9 +191,11 @@ def draw_pictures(plan: Plan, overviews: Mapping[str, Overview], folder: Path, b
 def _facts_line(plan: Plan, overviews: Sequence[Overview], frame_seconds: float) -> str:
     """Say in one line what results.png shows: files, length, model, loop and tempo."""
     longest = max(one.n_frames for one in overviews)
-    parts = [
-        f"{frames_text(longest)} x {count_text(overviews[0].dims, 'dim')}, {duration_text(longest * frame_seconds)}"
-    ]
+    length = frames_text(longest)
+    if any(one.n_frames < longest for one in overviews):
+        length = f"up to {length}"
+    dims = count_text(overviews[0].dims, "dim")
+    parts = [f"{length} x {dims}, {duration_text(longest * frame_seconds)}"]
     if len(overviews) == MAX_DRAWN:
         parts.append(f"the first {MAX_DRAWN} files")
     if plan.facts.model is not None:

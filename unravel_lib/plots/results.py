@@ -1,5 +1,6 @@
 """The contact sheet of a run: each file as a heat map over time, with its first and its last loop enlarged."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Overvie
     with saved_figure(path, width, total, title, facts) as figure:
         for row, (name, overview) in enumerate(files.items()):
             bottom = total - ABOVE - row * (height + GAP) - height
-            axes, image = _file(figure, bottom, height, overview, limit)
+            axes, image = _file(figure, bottom, height, overview, limit, longest)
             _label(axes, name if len(files) > 1 else "", DARK, WIDE)
             axes.set_xlim(0, longest)
             if row == 0:
@@ -61,10 +62,12 @@ def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Overvie
         figure.colorbar(image, cax=bar, extend="both").outline.set_visible(False)
 
 
-def _file(figure: Figure, bottom: float, height: float, overview: Overview, limit: float) -> tuple[Axes, AxesImage]:
+def _file(
+    figure: Figure, bottom: float, height: float, overview: Overview, limit: float, longest: int
+) -> tuple[Axes, AxesImage]:
     """Draw one file from its first frame to its last, with lines where loops begin."""
     axes = place(figure, LEFT, bottom, WIDE, height)
-    image = _heat_map(axes, overview.envelope, height, limit)
+    image = _heat_map(axes, overview.envelope, WIDE * overview.n_frames / longest, height, limit)
     for frame in overview.borders(MAX_BORDERS):
         axes.axvline(float(frame), color="black", linewidth=0.5, alpha=0.5)
     axes.set(yticks=dim_ticks(overview.dims, max(2, int(height * 5))), ylabel="dim")
@@ -80,24 +83,26 @@ def _first_and_last(figure: Figure, bottom: float, height: float, overview: Over
             continue
         left = LEFT + WIDE + 0.3 + number * (LOOP_WIDE + 0.2)
         axes = place(figure, left, bottom, LOOP_WIDE, height)
-        _heat_map(axes, loop, height, limit)
+        _heat_map(axes, loop, LOOP_WIDE, height, limit)
         axes.set(xticks=[], yticks=[])
         _label(axes, f"{name} loop: {frames_text(loop.n_frames)}", GREY, LOOP_WIDE + 0.15)
 
 
-def _heat_map(axes: Axes, envelope: Envelope, height: float, limit: float) -> AxesImage:
+def _heat_map(axes: Axes, envelope: Envelope, width: float, height: float, limit: float) -> AxesImage:
     """Draw dims from top to bottom, frames from left to right, values as colours around white for 0.
 
-    A dim is two lines of the picture: the highest value of the frames in a column, under it the lowest.
+    A dim is two lines of the picture: the highest value of the frames in a column, under it the lowest. Where there
+    are fewer pixels than values, neighbours share one.
     """
-    high, low = envelope.high, envelope.low
-    n_columns, dims = high.shape
-    together = max(1, -(-2 * dims // int(height * DPI)))  # dims that share a line, where there are more than pixels
-    starts = np.arange(0, dims, together)
-    lines: Array = np.empty((2 * len(starts), n_columns))
-    lines[0::2] = np.maximum.reduceat(high, starts, axis=1).T
-    lines[1::2] = np.minimum.reduceat(low, starts, axis=1).T
-    extent = (0, envelope.n_frames, len(starts) * together - 0.5, -0.5)
+    n_columns, dims = envelope.high.shape
+    columns = max(1, math.ceil(n_columns / max(1, int(width * DPI))))  # that share a column of pixels
+    rows = max(1, math.ceil(2 * dims / int(height * DPI)))  # dims that share a line
+    across, down = np.arange(0, n_columns, columns), np.arange(0, dims, rows)
+    lines: Array = np.empty((2 * len(down), len(across)))
+    lines[0::2] = np.maximum.reduceat(np.maximum.reduceat(envelope.high, across, axis=0), down, axis=1).T
+    lines[1::2] = np.minimum.reduceat(np.minimum.reduceat(envelope.low, across, axis=0), down, axis=1).T
+    end = len(across) * columns * envelope.n_frames / n_columns
+    extent = (0, end, len(down) * rows - 0.5, -0.5)
     image = axes.imshow(
         lines, DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest", extent=extent
     )
