@@ -17,7 +17,7 @@ help:
 	@echo "make fuzz       test all readers with broken files and flags"
 	@echo "make fidelity   measure how true every distribution is to the bundled recordings, and draw it"
 	@echo "make picture    make the picture of the page in the README again (needs chromium)"
-	@echo "make figures    draw the pictures of the README again"
+	@echo "make figures    draw the pictures and render the sounds of the README again"
 	@echo "make clean      remove the environments, the exports and the results of make demo"
 
 $(VENV)/python-is-new-enough:
@@ -78,6 +78,7 @@ fidelity: $(VENV)/has-requirements
 
 figures: $(VENV)/has-requirements
 	$(BIN)/python examples/figures.py
+	$(BIN)/python examples/sounds.py
 
 picture: demo $(VENV)/has-dev-requirements
 	PYTHONPATH=.:tests $(BIN)/python tests/page/picture.py demo-output/index.html docs/page.png

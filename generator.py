@@ -6,6 +6,7 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 import argparse
 import logging
 import shutil
+from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.generator_flags import build_parser, refuse_conflicts
@@ -19,6 +20,9 @@ from unravel_lib.files.folders import (
     refuse_overwriting,
 )
 from unravel_lib.files.sidecar import Sidecar
+
+if TYPE_CHECKING:
+    from unravel_lib.latents.overview import Overview
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
@@ -65,6 +69,7 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     """
     from unravel_lib.cli import again, report, results
     from unravel_lib.cli.plan import make_plan
+    from unravel_lib.statistics.tables import TABLES
 
     if args.run is not None:
         check_run_folder(args.output, args.run, args.overwrite)
@@ -79,7 +84,7 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes)
     names = {number: results.result_name(composition, file_format, number) for number in numbers}
     if args.run is not None:
-        for name in [*names.values(), *results.TABLES]:
+        for name in [*names.values(), *TABLES]:
             refuse_overwriting(args.output / args.run / name, plan.inputs)
 
     folder = make_run_folder(args.output, args.run, args.overwrite, composition.label)
@@ -87,8 +92,8 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     batch = Batch(folder)
     statistics_csv = results.write_statistics(composition.statistics, folder, plan.facts, batch)
     statistics_sha256 = sha256_of(statistics_csv)
+    overviews: dict[str, Overview] = {}  # for the pictures
     for number, name in names.items():
-        sampler = None
         with batch.attempt(folder / name):
             if number > args.first:  # the first is prepared already
                 material, n_frames = results.prepare(composition, file_format, number, free_bytes)
@@ -96,13 +101,15 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
             sidecar = results.describe(plan, number, n_frames, statistics_sha256, own_command)
             if made_before is not None and number == args.first:
                 again.warn_of_changes(made_before, sidecar)
-            sampler = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
-        if sampler is not None and not args.no_plots:
-            results.draw_result(folder / name, sampler, batch)
+            overview = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
+            if len(overviews) < results.MAX_DRAWN:
+                overviews[name] = overview
     if not args.no_plots:
-        results.draw_statistics(composition.statistics, folder, batch)
+        results.draw_pictures(plan, overviews, folder, batch)
     if args.fidelity:
         report.log_fidelity([folder / n for n in names.values() if (folder / n).exists()], plan.paths)
+    if batch.done:
+        report.log_player(file_format)
     code = batch.finish()
     report.warn_of_older_files(folder, before)
     return code

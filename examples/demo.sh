@@ -12,7 +12,7 @@ echo "1. encoding the recordings in examples/audio ..."
 echo "2. generating new latents: two loops drawn from the statistics, swapping values ..."
 "$python" generator.py --input "$out/latents" --output "$out/generated" --run embeddings --overwrite \
     --distribution retrace --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 --embeddings > /dev/null
-"$python" generator.py --input "$out/latents" --output "$out/generated" --run latent-audio --overwrite \
+"$python" generator.py --input "$out/latents" --output "$out/generated" --run latent-audio --overwrite --quiet \
     --distribution retrace --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 > /dev/null
 
 echo "3. decoding the latents of the recordings and the generated ones, all to the same loudness ..."
@@ -20,6 +20,6 @@ echo "3. decoding the latents of the recordings and the generated ones, all to t
 
 echo
 echo "Sound:       $out/*.wav  the recordings, blurred by the pocket model, and new sound"
-echo "Look:        $out/generated/embeddings/*.png"
+echo "Look:        $out/generated/embeddings/results.png"
 echo "Pure Data:   $out/generated/latent-audio/*.wav  one channel per latent dimension"
 echo "Listen:      open $out/index.html"

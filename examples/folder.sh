@@ -21,11 +21,19 @@ mkdir -p "$output"
 "$python" "$tools/encoder.py" --input "$recordings" --output "$output/latents" "$@" > "$output/encoded.txt" || status=$?
 [ $status -le 1 ] || exit $status
 
-# The encoder prints the paths of its files. Each gets folders of its own, so that names show what came from what.
+# The encoder prints the paths of its files. What is made from each has its name: encoded--piano--ab12cd34.npy becomes
+# piano--ab12cd34.wav.
 while IFS= read -r latents; do
     name=$(basename "$latents" .npy)
-    "$python" "$tools/generator.py" --input "$latents" --output "$output/generated" --run "$name" --overwrite \
+    name=${name#encoded--}
+    made=$output/generated/$name
+    "$python" "$tools/generator.py" --input "$latents" --output "$output/generated" --run "$name" --overwrite --quiet \
         --embeddings --no_plots --distribution walk --pattern orale --num_latents 16 --num_loops 1 > /dev/null || status=1
-    "$python" "$tools/decoder.py" --input "$output/generated/$name" --output "$output/sound/$name" "$@" || status=1
+    sound=$("$python" "$tools/decoder.py" --input "$made" --output "$output/sound" --overwrite "$@") || status=1
+    if [ -n "$sound" ]; then
+        mv "$sound" "$output/sound/$name.wav"
+        mv "${sound%.wav}.json" "$output/sound/$name.json"
+        echo "$output/sound/$name.wav"
+    fi
 done < "$output/encoded.txt"
 exit $status

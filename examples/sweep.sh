@@ -1,23 +1,26 @@
 #!/bin/sh
 # All combinations of patterns, distributions and seeds from the same encodings, each in a folder named after it.
+# Further flags go to generator.py: sh sweep.sh LATENTS OUTPUT --bpm 120 --iqr
 # Prints the paths of the new latents. To listen to them: python decoder.py --input OUTPUT
 set -eu
 
-if [ $# -ne 2 ]; then
-    echo "usage: [PATTERNS='loop orale'] [DISTRIBUTIONS='normal walk'] [SEEDS='1 2 3'] sh sweep.sh LATENTS OUTPUT" >&2
+if [ $# -lt 2 ]; then
+    echo "usage: [PATTERNS='loop orale'] [DISTRIBUTIONS='normal walk'] [SEEDS='1 2 3']" \
+        "sh sweep.sh LATENTS OUTPUT [FLAGS of generator.py]" >&2
     exit 2
 fi
 tools=$(dirname "$0")/..
 python=${PYTHON:-python3}
 latents=$1
 output=$2
+shift 2
 
 for pattern in ${PATTERNS:-loop orale swapper}; do
     for distribution in ${DISTRIBUTIONS:-normal correlation-based walk}; do
         for seed in ${SEEDS:-1 2 3}; do
             "$python" "$tools/generator.py" --input "$latents" --output "$output" \
-                --run "$pattern-$distribution-$seed" --overwrite --embeddings --no_plots \
-                --pattern "$pattern" --distribution "$distribution" --seed "$seed" |
+                --run "$pattern-$distribution-$seed" --overwrite --quiet --embeddings --no_plots \
+                --pattern "$pattern" --distribution "$distribution" --seed "$seed" "$@" |
                 grep '_embeddings\.npy$' # only the latents; grep fails without any, which ends the sweep
         done
     done

@@ -239,7 +239,7 @@ def test_a_home_folder_that_cannot_be_written_to_gives_no_message(tmp_path: Path
     done = subprocess.run(
         [sys.executable, "generator.py", *flags], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=120
     )
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 6
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 7
     assert "atplotlib" not in done.stderr and "mkdir" not in done.stderr
 
 

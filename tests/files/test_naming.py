@@ -35,6 +35,12 @@ def test_a_name_depends_only_on_the_path_below_the_input() -> None:
     assert len(others) == 4
 
 
+def test_embeddings_is_left_out_and_names_still_differ() -> None:
+    found = naming.result_names([source(f"{stem}.npy") for stem in ("x", "x_embeddings", "_embeddings")], "d", ".wav")
+    assert [name.split("--")[1] for name in found.values()] == ["x", "x", "_embeddings"]
+    assert len(set(found.values())) == 3
+
+
 def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -> None:
     many = [source(f"{index:05}/take.wav") for index in range(400)]
     names = naming.result_names(many, "e", ".npy")

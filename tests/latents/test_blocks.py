@@ -1,4 +1,4 @@
-"""Long arrays as a sequence of loops: counted, re-blocked, sampled."""
+"""Long arrays as a sequence of loops: counted, re-blocked."""
 
 import doctest
 import itertools
@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from unravel_lib.latents import blocks
-from unravel_lib.latents.blocks import Repeat, Sampler, count_frames, reblock
+from unravel_lib.latents.blocks import Repeat, count_frames, reblock
 
 
 def test_reblocking_keeps_every_frame_in_order() -> None:
@@ -31,14 +31,3 @@ def test_repetition_takes_no_memory_and_counting_stops() -> None:
 def test_examples_in_docstrings() -> None:
     found = doctest.testmod(blocks, extraglobs={"np": np})
     assert found.attempted > 0 and found.failed == 0
-
-
-def test_a_sampler_keeps_evenly_spaced_frames() -> None:
-    """All of a short array, at most 1999 of a long one, whatever blocks it comes in."""
-    for n_frames, kept in [(5, 5), (10_000, 1999)]:
-        frames = np.arange(2.0 * n_frames).reshape(n_frames, 2)
-        sampler = Sampler(n_frames)
-        for block in np.array_split(frames, 7):
-            sampler(block)
-        assert len(sampler.positions) == kept and np.ptp(np.diff(sampler.positions)) <= 1
-        np.testing.assert_array_equal(sampler.frames, frames[sampler.positions])

@@ -334,7 +334,7 @@ def test_drawing_leaves_the_statistics_untouched(statistics: Statistics, name: s
 
 @pytest.mark.parametrize("name", FROM_TABLES)
 def test_tables_give_the_same_bytes_as_files(statistics: Statistics, tmp_path: Path, name: str) -> None:
-    path, _ = write_csv(statistics, tmp_path)
+    path, *_ = write_csv(statistics, tmp_path)
     again = read_csv(path, statistics.iqr)
     draws = [draw(name, source, np.random.default_rng(0), 30).tobytes() for source in (statistics, again)]
     assert draws[0] == draws[1]

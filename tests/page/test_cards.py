@@ -109,11 +109,11 @@ def test_a_command_line_in_the_sidecar_is_taken_as_it_is(copied: Path) -> None:
         "beats": 2,
     }
     path.write_text(json.dumps(facts))
-    assert (card("_0001_").tempo, card("_0001_").loop_frames) == ("107.67", 24)
+    assert (card("seed7_0001").tempo, card("seed7_0001").loop_frames) == ("107.67", 24)
     facts["options"]["bpm"] = None  # loops of several lengths
     path.write_text(json.dumps(facts))
-    assert (card("_0001_").tempo, card("_0001_").loop_frames) == ("", None)
-    assert card("_0001_").commands[1] == (
+    assert (card("seed7_0001").tempo, card("seed7_0001").loop_frames) == ("", None)
+    assert card("seed7_0001").commands[1] == (
         "python generator.py --input latents --pattern 'a b' --embeddings --output generated --run first --overwrite"
     )
 
@@ -132,13 +132,13 @@ def test_what_changed_since_is_not_believed(copied: Path) -> None:
         changed.facts
     )
     Path("generated/first/statistics.csv").write_text("")
-    assert "statistics" not in dict(card("_0000_").facts)
+    assert "statistics" not in dict(card("seed7_0000").facts)
 
 
 def test_folders_that_sidecars_name_are_not_searched_recursively(copied: Path) -> None:
     """The source in the sidecar of generated latents could be any folder, such as the root of a disk."""
     Path("latents/inner").mkdir()
-    made = card("_0000_")
+    made = card("seed7_0000")
     assert dict(made.facts)["encodings"] == "latents"
     assert [command.split()[1] for command in made.commands] == ["generator.py", "decoder.py"]
 

@@ -41,6 +41,21 @@ def test_latents_become_sound(latents: Path, tmp_path: Path, run: Run) -> None:
         assert json.loads(path.with_suffix(".json").read_text())["frames"] == frames
 
 
+def test_names_leave_embeddings_out_and_skip_existing_knows_results_whose_names_did_not(
+    latents: Path, tmp_path: Path, run: Run
+) -> None:
+    (latents / "a.npy").rename(latents / "a_embeddings.npy")
+    flags = ("--input", latents, "--output", tmp_path / "out", "--skip_existing")
+    paths = run("decoder", *flags).paths
+    assert [path.name.split("--")[1] for path in paths] == ["a", "b"]
+    for file in (paths[0], paths[0].with_suffix(".json")):
+        file.rename(file.with_name(f"decoded--a_embeddings--0123abcd{file.suffix}"))
+    again = run("decoder", *flags)
+    assert (again.code, again.paths) == (0, []) and "2 files were finished before" in again.err
+    (tmp_path / "out" / "decoded--a_embeddings--0123abcd.wav").write_bytes(b"cut short")
+    assert run("decoder", *flags).paths == [paths[0]]
+
+
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
 def test_subtypes(latents: Path, tmp_path: Path, run: Run, subtype: str) -> None:
     [written] = run("decoder", "--input", latents / "a.npy", "--output", tmp_path, "--subtype", subtype).paths

@@ -15,6 +15,7 @@ from fixtures_runs import ROOT
 from PIL import Image
 
 import generator
+from unravel_lib.music.patterns import PATTERNS
 
 EXAMPLES = ROOT / "examples"
 RATE = 44100
@@ -90,7 +91,11 @@ def test_folder_makes_new_sound_from_every_recording_and_names_a_broken_one(shel
     assert done.returncode == 1
     assert "broken.wav" in done.stderr
     sounds = [tmp_path / line for line in lines(done)]
-    assert sorted(path.parent.name.split("--")[1] for path in sounds) == ["a b", "c"]
+    assert sorted(path.name.split("--")[0] for path in sounds) == ["a b", "c"]
+    assert sorted(path.name for path in (tmp_path / "my output" / "sound").glob("*.*")) == sorted(
+        f"{path.stem}{suffix}" for path in sounds for suffix in (".json", ".wav")
+    )
+    assert lines(shell("folder", "some", "my output")) == lines(done), "a second run replaces the files"
     for path in sounds:
         assert soundfile.info(path).frames == 4**2 * 16 * 2048  # orale: 16 loops of 16 frames
 
@@ -109,6 +114,14 @@ def test_sweep_makes_every_combination_once(shell, latents, tmp_path):
     assert len(made) == len(set(made)) == 8
     assert "swept/fibo-empirical-2/fibo_empirical_seed2_0000_embeddings.npy" in made
     assert len({(tmp_path / line).read_bytes() for line in made}) == 8
+
+
+def test_sweep_passes_flags_on(shell, latents, tmp_path):
+    sweep = {"PATTERNS": "loop", "DISTRIBUTIONS": "normal", "SEEDS": "1"}
+    flags = ("--num_latents", "7", "--num_loops", "3", "--iqr")
+    [made] = lines(shell("sweep", latents, "swept", *flags, **sweep))
+    assert made.endswith("loop_normal_iqr_seed1_0000_embeddings.npy")
+    assert np.load(tmp_path / made).shape == (1, 8, 21)
 
 
 def test_sweep_ends_with_the_first_failure(shell, latents):
@@ -200,3 +213,21 @@ def test_one_loop_makes_two_minutes(shell: Shell, recordings: Path, tmp_path: Pa
     [latents] = (tmp_path / "out" / "one-loop").glob("*.npy")
     loops = np.load(latents)[0].T.reshape(162, -1)
     assert 20 < len(np.unique(loops, axis=0)) <= 162
+
+
+def test_sounds_renders_what_the_readme_links_to(monkeypatch, tmp_path):
+    """Two sounds for every pattern, and latent audio for latent_nn.pd."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    sounds = importlib.import_module("sounds")
+    monkeypatch.setattr(sounds, "SOUNDS", tmp_path)
+    sounds.main()
+    kept = {path.name for path in (EXAMPLES / "sounds").iterdir()}
+    patterns = [name for name, entry in PATTERNS.items() if entry.source is None]
+    assert kept == {"latent_audio.wav", *(f"{name}-{number}.mp3" for name in patterns for number in (1, 2))}
+    assert kept == {path.name for path in tmp_path.iterdir()}, "run make figures"
+    for name in kept:
+        (new, rate), (old, _) = (soundfile.read(folder / name) for folder in (tmp_path, EXAMPLES / "sounds"))
+        assert new.shape == old.shape, f"{name} is something else: run make figures"
+        assert np.abs(new - old).mean() < 0.05 * np.abs(old).mean(), f"{name} sounds different: run make figures"
+        assert name.endswith(".wav") or (8 < len(new) / rate < 12 and 0.5 < np.abs(new).max() < 1)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 600_000

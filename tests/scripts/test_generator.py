@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fixtures_runs import Result, Run
+from fixtures_runs import Result, Run, spy
 
 import generator
 from unravel_lib.cli.generator_flags import build_parser
+from unravel_lib.cli.results import MAX_DRAWN
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents import formats, latent_audio
@@ -128,8 +129,9 @@ def test_the_documented_example(tmp_path: Path, encodings: Path, run: Run) -> No
     assert result.code == 0, result.err
     names = [path.name for path in result.paths]
     stem = "swapper_correlation-based_iqr_seed123_"
-    results = [f"{stem}000{i}_embeddings.{end}" for i in range(3) for end in ("npy", "png")]
-    assert names == ["statistics.csv", "correlation.csv", *results, "distribution.png", "correlation.png"]
+    results = [f"{stem}000{i}_embeddings.npy" for i in range(3)]
+    pictures = ["results.png", "distribution.png", "correlation.png"]
+    assert names == ["statistics.csv", "quantiles.csv", "correlation.csv", *results, *pictures]
     [folder] = tmp_path.iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_swapper_correlation-based_iqr_seed123", folder.name)
     assert all(path.is_file() and path.parent == folder for path in result.paths)
@@ -204,8 +206,7 @@ def test_golden_values(tmp_path: Path, run: Run) -> None:
 
 
 def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> None:
-    flags_of_content = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", "5"]
-    flags_of_content += ["--wav_subtype", "FLOAT", "--hold"]
+    flags_of_content = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", "5", "--hold"]
     files = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots", *flags_of_content))
     facts = read_sidecar(files[0])
     assert facts is not None
@@ -401,7 +402,7 @@ def test_what_cannot_be_is_told_in_one_line(
             ["--num_latents", 1_000_000, "--num_loops", 200],
             ["fewer --num_loops", "--embeddings", "--wav_subtype FLOAT"],
         ),
-        (["--num_loops", 20_000, "--hold"], ["no --hold"]),  # 5 MB, were it not for the 1024 samples of each frame
+        (["--num_loops", 40_000, "--hold"], ["no --hold"]),  # 5 MB, were it not for the 1024 samples of each frame
         (["--num_loops", 1_000_000, "--num_latents", 1000, "--wav_subtype", "FLOAT"], ["--embeddings\n"]),
     ],
 )
@@ -496,7 +497,7 @@ def test_the_most_dims_cost_seconds_and_megabytes(tmp_path: Path, run: Run) -> N
     """Tables grow with dims * dims."""
     save_latents(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(MAX_DIMS, 2)))
     result = run("generator", "--input", tmp_path / "x.npy", "--iqr", "--distribution", "walk", "--output", tmp_path)
-    assert result.code == 0 and len(result.paths) == 6
+    assert result.code == 0 and len(result.paths) == 7
     assert sum(path.stat().st_size for path in result.paths) < 40e6
 
 
@@ -535,7 +536,7 @@ def test_odd_names_everywhere(tmp_path: Path, encodings: Path, run: Run) -> None
     odd.mkdir()
     (odd / "a $b.npy").write_bytes((encodings / "encoded-0.npy").read_bytes())
     result = run("generator", "--input", odd, "--output", odd / "o ü", "--run", "$1 ö")
-    assert result.code == 0 and len(result.paths) == 6 and all(path.is_file() for path in result.paths), result.err
+    assert result.code == 0 and len(result.paths) == 7 and all(path.is_file() for path in result.paths), result.err
     facts = json.loads(made(result)[0].with_suffix(".json").read_text())
     assert facts["source"] == str(odd)
 
@@ -570,7 +571,7 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
         [*script, "--input", encodings, "--no_plots"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     paths = [tmp_path / line for line in done.stdout.splitlines()]
-    assert [path.suffix for path in paths] == [".csv", ".csv", ".wav"] and all(path.is_file() for path in paths)
+    assert [path.suffix for path in paths] == [".csv"] * 3 + [".wav"] and all(path.is_file() for path in paths)
     shown_help = subprocess.run(
         [*script, "--help"],
         cwd=tmp_path,
@@ -649,19 +650,59 @@ def test_a_failing_picture_costs_no_music(
 
     flags = ["--input", encodings, "--output", tmp_path, "--run", "r", "--num_files", 2]
     with monkeypatch.context() as patch:
-        for name in ("draw_distribution", "draw_values"):
+        for name in ("draw_distribution", "draw_results"):
             patch.setattr(plots, name, fail)
         result = run("generator", *flags)
-    assert result.code == 1 and [path.suffix for path in result.paths] == [".csv", ".csv", ".wav", ".wav", ".png"]
+    assert result.code == 1 and [path.suffix for path in result.paths] == [".csv"] * 3 + [".wav", ".wav", ".png"]
     assert "inputs failed" not in result.err and result.err.count("distribution.png failed unexpectedly") == 1
-    assert result.err.splitlines()[-1] == "error: 3 pictures could not be drawn; the results are complete"
+    assert result.err.splitlines()[-1] == "error: 2 pictures could not be drawn; the results are complete"
     assert not (tmp_path / "r" / "failures.csv").exists()
     assert run("generator", *flags, "--overwrite").code == 0
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "unravel_lib.plots")
+    for name in [name for name in sys.modules if name.startswith("unravel_lib.plots")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("unravel_lib.plots")
     result = run("generator", *flags, "--overwrite")
     assert result.code == 1 and len(made(result)) == 2
+
+
+def test_the_table_appears_once_is_explained_and_left_out_by_quiet(tmp_path: Path, encodings: Path, run: Run) -> None:
+    flags = ["--input", encodings, "--output", tmp_path, "--no_plots", "--num_files", 3]
+    err = run("generator", *flags).err.splitlines()
+    assert sum("lag-1  beyond" in line for line in err) == 1
+    assert [line for line in err if line.startswith("lag-1: ")] and "beyond: share of frames" in "".join(err)
+    quiet = run("generator", *flags, "--quiet")
+    assert quiet.err.splitlines() == err[DIMS + 3 :] and len(made(quiet)) == 3
+
+
+def test_one_sheet_shows_the_first_files_of_a_run(
+    tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the pattern made them, with model and tempo; an unsteady pattern has no tempo."""
+    from unravel_lib import plots
+
+    sheets = spy(monkeypatch, plots, "draw_results")
+    violins = spy(monkeypatch, plots, "draw_distribution")
+    flags = ["--input", encodings, "--output", tmp_path, "--num_latents", 8, "--num_loops", 2]
+    paths = made(run("generator", *flags, "--pattern", "swapper", "--num_files", MAX_DRAWN + 1))
+    path, title, facts, files, frame_seconds = sheets.call_args.args
+    assert (path.name, title, frame_seconds) == ("results.png", "swapper_normal_seed42", 1024 / 48000)
+    assert facts == "128 frames x 3 dims, 2.7 s | the first 24 files | model voice.ts | loop of 8 frames, 351.56 BPM"
+    assert [*files] == [one.name for one in paths[:MAX_DRAWN]]
+    for name, overview in files.items():
+        latents = latent_audio.load_latent_audio(path.parent / name).T
+        np.testing.assert_array_equal(overview.envelope.high, latents)
+        np.testing.assert_array_equal(overview.last.low, latents[-8:])
+        assert overview.borders(99).tolist() == list(range(8, 128, 8))
+    assert violins.call_args.args[2] == [*files.values()]
+    run("generator", *flags, "--pattern", "fibo", "--num_files", 2)
+    assert sheets.call_args.args[2] == "38 frames x 3 dims, 0.8 s | model voice.ts | loop of 8 frames"
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from unravel_lib import pattern\n@pattern\ndef f(loop, rng):\n    return loop[rng.integers(1, 8):]\n"
+    )
+    run("generator", *flags, "--pattern", f"{mine}:f", "--num_files", 5)
+    assert sheets.call_args.args[2].startswith("up to ")
 
 
 def test_overwriting_a_run_tells_what_stays(tmp_path: Path, encodings: Path, run: Run) -> None:

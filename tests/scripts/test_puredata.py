@@ -13,9 +13,11 @@ import cypd
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfile
 from cypd import _libpd
 
 import generator
+from unravel_lib.models import model
 
 Floats = npt.NDArray[np.float32]
 Make = Callable[..., Path]
@@ -357,6 +359,29 @@ def test_a_failed_read_forgets_the_last_file(pd, player, make):
     assert "no.wav" in pd.console
 
 
+def test_a_file_that_cannot_be_read_is_told_as_what_it_is(pd, player, make, tmp_path):
+    """Each has 0 channels for soundfiler; a Pd before 0.55 finds as many in a 64-bit file."""
+    (tmp_path / "no sound.wav").write_text("no sound")
+    wide = "the file has 65 dims - Pd reads at most 64"
+    player(8, COMPRESSION)
+    for path, expected in (
+        ("/there/is/no.wav", "there is no file /there/is/no.wav"),
+        (tmp_path.as_posix(), f"there is no file {tmp_path.as_posix()}"),
+        (
+            (tmp_path / "no sound.wav").as_posix(),
+            f"cannot read {tmp_path.as_posix()}/no\\ sound.wav - Pd before 0.55 reads",
+        ),
+        (make(65).as_posix(), wide),
+    ):
+        pd.printed.clear()
+        send("player", "read", make(8).as_posix())
+        send("player", "read", path)
+        assert f"latent_player: error: {expected}" in pd.console
+        assert pd.console.count("latent_player: error") == 1 and "create it as" not in pd.console
+        send("player", "start")
+        assert "read a file first" in pd.console
+
+
 def test_two_players_do_not_share_arrays(pd, opened, make, truth):
     opened(
         "#N canvas 0 0 400 300 12;\n#X obj 10 10 r one;\n#X obj 90 10 r two;\n"
@@ -375,6 +400,67 @@ def test_a_player_names_a_message_that_it_does_not_know(pd, player):
     player(8)
     send("player", "faster", 2)
     assert "latent_player: unknown message: faster 2" in pd.console
+
+
+@pytest.mark.parametrize(
+    ("flags", "place", "message"),
+    [
+        ([], "Pure Data 0.55 or newer", "read"),
+        (["--wav_subtype", "FLOAT"], "Pure Data 0.54 or newer", "read"),
+        (["--hold"], "Pure Data", "open"),
+        (["--hold", "--wav_subtype", "DOUBLE"], "Pure Data 0.55 or newer", "open"),
+    ],
+)
+def test_the_object_that_generator_prints_plays_its_file(pd, opened, make, caplog, monkeypatch, flags, place, message):
+    monkeypatch.setattr(logging.getLogger("unravel_lib"), "propagate", True)
+    with caplog.at_level("INFO", "unravel_lib"):
+        path = make(4, "--seed", "7", *flags)
+    [words] = re.findall(rf"in {place}: \[(.*)\]$", caplog.text, re.MULTILINE)
+    opened(
+        f"#N canvas 0 0 400 300 12;\n#X obj 10 10 r player;\n#X obj 10 40 {words};\n"
+        "#X obj 10 70 dac~;\n#X connect 0 0 1 0;\n#X connect 1 0 2 0;\n"
+    )
+    send("player", message, path.as_posix())
+    send("player", "start") if message == "read" else cypd.send_float("player", 1)
+    assert pd.run(2 * COMPRESSION)[:, 0].any() and "error" not in pd.console
+
+
+def test_no_object_is_printed_where_none_plays_the_file(make, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("unravel_lib"), "propagate", True)
+    with caplog.at_level("INFO", "unravel_lib"):
+        make(4, "--seed", "7", "--embeddings")
+        make(65, "--seed", "7")
+    assert "in Pure Data" not in caplog.text
+
+
+NN = """#N canvas 0 0 400 300 12;
+#X obj 10 10 inlet~;
+#X obj 10 40 snake~ out 8;
+#X obj 10 70 outlet~;
+#X obj 200 10 loadbang;
+#X obj 200 40 list append \\$1 \\$2 \\$3;
+#X obj 200 70 print nn~;
+#X connect 0 0 1 0;
+#X connect 1 0 2 0;
+#X connect 3 0 4 0;
+#X connect 4 0 5 0;
+"""
+
+
+def test_the_patch_with_a_decoder_plays_as_it_stands(pd, tmp_path):
+    """With an abstraction in place of nn~, which passes its first channel on: the sound of Pd gets what nn~ would."""
+    (tmp_path / "nn~.pd").write_text(NN)
+    cypd.add_to_search_path(str(tmp_path))
+    patch = cypd.open_patch("latent_nn.pd", str(EXAMPLES))
+    found = pd.run(4 * 2048)
+    cypd.close_patch(patch)
+    words = re.search(r"nn~: (?:list )?(\S+) (\S+) (\S+)\n", pd.console)
+    assert words and (words[1], words[3]) == ("-m", "decode")
+    assert model.load(EXAMPLES / words[2]).dims == 8
+    frames = soundfile.read(EXAMPLES / "sounds" / "latent_audio.wav", always_2d=True)[0].astype(np.float32)
+    assert_same_bits(found[:, 0].copy(), np.repeat(frames[:4, 0], 2048))
+    assert_same_bits(found[:, 1].copy(), found[:, 0].copy())
+    assert "error" not in pd.console.replace("nn~", "")
 
 
 def test_the_help_patch_opens_without_errors(pd):

@@ -24,6 +24,7 @@ from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
 from unravel_lib.statistics import encodings
 from unravel_lib.statistics import measure as measure_module
+from unravel_lib.statistics.encodings import frames_at
 from unravel_lib.statistics.measure import measure, spearman
 from unravel_lib.statistics.sources import common_facts
 from unravel_lib.statistics.summary import PERCENTS, Statistics
@@ -222,8 +223,9 @@ def test_arrays_are_the_files(tmp_path: Path, sizes: str) -> None:
     np.testing.assert_array_equal(found.encodings[0].read(), files[0])
     np.testing.assert_array_equal(found.encodings[1].read(slice(1, 3), slice(1, 2)), files[1][1:3, 1:2])
     assert [array.shape for array in found.encodings] == [(3, 4), (3, 2)]
-    np.testing.assert_array_equal(found.sample(100), np.concatenate(files, axis=1).T)
-    assert found.sample(3).shape == (3, 3)
+    every_other = np.array([0, 2, 4])
+    frames = np.concatenate(files, axis=1).T
+    np.testing.assert_array_equal(frames_at(found.encodings, every_other), frames[every_other])
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path, sizes: str) -> None:
@@ -231,10 +233,10 @@ def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path, sizes: str) ->
     found = measure(path)
     path[0].write_bytes(path[0].read_bytes()[:200])
     with pytest.raises(InputError, match=r"changed|damaged"):
-        found.sample(10)
+        frames_at(found.encodings, np.arange(10))
     path[0].unlink()
     with pytest.raises(InputError, match="cannot be read"):
-        found.sample(10)
+        frames_at(found.encodings, np.arange(10))
 
 
 def test_a_thousand_files_need_no_thousand_open_files(tmp_path: Path) -> None:
@@ -386,10 +388,10 @@ def measured(tmp_path: Path) -> Statistics:
 
 def test_round_trip_to_the_last_digit(tmp_path: Path, measured: Statistics) -> None:
     paths = write_csv(measured, tmp_path)
-    assert [path.name for path in paths] == ["statistics.csv", "correlation.csv"]
+    assert [path.name for path in paths] == ["statistics.csv", "quantiles.csv", "correlation.csv"]
     again = read_csv(paths[0], True)
     assert again == measured
-    assert again.encodings == () and again.sample(10).shape == (0, 4)
+    assert again.encodings == ()
     np.testing.assert_array_equal(again.active_covariance, measured.active_covariance)
     classic = read_csv(paths[0], False)
     assert classic == replace(measured, iqr=False, robust_correlation=None)
@@ -398,12 +400,32 @@ def test_round_trip_to_the_last_digit(tmp_path: Path, measured: Statistics) -> N
 
 def test_pandas_reads_the_tables(tmp_path: Path, measured: Statistics) -> None:
     paths = write_csv(replace(measured, robust_correlation=None), tmp_path)
-    table, matrix = (pandas.read_csv(path, index_col="dim") for path in paths)
-    assert table.index.tolist() == matrix.index.tolist() == [0, 1, 2, 3]
+    table, quantiles, matrix = (pandas.read_csv(path, index_col="dim") for path in paths)
+    assert table.index.tolist() == quantiles.index.tolist() == matrix.index.tolist() == [0, 1, 2, 3]
+    assert len(table.columns) == 14, "what a person reads"
+    np.testing.assert_array_equal(quantiles.to_numpy().T, measured.quantiles)
     columns = {"min": "minimum", "max": "maximum", "deviation": "robust_std", "beyond": "outlier_share"}
     for name in ("mean", "std", "min", "q1", "median", "q3", "max", "lower", "upper", "deviation", "beyond"):
         np.testing.assert_allclose(table[name], getattr(measured, columns.get(name, name)), rtol=1e-14)
     np.testing.assert_allclose(matrix.to_numpy(), measured.correlation, rtol=1e-14)
+
+
+def as_version_1_0(folder: Path) -> None:
+    """Make the tables those of version 1.0, which wrote all quantiles into statistics.csv."""
+    table, quantiles = (pandas.read_csv(folder / name, dtype=str) for name in (TABLE, QUANTILES))
+    more = [name for name in quantiles.columns if name not in table.columns]
+    pandas.concat([table, quantiles[more]], axis=1).to_csv(folder / TABLE, index=False)
+    (folder / QUANTILES).unlink()
+
+
+def test_tables_of_version_1_0_are_read(tmp_path: Path, measured: Statistics) -> None:
+    path, *_ = write_csv(measured, tmp_path)
+    as_version_1_0(tmp_path)
+    assert path.read_text().startswith(
+        "dim,mean,std,min,q1,median,q3,max,lower,upper,deviation,autocorrelation,beyond,"
+    )
+    assert ",frames,files,p0.01,p0.1,p0.5,p1,p2," in path.read_text()
+    assert read_csv(path, True) == measured
 
 
 def edited(path: Path, change: Any) -> None:
@@ -422,6 +444,7 @@ def set_cell(column: str, text: str) -> Any:
 
 
 TABLE = "statistics.csv"
+QUANTILES = "quantiles.csv"
 MATRIX = "correlation.csv"
 
 
@@ -436,12 +459,17 @@ MATRIX = "correlation.csv"
         (TABLE, set_cell("beyond", "1.5"), "beyond"),
         (TABLE, set_cell("autocorrelation", "1.5"), "autocorrelation"),
         (TABLE, set_cell("median", "1000"), "min to max"),
+        (TABLE, set_cell("median", "0.1"), "of the same run"),
+        (QUANTILES, set_cell("median", "0.1"), "of the same run"),
+        (QUANTILES, set_cell("p40", "1000"), "min to max"),
+        (QUANTILES, lambda rows: rows[0].__setitem__(9, "x"), "lacks"),
+        (QUANTILES, lambda rows: rows.pop(), "of the same run"),
         (TABLE, set_cell("mean", ""), "numbers"),
         (TABLE, lambda rows: rows[0].__setitem__(1, "average"), "'mean'"),
         (TABLE, lambda rows: rows[3].pop(), "incomplete|numbers"),
         (TABLE, lambda rows: rows.__delitem__(slice(1, None)), "incomplete"),
         (TABLE, lambda rows: rows.clear(), "lacks"),
-        (TABLE, lambda rows: rows.pop(), "correlation.csv"),
+        (TABLE, lambda rows: rows.pop(), "quantiles.csv"),
         (MATRIX, lambda rows: rows.pop(), "one row for each"),
         (MATRIX, set_cell("2", "0.123"), "symmetric"),
         (MATRIX, set_cell("1", "2"), "ones on the diagonal"),
@@ -450,7 +478,7 @@ MATRIX = "correlation.csv"
     ],
 )
 def test_odd_tables_are_refused(tmp_path: Path, measured: Statistics, name: str, change: Any, words: str) -> None:
-    path, _ = write_csv(measured, tmp_path)
+    path, *_ = write_csv(measured, tmp_path)
     edited(tmp_path / name, change)
     with pytest.raises(InputError, match=words) as caught:
         read_csv(path, True)
@@ -458,12 +486,13 @@ def test_odd_tables_are_refused(tmp_path: Path, measured: Statistics, name: str,
 
 
 def test_missing_and_foreign_tables_are_refused(tmp_path: Path, measured: Statistics) -> None:
-    path, beside = write_csv(replace(measured, robust_correlation=None, iqr=False), tmp_path)
+    path, quantiles, beside = write_csv(replace(measured, robust_correlation=None, iqr=False), tmp_path)
     with pytest.raises(InputError, match="`iqr`"):
         read_csv(path, True)
-    beside.unlink()
-    with pytest.raises(InputError, match=r"correlation\.csv"):
-        read_csv(path, False)
+    for missing in (beside, quantiles):
+        missing.unlink()
+        with pytest.raises(InputError, match=f"{missing.name} cannot be read"):
+            read_csv(path, False)
     path.write_bytes(b"\xff\x00\x93NUMPY")
     with pytest.raises(InputError, match="not a table"):
         read_csv(path, False)
@@ -476,7 +505,7 @@ def test_missing_and_foreign_tables_are_refused(tmp_path: Path, measured: Statis
 
 def test_tables_edited_by_a_spreadsheet_still_load(tmp_path: Path, measured: Statistics) -> None:
     """A byte order mark, Windows line ends, an empty last line, columns in another order."""
-    path, _ = write_csv(measured, tmp_path)
+    path, *_ = write_csv(measured, tmp_path)
     edited(path, lambda rows: [row.reverse() for row in rows])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\r\n")
     assert read_csv(path, True) == measured
@@ -486,7 +515,8 @@ def test_tables_edited_by_a_spreadsheet_still_load(tmp_path: Path, measured: Sta
 def test_report_is_an_aligned_table(tmp_path: Path, dims: int) -> None:
     values = np.random.default_rng(12).normal(0, 1, (dims, 50)) * np.geomspace(1e-6, 1e5, dims)[:, np.newaxis]
     found = measure(saved(tmp_path, values))
-    head, *table = report(found).split("\n")
+    head, *table, legend = report(found).split("\n")
+    assert "lag-1: " in legend and "beyond: " in legend
     assert "1 encoding, 50 frames" in head and f"{dims} dims" in head
     assert len(table) == dims + 1 and len({len(line) for line in table}) == 1 and len(table[0]) < 120
     titles = table[0].split()
@@ -507,12 +537,12 @@ def test_report_tells_what_is_in_use(measured: Statistics) -> None:
 @pytest.mark.parametrize("column", ["mean", "std", "min", "max"])
 def test_values_that_no_latents_have_are_refused(column: str, tmp_path: Path, measured: Statistics) -> None:
     """1e300 squared is no number, so that nothing can be drawn; what latents at the end of float32 have is taken."""
-    path, _ = write_csv(measured, tmp_path)
+    path, *_ = write_csv(measured, tmp_path)
     edited(path, set_cell(column, "-1e300" if column == "min" else "1e300"))
     with pytest.raises(InputError, match=f"statistics.csv has values beyond float32 in {column}: write it again"):
         read_csv(path, False)
     widest = measure(saved(tmp_path, np.array([[1, -1, 1, -1]], np.float32) * np.finfo(np.float32).max))
-    path, _ = write_csv(widest, tmp_path)
+    path, *_ = write_csv(widest, tmp_path)
     assert read_csv(path, False) == widest
 
 
@@ -534,7 +564,7 @@ def test_arrays_are_measured_as_files_are(tmp_path: Path) -> None:
     arrays = [np.random.default_rng(seed).normal(0, 1, (3, 40)).astype(np.float32) for seed in range(2)]
     found = measure([arrays[0], arrays[1]], True)
     assert found == measure(saved(tmp_path, *arrays), True)
-    np.testing.assert_array_equal(found.sample(100), np.concatenate(arrays, axis=1).T)
+    np.testing.assert_array_equal(frames_at(found.encodings, np.arange(80)), np.concatenate(arrays, axis=1).T)
     with pytest.raises(InputError, match="array holds nan at dim 1, frame 1: expected finite values"):
         measure([[[0.0, 0.0], [0.0, np.nan]]])
     with pytest.raises(InputError, match=r"an array of shape \(3,\)"):

@@ -172,7 +172,7 @@ def _add_results(p: Parser) -> None:
         "--wav_subtype",
         choices=("DOUBLE", "FLOAT"),
         metavar="DOUBLE|FLOAT",
-        help="latent audio in 64 or 32 bits (default DOUBLE; Pure Data before 0.55 reads FLOAT only)",
+        help="latent audio in 64 or 32 bits (default DOUBLE; FLOAT with --hold); Pure Data before 0.55 needs FLOAT",
     )
     group.add_argument(
         "--hold",
@@ -182,6 +182,7 @@ def _add_results(p: Parser) -> None:
     group.add_argument(
         "--fidelity", action="store_true", help="say how true the results are to the encodings, which takes seconds"
     )
+    group.add_argument("--quiet", action="store_true", help="leave out the table of statistics")
     group.add_argument("--no_plots", action="store_true", help="draw no pictures, which saves a second")
     add_output(group, OUTPUT)
     group.add_argument("--run", metavar="NAME", help="name of the run's folder in --output (default: date and time)")

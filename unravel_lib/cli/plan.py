@@ -126,12 +126,14 @@ def _loop_length(args: argparse.Namespace, rates: Rates) -> int:
 
 def _statistics(args: argparse.Namespace, paths: list[Path]) -> "Statistics":
     statistics = tables.read_csv(args.statistics, args.iqr) if args.statistics else measure.measure(paths, args.iqr)
-    log.info("%s", tables.report(statistics))
+    if not args.quiet:
+        log.info("%s", tables.report(statistics))
     return statistics
 
 
 def _file_format(args: argparse.Namespace, dims: int, rates: Rates) -> Format:
     if args.embeddings:
         return LatentsFile(dims)
-    kind = HeldLatentAudio if args.hold else LatentAudio
-    return kind(dims, *rates, args.wav_subtype or "DOUBLE")
+    if args.hold:  # for programs that may not read 64 bits
+        return HeldLatentAudio(dims, *rates, args.wav_subtype or "FLOAT")
+    return LatentAudio(dims, *rates, args.wav_subtype or "DOUBLE")

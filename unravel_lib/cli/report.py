@@ -58,6 +58,17 @@ def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float)
         log.warning("%d channels: Pure Data's soundfiler takes at most %d", file_format.dims, PD_CHANNELS)
 
 
+def log_player(file_format: Format) -> None:
+    """Log the object that plays latent audio in Pure Data; nothing where there is none."""
+    if not isinstance(file_format, LatentAudio) or file_format.dims > PD_CHANNELS:
+        return
+    first = "0.55" if file_format.subtype == "DOUBLE" else None if file_format.hold else "0.54"
+    pure_data = f"Pure Data {first} or newer" if first else "Pure Data"
+    dims, compression = file_format.dims, file_format.compression
+    player = f"readsf~ {dims}" if file_format.hold else f"latent_player {dims} {compression}"
+    log.info("in %s: [%s]", pure_data, player)
+
+
 def warn_of_frozen_dims(distribution: Distribution, statistics: Statistics) -> None:
     """Warn of dims that vary in the encodings and will be constant in what is drawn."""
     frozen = distribution.frozen_dims(statistics)

@@ -1,6 +1,7 @@
 """The results of generator.py: prepared, refused where they are too large, described, written, drawn."""
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,22 +9,23 @@ from typing import Any
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.plan import Plan
 from unravel_lib.cli.progress import Progress
-from unravel_lib.cli.report import size_text
+from unravel_lib.cli.report import duration_text, size_text
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
-from unravel_lib.latents.blocks import Frames, Sampler
+from unravel_lib.latents.blocks import Frames
 from unravel_lib.latents.formats import Format, LatentAudio
+from unravel_lib.latents.overview import Overview
 from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.pattern import Material
 from unravel_lib.music.registry import Entry
 from unravel_lib.statistics.summary import Statistics
-from unravel_lib.statistics.tables import CORRELATION_CSV, STATISTICS_CSV, write_csv
-from unravel_lib.text import frames_text
+from unravel_lib.statistics.tables import write_csv
+from unravel_lib.text import count_text, frames_text
 
-TABLES = (STATISTICS_CSV, CORRELATION_CSV)
 BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
+MAX_DRAWN = 24  # files of a run that are drawn
 
 
 def result_name(composition: Composition, file_format: Format, index: int) -> str:
@@ -85,11 +87,11 @@ def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int) -> None:
 
 def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:
     """Write the tables; return statistics.csv, which has a sidecar for runs that use it."""
-    statistics_csv, correlation_csv = write_csv(statistics, folder)
-    batch.wrote(statistics_csv)
-    batch.wrote(correlation_csv)
-    write_sidecar(statistics_csv, facts)
-    return statistics_csv
+    tables = write_csv(statistics, folder)
+    for path in tables:
+        batch.wrote(path)
+    write_sidecar(tables[0], facts)
+    return tables[0]
 
 
 def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, command: list[str]) -> Sidecar:
@@ -144,39 +146,39 @@ def write_result(
     path: Path,
     sidecar: Sidecar,
     batch: Batch,
-) -> Sampler:
-    """Write a file and its sidecar, large ones with a progress bar; return frames to draw a picture of."""
-    sampler = Sampler(n_frames)
+) -> Overview:
+    """Write a file and its sidecar, large ones with a progress bar; return what pictures show of it."""
+    overview = Overview(n_frames, file_format.dims)
     big = file_format.n_bytes(n_frames) > BIG_BYTES
     with Progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
 
         def watch(block: Frames) -> None:
-            sampler(block)
+            overview(block)
             if bar is not None:
                 bar.update(len(block))
 
-        file_format.write(path, composition.loops(material), n_frames, watch, sidecar)
+        file_format.write(path, overview.follow(composition.loops(material)), n_frames, watch, sidecar)
     batch.wrote(path)
-    return sampler
+    return overview
 
 
-def draw_result(path: Path, sampler: Sampler, batch: Batch) -> None:
-    """Draw a result over time, beside it."""
-    target = path.with_suffix(".png")
-    with batch.picture(target):
-        from unravel_lib import plots
+def draw_pictures(plan: Plan, overviews: Mapping[str, Overview], folder: Path, batch: Batch) -> None:
+    """Draw results.png, distribution.png and correlation.png; `overviews` are those of the first files, by name."""
+    statistics = plan.composition.statistics
+    if overviews:
+        target = folder / "results.png"
+        with batch.picture(target):
+            from unravel_lib import plots
 
-        plots.draw_values(target, f"{path.name}: {frames_text(sampler.n_frames)}", sampler)
-        batch.wrote(target)
-
-
-def draw_statistics(statistics: Statistics, folder: Path, batch: Batch) -> None:
-    """Draw distribution.png and correlation.png."""
+            frame_seconds = plan.rates.compression / plan.rates.sample_rate
+            line = _facts_line(plan, [*overviews.values()], frame_seconds)
+            plots.draw_results(target, plan.composition.label, line, overviews, frame_seconds)
+            batch.wrote(target)
     target = folder / "distribution.png"
     with batch.picture(target):
         from unravel_lib import plots
 
-        plots.draw_distribution(target, statistics)
+        plots.draw_distribution(target, statistics, [*overviews.values()])
         batch.wrote(target)
     target = folder / "correlation.png"
     with batch.picture(target):
@@ -184,3 +186,21 @@ def draw_statistics(statistics: Statistics, folder: Path, batch: Batch) -> None:
 
         plots.draw_correlation(target, statistics)
         batch.wrote(target)
+
+
+def _facts_line(plan: Plan, overviews: Sequence[Overview], frame_seconds: float) -> str:
+    """Say in one line what results.png shows: files, length, model, loop and tempo."""
+    longest = max(one.n_frames for one in overviews)
+    length = frames_text(longest)
+    if any(one.n_frames < longest for one in overviews):
+        length = f"up to {length}"
+    dims = count_text(overviews[0].dims, "dim")
+    parts = [f"{length} x {dims}, {duration_text(longest * frame_seconds)}"]
+    if len(overviews) == MAX_DRAWN:
+        parts.append(f"the first {MAX_DRAWN} files")
+    if plan.facts.model is not None:
+        parts.append(f"model {plan.facts.model}")
+    loop = f"loop of {frames_text(plan.loop_frames or plan.composition.num_latents)}"
+    if plan.loop_frames is not None:
+        loop += f", {tempo.format_bpm(tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats))} BPM"
+    return " | ".join([*parts, loop])

@@ -11,6 +11,7 @@ from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, cut
 from unravel_lib.files.find import Source
 from unravel_lib.text import printable
 
+EMBEDDINGS = "_embeddings"  # ends the names of latents files that generator.py makes; other results leave it out
 DIGITS = 8  # of the hash in a name
 MOST_DIGITS = 64  # all of SHA-256
 
@@ -29,7 +30,8 @@ def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIG
 
 def result_name(source: Source, prefix: str, suffix: str, digits: int = DIGITS) -> str:
     """Return the name of the result for one input: its stem, and a hash of its path below `input`."""
-    return output_name(prefix, PurePosixPath(source.relative).stem, source.relative, suffix, digits)
+    stem = PurePosixPath(source.relative).stem
+    return output_name(prefix, stem.removesuffix(EMBEDDINGS) or stem, source.relative, suffix, digits)
 
 
 def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Path, str]:

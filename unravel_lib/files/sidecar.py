@@ -13,6 +13,7 @@ from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files.atomic import atomic_write, folder_lock
 from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.text import printable
 
 FORMAT = "unravel-sidecar"
@@ -225,7 +226,8 @@ def refuse_replacing(target: Path, facts: Sidecar) -> None:
 class Finished:
     """The results in a folder that earlier runs finished, also under the names that version 1.0 gave them.
 
-    Version 1.0 hashed the absolute path of an input, so the hash in such a name may be any. Such a result belongs to
+    Version 1.0 hashed the absolute path of an input, so the hash in such a name may be any, and left "_embeddings" in
+    the names of what it decoded. Such a result belongs to
     the input whose path below `input` is the end of the `source` in its sidecar; of several to the one with the
     longest path. The folder is listed once, when the first result is not found under its name, and no sidecar is read
     twice.
@@ -248,7 +250,7 @@ class Finished:
         """Return whether the result for that input with these facts is complete at `target` or under an old name."""
         if is_complete(target, facts):
             return True
-        self._read_sidecars(target.name.rpartition("--")[0], target.suffix)
+        self._read_sidecars(_beginning(target.name), target.suffix)
         return any(is_complete(path, facts) for path in self._results[relative, facts.source_sha256])
 
     def _read_sidecars(self, beginning: str, suffix: str) -> None:
@@ -256,7 +258,7 @@ class Finished:
             self._names = defaultdict(list)
             with os.scandir(self.folder) as entries:
                 for name in (entry.name for entry in entries if entry.name.endswith(suffix)):
-                    self._names[name.rpartition("--")[0]].append(name)
+                    self._names[_beginning(name)].append(name)
         for path in (self.folder / name for name in self._names.pop(beginning, [])):
             with contextlib.suppress(InputError):  # damaged: not complete
                 facts = read_sidecar(path)
@@ -267,6 +269,11 @@ class Finished:
         parts = PurePath(source).parts
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
         return next((end for end in ends if end in self._relatives), "")
+
+
+def _beginning(name: str) -> str:
+    """Return the part of a result's name that it has in common with its name of version 1.0."""
+    return name.rpartition("--")[0].removesuffix(EMBEDDINGS)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

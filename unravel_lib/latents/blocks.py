@@ -1,4 +1,4 @@
-"""Long arrays as a sequence of loops, never all in memory: counted, re-blocked for writing, sampled for pictures."""
+"""Long arrays as a sequence of loops, never all in memory: counted, and re-blocked for writing."""
 
 import itertools
 import math
@@ -12,7 +12,6 @@ from unravel_lib.errors import UsageError
 
 Frames = npt.NDArray[np.float64]  # [frames, dims]
 BLOCK_VALUES = 1 << 20  # values that are written at a time: 8 MiB of float64
-SAMPLED = 1999  # frames that a picture is drawn from: a prime, so that it has no factor in common with a loop
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,31 +97,3 @@ def _finite(block: Frames) -> Frames:
             "the pattern, or a transform, made values that are not finite (NaN or Inf): check its options and its code"
         )
     return block
-
-
-class Sampler:
-    """Keeps at most 1999 evenly spaced frames of the blocks that it is called with, to draw a picture of them.
-
-    Parameters
-    ----------
-    n_frames : int
-        How many frames all blocks have together.
-    """
-
-    def __init__(self, n_frames: int) -> None:
-        n = min(SAMPLED, n_frames)
-        self.n_frames = n_frames
-        self.positions: npt.NDArray[np.int64] = np.arange(n) * n_frames // n  # of the frames that are kept
-        self._seen = 0
-        self._kept: list[Frames] = []
-
-    def __call__(self, block: Frames) -> None:
-        """Keep some frames of the next block, float64 [n, dims]."""
-        first, last = np.searchsorted(self.positions, [self._seen, self._seen + len(block)])
-        self._kept.append(block[self.positions[first:last] - self._seen])
-        self._seen += len(block)
-
-    @property
-    def frames(self) -> Frames:
-        """The kept frames, float64 [n, dims]."""
-        return np.concatenate(self._kept)

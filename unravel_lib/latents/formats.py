@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import UsageError
+from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 from unravel_lib.latents.blocks import Frames, Loop, reblock
 from unravel_lib.latents.latent_audio import HEADER_BYTES, RIFF_BYTES, VALUE_BYTES, Subtype, frame_rate, wav_header
@@ -98,7 +99,7 @@ class LatentsFile(Format):
     """A latents file that decoder.py takes: `.npy`, float32, shape (1, dims, frames)."""
 
     noun = "latents file"
-    suffix = "_embeddings.npy"
+    suffix = f"{EMBEDDINGS}.npy"
     header_bytes = 128  # NumPy pads its header to a multiple of 64
 
     @property

@@ -17,6 +17,7 @@ from unravel_lib.audio.resample import to_channels
 from unravel_lib.audio.write import SUBTYPES
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.atomic import atomic_write
+from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.music.patterns import PATTERNS
 from unravel_lib.music.tempo import exact_bpm, format_bpm
@@ -170,7 +171,7 @@ def _tempo(origin: Origin) -> tuple[str, int | None]:
 def _title(origin: Origin) -> str:
     """Return the name of the recording, or of the generated latents without what all of them have in common."""
     path = origin.recording or origin.latents_path
-    return printable(path.stem.removesuffix("_embeddings").removesuffix("_hold"))
+    return printable(path.stem.removesuffix(EMBEDDINGS).removesuffix("_hold"))
 
 
 def _facts(origin: Origin) -> list[tuple[str, str]]:

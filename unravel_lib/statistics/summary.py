@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.latents.blocks import Frames
-from unravel_lib.statistics.encodings import Encoding, frames_at
+from unravel_lib.statistics.encodings import Encoding
 
 Array = npt.NDArray[np.float64]
 
@@ -121,13 +120,6 @@ class Statistics:
         """Covariance [dims, dims] by the statistics in use; the robust one may lack positive semi-definiteness."""
         result: Array = np.outer(self.scale, self.scale) * self.active_correlation
         return result
-
-    def sample(self, max_frames: int) -> Frames:
-        """Return at most `max_frames` frames, evenly spaced over all files, [n, dims]; none when read from CSV."""
-        if not self.encodings:
-            return np.empty((0, self.dims))
-        index = np.linspace(0, self.frames - 1, min(max_frames, self.frames)).astype(np.int64)
-        return frames_at(self.encodings, index)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Statistics):

@@ -1,17 +1,18 @@
-"""Statistics as tables: statistics.csv and correlation.csv written and read back, and the table on the terminal."""
+"""Statistics as tables: three CSV files written and read back, and the table on the terminal."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Array, Statistics
 from unravel_lib.text import count_text, frames_text, printable, table
 
-STATISTICS_CSV, CORRELATION_CSV = "statistics.csv", "correlation.csv"
+STATISTICS_CSV, QUANTILES_CSV, CORRELATION_CSV = TABLES = "statistics.csv", "quantiles.csv", "correlation.csv"
 MEASURED = ("mean", "std", "autocorrelation", "beyond")
 ATTRIBUTES = {"beyond": "outlier_share", "deviation": "robust_std"}  # of Statistics, where a column has another name
 DERIVED = ("lower", "upper", "deviation")  # written for readers; computed from the quartiles
@@ -40,32 +41,38 @@ REPORTED_IQR = (
 )
 LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
 COLUMNS = ["dim", *MEASURED[:2], *FIVE_NUMBERS, *DERIVED, *MEASURED[2:], "frames", "files"]
-COLUMNS += [name for name in QUANTILE_NAMES if name not in FIVE_NUMBERS]
+LEGEND = (
+    "lag-1: how alike neighbouring frames are, from 1 (they hardly move) to 0 (noise); beyond: share of frames below "
+    "Q1 - 1.5 IQR or above Q3 + 1.5 IQR"
+)
 
 
 def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
-    """Write statistics.csv (a row per dim) and correlation.csv (dims x dims), with every digit; return their paths.
+    """Write the tables, with every digit; return their paths, in the order of TABLES.
 
-    In correlation.csv the columns 0, 1, ... hold Pearson's correlation; with `iqr` the columns robust_0, robust_1,
-    ... follow. Both load with `pandas.read_csv(path, index_col="dim")`. (The standard library writes them here,
-    because importing pandas takes longer than all the rest of a small run.)
+    statistics.csv and quantiles.csv have a row per dim, correlation.csv has dims x dims values: Pearson's correlation
+    in the columns 0, 1, ..., and with `iqr` the robust one in robust_0, robust_1, ... All load with
+    `pandas.read_csv(path, index_col="dim")`. (The standard library writes them here, because importing pandas takes
+    longer than all the rest of a small run.)
     """
+    dims = np.arange(statistics.dims)
     columns = {name: getattr(statistics, ATTRIBUTES.get(name, name)) for name in (*MEASURED, *DERIVED)}
     columns |= dict(zip(QUANTILE_NAMES, statistics.quantiles, strict=True))
     columns |= {name: np.full(statistics.dims, getattr(statistics, name)) for name in ("frames", "files")}
-    columns["dim"] = np.arange(statistics.dims)
-    rows = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
-    tables = [(STATISTICS_CSV, COLUMNS, list(rows))]
-    names = [str(dim) for dim in range(statistics.dims)]
-    matrix = statistics.correlation
+    columns["dim"] = dims
+    matrices = {str(dim): column for dim, column in zip(dims, statistics.correlation.T, strict=True)}
     if statistics.robust_correlation is not None:
-        names += [f"robust_{dim}" for dim in range(statistics.dims)]
-        matrix = np.hstack([matrix, statistics.robust_correlation])
-    tables.append((CORRELATION_CSV, ["dim", *names], [(dim, *row) for dim, row in enumerate(matrix.tolist())]))
-    for name, header, lines in tables:
-        with atomic_write(folder / name) as part, open(part, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *lines])
-    return [folder / name for name, _, _ in tables]
+        matrices |= {f"robust_{dim}": column for dim, column in zip(dims, statistics.robust_correlation.T, strict=True)}
+    _write_table(folder / STATISTICS_CSV, {name: columns[name] for name in COLUMNS})
+    _write_table(folder / QUANTILES_CSV, {name: columns[name] for name in ("dim", *QUANTILE_NAMES)})
+    _write_table(folder / CORRELATION_CSV, {"dim": dims, **matrices})
+    return [folder / name for name in TABLES]
+
+
+def _write_table(path: Path, columns: Mapping[str, Array | npt.NDArray[np.int64]]) -> None:
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    with atomic_write(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([[*columns], *rows])
 
 
 def read_csv(path: Path, iqr: bool) -> Statistics:
@@ -74,7 +81,7 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     Parameters
     ----------
     path : Path
-        A statistics.csv; its correlation.csv is looked for beside it.
+        A statistics.csv; the other tables are looked for beside it. (Version 1.0 wrote the quantiles into it.)
     iqr : bool
         Use the robust statistics.
 
@@ -84,8 +91,9 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
         A table is missing, incomplete or contradicts itself; or `iqr` with a table that was measured without.
     """
     columns = _table(path, COLUMNS)
+    _refuse_impossible(path, columns)
+    columns = _with_quantiles(path, columns)
     dims = len(columns["dim"])
-    quantiles = np.array([columns[name] for name in QUANTILE_NAMES])
     beside = path.with_name(CORRELATION_CSV)
     matrix = _matrices(beside, dims)
     if iqr and len(matrix) == 1:
@@ -93,13 +101,12 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
             f"{printable(beside)} has no robust correlation, it was measured without `iqr`: leave out `iqr`, or "
             "measure the encodings again by `input` and `iqr`"
         )
-    _refuse_impossible(path, columns, quantiles)
     return Statistics(
         dims=dims,
         frames=int(columns["frames"][0]),
         files=int(columns["files"][0]),
         iqr=iqr,
-        quantiles=quantiles,
+        quantiles=np.array([columns[name] for name in QUANTILE_NAMES]),
         correlation=matrix[0],
         robust_correlation=matrix[1] if iqr else None,
         mean=columns["mean"],
@@ -109,8 +116,21 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     )
 
 
-def _refuse_impossible(path: Path, columns: dict[str, Array], quantiles: Array) -> None:
+def _with_quantiles(path: Path, columns: dict[str, Array]) -> dict[str, Array]:
+    """Add all quantiles to the columns of a statistics.csv, from the table beside it."""
+    if set(QUANTILE_NAMES) <= set(columns):  # as version 1.0 wrote it
+        return columns
+    path = path.with_name(QUANTILES_CSV)
+    quantiles = _table(path, ["dim", *QUANTILE_NAMES])
+    if not all(np.array_equal(quantiles[name], columns[name]) for name in ("dim", *FIVE_NUMBERS)):
+        raise InputError(f"{printable(path)} and {STATISTICS_CSV} have other quartiles: are they of the same run?")
+    _refuse_impossible(path, columns | quantiles)
+    return columns | quantiles
+
+
+def _refuse_impossible(path: Path, columns: dict[str, Array]) -> None:
     dims, frames, files = columns["dim"], columns["frames"], columns["files"]
+    quantiles = [columns[name] for name in QUANTILE_NAMES if name in columns]
     possible = {
         "dim": np.array_equal(dims, np.arange(len(dims))),
         "frames": (frames == frames[0]).all() and frames[0] >= 1 and frames[0] % 1 == 0,
@@ -121,7 +141,7 @@ def _refuse_impossible(path: Path, columns: dict[str, Array], quantiles: Array) 
         "min to max": (np.diff(quantiles, axis=0) >= 0).all(),
     }
     for name in (*MEASURED, *QUANTILE_NAMES):
-        if np.abs(columns[name]).max() > LARGEST:
+        if name in columns and np.abs(columns[name]).max() > LARGEST:
             raise InputError(f"{printable(path)} has values beyond float32 in {name}: write it again with `input`")
     for name, good in possible.items():
         if not good:
@@ -169,7 +189,7 @@ def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
 
 
 def report(statistics: Statistics) -> str:
-    """Return the statistics in use as an aligned table for the terminal, one line per dim."""
+    """Return the statistics in use as an aligned table for the terminal, one line per dim, and what its columns are."""
     rows = [["dim", *(title for title, _ in _reported(statistics)), "beyond"]]
     for dim in range(statistics.dims):
         values = (getattr(statistics, name)[dim] for _, name in _reported(statistics))
@@ -177,7 +197,7 @@ def report(statistics: Statistics) -> str:
     files = count_text(statistics.files, "encoding")
     view = "median and IQR (`iqr`)" if statistics.iqr else "mean and standard deviation"
     head = f"{files}, {frames_text(statistics.frames)}, {statistics.dims} dims; in use: {view}"
-    return f"{head}\n{table(rows, right=True)}"
+    return f"{head}\n{table(rows, right=True)}\n{LEGEND}"
 
 
 def _reported(statistics: Statistics) -> tuple[tuple[str, str], ...]:

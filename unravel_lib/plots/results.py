@@ -1,0 +1,149 @@
+"""The contact sheet of a run: each file as a heat map over time, with its first and its last loop enlarged."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+
+from unravel_lib.latents.overview import COLUMNS, LOOP_COLUMNS, Envelope, Overview
+from unravel_lib.plots.figure import DARK, DIVERGING, DPI, GREY, dim_ticks, fit, place, saved_figure
+from unravel_lib.statistics.summary import Array
+from unravel_lib.text import frames_text
+
+LEFT, WIDE, LOOP_WIDE, BAR_WIDE = 0.75, COLUMNS / DPI, LOOP_COLUMNS / DPI, 0.12  # inches
+ABOVE, BELOW, GAP = 1.25, 0.65, 0.32  # inches: title and seconds, frames, the line with a file's name
+SHEET = 14.0  # inches that many files share
+MIN_HEIGHT, MAX_HEIGHT = 0.6, 5.5  # inches of one file
+CLEAR = 16  # pixels of a dim from which on a line separates it from the next
+MAX_BORDERS = 160  # lines that are drawn between loops
+ONE_COLOUR_SHARE = 0.995  # of the values lie within the colours; outliers have the colours of the ends
+
+
+def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Overview], frame_seconds: float) -> None:
+    """Draw the files of a run over time, one under the other on the same scale of time and colour.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+    title, facts : str
+        Any text for two lines; cut where it is too long.
+    files : mapping of str to Overview
+        What is shown under which name; at least one.
+    frame_seconds : float
+        Seconds that a frame lasts.
+    """
+    overviews = list(files.values())
+    dims, longest = overviews[0].dims, max(one.n_frames for one in overviews)
+    height = max(MIN_HEIGHT, min(SHEET / len(files), MAX_HEIGHT, max(2.0, 1 + 0.2 * dims)))
+    enlarged = any(one.n_loops > 1 for one in overviews)
+    loops = 2 * (LOOP_WIDE + 0.3) if enlarged else 0.0
+    width = LEFT + WIDE + loops + 0.2 + BAR_WIDE + 0.6
+    total = ABOVE + len(files) * (height + GAP) - GAP + BELOW
+    limit = float(np.quantile(np.abs(np.concatenate([one.sample for one in overviews])), ONE_COLOUR_SHARE)) or 1.0
+    with saved_figure(path, width, total, title, facts) as figure:
+        for row, (name, overview) in enumerate(files.items()):
+            bottom = total - ABOVE - row * (height + GAP) - height
+            axes, image = _file(figure, bottom, height, overview, limit, longest)
+            _label(axes, name if len(files) > 1 else "", DARK, WIDE)
+            axes.set_xlim(0, longest)
+            if row == 0:
+                _seconds(figure, bottom + height, longest * frame_seconds)
+            axes.tick_params(labelbottom=row == len(files) - 1)
+            if enlarged:
+                _first_and_last(figure, bottom, height, overview, limit)
+        axes.set_xlabel(_frames_label(overviews), loc="left")
+        bar = place(figure, LEFT + WIDE + loops + 0.2, total - ABOVE - min(height, 3.0), BAR_WIDE, min(height, 3.0))
+        figure.colorbar(image, cax=bar, extend="both").outline.set_visible(False)
+
+
+def _file(
+    figure: Figure, bottom: float, height: float, overview: Overview, limit: float, longest: int
+) -> tuple[Axes, AxesImage]:
+    """Draw one file from its first frame to its last, with lines where loops begin."""
+    axes = place(figure, LEFT, bottom, WIDE, height)
+    image = _heat_map(axes, overview.envelope, WIDE * overview.n_frames / longest, height, limit)
+    for frame in overview.borders(MAX_BORDERS):
+        axes.axvline(float(frame), color="black", linewidth=0.5, alpha=0.5)
+    axes.set(yticks=dim_ticks(overview.dims, max(2, int(height * 5))), ylabel="dim")
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    return axes, image
+
+
+def _first_and_last(figure: Figure, bottom: float, height: float, overview: Overview, limit: float) -> None:
+    """Draw the first and the last loop of a file beside it."""
+    for number, (name, loop) in enumerate((("first", overview.first), ("last", overview.last))):
+        if loop is None:  # the pattern made another number of frames than it announced
+            continue
+        left = LEFT + WIDE + 0.3 + number * (LOOP_WIDE + 0.2)
+        axes = place(figure, left, bottom, LOOP_WIDE, height)
+        _heat_map(axes, loop, LOOP_WIDE, height, limit)
+        axes.set(xticks=[], yticks=[])
+        _label(axes, f"{name} loop: {frames_text(loop.n_frames)}", GREY, LOOP_WIDE + 0.15)
+
+
+def _heat_map(axes: Axes, envelope: Envelope, width: float, height: float, limit: float) -> AxesImage:
+    """Draw dims from top to bottom, frames from left to right, values as colours around white for 0.
+
+    A dim is two lines of the picture: the highest value of the frames in a column, under it the lowest. Where there
+    are fewer pixels than values, neighbours share one.
+    """
+    n_columns, dims = envelope.high.shape
+    columns = max(1, math.ceil(n_columns / max(1, int(width * DPI))))  # that share a column of pixels
+    rows = max(1, math.ceil(2 * dims / int(height * DPI)))  # dims that share a line
+    across, down = np.arange(0, n_columns, columns), np.arange(0, dims, rows)
+    lines: Array = np.empty((2 * len(down), len(across)))
+    lines[0::2] = np.maximum.reduceat(np.maximum.reduceat(envelope.high, across, axis=0), down, axis=1).T
+    lines[1::2] = np.minimum.reduceat(np.minimum.reduceat(envelope.low, across, axis=0), down, axis=1).T
+    end = len(across) * columns * envelope.n_frames / n_columns
+    extent = (0, end, len(down) * rows - 0.5, -0.5)
+    image = axes.imshow(
+        lines, DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest", extent=extent
+    )
+    axes.set_ylim(dims - 0.5, -0.5)
+    if height * DPI / dims >= CLEAR:
+        axes.hlines(np.arange(1, dims) - 0.5, 0, envelope.n_frames, color="white", linewidth=1.5)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def _label(axes: Axes, text: str, colour: str, width: float) -> None:
+    """Write a line of text over axes, at most so many inches of it."""
+    line = axes.annotate(text, (0, 1), (0, 4), "axes fraction", textcoords="offset points", fontsize=8, color=colour)
+    fit(line, width)
+
+
+def _seconds(figure: Figure, bottom: float, seconds: float) -> None:
+    """Draw the axis of seconds above the first file, over the line with its name."""
+    axes = place(figure, LEFT, bottom + 0.22, WIDE, 0.05)
+    axes.set(xlim=(0, seconds), yticks=[])
+    axes.annotate("seconds", (1, 1), (8, 2), "axes fraction", textcoords="offset points")
+    axes.xaxis.tick_top()
+    axes.xaxis.set_major_locator(MaxNLocator(9))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    axes.patch.set_visible(False)
+    axes.spines[:].set_visible(False)
+    axes.spines["top"].set(visible=True, color=GREY)
+
+
+def _frames_label(overviews: list[Overview]) -> str:
+    """Say what a column of pixels shows, and what lines mean."""
+    parts = ["frames"]
+    most = max(one.n_frames / len(one.envelope.high) for one in overviews)
+    if most > 1:
+        parts.append(
+            f"a column of pixels is {most:,.1f} of them: for each dim the highest value above, the lowest below"
+        )
+    n_loops = max(one.n_loops for one in overviews)
+    n_lines = max(len(one.borders(MAX_BORDERS)) for one in overviews)
+    if n_lines:
+        parts.append("lines: a loop begins" if n_lines == n_loops - 1 else "lines: another loop begins")
+    elif n_loops > 1:
+        parts.append(f"{n_loops:,} loops, too many for lines between them")
+    return "   |   ".join(parts)
