@@ -41,11 +41,44 @@ class Same(nn.Module):
         return x
 
 
+class Padded(nn.Module):
+    def __init__(self, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class CachedConv1d(nn.Module):
+    """States a delay of one frame as cached_conv does; computes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stride, self.cumulative_delay = (RATIO,), 1
+        self.cache, self.downsampling_delay = Padded(2 * RATIO), Padded(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class CachedConvTranspose1d(nn.Module):
+    """States that it adds no delay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stride, self.padding, self.cumulative_delay = (RATIO,), (0,), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
 class VariationalEncoder(nn.Module):
     def __init__(self, streaming: bool) -> None:
         super().__init__()
         self.encoder = EncoderV2()
         self.cache = Cache() if streaming else Same()
+        self.conv = CachedConv1d() if streaming else Same()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cache(self.encoder(x))
@@ -68,9 +101,10 @@ class Encoder(VariationalEncoder):
 
 
 class GeneratorV2(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, streaming: bool = False) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(3))
+        self.conv = CachedConvTranspose1d() if streaming else Same()
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gain[0]
@@ -125,7 +159,9 @@ class Codec(nn.Module):
 
 class ScriptedRAVE(Codec):
     def __init__(self, encoder: nn.Module, dims: int, version: str, channels: int = 1, outs: Optional[int] = None):  # noqa: UP045
-        super().__init__(encoder, GeneratorV2(), dims, RATIO, channels, outs or channels)
+        super().__init__(
+            encoder, GeneratorV2(isinstance(encoder.cache, Cache)), dims, RATIO, channels, outs or channels
+        )
         self.sr, self.latent_size, self.full_latent_size = 48000, dims, 8
         self.fake_adain = AdaptiveInstanceNormalization()
         self.resampler = None

@@ -3,13 +3,14 @@
 import contextlib
 
 from unravel_lib.inspection.facts import Facts, Method, int_if_whole
-from unravel_lib.inspection.families import CONDITIONS, Family, count, identify, inner_rave
+from unravel_lib.inspection.families import CONDITIONS, Family, count, identify
 from unravel_lib.models.contract import method_params, stated_sample_rate
 from unravel_lib.models.torchscript import (
     MODEL_ERRORS,
     Module,
     class_name,
     compiled_methods,
+    inner_rave,
     stated_methods,
     submodule,
     value,
@@ -25,8 +26,6 @@ def read(module: Module, facts: Facts) -> None:
     _coders(inner or module, facts)
     with contextlib.suppress(*MODEL_ERRORS):
         rate = stated_sample_rate(module)
-        if rate is None and inner is not None:
-            rate = stated_sample_rate(inner)
         facts.sample_rate = None if rate is None else int_if_whole(rate)
     facts.parameters = sum(p.numel() for p in module.parameters())
     if any(name.endswith(".cache.pad") for name, _ in module.named_buffers()):

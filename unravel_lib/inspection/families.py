@@ -11,11 +11,10 @@ import torch
 
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.models.contract import method_params
-from unravel_lib.models.torchscript import Module, class_name, has, submodule, value
+from unravel_lib.models.torchscript import Module, class_name, has, inner_rave, value
 
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
-INNER = ("_rave", "rave_model")  # where combined files keep the RAVE
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,6 @@ class Family:
     details: tuple[str, ...] = ()
     known_offline: bool = False
     more: Callable[[Module, Facts], None] | None = None
-
-
-def inner_rave(module: Module) -> Module | None:
-    """Return the RAVE inside a combined file."""
-    return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
 
 
 def count(owners: Sequence[Module], *names: str) -> int | None:

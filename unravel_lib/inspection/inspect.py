@@ -146,8 +146,9 @@ def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
         decode = model.decode_context
         facts.encode_context = None if encode is None else (encode.left, encode.right)
         facts.decode_context = None if decode is None else (decode.left, decode.right)
-        facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
-        facts.delay_samples = facts.encode_delay + facts.decode_delay
+        if model.delay is not None:
+            facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
+            facts.delay_samples = facts.encode_delay + facts.decode_delay
         facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
         facts.in_channels = facts.in_channels or model.in_channels
         facts.out_channels = facts.out_channels or model.out_channels

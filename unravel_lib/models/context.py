@@ -5,13 +5,13 @@ at the same seed and the same state, so that only the change can make a differen
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.errors import ModelError
 from unravel_lib.models.contract import Contract
-from unravel_lib.models.direction import Block
+from unravel_lib.models.direction import Block, Context
 
 Energy = npt.NDArray[np.float64]  # [frames]
 Call = Callable[[Block], Block]
@@ -22,15 +22,6 @@ LEVEL = 0.1  # of the noise that the signals are made of
 ROUNDING = 1e-6  # of the peak: a smaller difference is rounding
 
 
-@dataclass(frozen=True)
-class Context:
-    """Frames before (`left`) and after (`right`) a frame that its result depends on."""
-
-    left: int
-    right: int
-
-
-NO_CONTEXT = Context(0, 0)
 UNMEASURED = Context(32, 32)  # for models whose result never changes: more than any known export needs
 
 
@@ -47,7 +38,10 @@ def decoder_context(decode: Call, encode: Call, reset: Callable[[], None], contr
 def _context(response: Callable[[int], tuple[Energy, bool]]) -> Context | None:
     for frames in TRIED_FRAMES:
         middle = frames // 2
-        energy, coded = response(frames)
+        try:
+            energy, coded = response(frames)
+        except ModelError:  # longer than the model takes
+            return None
         touched = np.flatnonzero(energy)
         if not touched.size:
             return UNMEASURED

@@ -13,6 +13,7 @@ from unravel_lib.models.direction import Direction
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module
 
+RATE_NAMES = ("sr", "sampling_rate", "sample_rate")
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
 
 log = logging.getLogger(__name__)
@@ -58,13 +59,14 @@ def method_params(module: Module, method: str) -> tuple[int, int, int, int] | No
 def stated_sample_rate(module: Module) -> float | None:
     """Return the sample rate in Hz that the model states, or None.
 
-    RAVE 2 has `sr`, RAVE 1 and forks `sampling_rate` (also inside `_rave`), nn_tilde from 1.6 `get_sample_rate()`.
+    RAVE 2 has `sr`, RAVE 1 and forks `sampling_rate`, Stable Audio `sample_rate`, nn_tilde from 1.6
+    `get_sample_rate()`. A file that combines a RAVE with a prior may have it in the RAVE only.
     """
-    inner = getattr(module, "_rave", None)
-    for owner, name in ((module, "sr"), (module, "sampling_rate"), (inner, "sampling_rate"), (inner, "sr")):
-        rate = _as_rate(getattr(owner, name, None))
-        if rate is not None:
-            return rate
+    for owner in (module, torchscript.inner_rave(module)):
+        for name in RATE_NAMES:
+            rate = _as_rate(getattr(owner, name, None))
+            if rate is not None:
+                return rate
     if "get_sample_rate" in torchscript.compiled_methods(module):
         with contextlib.suppress(*MODEL_ERRORS):  # one that fails states no rate
             return _as_rate(getattr(module, "get_sample_rate")())  # noqa: B009  its type is known at run time only
@@ -80,7 +82,7 @@ def _as_rate(value: object) -> float | None:
     return None
 
 
-def read_contract(module: Module, probe: Probe, sample_rate: float | None) -> Contract:
+def read_contract(probe: Probe, sample_rate: float | None) -> Contract:
     """Read the contract off a loaded module; probes with silence only for what its buffers do not state.
 
     Raises
@@ -90,7 +92,8 @@ def read_contract(module: Module, probe: Probe, sample_rate: float | None) -> Co
     UsageError
         `sample_rate` contradicts the model.
     """
-    where, stated = probe.where, torchscript.stated_methods(module)
+    where, module = probe.where, probe.state.module
+    stated = torchscript.stated_methods(module)
     for needed in ("encode", "decode"):
         if needed not in {*stated, *torchscript.compiled_methods(module)}:
             raise ModelError(f"{where} has no {needed}: its methods are {', '.join(stated)}")

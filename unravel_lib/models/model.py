@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unravel_lib.audio.windows import in_windows, pad, trim
+from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
 from unravel_lib.errors import ModelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
-from unravel_lib.models.context import NO_CONTEXT, Context, decoder_context, encoder_context
+from unravel_lib.models.context import decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
-from unravel_lib.models.delay import Delay, delay_of
-from unravel_lib.models.direction import Block
+from unravel_lib.models.delay import Delay, stated_delay
+from unravel_lib.models.direction import NO_CONTEXT, Block, Context
 from unravel_lib.models.model_file import Kind, open_model
 from unravel_lib.models.probe import Probe
-from unravel_lib.models.runner import Runner
+from unravel_lib.models.runner import CallError, Runner
 from unravel_lib.models.state import State, weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
 from unravel_lib.text import last_line, printable
@@ -100,11 +100,11 @@ class Model:
 
     def __init__(self, path: Path, module: torchscript.Module, device: torch.device, sample_rate: float | None) -> None:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
-        self._module = module.to(device)
-        self.weights_sha256 = weights_sha256(self._module)
-        self._state = State(self._module)
-        probe = Probe(self._module, self._state, printable(path.name), device)
-        self.contract = read_contract(self._module, probe, sample_rate)
+        self._state = State(module.to(device))
+        self.weights_sha256 = weights_sha256(self._state.module)
+        probe = Probe(self._state, printable(path.name), device)
+        self.contract = read_contract(probe, sample_rate)
+        self._warned: set[str] = set()
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
         self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
         self.out_channels = self.contract.out_channels
@@ -127,7 +127,7 @@ class Model:
         ------
         float32 [dims, n], ceil(samples / compression) frames in all
         """
-        delay = self.delay.encode_samples if compensate_delay else 0
+        delay = self.known_delay().encode_samples if compensate_delay else 0
         frames = math.ceil(delay / self.compression)
         if delay:  # silence in front makes the delay a whole number of frames
             silence = np.zeros((self.in_channels, frames * self.compression - delay), np.float32)
@@ -147,7 +147,7 @@ class Model:
         ------
         float32 [out_channels, n], frames * compression samples in all
         """
-        delay = self.delay.decode_samples if compensate_delay else 0
+        delay = self.known_delay().decode_samples if compensate_delay else 0
         frames = math.ceil(delay / self.compression)
         if delay:
             blocks = pad(blocks, 1, frames, hold=True)
@@ -170,27 +170,53 @@ class Model:
         return decoder_context(decode, encode, self._state.restore, self.contract)
 
     @cached_property
-    def delay(self) -> Delay:
-        """The delay of a streaming export; zero for an offline one."""
+    def delay(self) -> Delay | None:
+        """The delay of a streaming export, None where its modules do not state it; zero for an offline one."""
         if not self.streaming:
             return Delay(0, 0)
-        encode, decode = self.encoder.call_seeded, self.decoder.call_seeded
-        return delay_of(self._module, encode, decode, self._state.restore, self.contract)
+        return stated_delay(self._state.module, self.compression)
+
+    def known_delay(self) -> Delay:
+        """Return the delay.
+
+        Raises
+        ------
+        ModelError
+            A streaming export whose modules do not state it.
+        """
+        if self.delay is None:
+            raise ModelError(
+                f"{printable(self.name)} is a streaming export that does not state its delay, so it cannot be removed: "
+                "leave `compensate_delay` out"
+            )
+        return self.delay
 
     def _run(self, runner: Runner, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""
-        step_in, step_out = runner.direction.step_in, runner.direction.step_out
         stream = iter(blocks)
-        first, longer = _take(stream, self.chunk_frames * step_in)
-        window, context = self._window(runner) if longer else (self.chunk_frames, NO_CONTEXT)
-        runner.prepare()  # the last that may run the model before this file
-        self._state.restore()
+        first, longer = take(stream, self.chunk_frames * runner.direction.step_in)
+        signal = Recorded(itertools.chain(first, stream))
+        runner.prepare()
+        try:
+            for result in self._run_windows(runner, signal, seed, longer):
+                signal.stop()
+                yield result
+        except CallError as error:
+            if not signal.is_recording or not runner.is_too_long(error.frames):
+                raise
+            yield from self._run_windows(runner, signal.again(), seed, longer)
+
+    def _run_windows(self, runner: Runner, signal: Iterable[Block], seed: int, longer: bool) -> Iterator[Block]:
+        window, context = self.chunk_frames, NO_CONTEXT
+        if longer or runner.longest_call is not None:
+            window, context = self._window(runner)
+        self._state.restore()  # nothing but this file may run the model from here on
         torch.manual_seed(seed)
         yield from in_windows(
-            itertools.chain(first, stream),
+            signal,
             lambda x: runner.call(x, context),
-            step_in=step_in,
-            step_out=step_out,
+            step_in=runner.direction.step_in,
+            step_out=runner.direction.step_out,
             window=window,
             left=context.left,
             right=context.right,
@@ -199,24 +225,32 @@ class Model:
 
     def _window(self, runner: Runner) -> tuple[int, Context]:
         """Return the frames in a window of a long file, and how many of them are context."""
-        if runner.carries_state:
-            return self.chunk_frames, NO_CONTEXT
-        context = self.encode_context if runner is self.encoder else self.decode_context
+        context: Context | None = NO_CONTEXT
+        if not runner.carries_state:
+            context = self.encode_context if runner is self.encoder else self.decode_context
+        reason = ""
         if context is None:
-            log.warning(
-                "%s: its context has no limit: each file runs in one call, which needs more memory",
-                printable(self.name),
-            )
-            return sys.maxsize, NO_CONTEXT
-        return max(self.chunk_frames, 2 * (context.left + context.right)), context
+            reason = "its context has no limit"
+        elif runner.has_seams(context):
+            reason = f"{runner.direction.method} gives other results at the borders of calls"
+        if context is None or reason:
+            window, context = sys.maxsize, NO_CONTEXT
+        else:
+            window = max(self.chunk_frames, 2 * (context.left + context.right))
+        longest = runner.longest_call
+        if longest is not None and longest < window:
+            window = longest
+            if reason or window <= context.left + context.right:
+                self._warn_once(
+                    f"{runner.direction.method} takes at most {longest} frames at once: longer files run in chunks, "
+                    "and differ from one call at their borders"
+                )
+                context = NO_CONTEXT
+        elif reason:
+            self._warn_once(f"{reason}: each file runs in one call, which needs more memory")
+        return window, context
 
-
-def _take(stream: Iterator[Block], length: int) -> tuple[list[Block], bool]:
-    """Return the first blocks until they exceed `length` values; True if they do."""
-    taken, total = [], 0
-    for block in stream:
-        taken.append(block)
-        total += block.shape[1]
-        if total > length:
-            return taken, True
-    return taken, False
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s: %s", printable(self.name), text)
