@@ -40,12 +40,9 @@ class State:
     """
 
     def __init__(self, module: Module) -> None:
-        with torch.no_grad():
-            for owner, name in _buffer_places(module).values():
-                # some exports save buffers as results of a gradient, which cannot be written to
-                buffer = getattr(owner, name).detach()
-                # spherical RAVE, exported after silence, contains NaN
-                setattr(owner, name, buffer.nan_to_num(nan=0.0) if name in PAST else buffer)
+        for owner, name in _buffer_places(module).values():
+            if name in PAST:  # spherical RAVE, exported after silence, contains NaN
+                setattr(owner, name, getattr(owner, name).detach().nan_to_num(nan=0.0))
         self._by_copies = False
         self._untouched = copy_with_same_parameters(module)
         self._use(module)
