@@ -228,6 +228,20 @@ def test_a_streaming_model_that_states_no_delay_is_not_compensated(zoo: Path) ->
         joined(model.encode([noise(1, 9 * C)], 0, "key", compensate_delay=True))
 
 
+def test_conditions_are_given_by_name_and_are_0_otherwise(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, z = load(zoo, "Conditioned"), noise(codecs.DIMS, 70)
+    assert (model.dims, model.contract.conditions) == (codecs.DIMS, ("pitch", "octave"))
+    plain = whole(zoo, "Offline", "decode", z)
+    for given, offset in (({}, 0), ({"octave": 2.0}, 200), ({"octave": 1.0, "pitch": 3.0}, 130)):
+        result = joined(model.decode(np.array_split(z, 3, axis=1), 0, "key", conditions=given))
+        np.testing.assert_allclose(result, plain + offset, atol=1e-3)
+    assert caplog.text.count("it decodes with pitch, octave, which are 0: `condition` sets them") == 1
+    with pytest.raises(UsageError, match="has no condition pich: its conditions are pitch, octave; did you mean pitch"):
+        model.decode([z], 0, "key", conditions={"pich": 1.0})
+    with pytest.raises(UsageError, match=r"Offline.ts decodes without conditions: leave `condition` out"):
+        load(zoo, "Offline").decode([z], 0, "key", conditions={"pitch": 1.0})
+
+
 def test_the_rate_of_a_rave_inside_is_found(zoo: Path) -> None:
     assert load(zoo, "WithPrior").sample_rate == 48000
 

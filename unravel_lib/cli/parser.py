@@ -100,6 +100,14 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def named_number(text: str) -> tuple[str, float]:
+    """Read `name=value` with a finite number (an argparse type)."""
+    name, _, given = text.rpartition("=")
+    if not name.strip():
+        raise argparse.ArgumentTypeError(f"{text:.40} is not of the form name=value")
+    return name.strip(), number(-1e9, 1e9)(given)
+
+
 def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False) -> None:
     """Add `--input`, the same in every script: one or more paths, and the flag may be repeated."""
     group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)

@@ -4,6 +4,7 @@ import contextlib
 
 from unravel_lib.inspection.facts import Facts, Method, int_if_whole
 from unravel_lib.inspection.families import CONDITIONS, Family, count, identify
+from unravel_lib.models.conditions import condition_names
 from unravel_lib.models.contract import method_params, stated_sample_rate
 from unravel_lib.models.torchscript import (
     MODEL_ERRORS,
@@ -36,6 +37,10 @@ def read(module: Module, facts: Facts) -> None:
         _attributes_of_family(family, module, facts)
         if family.more is not None:
             family.more(module, facts)
+    encode, decode = _encode_and_decode(facts)
+    names = condition_names(module, encode.out_channels or 0, decode.in_channels or 0)
+    if names:
+        facts.details[CONDITIONS] = list(names)
     _mismatch(facts)
 
 
@@ -88,7 +93,9 @@ def _coders(module: Module, facts: Facts) -> None:
 def round_trip(facts: Facts) -> bool:
     """Return True if decode takes what encode gives, as far as the file states it."""
     encode, decode = _encode_and_decode(facts)
-    return (encode.out_channels, encode.out_ratio) == (decode.in_channels, decode.in_ratio)
+    conditions = len(facts.details.get(CONDITIONS, ()))
+    taken = None if decode.in_channels is None else decode.in_channels - conditions
+    return (encode.out_channels, encode.out_ratio) == (taken, decode.in_ratio)
 
 
 def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 
 from unravel_lib.inspection.facts import Facts
-from unravel_lib.models.contract import method_params
 from unravel_lib.models.torchscript import Module, class_name, has, inner_rave, value
 
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
@@ -117,11 +116,8 @@ def _no_pca(facts: Facts) -> None:
 
 
 def _vschaos(module: Module, facts: Facts) -> None:
-    """Fill in the labels that decode of a conditioned model takes behind the latents."""
+    """Fill in the latent dims, which its methods may have further channels beside."""
     facts.dims = count([module], "latent_dim") or facts.dims
-    labels, decode = value(module, "decode_input_labels"), method_params(module, "decode")
-    if decode and facts.dims and decode[0] > facts.dims:
-        facts.details[CONDITIONS] = list(labels[facts.dims :]) if isinstance(labels, list) else decode[0] - facts.dims
     hints = sorted({rate for rate in (count([part], "sr") for part in module.modules()) if rate})
     if hints and facts.sample_rate is None:
         facts.details["sample rates named inside"] = hints

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,12 +39,14 @@ class CodecOptions:
     compensate_delay : remove the delay of a streaming export
     subtype : of decoded sound, one of `unravel_lib.audio.write.SUBTYPES`
     overwrite : replace results of another model or of another input
+    conditions : values of the model's conditions by name, for decode
     """
 
     seed: int = 42
     compensate_delay: bool = False
     subtype: str = "PCM_24"
     overwrite: bool = False
+    conditions: Mapping[str, float] | None = None
 
 
 def encode(
@@ -88,7 +90,13 @@ def _encode(
     return np.concatenate(list(model.encode(signal, options.seed, key, options.compensate_delay)), axis=1)
 
 
-def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, compensate_delay: bool = False) -> Sound:
+def decode(
+    model: Model,
+    latents: str | Path | npt.ArrayLike,
+    seed: int = 42,
+    compensate_delay: bool = False,
+    conditions: Mapping[str, float] | None = None,
+) -> Sound:
     """Decode latents to sound, float32 [channels, samples] at the model's sample rate.
 
     Parameters
@@ -96,7 +104,7 @@ def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, co
     model : Model
     latents : path or array
         A `.npy` or latent audio file, or values [dims, frames].
-    seed, compensate_delay
+    seed, compensate_delay, conditions
         See `CodecOptions`.
 
     Raises
@@ -109,13 +117,13 @@ def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, co
     if array.ndim != 2 or array.shape[0] != model.dims:
         what = printable(latents) if isinstance(latents, (str, Path)) else "the array"
         raise InputError(f"{what} has shape {array.shape}, {printable(model.name)} decodes ({model.dims}, frames)")
-    options = CodecOptions(seed, compensate_delay)
+    options = CodecOptions(seed, compensate_delay, conditions=conditions)
     return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
 
 def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
     frames = (np.ascontiguousarray(block, dtype=np.float32) for _, block in blocks(latents))
-    return model.decode(frames, options.seed, key, options.compensate_delay)
+    return model.decode(frames, options.seed, key, options.compensate_delay, options.conditions)
 
 
 def encode_file(
@@ -177,7 +185,8 @@ def decode_file(
     """
     array = read_latents(source, model.compression)
     key = content_key(array)
-    facts = describe(model, source, key, options, subtype=options.subtype)
+    given = {"conditions": dict(sorted(options.conditions.items()))} if options.conditions else {}
+    facts = describe(model, source, key, options, subtype=options.subtype, **given)
     facts = replace(facts, dims=array.shape[0], frames=array.shape[1])
     if is_done is not None and is_done(facts):
         return False
@@ -197,7 +206,7 @@ def decode_file(
     return True
 
 
-def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: str) -> Sidecar:
+def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: object) -> Sidecar:
     """Return the sidecar of a result of `source`, whose content key is `key`; without dims and frames."""
     return Sidecar(
         sample_rate=model.sample_rate,

@@ -9,6 +9,7 @@ import torch
 
 from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.models import torchscript
+from unravel_lib.models.conditions import condition_names
 from unravel_lib.models.direction import Direction
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module
@@ -24,6 +25,7 @@ class Contract:
     """The interface of a model: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
 
     `sample_rate` in Hz, `compression` in samples per frame. `nan_is_silence`: its encode gives NaN for silence.
+    `conditions`: names of what decode takes behind the latents.
     """
 
     sample_rate: float
@@ -32,6 +34,7 @@ class Contract:
     in_channels: int
     out_channels: int
     nan_is_silence: bool = False
+    conditions: tuple[str, ...] = ()
 
     @property
     def encode(self) -> Direction:
@@ -40,8 +43,8 @@ class Contract:
 
     @property
     def decode(self) -> Direction:
-        """Latents to sound."""
-        return Direction("decode", self.dims, 1, self.out_channels, self.compression)
+        """Latents, and conditions, to sound."""
+        return Direction("decode", self.dims + len(self.conditions), 1, self.out_channels, self.compression)
 
 
 def method_params(module: Module, method: str) -> tuple[int, int, int, int] | None:
@@ -104,11 +107,12 @@ def read_contract(probe: Probe, sample_rate: float | None) -> Contract:
     else:
         dims, compression = probe.dims_and_compression(in_channels)
     out_channels = decode[2] if decode else probe.out_channels(dims)
-    if decode and decode[0] != dims:
+    conditions = condition_names(module, dims, decode[0]) if decode else ()
+    if decode and decode[0] != dims + len(conditions):
         raise ModelError(f"{where} encodes {dims} dims but decodes {decode[0]}: it cannot decode its own latents")
     rate = _sample_rate(stated_sample_rate(module), sample_rate, where)
     spherical = torchscript.class_name(module).startswith("Spherical")  # an angle of silence is 0/0
-    return Contract(rate, compression, dims, in_channels, out_channels, nan_is_silence=spherical)
+    return Contract(rate, compression, dims, in_channels, out_channels, spherical, conditions)
 
 
 def _sample_rate(stated: float | None, given: float | None, where: str) -> float:

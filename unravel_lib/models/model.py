@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
 from unravel_lib.errors import ModelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
+from unravel_lib.models.conditions import Values, condition_values, with_conditions
 from unravel_lib.models.context import decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
 from unravel_lib.models.delay import Delay, stated_delay
@@ -134,7 +135,14 @@ class Model:
             blocks = itertools.chain([silence], pad(blocks, self.compression, delay))
         return trim(self._run(self.encoder, blocks, seed_for(seed, key)), frames, 0)
 
-    def decode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
+    def decode(
+        self,
+        blocks: Iterable[Block],
+        seed: int,
+        key: str,
+        compensate_delay: bool = False,
+        conditions: Mapping[str, float] | None = None,
+    ) -> Iterator[Block]:
         """Decode latents to sound.
 
         Parameters
@@ -142,6 +150,7 @@ class Model:
         blocks : float32 [dims, n]
         seed, key : the run's seed and the content key of the latents
         compensate_delay : remove a streaming export's delay: the last frame is repeated, the start is dropped
+        conditions : name -> value, of those in `contract.conditions`; 0 for the others
 
         Yields
         ------
@@ -151,6 +160,8 @@ class Model:
         frames = math.ceil(delay / self.compression)
         if delay:
             blocks = pad(blocks, 1, frames, hold=True)
+        values = self.condition_values(conditions or {})
+        blocks = (with_conditions(block, values) for block in blocks)
         return trim(self._run(self.decoder, blocks, seed_for(seed, key)), delay, frames * self.compression - delay)
 
     @property
@@ -166,8 +177,10 @@ class Model:
     @cached_property
     def decode_context(self) -> Context | None:
         """Frames before and after a frame that its sound depends on; None where no limit was found."""
-        decode, encode = self.decoder.call_seeded, self.encoder.call_seeded
-        return decoder_context(decode, encode, self._state.restore, self.contract)
+        encode, none = self.encoder.call_seeded, np.zeros(len(self.contract.conditions), np.float32)
+        return decoder_context(
+            lambda z: self.decoder.call_seeded(with_conditions(z, none)), encode, self._state.restore, self.contract
+        )
 
     @cached_property
     def delay(self) -> Delay | None:
@@ -190,6 +203,15 @@ class Model:
                 "leave `compensate_delay` out"
             )
         return self.delay
+
+    def condition_values(self, given: Mapping[str, float]) -> Values:
+        """Return the values of all conditions, see `conditions.condition_values`; warns of those that are not given."""
+        names = self.contract.conditions
+        values = condition_values(printable(self.name), names, given)
+        missing = [name for name in names if name not in given]
+        if missing:
+            self._warn_once(f"it decodes with {printable(', '.join(missing))}, which are 0: `condition` sets them")
+        return values
 
     def _run(self, runner: Runner, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""
