@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import fixtures_codecs as codecs
+import fixtures_models as families
 import numpy as np
 import pytest
 import torch
@@ -312,6 +313,29 @@ def test_unusable_models_are_refused_in_one_line(zoo: Path, name: str, message: 
         models.load(zoo / f"{name}.ts")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "rave_training",
+            "PyTorch checkpoint of RAVE, expected a TorchScript export (.ts): export it with `rave export`",
+        ),
+        ("msprior_training", "of MSPrior, expected a TorchScript export (.ts): export it with `msprior export`"),
+        ("after_training", "of AFTER, expected a TorchScript export (.ts): export it with `after export_autoencoder`"),
+        ("sat_training", "PyTorch checkpoint of Stable Audio Tools"),
+        ("sat_safetensors", "safetensors of Stable Audio Tools"),
+        ("music2latent_training", "of music2latent, expected"),
+        ("vschaos2_training", "of vschaos2, expected"),
+        ("legacy", "checkpoint, expected a TorchScript export (.ts): export it with the code that trained it"),
+    ],
+)
+def test_checkpoints_are_refused_in_the_words_of_their_family(name: str, words: str, tmp_path: Path) -> None:
+    path = families.checkpoints(tmp_path)[name]
+    with pytest.raises(ModelError) as caught:
+        models.load(path)
+    assert words in str(caught.value)
 
 
 def test_a_device_that_is_not_there_is_named(zoo: Path) -> None:

@@ -126,7 +126,11 @@ def _vschaos(module: Module, facts: Facts) -> None:
 FAMILIES = (
     Family(
         name="AFTER",
-        marks=(Mark(attributes=("ae_ratio", "ae_latents")), Mark(attributes=("comp_ratio", "latent_size"))),
+        marks=(
+            Mark("AE_Spectral", version="2"),
+            Mark(attributes=("ae_ratio", "ae_latents")),
+            Mark(attributes=("comp_ratio", "latent_size")),
+        ),
         dims=("latent_size", "ae_latents"),
         compression=("comp_ratio", "ae_ratio"),
         out_channels=("target_channels",),
@@ -162,6 +166,17 @@ FAMILIES = (
         marks=(Mark("ScriptableSpectralAutoEncoder"),),
         compression=("hop_length",),
         more=_vschaos,
+    ),
+    Family(
+        name="Stable Audio Tools",
+        marks=(Mark("AutoencoderPretransform"),),
+        dims=("encoded_channels",),
+        compression=("downsampling_ratio",),
+        out_channels=("io_channels",),
+    ),
+    Family(
+        name="music2latent-scripted",
+        marks=(Mark("ScriptedUNet", ("stft_processor",)),),
     ),
     Family(name="UnRAVEl pocket model", marks=(Mark("Pocket", ("encode_params",)),)),
 )

@@ -21,6 +21,7 @@ from unravel_lib.models.context import decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
 from unravel_lib.models.delay import Delay, stated_delay
 from unravel_lib.models.direction import NO_CONTEXT, Block, Context
+from unravel_lib.models.mistakes import trainer_of
 from unravel_lib.models.model_file import Kind, open_model
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.runner import CallError, Runner
@@ -74,9 +75,10 @@ def load(
     path = POCKET if path is None else path
     with open_model(path) as file:
         if file.kind is not Kind.TORCHSCRIPT:
-            raise ModelError(
-                f"{printable(path)} is a {file.kind.value}, expected a TorchScript export (.ts): export it with RAVE"
-            )
+            trainer = trainer_of(file.checkpoint_names())
+            kind = f"{file.kind.value} of {trainer.family}" if trainer else file.kind.value
+            remedy = trainer.export if trainer else "export it with the code that trained it"
+            raise ModelError(f"{printable(path)} is a {kind}, expected a TorchScript export (.ts): {remedy}")
         target = choose_device(device)
         try:
             return Model(path, torchscript.load(file, trust), target, sample_rate)
@@ -97,6 +99,7 @@ class Model:
     sample_rate (Hz), compression (samples per frame), dims, in_channels, out_channels : the contract
     chunk_frames : frames in one call
     batch : chunks in one call (offline exports)
+    measure_until : the time, as of `time.monotonic`, at which measuring a context ends with an OutOfTimeError
     """
 
     def __init__(self, path: Path, module: torchscript.Module, device: torch.device, sample_rate: float | None) -> None:
@@ -106,6 +109,7 @@ class Model:
         probe = Probe(self._state, printable(path.name), device)
         self.contract = read_contract(probe, sample_rate)
         self._warned: set[str] = set()
+        self.measure_until = math.inf
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
         self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
         self.out_channels = self.contract.out_channels
@@ -172,15 +176,17 @@ class Model:
     @cached_property
     def encode_context(self) -> Context | None:
         """Frames before and after a frame that its latents depend on; None where no limit was found."""
-        return encoder_context(self.encoder.call_seeded, self._state.restore, self.contract)
+        return encoder_context(self.encoder.call_seeded, self._state.restore, self.contract, self.measure_until)
 
     @cached_property
     def decode_context(self) -> Context | None:
         """Frames before and after a frame that its sound depends on; None where no limit was found."""
         encode, none = self.encoder.call_seeded, np.zeros(len(self.contract.conditions), np.float32)
-        return decoder_context(
-            lambda z: self.decoder.call_seeded(with_conditions(z, none)), encode, self._state.restore, self.contract
-        )
+
+        def decode(z: Block) -> Block:
+            return self.decoder.call_seeded(with_conditions(z, none))
+
+        return decoder_context(decode, encode, self._state.restore, self.contract, self.measure_until)
 
     @cached_property
     def delay(self) -> Delay | None:
