@@ -280,6 +280,14 @@ class Conditioned(Offline):
         return y + 10 * z[:, 4:5].mean(-1, keepdim=True) + 100 * z[:, 5:6].mean(-1, keepdim=True)
 
 
+class ConditionedEncoder(Offline):
+    """vschaos2: encode takes a label beside the sound, which is no second channel."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.encode_input_labels = ["(signal) channel 1", "(signal) pitch label (0-12)"]
+
+
 class WithPrior(nn.Module):
     """MSPrior: the RAVE is inside, and only it has the rate."""
 

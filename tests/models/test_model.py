@@ -1,5 +1,6 @@
 """The model contract on small codecs of our own; the same contract on real RAVE exports is in tests/rave."""
 
+import math
 from pathlib import Path
 
 import fixtures_codecs as codecs
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError, UsageError
+from unravel_lib.models import context
 from unravel_lib.models import model as models
 from unravel_lib.models.direction import NO_CONTEXT, Context
 from unravel_lib.models.state import State
@@ -117,6 +119,24 @@ def test_random_parts_do_not_hide_the_context(zoo: Path) -> None:
     assert load(zoo, "Variational").decode_context == load(zoo, "Offline").decode_context
 
 
+def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time grows with the square of the length here, as with attention: 160 frames would end at 30.4 s."""
+    clock, tried = [0.0], []
+    monkeypatch.setattr(context.time, "monotonic", lambda: clock[0])
+
+    def response(frames: int) -> tuple[np.ndarray, bool]:
+        tried.append(frames)
+        clock[0] += frames**2 / 1000
+        return np.ones(frames), False
+
+    with pytest.raises(context.OutOfTimeError):
+        context._context(response, 30.0)
+    assert tried == [8, 24, 64]
+    tried.clear()
+    assert context._context(response, math.inf) is None
+    assert tried == list(context.TRIED_FRAMES)
+
+
 def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
     x = noise(1, 300 * C)
     result = joined(load(zoo, "Global").encode([x], 0, "key"))
@@ -169,6 +189,14 @@ def test_state_in_lists_numbers_and_leaf_buffers_starts_anew_with_every_file(
 def test_a_counter_without_effect_needs_no_copies(zoo: Path) -> None:
     model = load(zoo, "Counting")
     assert (model.streaming, model._state._by_copies) == (False, False)
+
+
+def test_state_that_cannot_be_restored_is_reported(
+    zoo: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(State, "restore_by_copies", lambda self: None)
+    _ = load(zoo, "Numbered").streaming
+    assert "Numbered.ts keeps state that cannot be restored" in caplog.text
 
 
 def test_a_copy_for_a_file_shares_the_weights(zoo: Path) -> None:
@@ -305,6 +333,7 @@ def test_odd_lengths_are_filled_up_for_models_that_want_whole_frames(zoo: Path) 
     ("name", "message"),
     [
         ("OneWay", "OneWay.ts has no encode: its methods are forward, decode"),
+        ("ConditionedEncoder", "ConditionedEncoder.ts encodes with conditions (pitch), which is not supported"),
         ("Uneven", "Uneven.ts encodes 4 dims but decodes 5"),
     ],
 )

@@ -15,15 +15,23 @@ Values = npt.NDArray[np.float32]  # one per condition, in the order of decode's 
 
 
 def condition_names(module: Module, dims: int, decode_channels: int) -> tuple[str, ...]:
-    """Return the names of decode's inputs behind the latents; none where the model names no such inputs.
-
-    nn~ shows the labels at its inlets: "(signal) pitch label (0-12)" is named `pitch`.
-    """
+    """Return the names of decode's inputs behind the latents; none where the model names no such inputs."""
     labels = value(module, "decode_input_labels")
     if not isinstance(labels, list) or len(labels) != decode_channels or decode_channels <= dims:
         return ()
-    plain = (re.sub(r"\([^)]*\)", "", str(label)).strip() for label in labels[dims:])
-    return tuple(label.removesuffix(" label") for label in plain)
+    return tuple(_name(str(label)) for label in labels[dims:])
+
+
+def encoder_conditions(module: Module) -> tuple[str, ...]:
+    """Return the names of what encode takes beside the sound."""
+    labels = value(module, "encode_input_labels")
+    found = [str(label) for label in labels] if isinstance(labels, list) else []
+    return tuple(_name(label) for label in found if re.search(r" label\b", label))
+
+
+def _name(label: str) -> str:
+    """Return the name in a label that nn~ shows at an inlet: "(signal) pitch label (0-12)" -> "pitch"."""
+    return re.sub(r"\([^)]*\)", "", label).strip().removesuffix(" label")
 
 
 def condition_values(where: str, names: tuple[str, ...], given: Mapping[str, float]) -> Values:

@@ -9,10 +9,11 @@ import torch
 
 from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.models import torchscript
-from unravel_lib.models.conditions import condition_names
+from unravel_lib.models.conditions import condition_names, encoder_conditions
 from unravel_lib.models.direction import Direction
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module
+from unravel_lib.text import printable
 
 RATE_NAMES = ("sr", "sampling_rate", "sample_rate")
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
@@ -100,6 +101,8 @@ def read_contract(probe: Probe, sample_rate: float | None) -> Contract:
     for needed in ("encode", "decode"):
         if needed not in {*stated, *torchscript.compiled_methods(module)}:
             raise ModelError(f"{where} has no {needed}: its methods are {', '.join(stated)}")
+    if names := encoder_conditions(module):
+        raise ModelError(f"{where} encodes with conditions ({printable(', '.join(names))}), which is not supported")
     encode, decode = method_params(module, "encode"), method_params(module, "decode")
     in_channels = encode[0] if encode else probe.in_channels()
     if encode and encode[1] == 1:
