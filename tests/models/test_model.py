@@ -23,15 +23,10 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("codecs")
     kinds = (codecs.Offline, codecs.Variational, codecs.Global, codecs.Coded, codecs.Streaming, codecs.Minimal)
     unusual = (codecs.Counting, codecs.Numbered, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
-    families = (
-        codecs.Listed,
-        codecs.LeafBuffers,
-        codecs.Fading,
-        codecs.RandomFading,
-        codecs.Positioned,
-        codecs.Limited,
-    )
-    for kind in (*kinds, *unusual, *families, codecs.Conditioned, codecs.WithPrior):
+    stateful = (codecs.Listed, codecs.LeafBuffers, codecs.Fading, codecs.RandomFading)
+    limited = (codecs.Positioned, codecs.Limited)
+    others = (codecs.Conditioned, codecs.ConditionedEncoder, codecs.WithPrior)
+    for kind in (*kinds, *unusual, *stateful, *limited, *others):
         codecs.save(kind(), folder / f"{kind.__name__}.ts")
     codecs.save(codecs.Offline(2, 2), folder / "Stereo.ts")
     codecs.save(codecs.Positioned(24), folder / "Positioned24.ts")
