@@ -148,7 +148,9 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--trust_model", action="store_true", help="run a model although its code could touch files on this machine"
     )
-    group.add_argument("--compensate_delay", action="store_true", help="remove the delay of a streaming export")
+    group.add_argument(
+        "--compensate_delay", action="store_true", help="remove the delay of a streaming export that states it"
+    )
 
 
 def add_skip_existing(group: argparse._ArgumentGroup) -> None:
