@@ -275,6 +275,7 @@ class Conditioned(Offline):
     @torch.jit.export
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         y = z[:, :4]
+        assert float(z[:, 4:5].max()) < 12
         for layer in self.up:
             y = torch.tanh(2 * layer(y))
         return y + 10 * z[:, 4:5].mean(-1, keepdim=True) + 100 * z[:, 5:6].mean(-1, keepdim=True)

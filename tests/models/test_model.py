@@ -262,6 +262,8 @@ def test_conditions_are_given_by_name_and_are_0_otherwise(zoo: Path, caplog: pyt
     assert caplog.text.count("it decodes with pitch, octave, which are 0: `condition` sets them") == 1
     with pytest.raises(UsageError, match="has no condition pich: its conditions are pitch, octave; did you mean pitch"):
         model.decode([z], 0, "key", conditions={"pich": 1.0})
+    with pytest.raises(ModelError, match=r"decode failed: .* \(with `condition` pitch=99: is one of them out of range"):
+        joined(model.decode([z], 0, "key", conditions={"pitch": 99.0}))
     with pytest.raises(UsageError, match=r"Offline.ts decodes without conditions: leave `condition` out"):
         load(zoo, "Offline").decode([z], 0, "key", conditions={"pitch": 1.0})
 

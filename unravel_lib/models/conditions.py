@@ -1,12 +1,12 @@
 """Conditions: what decode takes beside the latents, such as the pitch of a vschaos2 model, one value per file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import UsageError
+from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.models.direction import Block
 from unravel_lib.models.torchscript import Module, value
 from unravel_lib.text import did_you_mean, printable
@@ -65,3 +65,14 @@ def with_conditions(latents: Block, values: Values) -> Block:
         return latents
     rows = np.broadcast_to(values[:, np.newaxis], (*latents.shape[:-2], len(values), latents.shape[-1]))
     return np.concatenate([latents, rows], axis=-2)
+
+
+def naming_conditions(sound: Iterator[Block], given: Mapping[str, float]) -> Iterator[Block]:
+    """Yield decoded sound; where the model fails, the error names the conditions: one may be out of range."""
+    try:
+        yield from sound
+    except ModelError as error:
+        if not given:
+            raise
+        values = " ".join(f"{name}={number:g}" for name, number in given.items())
+        raise ModelError(f"{error} (with `condition` {printable(values)}: is one of them out of range?)") from error

@@ -16,7 +16,7 @@ from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
 from unravel_lib.errors import ModelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
-from unravel_lib.models.conditions import Values, condition_values, with_conditions
+from unravel_lib.models.conditions import Values, condition_values, naming_conditions, with_conditions
 from unravel_lib.models.context import decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
 from unravel_lib.models.delay import Delay, stated_delay
@@ -166,7 +166,8 @@ class Model:
             blocks = pad(blocks, 1, frames, hold=True)
         values = self.condition_values(conditions or {})
         blocks = (with_conditions(block, values) for block in blocks)
-        return trim(self._run(self.decoder, blocks, seed_for(seed, key)), delay, frames * self.compression - delay)
+        sound = naming_conditions(self._run(self.decoder, blocks, seed_for(seed, key)), conditions or {})
+        return trim(sound, delay, frames * self.compression - delay)
 
     @property
     def streaming(self) -> bool:
