@@ -1,24 +1,26 @@
 # The two commands that most people need are make demo and make test.
 PYTHON ?= python3
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14 python3.15
 VENV := .venv
 BIN := $(VENV)/bin
 RAVE_VENV := .venv-rave
 ZOO := .zoo
 
-.PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures picture fidelity clean
+.PHONY: need-python311 help demo test test-pythons lint test-rave bench stress fuzz figures picture fidelity clean
 
 help:
-	@echo "make demo       encode the bundled recordings, generate, decode; ends with a page to listen to"
-	@echo "make test       run all tests but those of make test-rave"
-	@echo "make lint       run ruff, mypy and import-linter"
-	@echo "make test-rave  build real RAVE exports and run the contract tests on them (needs Python 3.11)"
-	@echo "make bench      compare with a straightforward script, on a RAVE v2 of full size (needs Python 3.11)"
-	@echo "make stress     kill runs at random moments and check that nothing is lost; about ten minutes"
-	@echo "make fuzz       test all readers with broken files and flags"
-	@echo "make fidelity   measure how true every distribution is to the bundled recordings, and draw it"
-	@echo "make picture    make the picture of the page in the README again (needs chromium)"
-	@echo "make figures    draw the pictures and render the sounds of the README again"
-	@echo "make clean      remove the environments, the exports and the results of make demo"
+	@echo "make demo          encode the bundled recordings, generate, decode; ends with a page to listen to"
+	@echo "make test          run all tests but those of make test-rave"
+	@echo "make test-pythons  run them on every Python from 3.11 on that is there, each in an environment of its own"
+	@echo "make lint          run ruff, mypy and import-linter"
+	@echo "make test-rave     build real RAVE exports and run the contract tests on them (needs Python 3.11)"
+	@echo "make bench         compare with a straightforward script, on a RAVE v2 of full size (needs Python 3.11)"
+	@echo "make stress        kill runs at random moments and check that nothing is lost; about ten minutes"
+	@echo "make fuzz          test all readers with broken files and flags"
+	@echo "make fidelity      measure how true every distribution is to the bundled recordings, and draw it"
+	@echo "make picture       make the picture of the page in the README again (needs chromium)"
+	@echo "make figures       draw the pictures and render the sounds of the README again"
+	@echo "make clean         remove the environments, the exports and the results of make demo"
 
 $(VENV)/python-is-new-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -40,6 +42,16 @@ demo: $(VENV)/has-requirements
 
 test: $(VENV)/has-dev-requirements
 	$(BIN)/python -m pytest -m "not rave"
+
+# A folder of its own for each Python: .venv-python3.12 and so on, 5 GB each.
+test-pythons:
+	@failed=""; missing=""; for python in $(PYTHONS); do \
+		if ! $$python -c '' 2>/dev/null; then missing="$$missing $$python"; continue; fi; \
+		echo "== $$python"; \
+		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$${python##*/} || failed="$$failed $$python"; \
+	done; \
+	test -z "$$missing" || echo "SKIPPED, NOT FOUND:$$missing"; \
+	test -z "$$failed" || { echo "FAILED ON:$$failed"; exit 1; }
 
 lint: $(VENV)/has-dev-requirements
 	$(BIN)/ruff check .
@@ -94,4 +106,4 @@ fuzz: $(VENV)/has-dev-requirements
 	else echo "SKIPPED: atheris has no wheel for this Python: ONLY HYPOTHESIS FUZZED"; fi
 
 clean:
-	rm -rf $(VENV) $(RAVE_VENV) $(ZOO) demo-output .bench
+	rm -rf $(VENV) .venv-python* $(RAVE_VENV) $(ZOO) demo-output .bench

@@ -32,6 +32,14 @@ def build_parser() -> flags.Parser:
     flags.add_model(model)
     flags.add_sample_rate(model, "the model's rate, for models that do not state it")
     flags.add_seed(model)
+    model.add_argument(
+        "--condition",
+        type=flags.named_number,
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        help="values of what a conditioned model decodes beside latents, such as pitch=3; 0 for the others",
+    )
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_decoder-output")
     result.add_argument(
@@ -67,7 +75,7 @@ def main(argv: list[str]) -> int:
     sources = find_latents(args.input, args.output, batch)
     names = result_names(sources, "decoded", ".wav")
     make_output_folder(args.output)
-    model = load_model(args.model, args.device, args.trust_model, args.sample_rate)
+    model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
     from unravel_lib.cli.levels import log_levels
     from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
@@ -76,8 +84,16 @@ def main(argv: list[str]) -> int:
     for source in sources:  # all are checked before the model runs on anything
         with batch.check(source.path):
             seconds[source] = check_fit(model, source.path) * model.compression / model.sample_rate
+    conditions = dict(args.condition or ())
+    model.condition_values(conditions)  # refuses unknown names
     options = CodecOptions(
-        args.seed, args.compensate_delay, args.subtype, args.overwrite, args.normalize, fade_ms=args.fade
+        args.seed,
+        args.compensate_delay,
+        args.subtype,
+        args.overwrite,
+        normalize=args.normalize,
+        fade_ms=args.fade,
+        conditions=conditions,
     )
     sounds = work_through(
         batch,

@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch)
     names = result_names(sources, "encoded", ".npy")
     make_output_folder(args.output)
-    model = load_model(args.model, args.device, args.trust_model, args.sample_rate)
+    model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
     from unravel_lib.models.codec import CodecOptions, encode_file
 

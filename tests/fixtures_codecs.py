@@ -1,6 +1,7 @@
 """Small TorchScript codecs that behave like real exports, each in one way."""
 
 from pathlib import Path
+from typing import List  # noqa: UP035
 
 import torch
 from torch import nn
@@ -107,8 +108,8 @@ class Counting(Offline):
         return x
 
 
-class Forgetless(Offline):
-    """Keeps its state in an attribute that is no buffer and cannot be restored."""
+class Numbered(Offline):
+    """Keeps its state in a number, which is no buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,6 +171,139 @@ class Streaming(nn.Module):
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         y = self.up(self.cache_up(z))
         return torch.tanh(y.transpose(1, 2).reshape(y.shape[0], 1, -1))
+
+
+class Listed(Offline):
+    """vschaos2: remembers the lengths of its calls in a list, and joins what belongs to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths = torch.jit.Attribute([], List[int])  # noqa: UP006
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        self.lengths.append(z.shape[-1])
+        z = z + torch.stack([torch.zeros(n) for n in self.lengths]).sum()  # fails if the lengths differ
+        for layer in self.up:
+            z = torch.tanh(2 * layer(z))
+        return z
+
+
+class LeafBuffers(Streaming):
+    """AFTER, streaming: buffers that are results of a gradient, and prints in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+        self.cache.pad.requires_grad_()
+        self.calls.requires_grad_()
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        print("Resizing and resetting buffer")
+        self.calls.add_(1)
+        x = F.pad(x, (0, (64 - x.shape[-1] % 64) % 64))
+        return self.down(self.cache(x))
+
+
+class Fading(Offline):
+    """AFTER, decode: keeps the last 4 frames, decodes them again in the next call, and fades from one to the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("z_buffer", torch.zeros(4, DIMS, 4))
+        self.register_buffer("out_buffer", torch.zeros(4, 1, 4 * COMPRESSION))
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        n = z.shape[0]
+        z = torch.cat([self.z_buffer[:n], z], -1)
+        self.z_buffer[:n] = z[..., -4:]
+        for layer in self.up:
+            z = torch.tanh(2 * layer(z))
+        fade = torch.linspace(0, 1, 4 * 64)
+        z[..., : 4 * 64] = (1 - fade) * self.out_buffer[:n] + fade * z[..., : 4 * 64]
+        self.out_buffer[:n] = z[..., -4 * 64 :]
+        return z[..., : -4 * 64]
+
+
+class RandomFading(Fading):
+    """As Fading, and adds noise, which differs from call to call in any case."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x + 0.1 * torch.randn_like(x)
+
+
+class Positioned(Offline):
+    """Adds something else to each frame of a call, as diffusion with a fixed noise does; at most 24 frames."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        super().__init__()
+        self.register_buffer("init_noise", torch.randn(limit, generator=torch.Generator().manual_seed(3)))
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        z = z + self.init_noise[: z.shape[-1]]
+        for layer in self.up:
+            z = torch.tanh(2 * layer(z))
+        return z
+
+
+class Limited(Offline):
+    """Takes at most 41 frames per call, but is exact."""
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        z = z[..., :41]
+        for layer in self.up:
+            z = torch.tanh(2 * layer(z))
+        return z
+
+
+class Conditioned(Offline):
+    """vschaos2: decode takes two labels beside the latents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("decode_params", _params(DIMS + 2, COMPRESSION, 1, 1))
+        labels = ["(signal) pitch label (0-12)", "(signal) octave label (float)"]
+        self.decode_input_labels = [*(f"(signal) latent dim {i + 1}" for i in range(DIMS)), *labels]
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        y = z[:, :4]
+        assert float(z[:, 4:5].max()) < 12
+        for layer in self.up:
+            y = torch.tanh(2 * layer(y))
+        return y + 10 * z[:, 4:5].mean(-1, keepdim=True) + 100 * z[:, 5:6].mean(-1, keepdim=True)
+
+
+class ConditionedEncoder(Offline):
+    """vschaos2: encode takes a label beside the sound, which is no second channel."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.encode_input_labels = ["(signal) channel 1", "(signal) pitch label (0-12)"]
+
+
+class WithPrior(nn.Module):
+    """MSPrior: the RAVE is inside, and only it has the rate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rave_model = Offline()
+        self.rave_model.sr = 48000
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rave_model.encode(x)
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return self.rave_model.decode(z)
 
 
 class Minimal(nn.Module):

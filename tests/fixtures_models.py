@@ -41,11 +41,44 @@ class Same(nn.Module):
         return x
 
 
+class Padded(nn.Module):
+    def __init__(self, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class CachedConv1d(nn.Module):
+    """States a delay of one frame as cached_conv does; computes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stride, self.cumulative_delay = (RATIO,), 1
+        self.cache, self.downsampling_delay = Padded(2 * RATIO), Padded(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class CachedConvTranspose1d(nn.Module):
+    """States that it adds no delay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stride, self.padding, self.cumulative_delay = (RATIO,), (0,), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
 class VariationalEncoder(nn.Module):
     def __init__(self, streaming: bool) -> None:
         super().__init__()
         self.encoder = EncoderV2()
         self.cache = Cache() if streaming else Same()
+        self.conv = CachedConv1d() if streaming else Same()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cache(self.encoder(x))
@@ -68,9 +101,10 @@ class Encoder(VariationalEncoder):
 
 
 class GeneratorV2(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, streaming: bool = False) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(3))
+        self.conv = CachedConvTranspose1d() if streaming else Same()
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gain[0]
@@ -125,7 +159,9 @@ class Codec(nn.Module):
 
 class ScriptedRAVE(Codec):
     def __init__(self, encoder: nn.Module, dims: int, version: str, channels: int = 1, outs: Optional[int] = None):  # noqa: UP045
-        super().__init__(encoder, GeneratorV2(), dims, RATIO, channels, outs or channels)
+        super().__init__(
+            encoder, GeneratorV2(isinstance(encoder.cache, Cache)), dims, RATIO, channels, outs or channels
+        )
         self.sr, self.latent_size, self.full_latent_size = 48000, dims, 8
         self.fake_adain = AdaptiveInstanceNormalization()
         self.resampler = None
@@ -269,6 +305,30 @@ class Streamer(nn.Module):
         return x
 
 
+class AE_Spectral(Codec):  # noqa: N801
+    """AFTER 2.0."""
+
+    def __init__(self) -> None:
+        super().__init__(Same(), Same(), 16, RATIO)
+
+
+class AutoencoderPretransform(Codec):
+    """Stable Audio, exported for nn~: the rate is named `sample_rate`."""
+
+    def __init__(self) -> None:
+        super().__init__(Same(), Same(), 6, RATIO, 2, 2)
+        self.model = Inner()
+        self.sample_rate, self.encoded_channels, self.downsampling_ratio, self.io_channels = 32000, 6, RATIO, 2
+
+
+class ScriptedUNet(Codec):
+    """music2latent-scripted."""
+
+    def __init__(self) -> None:
+        super().__init__(Same(), Same(), 6, RATIO)
+        self.stft_processor = Same()
+
+
 class Plain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + 12345.0
@@ -315,6 +375,9 @@ SCRIPTS: dict[str, Callable[[], nn.Module]] = {
     "vschaos2": ScriptableSpectralAutoEncoder,
     "after_codec": AfterCodec,
     "after_streamer": Streamer,
+    "after2": AE_Spectral,
+    "stable_audio": AutoencoderPretransform,
+    "music2latent": ScriptedUNet,
     "plain": Plain,
     "mismatched": Mismatched,
 }
@@ -331,6 +394,14 @@ SAT_CONFIG = {
         "downsampling_ratio": 512,
         "io_channels": 2,
     },
+}
+
+
+CHECKPOINTS: dict[str, dict[str, object]] = {  # what only the trainer of each family writes
+    "msprior_training": {"state_dict": {"decoder.predictor.predictors.0.predictor.0.weight": torch.zeros(2)}},
+    "music2latent_training": {"gen_state_dict": {"gain": torch.zeros(2)}, "ema_state_dict": {}},
+    "vschaos2_training": {"state_dict": {"concat_embeddings.pitch.weight": torch.zeros(2)}},
+    "after_training": {"model_state": {"encoder.net.0.weight": torch.zeros(2)}, "opt_state": {}},
 }
 
 
@@ -367,6 +438,10 @@ def checkpoints(folder: Path) -> dict[str, Path]:
     torch.save({"state_dict": rave, "pytorch-lightning_version": "1.9.0", "global_step": 7}, found["rave_training"])
     torch.save({"state_dict": oobleck()}, found["legacy"], _use_new_zipfile_serialization=False)
     torch.save({"a": torch.ones(2, 3)}, found["other"])
+    for name, entries in CHECKPOINTS.items():
+        (folder / name).mkdir()
+        found[name] = folder / name / f"{name}.ckpt"
+        torch.save(entries, found[name])
     return found
 
 

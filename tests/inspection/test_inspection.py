@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection import answers, checkpoints, exports, inspect
+from unravel_lib.inspection import answers, checkpoints, exports, gin, inspect
 from unravel_lib.inspection import tensors as weights
 from unravel_lib.inspection.facts import json_value
 
@@ -115,6 +115,17 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "streaming": None,
         "encoder": None,
     },
+    "after2": {"family": "AFTER", "version": "2", "dims": 16, "compression": RATIO, "sample_rate": None},
+    "stable_audio": {
+        "family": "Stable Audio Tools",
+        "dims": 6,
+        "compression": RATIO,
+        "sample_rate": 32000,
+        "in_channels": 2,
+        "out_channels": 2,
+        "warnings": [],
+    },
+    "music2latent": {"family": "music2latent-scripted", "dims": 6, "mark": "class ScriptedUNet"},
     "plain": {
         "family": None,
         "version": None,
@@ -139,6 +150,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "legacy": BARE,
     "rave_training": {"family": "RAVE", "full_dims": 8, "dims": None, "sample_rate": None},
     "other": {"family": None, "parameters": 6, "warnings": []},
+    "msprior_training": {"family": "MSPrior", "sample_rate": None},
+    "music2latent_training": {"family": "music2latent", "sample_rate": None},
+    "vschaos2_training": {"family": "vschaos2", "sample_rate": None},
+    "after_training": {"family": "AFTER", "sample_rate": None},
 }
 
 DETAILS = {
@@ -394,8 +409,76 @@ def test_a_config_of_another_model_in_the_folder_is_not_believed(
     if sat:
         assert inspect.config(found, tmp_path / "x.ckpt") == models.SAT_CONFIG
     else:
-        with pytest.raises(ModelError, match=r"name it x\.json"):
+        expected = r"config\.gin: copy that of its run there" if family == "RAVE" else r"name it x\.json"
+        with pytest.raises(ModelError, match=expected):
             inspect.config(found, tmp_path / "x.ckpt")
+
+
+GIN = """
+import rave
+from rave import blocks
+
+# Parameters for Adam:
+# ==============================================================================
+torch.optim.Adam.lr = 0.0001  # per step
+CAPACITY = 96
+RATIOS = \\
+    [4, 4, 4,
+     2]
+
+model.RAVE:
+    latent_size = %LATENT_SIZE
+    encoder = @blocks.VariationalEncoder
+    name = "a = b # c"
+    gan = {'weight': 1.5}
+    none = None
+"""
+PARSED = {
+    "torch.optim.Adam.lr": 0.0001,
+    "CAPACITY": 96,
+    "RATIOS": [4, 4, 4, 2],
+    "model.RAVE.latent_size": "%LATENT_SIZE",
+    "model.RAVE.encoder": "@blocks.VariationalEncoder",
+    "model.RAVE.name": "a = b # c",
+    "model.RAVE.gan": {"weight": 1.5},
+    "model.RAVE.none": None,
+}
+
+
+@pytest.mark.parametrize("folder", [".", "version_0/checkpoints"])
+def test_config_gin_of_a_run(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "config.gin").write_text(GIN)
+    path = tmp_path / folder / "best.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": RAVE_WEIGHTS}, path)
+    assert inspect.config(inspect.inspect(path), path) == PARSED
+
+
+def test_config_gin_is_not_taken_for_that_of_another_family(tmp_path: Path) -> None:
+    (tmp_path / "config.gin").write_text(GIN)
+    torch.save({"state_dict": models.oobleck()}, tmp_path / "x.ckpt")
+    with pytest.raises(ModelError, match=r"name it x\.json"):
+        inspect.config(inspect.inspect(tmp_path / "x.ckpt"), tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize("text", ["", "a = [1,\n", "= 3\n", "a\n:\n b = (\n", "\\", "a = \\\n", "\0#'\n  = \n"])
+def test_a_broken_config_gin_is_no_crash(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.gin").write_text(text)
+    assert gin.gin_config(tmp_path / "x.ckpt") is not None
+
+
+def test_slow_models_are_measured_for_a_limited_time(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspect, "MEASURE_SECONDS", 0.0)
+    found = facts_of(files["rave23"])
+    assert (found["encode_context"], found["decode_context"], found["streaming"]) == (None, None, False)
+    for method in ("encode", "decode"):
+        assert f"receptive field of {method} not measured: it would take longer than 0 s" in found["warnings"]
+
+
+def test_conditioned_models_are_measured(files: dict[str, Path]) -> None:
+    found = facts_of(files["vschaos2"])
+    assert found["details"]["conditions of decode"] == ["pitch", "octave"]
+    assert found["encode_context"] == found["decode_context"] == [1, 1]
 
 
 def test_the_version_of_pytorch_where_a_trainer_wrote_it(tmp_path: Path) -> None:

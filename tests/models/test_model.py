@@ -1,15 +1,19 @@
 """The model contract on small codecs of our own; the same contract on real RAVE exports is in tests/rave."""
 
+import math
 from pathlib import Path
 
 import fixtures_codecs as codecs
+import fixtures_models as families
 import numpy as np
 import pytest
 import torch
 
 from unravel_lib.errors import ModelError, UsageError
+from unravel_lib.models import context
 from unravel_lib.models import model as models
-from unravel_lib.models.context import Context
+from unravel_lib.models.direction import NO_CONTEXT, Context
+from unravel_lib.models.state import State
 
 C = codecs.COMPRESSION
 
@@ -18,10 +22,14 @@ C = codecs.COMPRESSION
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("codecs")
     kinds = (codecs.Offline, codecs.Variational, codecs.Global, codecs.Coded, codecs.Streaming, codecs.Minimal)
-    unusual = (codecs.Counting, codecs.Forgetless, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
-    for kind in (*kinds, *unusual):
+    unusual = (codecs.Counting, codecs.Numbered, codecs.OneByOne, codecs.PseudoStereo, codecs.OneWay, codecs.Uneven)
+    stateful = (codecs.Listed, codecs.LeafBuffers, codecs.Fading, codecs.RandomFading)
+    limited = (codecs.Positioned, codecs.Limited)
+    others = (codecs.Conditioned, codecs.ConditionedEncoder, codecs.WithPrior)
+    for kind in (*kinds, *unusual, *stateful, *limited, *others):
         codecs.save(kind(), folder / f"{kind.__name__}.ts")
     codecs.save(codecs.Offline(2, 2), folder / "Stereo.ts")
+    codecs.save(codecs.Positioned(24), folder / "Positioned24.ts")
     return folder
 
 
@@ -82,6 +90,8 @@ def test_without_context_the_seams_would_show(zoo: Path) -> None:
     """The comparison above can fail: with the measured context taken away, it does."""
     model = load(zoo, "Offline")
     model.__dict__["encode_context"] = Context(0, 0)
+    assert model.encoder.has_seams(Context(0, 0))
+    model.encoder._seams[Context(0, 0)] = False
     x = noise(1, 205 * C)
     difference = np.abs(joined(model.encode([x], 0, "key")) - whole(zoo, "Offline", "encode", x))
     assert difference.max() > 1e-2
@@ -102,6 +112,24 @@ def test_random_parts_do_not_hide_the_context(zoo: Path) -> None:
     """Both calls of the measurement draw the same noise, also the first time that anything is asked of the model."""
     assert load(zoo, "Variational").encode_context == load(zoo, "Offline").encode_context
     assert load(zoo, "Variational").decode_context == load(zoo, "Offline").decode_context
+
+
+def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time grows with the square of the length here, as with attention: 160 frames would end at 30.4 s."""
+    clock, tried = [0.0], []
+    monkeypatch.setattr(context.time, "monotonic", lambda: clock[0])
+
+    def response(frames: int) -> tuple[np.ndarray, bool]:
+        tried.append(frames)
+        clock[0] += frames**2 / 1000
+        return np.ones(frames), False
+
+    with pytest.raises(context.OutOfTimeError):
+        context._context(response, 30.0)
+    assert tried == [8, 24, 64]
+    tried.clear()
+    assert context._context(response, math.inf) is None
+    assert tried == list(context.TRIED_FRAMES)
 
 
 def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -138,11 +166,110 @@ def test_a_fresh_model_gives_its_first_file_no_other_bytes(zoo: Path, name: str,
     assert joined(model.decode([first], 7, "a")).tobytes() == sound.tobytes()
 
 
-def test_state_that_cannot_be_restored_is_reported(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert load(zoo, "Counting").streaming is False
-    assert "keeps state" not in caplog.text
-    _ = load(zoo, "Forgetless").streaming
-    assert "Forgetless.ts keeps state outside its buffers" in caplog.text
+@pytest.mark.parametrize(("name", "method"), [("Numbered", "encode"), ("Listed", "decode"), ("LeafBuffers", "encode")])
+@pytest.mark.parametrize("frames", [5, 70])
+def test_state_in_lists_numbers_and_leaf_buffers_starts_anew_with_every_file(
+    zoo: Path, name: str, method: str, frames: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load(zoo, name)
+    direction = getattr(model, method)
+    x = noise(1, frames * C) if method == "encode" else noise(codecs.DIMS, frames)
+    expected = whole(zoo, name, method, x)
+    for length in (x.shape[1], 3 * x.shape[1] // 5, x.shape[1]):
+        result = joined(direction([x[:, :length]], 0, "key"))
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+    assert "cannot be restored" not in caplog.text
+
+
+def test_a_counter_without_effect_needs_no_copies(zoo: Path) -> None:
+    model = load(zoo, "Counting")
+    assert (model.streaming, model._state._by_copies) == (False, False)
+
+
+def test_state_that_cannot_be_restored_is_reported(
+    zoo: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(State, "restore_by_copies", lambda self: None)
+    _ = load(zoo, "Numbered").streaming
+    assert "Numbered.ts keeps state that cannot be restored" in caplog.text
+
+
+def test_a_copy_for_a_file_shares_the_weights(zoo: Path) -> None:
+    module = torch.jit.load(zoo / "Listed.ts")
+    before = {name: value.data_ptr() for name, value in module.named_parameters()}
+    state = State(module)
+    state.restore_by_copies()
+    state.restore()
+    assert state.module is not module
+    for owner in (module, state.module):
+        assert {name: value.data_ptr() for name, value in owner.named_parameters()} == before
+
+
+@pytest.mark.parametrize("name", ["Fading", "RandomFading", "Positioned"])
+def test_models_with_seams_run_in_one_call(zoo: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    model, z = load(zoo, name), noise(codecs.DIMS, 203)
+    expected = whole(zoo, name, "decode", z)
+    for _ in range(2):
+        result = joined(model.decode(np.array_split(z, 5, axis=1), 0, "key"))
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+    assert caplog.text.count("decode gives other results at the borders of calls: each file runs in one call") == 1
+
+
+@pytest.mark.parametrize("name", ["Variational", "Streaming"])
+def test_random_parts_are_no_seams(zoo: Path, name: str) -> None:
+    for runner in (load(zoo, name).encoder, load(zoo, name).decoder):
+        context = NO_CONTEXT if runner.carries_state else Context(5, 5)
+        assert not runner.has_seams(context)
+
+
+def test_an_exact_model_with_a_largest_length_runs_in_shorter_chunks(
+    zoo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, z = load(zoo, "Limited", chunk=60), noise(codecs.DIMS, 203)
+    expected = whole(zoo, "Offline", "decode", z)
+    for _ in range(2):  # the second time it is known
+        result = joined(model.decode(np.array_split(z, 5, axis=1), 0, "key"))
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+    assert model.decoder.longest_call == 41
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("frames", [24, 50, 203])
+def test_a_largest_length_caps_the_chunks_and_says_so(zoo: Path, frames: int, caplog: pytest.LogCaptureFixture) -> None:
+    model, z = load(zoo, "Positioned24", chunk=60), noise(codecs.DIMS, frames)
+    chunks = [z[:, start : start + 24] for start in range(0, frames, 24)]
+    expected = np.concatenate([whole(zoo, "Positioned24", "decode", chunk) for chunk in chunks], axis=1)
+    results = [joined(model.decode(np.array_split(z, 5, axis=1), 0, "key")) for _ in range(2)]
+    np.testing.assert_allclose(results[0], expected, atol=1e-5)
+    assert results[1].tobytes() == results[0].tobytes()
+    assert ("decode takes at most 24 frames at once" in caplog.text) is (frames > 24)
+
+
+def test_a_streaming_model_that_states_no_delay_is_not_compensated(zoo: Path) -> None:
+    model = load(zoo, "Streaming")
+    assert model.delay is None
+    with pytest.raises(ModelError, match=r"does not state its delay, .* leave `compensate_delay` out"):
+        joined(model.encode([noise(1, 9 * C)], 0, "key", compensate_delay=True))
+
+
+def test_conditions_are_given_by_name_and_are_0_otherwise(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, z = load(zoo, "Conditioned"), noise(codecs.DIMS, 70)
+    assert (model.dims, model.contract.conditions) == (codecs.DIMS, ("pitch", "octave"))
+    plain = whole(zoo, "Offline", "decode", z)
+    for given, offset in (({}, 0), ({"octave": 2.0}, 200), ({"octave": 1.0, "pitch": 3.0}, 130)):
+        result = joined(model.decode(np.array_split(z, 3, axis=1), 0, "key", conditions=given))
+        np.testing.assert_allclose(result, plain + offset, atol=1e-3)
+    assert caplog.text.count("it decodes with pitch, octave, which are 0: `condition` sets them") == 1
+    with pytest.raises(UsageError, match="has no condition pich: its conditions are pitch, octave; did you mean pitch"):
+        model.decode([z], 0, "key", conditions={"pich": 1.0})
+    with pytest.raises(ModelError, match=r"decode failed: .* \(with `condition` pitch=99: is one of them out of range"):
+        joined(model.decode([z], 0, "key", conditions={"pitch": 99.0}))
+    with pytest.raises(UsageError, match=r"Offline.ts decodes without conditions: leave `condition` out"):
+        load(zoo, "Offline").decode([z], 0, "key", conditions={"pitch": 1.0})
+
+
+def test_the_rate_of_a_rave_inside_is_found(zoo: Path) -> None:
+    assert load(zoo, "WithPrior").sample_rate == 48000
 
 
 def test_the_seed_and_the_content_shape_the_noise(zoo: Path) -> None:
@@ -203,6 +330,7 @@ def test_odd_lengths_are_filled_up_for_models_that_want_whole_frames(zoo: Path) 
     ("name", "message"),
     [
         ("OneWay", "OneWay.ts has no encode: its methods are forward, decode"),
+        ("ConditionedEncoder", "ConditionedEncoder.ts encodes with conditions (pitch), which is not supported"),
         ("Uneven", "Uneven.ts encodes 4 dims but decodes 5"),
     ],
 )
@@ -211,6 +339,29 @@ def test_unusable_models_are_refused_in_one_line(zoo: Path, name: str, message: 
         models.load(zoo / f"{name}.ts")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "rave_training",
+            "PyTorch checkpoint of RAVE, expected a TorchScript export (.ts): export it with `rave export`",
+        ),
+        ("msprior_training", "of MSPrior, expected a TorchScript export (.ts): export it with `msprior export`"),
+        ("after_training", "of AFTER, expected a TorchScript export (.ts): export it with `after export_autoencoder`"),
+        ("sat_training", "PyTorch checkpoint of Stable Audio Tools"),
+        ("sat_safetensors", "safetensors of Stable Audio Tools"),
+        ("music2latent_training", "of music2latent, expected"),
+        ("vschaos2_training", "of vschaos2, expected"),
+        ("legacy", "checkpoint, expected a TorchScript export (.ts): export it with the code that trained it"),
+    ],
+)
+def test_checkpoints_are_refused_in_the_words_of_their_family(name: str, words: str, tmp_path: Path) -> None:
+    path = families.checkpoints(tmp_path)[name]
+    with pytest.raises(ModelError) as caught:
+        models.load(path)
+    assert words in str(caught.value)
 
 
 def test_a_device_that_is_not_there_is_named(zoo: Path) -> None:

@@ -147,7 +147,8 @@ MODEL_ROWS = [
     model(
         "checkpoint",
         checkpoint(),
-        "error: {in} is a PyTorch checkpoint, expected a TorchScript export (.ts): export it with RAVE",
+        "error: {in} is a PyTorch checkpoint, expected a TorchScript export (.ts): "
+        "export it with the code that trained it",
     ),
     model("damaged inside", damaged(GOOD_MODEL), "error: {in} is damaged inside: checksum of "),
     model("latents", npy(Z), "error: {in} is a NumPy array (latents?), not a model: give a model file"),

@@ -1,5 +1,6 @@
 """Long signals in overlapping windows, so that a process with a finite context runs in constant memory."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -140,3 +141,38 @@ def trim(blocks: Iterable[Sound], start: int, end: int) -> Iterator[Sound]:
         if ready > 0:
             yield held.head(ready)
             held.drop(ready)
+
+
+def take(stream: Iterator[Sound], length: int) -> tuple[list[Sound], bool]:
+    """Return the first blocks until they exceed `length` values; True if they do."""
+    taken, total = [], 0
+    for block in stream:
+        taken.append(block)
+        total += block.shape[1]
+        if total > length:
+            return taken, True
+    return taken, False
+
+
+class Recorded:
+    """Passes blocks on, and keeps them until `stop`."""
+
+    def __init__(self, blocks: Iterator[Sound]) -> None:
+        self._blocks = blocks
+        self._kept: list[Sound] = []
+        self.is_recording = True
+
+    def __iter__(self) -> Iterator[Sound]:
+        for block in self._blocks:
+            if self.is_recording:
+                self._kept.append(block)
+            yield block
+
+    def stop(self) -> None:
+        """Drop what was kept, and keep no more."""
+        self.is_recording = False
+        self._kept.clear()
+
+    def again(self) -> Iterator[Sound]:
+        """Yield all blocks from the first."""
+        return itertools.chain(self._kept, self._blocks)

@@ -173,11 +173,21 @@ def work_through(
     return done
 
 
-def load_model(path: Path | None, device: str, trust: bool, sample_rate: float | None) -> "Model":
-    """Load the model that the flags name; logs it where that is the bundled one."""
+def load_model(
+    path: Path | None, device: str, trust: bool, sample_rate: float | None, compensate_delay: bool = False
+) -> "Model":
+    """Load the model that the flags name; logs it where that is the bundled one.
+
+    Raises
+    ------
+    ModelError
+        It cannot be used, or its delay cannot be removed.
+    """
     from unravel_lib.models import model
 
     loaded = model.load(path, device, trust, sample_rate)
+    if compensate_delay:
+        loaded.known_delay()
     if path is None:
         log.info("no `model` given: using the bundled pocket model (%d dims)", loaded.dims)
     return loaded

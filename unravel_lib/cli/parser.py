@@ -109,6 +109,14 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def named_number(text: str) -> tuple[str, float]:
+    """Read `name=value` with a finite number (an argparse type)."""
+    name, _, given = text.rpartition("=")
+    if not name.strip():
+        raise argparse.ArgumentTypeError(f"{text:.40} is not of the form name=value")
+    return name.strip(), number(-1e9, 1e9)(given)
+
+
 def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False) -> None:
     """Add `--input`, the same in every script: one or more paths, and the flag may be repeated."""
     group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
@@ -149,7 +157,9 @@ def add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--trust_model", action="store_true", help="run a model although its code could touch files on this machine"
     )
-    group.add_argument("--compensate_delay", action="store_true", help="remove the delay of a streaming export")
+    group.add_argument(
+        "--compensate_delay", action="store_true", help="remove the delay of a streaming export that states it"
+    )
 
 
 def add_skip_existing(group: argparse._ArgumentGroup) -> None:

@@ -5,6 +5,7 @@ facts : what is known, as data
 families : the families of TorchScript exports: their marks, and where their facts are
 exports : what a TorchScript export states about itself
 checkpoints : training checkpoints and safetensors
+gin : the config.gin beside a checkpoint, as data
 tensors : statistics of tensors of any size
 answers : what one tensor or attribute is, as text
 report : facts as text and as CSV

@@ -15,8 +15,9 @@ import torch
 
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.facts import Facts, int_if_whole
+from unravel_lib.inspection.gin import gin_config
 from unravel_lib.inspection.tensors import SafeTensors
-from unravel_lib.models.mistakes import AGAIN
+from unravel_lib.models.mistakes import AGAIN, trainer_of
 from unravel_lib.models.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
 
@@ -98,7 +99,7 @@ def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
-    """Return (training config, where it was found): inside the checkpoint, or in a JSON next to it.
+    """Return (training config, where it was found): inside the checkpoint, or in a JSON or a config.gin next to it.
 
     A JSON of the same name belongs to the file; one of a common name (`model_config.json`) is used only where the
     weights, too, are those of Stable Audio Tools: the folder may hold other models.
@@ -107,6 +108,11 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
         inner = entries.get(name)
         if isinstance(inner, Mapping) and inner:
             return dict(inner), name
+    trainer = trainer_of(_names(entries, tensors))
+    if trainer is not None and trainer.writes_gin:
+        found_gin = gin_config(path)
+        if found_gin is not None:
+            return found_gin
     common = ("model_config.json", "config.json") if _has_sat_weights(tensors) else ()
     for beside in (path.with_suffix(".json"), *(path.with_name(name) for name in common)):
         try:
@@ -142,6 +148,13 @@ def read(path: Path, entries: Mapping[str, Any], tensors: Tensors, facts: Facts)
     elif any(key.startswith(SAT_PREFIXES) for key in tensors):
         facts.family, facts.mark = SAT, "prefixes of the keys in its state_dict"
     _sat_weights(tensors, facts)
+    trainer = trainer_of(_names(entries, tensors))
+    if trainer is not None and facts.family is None:
+        facts.family, facts.mark = trainer.family, f"the name {trainer.mark.decode()} in it"
+
+
+def _names(entries: Mapping[str, Any], tensors: Tensors) -> bytes:
+    return "\n".join([*entries, *tensors]).encode("utf-8", "replace")
 
 
 def _has_sat_weights(tensors: Tensors) -> bool:

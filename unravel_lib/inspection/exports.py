@@ -3,13 +3,15 @@
 import contextlib
 
 from unravel_lib.inspection.facts import Facts, Method, int_if_whole
-from unravel_lib.inspection.families import CONDITIONS, Family, count, identify, inner_rave
+from unravel_lib.inspection.families import CONDITIONS, Family, count, identify
+from unravel_lib.models.conditions import condition_names
 from unravel_lib.models.contract import method_params, stated_sample_rate
 from unravel_lib.models.torchscript import (
     MODEL_ERRORS,
     Module,
     class_name,
     compiled_methods,
+    inner_rave,
     stated_methods,
     submodule,
     value,
@@ -25,8 +27,6 @@ def read(module: Module, facts: Facts) -> None:
     _coders(inner or module, facts)
     with contextlib.suppress(*MODEL_ERRORS):
         rate = stated_sample_rate(module)
-        if rate is None and inner is not None:
-            rate = stated_sample_rate(inner)
         facts.sample_rate = None if rate is None else int_if_whole(rate)
     facts.parameters = sum(p.numel() for p in module.parameters())
     if any(name.endswith(".cache.pad") for name, _ in module.named_buffers()):
@@ -37,6 +37,10 @@ def read(module: Module, facts: Facts) -> None:
         _attributes_of_family(family, module, facts)
         if family.more is not None:
             family.more(module, facts)
+    encode, decode = _encode_and_decode(facts)
+    names = condition_names(module, encode.out_channels or 0, decode.in_channels or 0)
+    if names:
+        facts.details[CONDITIONS] = list(names)
     _mismatch(facts)
 
 
@@ -89,7 +93,9 @@ def _coders(module: Module, facts: Facts) -> None:
 def round_trip(facts: Facts) -> bool:
     """Return True if decode takes what encode gives, as far as the file states it."""
     encode, decode = _encode_and_decode(facts)
-    return (encode.out_channels, encode.out_ratio) == (decode.in_channels, decode.in_ratio)
+    conditions = len(facts.details.get(CONDITIONS, ()))
+    taken = None if decode.in_channels is None else decode.in_channels - conditions
+    return (encode.out_channels, encode.out_ratio) == (taken, decode.in_ratio)
 
 
 def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import torch
 
 from unravel_lib.inspection.facts import Facts
-from unravel_lib.models.contract import method_params
-from unravel_lib.models.torchscript import Module, class_name, has, submodule, value
+from unravel_lib.models.torchscript import Module, class_name, has, inner_rave, value
 
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
-INNER = ("_rave", "rave_model")  # where combined files keep the RAVE
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,6 @@ class Family:
     more: Callable[[Module, Facts], None] | None = None
 
 
-def inner_rave(module: Module) -> Module | None:
-    """Return the RAVE inside a combined file."""
-    return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
-
-
 def count(owners: Sequence[Module], *names: str) -> int | None:
     """Return the first attribute that holds a whole number above 0."""
     for name in names:
@@ -123,11 +116,8 @@ def _no_pca(facts: Facts) -> None:
 
 
 def _vschaos(module: Module, facts: Facts) -> None:
-    """Fill in the labels that decode of a conditioned model takes behind the latents."""
+    """Fill in the latent dims, which its methods may have further channels beside."""
     facts.dims = count([module], "latent_dim") or facts.dims
-    labels, decode = value(module, "decode_input_labels"), method_params(module, "decode")
-    if decode and facts.dims and decode[0] > facts.dims:
-        facts.details[CONDITIONS] = list(labels[facts.dims :]) if isinstance(labels, list) else decode[0] - facts.dims
     hints = sorted({rate for rate in (count([part], "sr") for part in module.modules()) if rate})
     if hints and facts.sample_rate is None:
         facts.details["sample rates named inside"] = hints
@@ -136,7 +126,11 @@ def _vschaos(module: Module, facts: Facts) -> None:
 FAMILIES = (
     Family(
         name="AFTER",
-        marks=(Mark(attributes=("ae_ratio", "ae_latents")), Mark(attributes=("comp_ratio", "latent_size"))),
+        marks=(
+            Mark("AE_Spectral", version="2"),
+            Mark(attributes=("ae_ratio", "ae_latents")),
+            Mark(attributes=("comp_ratio", "latent_size")),
+        ),
         dims=("latent_size", "ae_latents"),
         compression=("comp_ratio", "ae_ratio"),
         out_channels=("target_channels",),
@@ -172,6 +166,17 @@ FAMILIES = (
         marks=(Mark("ScriptableSpectralAutoEncoder"),),
         compression=("hop_length",),
         more=_vschaos,
+    ),
+    Family(
+        name="Stable Audio Tools",
+        marks=(Mark("AutoencoderPretransform"),),
+        dims=("encoded_channels",),
+        compression=("downsampling_ratio",),
+        out_channels=("io_channels",),
+    ),
+    Family(
+        name="music2latent-scripted",
+        marks=(Mark("ScriptedUNet", ("stft_processor",)),),
     ),
     Family(name="UnRAVEl pocket model", marks=(Mark("Pocket", ("encode_params",)),)),
 )

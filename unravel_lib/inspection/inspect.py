@@ -1,6 +1,7 @@
 """Facts about any model file: its family, inputs and outputs, tensors. No file is trusted."""
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from unravel_lib.inspection import checkpoints, exports, families
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models import object_table, torchscript
+from unravel_lib.models.context import OutOfTimeError
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
 from unravel_lib.models.model_file import Kind, ModelFile, open_model
@@ -23,6 +25,7 @@ from unravel_lib.text import last_line, printable, unexpected_error
 
 MAX_COMPRESSION = 1 << 16  # samples per frame; RAVE has up to 8192
 MAX_DIMS = 4096
+MEASURE_SECONDS = 30.0  # for both receptive fields
 
 log = logging.getLogger(__name__)
 
@@ -142,12 +145,19 @@ def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
         model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
         facts.streaming = model.streaming
         coded = facts.details.get("latents") == families.CODES  # codes hide small changes
-        encode = None if coded else model.encode_context
-        decode = model.decode_context
-        facts.encode_context = None if encode is None else (encode.left, encode.right)
-        facts.decode_context = None if decode is None else (decode.left, decode.right)
-        facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
-        facts.delay_samples = facts.encode_delay + facts.decode_delay
+        model.measure_until = time.monotonic() + MEASURE_SECONDS
+        for method in ("decode",) if coded else ("encode", "decode"):
+            try:
+                context = getattr(model, f"{method}_context")
+            except OutOfTimeError:
+                facts.warnings.append(
+                    f"receptive field of {method} not measured: it would take longer than {MEASURE_SECONDS:.0f} s"
+                )
+                continue
+            setattr(facts, f"{method}_context", None if context is None else (context.left, context.right))
+        if model.delay is not None:
+            facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
+            facts.delay_samples = facts.encode_delay + facts.decode_delay
         facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
         facts.in_channels = facts.in_channels or model.in_channels
         facts.out_channels = facts.out_channels or model.out_channels
@@ -171,9 +181,10 @@ def config(found: Inspection, path: Path) -> dict[str, Any]:
         )
     config_and_place = checkpoints.config_of(path, found.entries, found.tensors)
     if config_and_place is None:
-        beside = printable(path.with_suffix(".json").name)
+        name = printable(path.with_suffix(".json").name)
+        needed = "config.gin: copy that of its run there" if found.facts.family == "RAVE" else f"JSON: name it {name}"
         raise ModelError(
-            f"{printable(path)} has no training config inside, and none in a JSON beside it that belongs to it: "
-            f"if you have it, name it {beside}"
+            f"{printable(path)} has no training config inside, and none beside it that belongs to it: it would be in "
+            f"a {needed}"
         )
     return config_and_place[0]

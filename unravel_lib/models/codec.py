@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class CodecOptions:
     overwrite : replace results of another model or of another input
     normalize : bring decoded sound to this loudness in LUFS, without clipping; None leaves it as it is
     fade_ms : fade decoded sound in and out; None: `FADE_MS` for what generator.py made, nothing for other latents
+    conditions : values of the model's conditions by name, for decode
     """
 
     seed: int = 42
@@ -52,6 +53,7 @@ class CodecOptions:
     overwrite: bool = False
     normalize: float | None = None
     fade_ms: float | None = None
+    conditions: Mapping[str, float] | None = None
 
 
 def encode(
@@ -95,7 +97,13 @@ def _encode(
     return np.concatenate(list(model.encode(signal, options.seed, key, options.compensate_delay)), axis=1)
 
 
-def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, compensate_delay: bool = False) -> Sound:
+def decode(
+    model: Model,
+    latents: str | Path | npt.ArrayLike,
+    seed: int = 42,
+    compensate_delay: bool = False,
+    conditions: Mapping[str, float] | None = None,
+) -> Sound:
     """Decode latents to sound, float32 [channels, samples] at the model's sample rate.
 
     Parameters
@@ -103,7 +111,7 @@ def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, co
     model : Model
     latents : path or array
         A `.npy` or latent audio file, or values [dims, frames].
-    seed, compensate_delay
+    seed, compensate_delay, conditions
         See `CodecOptions`.
 
     Raises
@@ -116,13 +124,13 @@ def decode(model: Model, latents: str | Path | npt.ArrayLike, seed: int = 42, co
     if array.ndim != 2 or array.shape[0] != model.dims:
         what = printable(latents) if isinstance(latents, (str, Path)) else "the array"
         raise InputError(f"{what} has shape {array.shape}, {printable(model.name)} decodes ({model.dims}, frames)")
-    options = CodecOptions(seed, compensate_delay)
+    options = CodecOptions(seed, compensate_delay, conditions=conditions)
     return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
 
 def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
     frames = (np.ascontiguousarray(block, dtype=np.float32) for _, block in blocks(latents))
-    return model.decode(frames, options.seed, key, options.compensate_delay)
+    return model.decode(frames, options.seed, key, options.compensate_delay, options.conditions)
 
 
 def encode_file(
@@ -185,7 +193,8 @@ def decode_file(
     array = read_latents(source, model.compression)
     key = content_key(array)
     fade_ms = default_fade(source) if options.fade_ms is None else options.fade_ms
-    chosen = {"normalize": options.normalize, "fade_ms": fade_ms or None}
+    conditions = dict(sorted((options.conditions or {}).items()))
+    chosen = {"normalize": options.normalize, "fade_ms": fade_ms or None, "conditions": conditions or None}
     further = {name: value for name, value in chosen.items() if value is not None}  # else as sidecars of version 1.0
     facts = describe(model, source, key, options, subtype=options.subtype, **further)
     facts = replace(facts, dims=array.shape[0], frames=array.shape[1])
@@ -228,7 +237,7 @@ def _write_sound(
     return write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
 
 
-def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: str | float) -> Sidecar:
+def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: object) -> Sidecar:
     """Return the sidecar of a result of `source`, whose content key is `key`; without dims and frames."""
     return Sidecar(
         sample_rate=model.sample_rate,

@@ -4,50 +4,68 @@ One frame in the middle of a signal is changed; the frames of the result that ch
 at the same seed and the same state, so that only the change can make a difference.
 """
 
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.errors import ModelError
 from unravel_lib.models.contract import Contract
-from unravel_lib.models.direction import Block
+from unravel_lib.models.direction import Block, Context
 
 Energy = npt.NDArray[np.float64]  # [frames]
 Call = Callable[[Block], Block]
 
 TRIED_FRAMES = (24, 64, 160, 640)  # lengths of the signal, tried until all that one frame changes is inside
+TIMED_FRAMES = 8  # where time is limited, how long it takes is measured on this length first
 TRIALS = 2  # signals: a unit that is inactive in one may be active in another
 LEVEL = 0.1  # of the noise that the signals are made of
 ROUNDING = 1e-6  # of the peak: a smaller difference is rounding
 
 
-@dataclass(frozen=True)
-class Context:
-    """Frames before (`left`) and after (`right`) a frame that its result depends on."""
-
-    left: int
-    right: int
-
-
-NO_CONTEXT = Context(0, 0)
 UNMEASURED = Context(32, 32)  # for models whose result never changes: more than any known export needs
 
 
-def encoder_context(encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Measure the encoder's context; None if one frame changes everything (global normalisation, attention)."""
-    return _context(lambda frames: encoder_response(encode, reset, contract, frames))
+class OutOfTimeError(ModelError):
+    """Measuring would end after the deadline."""
 
 
-def decoder_context(decode: Call, encode: Call, reset: Callable[[], None], contract: Contract) -> Context | None:
-    """Measure the decoder's context; None if one frame of latents changes everything."""
-    return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames))
+def encoder_context(
+    encode: Call, reset: Callable[[], None], contract: Contract, deadline: float = math.inf
+) -> Context | None:
+    """Measure the encoder's context; None if one frame changes everything (global normalisation, attention).
+
+    Raises
+    ------
+    OutOfTimeError
+        It would not be done at the `deadline`, a time as `time.monotonic` returns it.
+    """
+    return _context(lambda frames: encoder_response(encode, reset, contract, frames), deadline)
 
 
-def _context(response: Callable[[int], tuple[Energy, bool]]) -> Context | None:
-    for frames in TRIED_FRAMES:
+def decoder_context(
+    decode: Call, encode: Call, reset: Callable[[], None], contract: Contract, deadline: float = math.inf
+) -> Context | None:
+    """Measure the decoder's context, as `encoder_context` does; None if one frame of latents changes everything."""
+    return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames), deadline)
+
+
+def _context(response: Callable[[int], tuple[Energy, bool]], deadline: float) -> Context | None:
+    seconds_per_square = 0.0  # attention takes time by the square of the length
+    for frames in (TIMED_FRAMES, *TRIED_FRAMES) if deadline < math.inf else TRIED_FRAMES:
+        started = time.monotonic()
+        if started + seconds_per_square * frames**2 > deadline:
+            raise OutOfTimeError("measuring would take too long")
         middle = frames // 2
-        energy, coded = response(frames)
+        try:
+            energy, coded = response(frames)
+        except ModelError:  # longer than the model takes
+            return None
+        seconds_per_square = (time.monotonic() - started) / frames**2
+        if frames == TIMED_FRAMES:
+            continue
         touched = np.flatnonzero(energy)
         if not touched.size:
             return UNMEASURED

@@ -2,21 +2,17 @@
 
 A streaming convolution has no future samples: where an offline one uses r samples ahead, its output is r samples
 late, and that of a strided one is delayed further, to a whole number of its steps. These delays add up along the path
-through the network. Exports made with cached_conv (all of RAVE) store the terms of this sum in their modules; for
-others the delay is measured, as the centre of energy of the response to one changed frame.
+through the network. Exports made with cached_conv (all of RAVE) store the terms of this sum in their modules. It is not
+measured: a response is not symmetric, so neither its centre nor its peak is the shift from the offline export.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
+from unravel_lib.models.torchscript import inner_rave
 
-from unravel_lib.models import context
-from unravel_lib.models.contract import Contract
-
-RESPONSE_FRAMES = 160  # length of the signal in which the response to one changed frame is measured
 PARALLEL = ("noise_module",)  # runs in parallel to the path that carries the signal
 
 
@@ -26,26 +22,6 @@ class Delay:
 
     encode_samples: int
     decode_samples: int
-
-
-def delay_of(
-    module: Any, encode: context.Call, decode: context.Call, reset: Callable[[], None], contract: Contract
-) -> Delay:
-    """Return the delay of a streaming export: as its modules state it if their strides fit, else measured."""
-    stated = _stated_delay(module, contract.compression)
-    if stated is not None:
-        return stated
-    encoded, _ = context.encoder_response(encode, reset, contract, RESPONSE_FRAMES)
-    decoded, _ = context.decoder_response(decode, encode, reset, contract, RESPONSE_FRAMES)
-    return Delay(_centre(encoded, contract.compression), _centre(decoded, contract.compression))
-
-
-def _centre(energy: context.Energy, compression: int) -> int:
-    """Return the centre of energy after the changed frame, which is in the middle; in samples, at least 0."""
-    if not energy.any():
-        return 0
-    centre = float(np.average(np.arange(len(energy)), weights=energy)) - len(energy) // 2
-    return max(0, round(centre * compression))
 
 
 @dataclass
@@ -61,8 +37,15 @@ class _NotStatedError(Exception):
     """A module on the path does not state its delay."""
 
 
-def _stated_delay(module: Any, compression: int) -> Delay | None:
-    inner = getattr(module, "_rave", None) or module
+def stated_delay(module: Any, compression: int) -> Delay | None:
+    """Return the delay of a streaming export as its modules state it; None if they do not, or their strides do not fit.
+
+    Parameters
+    ----------
+    module : the loaded model
+    compression : samples per frame
+    """
+    inner = inner_rave(module) or module
     children = dict(inner.named_children())
     if not {"encoder", "decoder"} <= children.keys():
         return None

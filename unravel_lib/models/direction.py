@@ -1,4 +1,4 @@
-"""The two directions of a model, encode and decode: the shapes of the input and the output of a call."""
+"""The two directions of a model, encode and decode: the shapes of a call, and what a frame depends on."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
+
+
+@dataclass(frozen=True)
+class Context:
+    """Frames before (`left`) and after (`right`) a frame that its result depends on."""
+
+    left: int
+    right: int
+
+
+NO_CONTEXT = Context(0, 0)
 
 
 @dataclass(frozen=True)

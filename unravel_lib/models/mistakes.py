@@ -1,4 +1,6 @@
-"""Files that are no models, given by mistake: recognised by their first bytes. No files are read."""
+"""Files that are no models, and checkpoints that are no exports: recognised by bytes. No files are read."""
+
+from typing import NamedTuple
 
 AGAIN = "download or export it again"
 
@@ -19,6 +21,30 @@ STARTS = (
     (b"rar!", "is a RAR archive: unpack it first"),
     (b"pk\x05\x06", "is an empty zip archive, not a model: give a model file"),
 )
+
+
+class Trainer(NamedTuple):
+    """What trains models of a family: a name that its checkpoints contain, and how it exports them."""
+
+    family: str
+    mark: bytes
+    export: str
+    writes_gin: bool = False
+
+
+TRAINERS = (
+    Trainer("RAVE", b"latent_pca", "export it with `rave export`", writes_gin=True),
+    Trainer("MSPrior", b"decoder.predictor.predictors", "export it with `msprior export`", writes_gin=True),
+    Trainer("music2latent", b"gen_state_dict", "export it with the code of music2latent-scripted"),
+    Trainer("vschaos2", b"concat_embeddings", "export it with vschaos2's script.py"),
+    Trainer("Stable Audio Tools", b"encoder.layers.0.weight_v", "its autoencoder must be exported to TorchScript"),
+    Trainer("AFTER", b"model_state", "export it with `after export_autoencoder`", writes_gin=True),
+)
+
+
+def trainer_of(names: bytes) -> Trainer | None:
+    """Return what trained a checkpoint, from the names of its entries and tensors; None if it is not known here."""
+    return next((trainer for trainer in TRAINERS if trainer.mark in names), None)
 
 
 def mistake(head: bytes, is_whole: bool) -> str:

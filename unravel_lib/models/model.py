@@ -5,24 +5,26 @@ import itertools
 import logging
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from unravel_lib.audio.windows import in_windows, pad, trim
+from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
 from unravel_lib.errors import ModelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
-from unravel_lib.models.context import NO_CONTEXT, Context, decoder_context, encoder_context
+from unravel_lib.models.conditions import Values, condition_values, naming_conditions, with_conditions
+from unravel_lib.models.context import decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
-from unravel_lib.models.delay import Delay, delay_of
-from unravel_lib.models.direction import Block
+from unravel_lib.models.delay import Delay, stated_delay
+from unravel_lib.models.direction import NO_CONTEXT, Block, Context
+from unravel_lib.models.mistakes import trainer_of
 from unravel_lib.models.model_file import Kind, open_model
 from unravel_lib.models.probe import Probe
-from unravel_lib.models.runner import Runner
+from unravel_lib.models.runner import CallError, Runner
 from unravel_lib.models.state import State, weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
 from unravel_lib.text import last_line, printable
@@ -73,9 +75,10 @@ def load(
     path = POCKET if path is None else path
     with open_model(path) as file:
         if file.kind is not Kind.TORCHSCRIPT:
-            raise ModelError(
-                f"{printable(path)} is a {file.kind.value}, expected a TorchScript export (.ts): export it with RAVE"
-            )
+            trainer = trainer_of(file.checkpoint_names())
+            kind = f"{file.kind.value} of {trainer.family}" if trainer else file.kind.value
+            remedy = trainer.export if trainer else "export it with the code that trained it"
+            raise ModelError(f"{printable(path)} is a {kind}, expected a TorchScript export (.ts): {remedy}")
         target = choose_device(device)
         try:
             return Model(path, torchscript.load(file, trust), target, sample_rate)
@@ -96,15 +99,17 @@ class Model:
     sample_rate (Hz), compression (samples per frame), dims, in_channels, out_channels : the contract
     chunk_frames : frames in one call
     batch : chunks in one call (offline exports)
+    measure_until : the time, as of `time.monotonic`, at which measuring a context ends with an OutOfTimeError
     """
 
     def __init__(self, path: Path, module: torchscript.Module, device: torch.device, sample_rate: float | None) -> None:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
-        self._module = module.to(device)
-        self.weights_sha256 = weights_sha256(self._module)
-        self._state = State(self._module)
-        probe = Probe(self._module, self._state, printable(path.name), device)
-        self.contract = read_contract(self._module, probe, sample_rate)
+        self._state = State(module.to(device))
+        self.weights_sha256 = weights_sha256(self._state.module)
+        probe = Probe(self._state, printable(path.name), device)
+        self.contract = read_contract(probe, sample_rate)
+        self._warned: set[str] = set()
+        self.measure_until = math.inf
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
         self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
         self.out_channels = self.contract.out_channels
@@ -127,14 +132,21 @@ class Model:
         ------
         float32 [dims, n], ceil(samples / compression) frames in all
         """
-        delay = self.delay.encode_samples if compensate_delay else 0
+        delay = self.known_delay().encode_samples if compensate_delay else 0
         frames = math.ceil(delay / self.compression)
         if delay:  # silence in front makes the delay a whole number of frames
             silence = np.zeros((self.in_channels, frames * self.compression - delay), np.float32)
             blocks = itertools.chain([silence], pad(blocks, self.compression, delay))
         return trim(self._run(self.encoder, blocks, seed_for(seed, key)), frames, 0)
 
-    def decode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
+    def decode(
+        self,
+        blocks: Iterable[Block],
+        seed: int,
+        key: str,
+        compensate_delay: bool = False,
+        conditions: Mapping[str, float] | None = None,
+    ) -> Iterator[Block]:
         """Decode latents to sound.
 
         Parameters
@@ -142,16 +154,20 @@ class Model:
         blocks : float32 [dims, n]
         seed, key : the run's seed and the content key of the latents
         compensate_delay : remove a streaming export's delay: the last frame is repeated, the start is dropped
+        conditions : name -> value, of those in `contract.conditions`; 0 for the others
 
         Yields
         ------
         float32 [out_channels, n], frames * compression samples in all
         """
-        delay = self.delay.decode_samples if compensate_delay else 0
+        delay = self.known_delay().decode_samples if compensate_delay else 0
         frames = math.ceil(delay / self.compression)
         if delay:
             blocks = pad(blocks, 1, frames, hold=True)
-        return trim(self._run(self.decoder, blocks, seed_for(seed, key)), delay, frames * self.compression - delay)
+        values = self.condition_values(conditions or {})
+        blocks = (with_conditions(block, values) for block in blocks)
+        sound = naming_conditions(self._run(self.decoder, blocks, seed_for(seed, key)), conditions or {})
+        return trim(sound, delay, frames * self.compression - delay)
 
     @property
     def streaming(self) -> bool:
@@ -161,36 +177,75 @@ class Model:
     @cached_property
     def encode_context(self) -> Context | None:
         """Frames before and after a frame that its latents depend on; None where no limit was found."""
-        return encoder_context(self.encoder.call_seeded, self._state.restore, self.contract)
+        return encoder_context(self.encoder.call_seeded, self._state.restore, self.contract, self.measure_until)
 
     @cached_property
     def decode_context(self) -> Context | None:
         """Frames before and after a frame that its sound depends on; None where no limit was found."""
-        decode, encode = self.decoder.call_seeded, self.encoder.call_seeded
-        return decoder_context(decode, encode, self._state.restore, self.contract)
+        encode, none = self.encoder.call_seeded, np.zeros(len(self.contract.conditions), np.float32)
+
+        def decode(z: Block) -> Block:
+            return self.decoder.call_seeded(with_conditions(z, none))
+
+        return decoder_context(decode, encode, self._state.restore, self.contract, self.measure_until)
 
     @cached_property
-    def delay(self) -> Delay:
-        """The delay of a streaming export; zero for an offline one."""
+    def delay(self) -> Delay | None:
+        """The delay of a streaming export, None where its modules do not state it; zero for an offline one."""
         if not self.streaming:
             return Delay(0, 0)
-        encode, decode = self.encoder.call_seeded, self.decoder.call_seeded
-        return delay_of(self._module, encode, decode, self._state.restore, self.contract)
+        return stated_delay(self._state.module, self.compression)
+
+    def known_delay(self) -> Delay:
+        """Return the delay.
+
+        Raises
+        ------
+        ModelError
+            A streaming export whose modules do not state it.
+        """
+        if self.delay is None:
+            raise ModelError(
+                f"{printable(self.name)} is a streaming export that does not state its delay, so it cannot be removed: "
+                "leave `compensate_delay` out"
+            )
+        return self.delay
+
+    def condition_values(self, given: Mapping[str, float]) -> Values:
+        """Return the values of all conditions, see `conditions.condition_values`; warns of those that are not given."""
+        names = self.contract.conditions
+        values = condition_values(printable(self.name), names, given)
+        missing = [name for name in names if name not in given]
+        if missing:
+            self._warn_once(f"it decodes with {printable(', '.join(missing))}, which are 0: `condition` sets them")
+        return values
 
     def _run(self, runner: Runner, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""
-        step_in, step_out = runner.direction.step_in, runner.direction.step_out
         stream = iter(blocks)
-        first, longer = _take(stream, self.chunk_frames * step_in)
-        window, context = self._window(runner) if longer else (self.chunk_frames, NO_CONTEXT)
-        runner.prepare()  # the last that may run the model before this file
-        self._state.restore()
+        first, longer = take(stream, self.chunk_frames * runner.direction.step_in)
+        signal = Recorded(itertools.chain(first, stream))
+        runner.prepare()
+        try:
+            for result in self._run_windows(runner, signal, seed, longer):
+                signal.stop()
+                yield result
+        except CallError as error:
+            if not signal.is_recording or not runner.is_too_long(error.frames):
+                raise
+            yield from self._run_windows(runner, signal.again(), seed, longer)
+
+    def _run_windows(self, runner: Runner, signal: Iterable[Block], seed: int, longer: bool) -> Iterator[Block]:
+        window, context = self.chunk_frames, NO_CONTEXT
+        if longer or runner.longest_call is not None:
+            window, context = self._window(runner)
+        self._state.restore()  # nothing but this file may run the model from here on
         torch.manual_seed(seed)
         yield from in_windows(
-            itertools.chain(first, stream),
+            signal,
             lambda x: runner.call(x, context),
-            step_in=step_in,
-            step_out=step_out,
+            step_in=runner.direction.step_in,
+            step_out=runner.direction.step_out,
             window=window,
             left=context.left,
             right=context.right,
@@ -199,24 +254,32 @@ class Model:
 
     def _window(self, runner: Runner) -> tuple[int, Context]:
         """Return the frames in a window of a long file, and how many of them are context."""
-        if runner.carries_state:
-            return self.chunk_frames, NO_CONTEXT
-        context = self.encode_context if runner is self.encoder else self.decode_context
+        context: Context | None = NO_CONTEXT
+        if not runner.carries_state:
+            context = self.encode_context if runner is self.encoder else self.decode_context
+        reason = ""
         if context is None:
-            log.warning(
-                "%s: its context has no limit: each file runs in one call, which needs more memory",
-                printable(self.name),
-            )
-            return sys.maxsize, NO_CONTEXT
-        return max(self.chunk_frames, 2 * (context.left + context.right)), context
+            reason = "its context has no limit"
+        elif runner.has_seams(context):
+            reason = f"{runner.direction.method} gives other results at the borders of calls"
+        if context is None or reason:
+            window, context = sys.maxsize, NO_CONTEXT
+        else:
+            window = max(self.chunk_frames, 2 * (context.left + context.right))
+        longest = runner.longest_call
+        if longest is not None and longest < window:
+            window = longest
+            if reason or window <= context.left + context.right:
+                self._warn_once(
+                    f"{runner.direction.method} takes at most {longest} frames at once: longer files run in chunks, "
+                    "and differ from one call at their borders"
+                )
+                context = NO_CONTEXT
+        elif reason:
+            self._warn_once(f"{reason}: each file runs in one call, which needs more memory")
+        return window, context
 
-
-def _take(stream: Iterator[Block], length: int) -> tuple[list[Block], bool]:
-    """Return the first blocks until they exceed `length` values; True if they do."""
-    taken, total = [], 0
-    for block in stream:
-        taken.append(block)
-        total += block.shape[1]
-        if total > length:
-            return taken, True
-    return taken, False
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s: %s", printable(self.name), text)

@@ -25,6 +25,7 @@ from unravel_lib.models.mistakes import AGAIN, mistake
 from unravel_lib.text import printable
 
 HEAD_BYTES = 512
+NAMES_BYTES = 1 << 20  # the header of safetensors begins with the names
 ZIP_START = b"PK\x03\x04"
 OLD_CHECKPOINT_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch.save before PyTorch 1.6
 MODEL_EXTENSIONS = (".ts", ".ckpt", ".pt", ".pth", ".safetensors")
@@ -146,6 +147,13 @@ class ModelFile:
         """Return the bytes of one member, named without the archive's root; None where there is none of that name."""
         info = self.archive.find(name) if self.archive is not None else None
         return self.archive.text(info) if self.archive is not None and info is not None else None
+
+    def checkpoint_names(self) -> bytes:
+        """Return bytes that contain the names of a checkpoint's tensors; nothing is unpickled."""
+        if self.kind is Kind.SAFETENSORS:
+            self.file.seek(0)
+            return self.file.read(NAMES_BYTES)
+        return self.member("data.pkl") or b""
 
     def code_members(self) -> list[str]:
         """Return the names of the code members."""

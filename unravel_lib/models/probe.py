@@ -1,18 +1,36 @@
 """Properties of a module that are found by calling it on silence and noise."""
 
 import logging
+from typing import Any
 
+import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from unravel_lib.audio.windows import in_windows
 from unravel_lib.errors import ModelError
 from unravel_lib.models import torchscript
-from unravel_lib.models.direction import Direction
+from unravel_lib.models.direction import Block, Context, Direction
 from unravel_lib.models.state import State
-from unravel_lib.models.torchscript import MODEL_ERRORS, Module
+from unravel_lib.models.torchscript import MODEL_ERRORS
 
 PROBE_SAMPLES = 1 << 17  # about 3 s: enough for a few frames at any compression in use
+PROBE_FRAMES = 8
 
 log = logging.getLogger(__name__)
+
+
+class _StillRandomNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Inside, every random number that a module draws is 0."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        drawn = torch.Tag.nondeterministic_seeded in func.tags and isinstance(result, torch.Tensor)
+        return result.zero_() if drawn else result
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise PyTorch imports its compiler here, which takes a second
 
 
 class Probe:
@@ -25,8 +43,8 @@ class Probe:
     where : the model's name, for errors
     """
 
-    def __init__(self, module: Module, state: State, where: str, device: torch.device) -> None:
-        self.module, self.state, self.where, self.device = module, state, where, device
+    def __init__(self, state: State, where: str, device: torch.device) -> None:
+        self.state, self.where, self.device = state, where, device
 
     def in_channels(self) -> int:
         """Return the channels of sound that encode takes."""
@@ -76,19 +94,77 @@ class Probe:
 
         The results are compared, not the buffers: one may change (a counter, say) without any effect on the sound.
         """
-        if any(name.endswith(".cache.pad") for name, _ in self.module.named_buffers()):
-            return True
-        shape = direction.shape_in(1, 8)
+        first, second, again = self._twice_and_again(direction)
+        if not _alike(first, again):
+            self.state.restore_by_copies()
+            first, second, again = self._twice_and_again(direction)
+        if not _alike(first, again):
+            log.warning(
+                "%s keeps state that cannot be restored: the result of a file depends on the one before", self.where
+            )
+        caches = any(name.endswith(".cache.pad") for name, _ in self.state.module.named_buffers())
+        return caches or not _alike(first, second)
+
+    def _twice_and_again(self, direction: Direction) -> tuple[torch.Tensor | None, ...]:
+        """Return the results of two calls after each other, and of the first of them from the load-time state."""
+        shape = direction.shape_in(1, PROBE_FRAMES)
         self.state.restore()
         first, second = self._noise(direction.method, *shape), self._noise(direction.method, *shape)
+        self._noise(direction.method, *direction.shape_in(1, PROBE_FRAMES // 2))  # files differ in length
         self.state.restore()
-        if not _alike(first, self._noise(direction.method, *shape)):
-            log.warning(
-                "%s keeps state outside its buffers, which cannot be restored: each file depends on the one before",
-                self.where,
-            )
+        again = self._noise(direction.method, *shape)
         self.state.restore()
-        return not _alike(first, second)
+        return first, second, again
+
+    def has_seams(self, direction: Direction, context: Context) -> bool:
+        """Return True if two windows, joined, differ from one call: the model fades at the borders of calls, say.
+
+        Random parts are held still, as more or shorter calls draw other numbers.
+
+        Parameters
+        ----------
+        context : of a frame; none for a model that carries state
+        """
+        window = max(PROBE_FRAMES, 2 * (context.left + context.right) + 1)
+        frames = 2 * window - context.left - context.right - 3  # the last window of a file is shorter
+        signal = np.random.default_rng(0).uniform(-0.5, 0.5, direction.shape_in(1, frames)).astype(np.float32)
+
+        def call(x: Block) -> Block:
+            result = self._call(direction.method, torch.from_numpy(x))
+            if result is None:
+                raise ModelError(f"{self.where}: {direction.method} fails")
+            return result.float().cpu().numpy()
+
+        self.state.restore()
+        try:
+            with _StillRandomNumbers():  # type: ignore[no-untyped-call]
+                whole = call(signal)[0]
+                self.state.restore()
+                steps = {"step_in": direction.step_in, "step_out": direction.step_out}
+                extent = {"window": window, "left": context.left, "right": context.right}
+                parts = np.concatenate(list(in_windows([signal[0]], call, **steps, **extent)), axis=1)
+        except ModelError:
+            return True
+        finally:
+            self.state.restore()
+        return not _alike(torch.from_numpy(whole), torch.from_numpy(parts))
+
+    def longest_call(self, direction: Direction, frames: int) -> int:
+        """Return how many frames one call takes: `frames`, or less where the model has a largest length."""
+        self.state.restore()
+        fits, too_long = 0, frames + 1
+        tried = frames
+        while fits + 1 < too_long:
+            if self._gives_all(direction, tried):
+                fits = tried
+            else:
+                too_long = tried
+            tried = (fits + too_long) // 2
+        return fits
+
+    def _gives_all(self, direction: Direction, frames: int) -> bool:
+        result = self._silence(direction.method, *direction.shape_in(1, frames))
+        return result is not None and tuple(result.shape) == direction.shape_out(1, frames * direction.step_in)
 
     def _silence(self, method: str, *shape: int) -> torch.Tensor | None:
         result = self._call(method, torch.zeros(shape))
@@ -102,7 +178,7 @@ class Probe:
     def _call(self, method: str, x: torch.Tensor) -> torch.Tensor | None:
         """Return the result, or None where the model refuses this shape."""
         try:
-            result = torchscript.call(self.module, method, x.to(self.device))
+            result = torchscript.call(self.state.module, method, x.to(self.device))
         except MODEL_ERRORS as error:
             if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
                 raise
@@ -114,4 +190,5 @@ def _alike(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
     """Return True if equal but for rounding, which differs from call to call on a GPU."""
     if a is None or b is None:
         return a is b
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-4 * max(1e-6, float(a.abs().max())))
+    peak = float(a.nan_to_num(nan=0.0).abs().max())
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-4 * max(1e-6, peak), equal_nan=True)

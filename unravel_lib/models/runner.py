@@ -8,8 +8,7 @@ import torch
 
 from unravel_lib.errors import ModelError
 from unravel_lib.models import torchscript
-from unravel_lib.models.context import NO_CONTEXT, Context
-from unravel_lib.models.direction import Block, Direction
+from unravel_lib.models.direction import NO_CONTEXT, Block, Context, Direction
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.torchscript import MODEL_ERRORS
 from unravel_lib.text import last_line
@@ -17,23 +16,51 @@ from unravel_lib.text import last_line
 log = logging.getLogger(__name__)
 
 
+class CallError(ModelError):
+    """A call failed; `frames` is how long it was."""
+
+    def __init__(self, text: str, frames: int) -> None:
+        super().__init__(text)
+        self.frames = frames
+
+
 class Runner:
     """Calls encode or decode of a module on blocks, and checks the results.
 
     `prepare` measures what calls depend on, before the seed of a file is set: measuring runs the model, which uses
     random numbers and changes its state.
+
+    Attributes
+    ----------
+    longest_call : the frames that one call takes; None while every call was taken
     """
 
     def __init__(self, probe: Probe, direction: Direction, device: torch.device) -> None:
         self.direction, self.device = direction, device
-        self._probe, self._module, self._state, self._name = probe, probe.module, probe.state, probe.where
+        self.longest_call: int | None = None
+        self._probe, self._state, self._name = probe, probe.state, probe.where
         self._takes_any_length: bool | None = None  # until `prepare`
+        self._seams: dict[Context, bool] = {}
         self._undoes_failed_calls = False
 
     @cached_property
     def carries_state(self) -> bool:
         """True if a call continues where the last one ended. Runs the model when first read."""
         return self._probe.carries_state(self.direction)
+
+    def has_seams(self, context: Context) -> bool:
+        """Return True if windows with this context, joined, differ from one call. Runs the model the first time."""
+        if context not in self._seams:
+            self._seams[context] = self._probe.has_seams(self.direction, context)
+        return self._seams[context]
+
+    def is_too_long(self, frames: int) -> bool:
+        """Measure the longest call after one of `frames` failed; return True if that is the reason. Runs the model."""
+        longest = self._probe.longest_call(self.direction, frames)
+        if not 0 < longest < frames:
+            return False
+        self.longest_call = longest
+        return True
 
     @cached_property
     def takes_batches(self) -> bool:
@@ -43,8 +70,8 @@ class Runner:
     def prepare(self) -> None:
         """Measure what calls depend on; runs the model the first time, and leaves its load-time state."""
         if self._takes_any_length is None:
+            self._undoes_failed_calls = self.carries_state and self.device.type != "cpu"
             self._takes_any_length = self._probe.takes_any_length(self.direction)
-            self._undoes_failed_calls = self.device.type != "cpu" and self.carries_state
 
     def call_seeded(self, x: Block) -> Block:
         """Call once from seed 0, for measurements."""
@@ -62,7 +89,7 @@ class Runner:
             return self._call_once(x)
         except MODEL_ERRORS as error:
             if self.device.type == "cpu" or "out of memory" not in str(error).lower():
-                raise ModelError(f"{self._name}: {self.direction.method} failed: {last_line(error)}") from error
+                raise self._error(f"failed: {last_line(error)}", x) from error
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if kept is not None:
@@ -75,15 +102,18 @@ class Runner:
         signal = torch.from_numpy(x)
         if not self._takes_any_length:
             signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % step))
-        output = torchscript.call(self._module, method, signal.to(self.device))
+        output = torchscript.call(self._state.module, method, signal.to(self.device))
         if tuple(output.shape) != expected:
-            raise ModelError(f"{self._name}: {method} gave {tuple(output.shape)}, expected {expected}")
+            raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x)
         result: Block = output.float().cpu().numpy()
         if self.direction.nan_is_silence:
             result = np.nan_to_num(result, nan=0.0, posinf=np.inf, neginf=-np.inf)
         if not np.isfinite(result).all():
             raise ModelError(f"{self._name}: {method} gave NaN or Inf for this input")
         return result
+
+    def _error(self, text: str, x: Block) -> CallError:
+        return CallError(f"{self._name}: {self.direction.method} {text}", x.shape[2] // self.direction.step_in)
 
     def _call_halved(self, x: Block, context: Context) -> Block:
         """Return the same call as two smaller ones: half of the batch each, then half of the window each."""

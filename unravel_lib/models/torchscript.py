@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import copy
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from unravel_lib.models.model_file import ModelFile
 from unravel_lib.text import last_line, printable
 
 Module = torch.nn.Module
+INNER = ("_rave", "rave_model")  # where RAVE 1 with its prior, and MSPrior, keep the RAVE
 # What a TorchScript module raises: torch.jit.Error, which is no RuntimeError, where its own code does; the others where
 # PyTorch does, or where a result has an unexpected type or shape.
 MODEL_ERRORS = (torch.jit.Error, RuntimeError, ValueError, IndexError, TypeError, AttributeError)
@@ -51,6 +53,27 @@ def call(module: Module, method: str, x: torch.Tensor) -> Any:
     """
     with prints_to_stderr(), torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         return getattr(module, method)(x)
+
+
+def copy_with_same_parameters(module: Module) -> Module:
+    """Return a copy of a module with everything in it but the parameters, which both share."""
+    parameters = [
+        (path, name, value)
+        for path, owner in module.named_modules()
+        for name, value in owner.named_parameters(recurse=False)
+    ]
+    owners, nothing = dict(module.named_modules()), torch.empty(0)
+    for path, name, _ in parameters:  # a copy of the weights takes longer than one of all the rest
+        _compiled(owners[path]).setattr(name, nothing)
+    try:
+        copied = copy.deepcopy(module)
+    finally:
+        for path, name, value in parameters:
+            _compiled(owners[path]).setattr(name, value)
+    owners = dict(copied.named_modules())
+    for path, name, value in parameters:
+        _compiled(owners[path]).setattr(name, value)
+    return copied
 
 
 def class_name(module: Module) -> str:
@@ -97,6 +120,11 @@ def submodule(module: Module, name: str) -> Module | None:
     """Return a submodule, or None: an attribute of that name may exist and be None."""
     found = value(module, name)
     return found if isinstance(found, Module) else None
+
+
+def inner_rave(module: Module) -> Module | None:
+    """Return the RAVE inside a file that combines it with a prior."""
+    return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
 
 
 def signature(module: Module, method: str) -> str:
