@@ -43,6 +43,8 @@ def main(argv: list[str]) -> int:
         raise UsageError("--input and --statistics exclude each other: give one of them")
     if args.fidelity and args.statistics:
         raise UsageError("--fidelity compares with encodings: give --input, not --statistics")
+    if args.measure_only and args.statistics:
+        raise UsageError("--measure_only measures encodings: give --input, not --statistics")
     if args.overwrite and args.run is None:
         raise UsageError("--overwrite is about the folder that --run names: give --run NAME")
     if args.list_distributions or args.list_patterns or args.tempo_table:
@@ -50,7 +52,7 @@ def main(argv: list[str]) -> int:
         return DONE
     if not args.input and not args.statistics:
         raise UsageError("--input is missing: give a .npy of encoder.py, a folder of them, or --statistics FILE.csv")
-    return generate(args)
+    return measure_only(args) if args.measure_only else generate(args)
 
 
 def show_lists(args: argparse.Namespace) -> None:
@@ -64,6 +66,24 @@ def show_lists(args: argparse.Namespace) -> None:
     if args.tempo_table:
         paths = sources.find_sources(args.input, args.statistics, args.output)
         print(tempo.table(*sources.rates(sources.known_facts(paths, args.sample_rate, args.compression))))
+
+
+def measure_only(args: argparse.Namespace) -> int:
+    """Write the statistics of the encodings and nothing else; returns the exit code."""
+    from unravel_lib.cli import results, sources
+    from unravel_lib.statistics import measure, tables
+
+    if args.run is not None:
+        check_run_folder(args.output, args.run, args.overwrite)
+    paths = sources.find_sources(args.input, None, args.output)
+    facts = sources.known_facts(paths, args.sample_rate, args.compression)
+    statistics = measure.measure(paths, args.iqr)
+    log.info("%s", tables.report(statistics))
+    make_output_folder(args.output)
+    folder = make_run_folder(args.output, args.run, args.overwrite, "statistics")
+    batch = Batch(folder)
+    results.write_statistics(statistics, folder, replace(facts, source=sources.paths_text(args.input)), batch)
+    return batch.finish()
 
 
 def generate(args: argparse.Namespace) -> int:

@@ -18,11 +18,11 @@ COUNT = 9
 
 @pytest.fixture
 def sounds(tmp_path: Path) -> Path:
-    """Recordings with equal names in several folders."""
+    """Recordings with equal names in many folders."""
     for index in range(COUNT):
-        folder = tmp_path / "sounds" / str(index % 3)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"take {index // 3}.wav").write_bytes(wav(TONE[: 1000 * (index + 1)]))
+        folder = tmp_path / "sounds" / str(index)
+        folder.mkdir(parents=True)
+        (folder / "take.wav").write_bytes(wav(TONE[: 1000 * (index + 1)]))
     return tmp_path / "sounds"
 
 
@@ -107,7 +107,7 @@ def test_a_shard_whose_every_input_fails_is_a_part_that_failed(run: Run, tmp_pat
 
 
 def test_an_input_that_was_repaired_leaves_the_list_of_its_shard(run: Run, sounds: Path, tmp_path: Path) -> None:
-    broken = sounds / "0" / "take 0.wav"
+    broken = sounds / "0" / "take.wav"
     good = broken.read_bytes()
     for data, n_lists in ((b"no sound", 1), (good, 0)):
         broken.write_bytes(data)
