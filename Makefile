@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 RAVE_VENV := .venv-rave
 ZOO := .zoo
 
-.PHONY: need-python311 help demo test lint test-rave bench stress fuzz figures fidelity clean
+.PHONY: need-python311 help demo workflow test lint test-rave test-cluster bench stress fuzz figures fidelity clean
 
 help:
 	@echo "make demo       encode the bundled recordings, generate, decode; prints where the sound files are"
+	@echo "make workflow   the same and more, as jobs of Snakemake: config/config.yaml says what (docs/cluster.md)"
 	@echo "make test       run all tests but those of make test-rave"
 	@echo "make lint       run ruff, mypy and import-linter"
 	@echo "make test-rave  build real RAVE exports and run the contract tests on them (needs Python 3.11)"
+	@echo "make test-cluster  run the workflow on a Slurm of two nodes on this machine (needs Debian's slurm-wlm and munge)"
 	@echo "make bench      compare with a straightforward script, on a RAVE v2 of full size (needs Python 3.11)"
 	@echo "make stress     kill runs at random moments and check that nothing is lost; about ten minutes"
 	@echo "make fuzz       test all readers with broken files and flags"
@@ -30,15 +32,22 @@ $(VENV)/has-requirements: requirements.txt $(VENV)/python-is-new-enough
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/has-dev-requirements: requirements-dev.txt $(VENV)/has-requirements
+$(VENV)/has-workflow-requirements: requirements-workflow.txt $(VENV)/has-requirements
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-workflow.txt
+	@touch $@
+
+$(VENV)/has-dev-requirements: requirements-dev.txt $(VENV)/has-workflow-requirements
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 demo: $(VENV)/has-requirements
 	@PYTHON=$(BIN)/python sh examples/demo.sh
 
+workflow: $(VENV)/has-workflow-requirements
+	$(BIN)/snakemake --cores 2
+
 test: $(VENV)/has-dev-requirements
-	$(BIN)/python -m pytest -m "not rave"
+	$(BIN)/python -m pytest -m "not rave and not cluster"
 
 lint: $(VENV)/has-dev-requirements
 	$(BIN)/ruff check .
@@ -68,6 +77,11 @@ test-rave: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(BIN)/python -m pytest -m rave -s tests/rave
 endif
 
+test-cluster: $(VENV)/has-dev-requirements
+	@command -v slurmctld munged slurmd > /dev/null || \
+		echo "SKIPPED: make test-cluster needs Slurm (apt install slurm-wlm munge): NO CLUSTER WAS TESTED"
+	@! command -v slurmctld munged slurmd > /dev/null || $(BIN)/python -m pytest -m cluster -s tests/workflow
+
 bench: need-python311 $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(RAVE_VENV)/bin/python tests/rave/zoo.py $(ZOO) --full
 	$(BIN)/python benchmarks/bench.py
@@ -89,4 +103,4 @@ fuzz: $(VENV)/has-dev-requirements
 	else echo "SKIPPED: atheris has no wheel for this Python: ONLY HYPOTHESIS FUZZED"; fi
 
 clean:
-	rm -rf $(VENV) $(RAVE_VENV) $(ZOO) demo-output .bench
+	rm -rf $(VENV) $(RAVE_VENV) $(ZOO) demo-output workflow-output .snakemake .bench

@@ -54,8 +54,12 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collecti
             _write(target, rows)
 
 
-def merge(folder: Path, count: int) -> None:
+def merge(folder: Path, count: int) -> int:
     """Write failures.csv from the lists of `count` shards: the list that one run over all inputs makes.
+
+    Returns
+    -------
+    how many failures are listed
 
     Raises
     ------
@@ -67,6 +71,7 @@ def merge(folder: Path, count: int) -> None:
     lists = [_read(folder / name(Shard(index, count))) or [] for index in range(1, count + 1)]
     rows = {tuple(row) for rows in lists for row in rows}  # each shard lists the folders that cannot be read
     _write(folder / NAME, [list(row) for row in sorted(rows)])
+    return len(rows)
 
 
 def _write(target: Path, rows: list[list[str]]) -> None:
