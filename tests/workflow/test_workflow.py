@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import soundfile
-import yaml
 from fixtures_runs import ROOT, TONE, Script, wav
 from projects import CONFIG, PIECES, Project, needs_snakemake
 
@@ -151,6 +150,8 @@ def test_a_configuration_that_cannot_work_is_refused_before_any_job(
 
 def test_the_configuration_that_users_copy_runs_on_the_bundled_recordings(tmp_path: Path) -> None:
     """As `make workflow` does, in another folder."""
+    import yaml
+
     given = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     assert CONFIG.keys() <= given.keys()
     (tmp_path / "config").mkdir()
