@@ -1,5 +1,6 @@
 """The workflow: what it makes are the bytes that the scripts make, whatever is killed meanwhile."""
 
+import math
 import os
 import random
 import re
@@ -121,6 +122,30 @@ def test_shards_are_the_jobs_not_files(tmp_path: Path) -> None:
     code, output = project.run("--cores", 1, "-n")
     assert code == 0, output
     assert jobs(output) == {"encode": 20, "failures": 2, "statistics": 1, "generate": 2, "decode": 5, "all": 1}
+
+
+def test_the_page_names_every_key_with_its_default() -> None:
+    import yaml
+
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.*?) \|", page, re.MULTILINE)
+    shown = {key: default for keys, default in rows for key in re.findall(r"\w+", keys)}
+    assert shown.keys() == schema["properties"].keys()
+    words = {"needed": None, "none": [], "the pocket model": None}
+    for key, text in shown.items():
+        assert (text == "needed") == (key in schema["required"])
+        default = words[text] if text in words else yaml.safe_load(text.strip("`"))
+        assert schema["properties"][key].get("default") == default, key
+
+
+def test_the_hours_on_the_page_follow_from_its_formula() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    rows = re.findall(r"\| (\d+) \| (\d+) \| 2 \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for at_once, shards, hours in rows:
+        seconds = math.ceil(int(shards) / int(at_once)) * (2 + 1000 * 3600 / (int(shards) * 80))
+        assert f"{seconds / 3600:.2f}" == hours
 
 
 BAD = [
