@@ -6,21 +6,24 @@ BIN := $(VENV)/bin
 RAVE_VENV := .venv-rave
 ZOO := .zoo
 
-.PHONY: need-python311 help demo test test-pythons lint test-rave bench stress fuzz figures picture fidelity clean
+.PHONY: need-python311 help demo workflow test test-pythons lint test-rave test-cluster bench stress fuzz figures picture \
+	fidelity clean
 
 help:
 	@echo "make demo          encode the bundled recordings, generate, decode; ends with a page to listen to"
-	@echo "make test          run all tests but those of make test-rave"
+	@echo "make workflow      the same and more, as jobs of Snakemake: config/config.yaml says what (docs/cluster.md)"
+	@echo "make test          run all tests but those of make test-rave and make test-cluster"
 	@echo "make test-pythons  run them on every Python from 3.11 on that is there, each in an environment of its own"
 	@echo "make lint          run ruff, mypy and import-linter"
 	@echo "make test-rave     build real RAVE exports and run the contract tests on them (needs Python 3.11)"
+	@echo "make test-cluster  run the workflow on a Slurm of two nodes on this machine (needs Debian's slurm-wlm and munge)"
 	@echo "make bench         compare with a straightforward script, on a RAVE v2 of full size (needs Python 3.11)"
 	@echo "make stress        kill runs at random moments and check that nothing is lost; about ten minutes"
 	@echo "make fuzz          test all readers with broken files and flags"
 	@echo "make fidelity      measure how true every distribution is to the bundled recordings, and draw it"
 	@echo "make picture       make the picture of the page in the README again (needs chromium)"
 	@echo "make figures       draw the pictures and render the sounds of the README again"
-	@echo "make clean         remove the environments, the exports and the results of make demo"
+	@echo "make clean         remove the environments, the exports and the results of make demo and make workflow"
 
 $(VENV)/python-is-new-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -33,15 +36,22 @@ $(VENV)/has-requirements: requirements.txt $(VENV)/python-is-new-enough
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/has-dev-requirements: requirements-dev.txt $(VENV)/has-requirements
+$(VENV)/has-workflow-requirements: requirements-workflow.txt $(VENV)/has-requirements
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-workflow.txt
+	@touch $@
+
+$(VENV)/has-dev-requirements: requirements-dev.txt $(VENV)/has-workflow-requirements
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 demo: $(VENV)/has-requirements
 	@PYTHON=$(BIN)/python sh examples/demo.sh
 
+workflow: $(VENV)/has-workflow-requirements
+	$(BIN)/snakemake --cores 2
+
 test: $(VENV)/has-dev-requirements
-	$(BIN)/python -m pytest -m "not rave"
+	$(BIN)/python -m pytest -m "not rave and not cluster"
 
 # A folder of its own for each Python: .venv-python3.12 and so on, 5 GB each.
 test-pythons:
@@ -81,6 +91,11 @@ test-rave: $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(BIN)/python -m pytest -m rave -s tests/rave
 endif
 
+test-cluster: $(VENV)/has-dev-requirements
+	@command -v slurmctld munged slurmd > /dev/null || \
+		echo "SKIPPED: make test-cluster needs Slurm (apt install slurm-wlm munge): NO CLUSTER WAS TESTED"
+	@! command -v slurmctld munged slurmd > /dev/null || $(BIN)/python -m pytest -m cluster -s tests/workflow
+
 bench: need-python311 $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 	$(RAVE_VENV)/bin/python tests/rave/zoo.py $(ZOO) --full
 	$(BIN)/python benchmarks/bench.py
@@ -106,4 +121,4 @@ fuzz: $(VENV)/has-dev-requirements
 	else echo "SKIPPED: atheris has no wheel for this Python: ONLY HYPOTHESIS FUZZED"; fi
 
 clean:
-	rm -rf $(VENV) .venv-python* $(RAVE_VENV) $(ZOO) demo-output .bench
+	rm -rf $(VENV) .venv-python* $(RAVE_VENV) $(ZOO) demo-output workflow-output .snakemake .bench

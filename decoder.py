@@ -64,6 +64,7 @@ def build_parser() -> flags.Parser:
         "--page", action="store_true", help="write index.html beside the sounds: to listen, compare and choose"
     )
     flags.add_skip_existing(result)
+    flags.add_shard(result)
     flags.add_overwrite(result)
     return parser
 
@@ -71,7 +72,7 @@ def build_parser() -> flags.Parser:
 def main(argv: list[str]) -> int:
     """Decode every latents file that `--input` names; returns the exit code."""
     args = build_parser().parse(argv)
-    batch = Batch(args.output)
+    batch = Batch(args.output, args.shard)
     sources = find_latents(args.input, args.output, batch)
     names = result_names(sources, "decoded", ".wav")
     make_output_folder(args.output)
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> int:
     from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
 
     seconds: dict[Source, float] = {}
-    for source in sources:  # all are checked before the model runs on anything
+    for source in batch.part_of(sources):  # all are checked before the model runs on anything
         with batch.check(source.path):
             seconds[source] = check_fit(model, source.path) * model.compression / model.sample_rate
     conditions = dict(args.condition or ())
@@ -97,6 +98,7 @@ def main(argv: list[str]) -> int:
     )
     sounds = work_through(
         batch,
+        sources,
         {source: args.output / names[source.path] for source in seconds},
         seconds.__getitem__,
         lambda source, target, is_done, watch: decode_file(model, source, target, options, is_done, watch),

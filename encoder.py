@@ -39,6 +39,7 @@ def build_parser() -> flags.Parser:
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_encoder-output")
     flags.add_skip_existing(result)
+    flags.add_shard(result)
     flags.add_overwrite(result)
     return parser
 
@@ -46,7 +47,7 @@ def build_parser() -> flags.Parser:
 def main(argv: list[str]) -> int:
     """Encode every sound file that `--input` names; returns the exit code."""
     args = build_parser().parse(argv)
-    batch = Batch(args.output)
+    batch = Batch(args.output, args.shard)
     sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch)
     names = result_names(sources, "encoded", ".npy")
     make_output_folder(args.output)
@@ -57,7 +58,8 @@ def main(argv: list[str]) -> int:
     options = CodecOptions(args.seed, args.compensate_delay, overwrite=args.overwrite)
     work_through(
         batch,
-        {source: args.output / names[source.path] for source in sources},
+        sources,
+        {source: args.output / names[source.path] for source in batch.part_of(sources)},
         _seconds,
         lambda source, target, is_done, watch: encode_file(model, source, target, options, is_done, watch),
         args.skip_existing,

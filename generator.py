@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     if args.again is not None:
         args, command, made_before = again.recall(parser, argv, args.again)
     refuse_conflicts(args)
-    return generate(args, command, made_before)
+    return measure_only(args) if args.measure_only else generate(args, command, made_before)
 
 
 def show_lists(args: argparse.Namespace) -> None:
@@ -60,6 +60,21 @@ def show_lists(args: argparse.Namespace) -> None:
         paths = sources.find_sources(args.input, args.statistics, args.output)
         facts = sources.known_facts(paths, args.sample_rate, args.compression)
         print(tempo.table(*sources.rates(facts), args.beats))
+
+
+def measure_only(args: argparse.Namespace) -> int:
+    """Write the statistics of the encodings and nothing else; returns the exit code."""
+    from unravel_lib.cli import plan, results
+
+    if args.run is not None:
+        check_run_folder(args.output, args.run, args.overwrite)
+    paths, facts = plan.find_sources(args, [])
+    statistics = plan.read_statistics(args, paths)
+    make_output_folder(args.output)
+    folder = make_run_folder(args.output, args.run, args.overwrite, "statistics")
+    batch = Batch(folder)
+    results.write_statistics(statistics, folder, facts, batch)
+    return batch.finish()
 
 
 def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar | None) -> int:

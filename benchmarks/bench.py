@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,18 @@ from inputs import (
     ROOT,
     SHORT_FILES,
     SHORT_SECONDS,
+    equal_recordings,
     large_latents,
     long_recording,
     short_recordings,
 )
+
+sys.path.insert(0, str(ROOT))
+
+from unravel_lib.files.find import find_files
+from unravel_lib.files.shard import Shard
+
+SHARDS = 8
 
 
 @dataclass
@@ -64,6 +73,14 @@ def median(times: int, *commands: tuple[object, ...], before: Callable[[], None]
     return [
         Cost(statistics.median(c.seconds for c in slot), statistics.median(c.memory for c in slot)) for slot in costs
     ]
+
+
+def at_once(workers: int, commands: list[tuple[object, ...]]) -> float:
+    """Run all commands, so many at once; return the seconds that it takes."""
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda command: run(*command), commands))
+    return time.perf_counter() - start
 
 
 class Bench:
@@ -170,6 +187,48 @@ class Bench:
         np.save(path, np.random.default_rng(0).standard_normal((1, 16, 5000)).astype(np.float32))
         (self.work / "generated").mkdir(exist_ok=True)
         return path
+
+    def shards(self) -> None:
+        """One shard of 8 against one run, and two workers against one; every process has one thread.
+
+        The recordings have the same length, so that the share of a shard is its number of files.
+        """
+        folder = equal_recordings(self.work / "equal")
+        flags = ("encoder.py", "--input", folder, "--model", self.offline, "--output", self.work / "sharded")
+        start = ("encoder.py", "--input", self.tiny("encode"), "--model", self.offline, "--output", self.work / "ours")
+        sources = find_files([folder], [".flac"])
+        part = Shard(1, SHARDS)
+        share = len(part.of(sources)) / len(sources)
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"
+        try:
+            shard, whole, alone = median(self.times, (*flags, "--shard", str(part)), flags, start)
+            walls = {
+                workers: statistics.median(
+                    at_once(workers, [(*flags, "--shard", f"{i}/{SHARDS}") for i in range(1, SHARDS + 1)])
+                    for _ in range(self.times)
+                )
+                for workers in (1, 2)
+            }
+        finally:
+            del os.environ["OMP_NUM_THREADS"]
+            if before is not None:
+                os.environ["OMP_NUM_THREADS"] = before
+        overhead = shard.seconds - share * (whole.seconds - alone.seconds)
+        self.row(
+            f"overhead of a shard: one of {SHARDS} ({100 * share:.0f} % of the sound) against one run",
+            f"{whole.seconds:.1f} s",
+            f"{shard.seconds:.1f} s",
+            f"{overhead:.2f} s beyond its share",
+            f"its start, {alone.seconds:.2f} s",
+        )
+        self.row(
+            f"all {SHARDS} shards, by 2 workers against 1",
+            f"{walls[1]:.1f} s",
+            f"{walls[2]:.1f} s",
+            f"{walls[1] / walls[2]:.2f} x",
+            "2 x",
+        )
 
     def generator(self) -> None:
         source, out = self.latents(), self.work / "generated"
@@ -287,6 +346,7 @@ def main() -> None:
             "short_files": bench.short_files,
             "long_file": bench.long_file,
             "ceiling": bench.ceiling,
+            "shards": bench.shards,
             "generator": bench.generator,
             "transforms": bench.transforms,
             "help": bench.help,

@@ -1,4 +1,4 @@
-"""`make stress`: kill runs at random moments, process thousands of files, and check that nothing is lost.
+"""`make stress`: kills at random moments, work in shards, thousands of files: check that nothing is lost.
 
 Each run is a fork of this process, which has imported PyTorch but not used it. So a run takes a fraction of a second,
 and the signals come during the work, not during the imports.
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ import torch  # noqa: E402  imported once for all runs
 import decoder  # noqa: E402
 import encoder  # noqa: E402
 import generator  # noqa: E402
+from unravel_lib.cli import failures  # noqa: E402
 from unravel_lib.cli import run as cli  # noqa: E402
 from unravel_lib.cli.batch import Batch  # noqa: E402
 from unravel_lib.latents import npy  # noqa: E402
@@ -157,6 +159,67 @@ def kill_one_of_two(place: Path, times: int, rng: random.Random) -> None:
     say(f"two runs at the same time, one of them killed, {times} times: the other made everything")
 
 
+def shard_jobs(place: Path) -> dict[str, list[str]]:
+    """Write inputs with equal names, in folders, some of them broken; return the flags of each script."""
+    rng = np.random.default_rng(1)
+    for index in range(FILES):
+        sounds, latents = place / "shard sounds" / f"{index % 3}", place / "shard latents" / f"{index % 3}"
+        for folder in (sounds, latents):
+            folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(sounds / f"take {index // 3}.wav", 0.3 * rng.standard_normal(20_000 * (index + 1)), 44100)
+        npy.save_latents(latents / f"take {index // 3}.npy", rng.standard_normal((8, 20 * (index + 1))))
+        if index % 5 == 0:
+            (sounds / f"broken {index}.wav").write_bytes(b"no sound")
+            (latents / f"broken {index}.npy").write_bytes(b"no latents")
+    return {
+        "encoder": ["--input", str(place / "shard sounds"), "--skip_existing"],
+        "decoder": ["--input", str(place / "shard latents"), "--skip_existing"],
+    }
+
+
+def run_shards(script: str, flags: list[str], count: int, place: Path, seconds: float, rng: random.Random) -> int:
+    """Run all shards, in any order, up to three at once, until none was killed; return how many were."""
+    todo, killed = [*range(1, count + 1)], 0
+    while todo:
+        rng.shuffle(todo)
+        running = {}
+        for index in todo[: rng.randint(1, 3)]:
+            work = partial(cli.run, MAIN[script], [*flags, "--shard", f"{index}/{count}"])
+            running[index] = forked(work, place / f"errors {index}")
+        if rng.random() < 0.5:
+            time.sleep(rng.uniform(0, seconds / count))
+            for child in running.values():
+                os.kill(child, rng.choice((signal.SIGKILL, signal.SIGINT)))
+        for index, child in running.items():
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            assert code in (0, 1, 130, -signal.SIGKILL, -signal.SIGINT), (code, (place / f"errors {index}").read_text())
+            if code in (0, 1):
+                todo.remove(index)
+            else:
+                killed += 1
+    return killed
+
+
+def shards(place: Path, times: int, rng: random.Random) -> None:
+    """Do the work in up to 7 shards, in any order, some at once, with kills: together they make what one run makes."""
+    for script, flags in shard_jobs(place).items():
+        one, out = place / "one" / script, place / "shards" / script
+        began = time.monotonic()
+        assert run(script, [*flags, "--output", str(one)], place / "errors") == 1, (place / "errors").read_text()
+        seconds = time.monotonic() - began
+        final = snapshot(one)
+        assert len(final) == 2 * FILES + 1  # failures.csv
+        killed = 0
+        for _ in range(times):
+            count = rng.randint(1, 7)
+            killed += run_shards(script, [*flags, "--output", str(out)], count, place, seconds, rng)
+            failures.merge(out, count)
+            found = {name: data for name, data in snapshot(out).items() if not name.startswith("failures-")}
+            assert found == final, f"{script}, {count} shards: {found.items() ^ final.items()}"
+            shutil.rmtree(out)
+        say(f"{script}: in shards {times} times, {killed} of them killed: the bytes of one run")
+
+
 @contextlib.contextmanager
 def measured() -> Iterator[list[tuple[int, int, float]]]:
     """Collect open files, threads and MiB after every 500th file."""
@@ -248,6 +311,8 @@ def main() -> None:
     """Run all of it; the first failed assertion ends it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=240)
+    parser.add_argument("--shards", type=int, default=20, help="how often work is done in shards")
+    parser.add_argument("--only_shards", action="store_true")
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
@@ -255,6 +320,9 @@ def main() -> None:
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
+        shards(place, args.shards, rng)
+        if args.only_shards:
+            return
         kill_at_random_moments(place, args.kills, rng)
         kill_one_of_two(place, 20, rng)
         a_file_of_5_gb(place)

@@ -175,7 +175,7 @@ def test_the_exit_code_of_a_batch_is_done_some_failed_or_nothing_done(
     assert not (tmp_path / "failures.csv").exists()
     assert failing(tmp_path, "a", "b", good=("c",)) == SOME_FAILED
     assert failing(tmp_path, "a") == NOTHING_DONE
-    assert listed(tmp_path) == [[os.path.abspath("b"), "b is bad"], [os.path.abspath("a"), "a is bad"]]
+    assert listed(tmp_path) == [[os.path.abspath(name), f"{name} is bad"] for name in "ab"]
 
 
 def test_failures_that_are_repaired_leave_the_list_and_those_of_other_runs_stay(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_list_of_failures_that_cannot_be_written_is_no_second_failure(tmp_path
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     failing(tmp_path, "=1+1", "@x", "-x", "new\nline")
-    assert [row[1] for row in listed(tmp_path)] == ["'=1+1 is bad", "'@x is bad", "'-x is bad", "new\nline is bad"]
+    assert [row[1] for row in listed(tmp_path)] == ["'-x is bad", "'=1+1 is bad", "'@x is bad", "new\nline is bad"]
 
 
 @pytest.mark.parametrize(("loaded", "last"), [("torch", ""), ("other", "destroyed\n")])

@@ -66,6 +66,14 @@ FLAG_ROWS = [
         ["--input", "x", "--device", "cdua"],
         "--device cdua is unknown: choose from auto, cpu, cuda, mps; did you mean cuda?",
     ),
+    *[
+        (
+            "encoder",
+            ["--input", "x", "--shard", text],
+            f"argument --shard: {text} is not of the form I/N with I from 1 to N and N up to 100000, such as 1/8",
+        )
+        for text in ("0/3", "4/3", "3", "1/", "x/3", "1/0", "1/100001", "1/2/3", "1 /2", "\N{SUPERSCRIPT ONE}/2")
+    ],
     ("decoder", ["--input", "x", "--device", "it's"], "--device it's is unknown: choose from auto, cpu, cuda, mps"),
     (
         "decoder",

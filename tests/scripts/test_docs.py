@@ -33,6 +33,7 @@ PAGES = [*GUIDES, ROOT / "CHANGELOG.md"]  # names flags, files and commands of i
 SCRIPTS = ("encoder", "generator", "decoder", "inspector")
 GENERAL = {"-h", "--help", "--version", "--debug"}  # described once for all scripts
 OTHER_FLAGS = {"--streaming"}  # of `rave export`
+OTHER_FLAGS |= {"--snakefile", "--cores", "--workflow-profile", "--unlock"}  # of Snakemake
 
 
 @dataclass(frozen=True)

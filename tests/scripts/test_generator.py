@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fixtures_runs import Result, Run, spy
+from fixtures_runs import Result, Run, snapshot, spy
 
 import generator
 from unravel_lib.cli.generator_flags import build_parser
@@ -260,6 +260,23 @@ def test_statistics_of_an_earlier_run(tmp_path: Path, encodings: Path, run: Run)
     assert result.code == 2 and "--input" in result.err
 
 
+@pytest.mark.parametrize("iqr", [[], ["--iqr"]])
+def test_measure_only_writes_the_statistics_of_a_whole_run_and_nothing_else(
+    tmp_path: Path, encodings: Path, run: Run, iqr: list[str]
+) -> None:
+    flags = ["--input", encodings, "--output", tmp_path, *iqr]
+    whole = run("generator", *flags, "--no_plots", "--run", "whole")
+    alone = run("generator", *flags, "--measure_only", "--run", "alone")
+    assert alone.code == 0, alone.err
+    assert [path.name for path in alone.paths] == ["statistics.csv", "quantiles.csv", "correlation.csv"]
+    left = snapshot(tmp_path / "alone")
+    assert sorted(left) == ["correlation.csv", "quantiles.csv", "statistics.csv", "statistics.json"]
+    assert left.items() <= snapshot(tmp_path / "whole").items()
+    assert "in use" in alone.err and "BPM" not in alone.err and "in use" in whole.err
+    refused = run("generator", *flags, "--measure_only", "--run", "alone")
+    assert refused.code == 2 and "exists already" in refused.err
+
+
 def test_flags_tell_what_no_sidecar_says(tmp_path: Path, bare: Path, run: Run) -> None:
     flags = ["--output", tmp_path, "--no_plots", "--sample_rate", 44100, "--compression", 512]
     result = run("generator", "--input", bare, *flags)
@@ -360,6 +377,9 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> Non
 FAILURES = [
     ([], "--input is missing"),
     (["--input", "{in}", "--statistics", "x.csv"], "exclude each other"),
+    (["--statistics", "x.csv", "--measure_only"], "--measure_only measures encodings: give --input"),
+    (["--measure_only"], "--input is missing"),
+    (["--input", "{in}", "--measure_only", "--run", "a/b"], "no plain folder name"),
     (["--input", "{in}", "--embeddings", "--hold"], "leave out --hold"),
     (["--input", "{in}", "--embeddings", "--wav_subtype", "FLOAT"], "leave out --hold and --wav_subtype"),
     (["--input", "{in}", "--overwrite"], "give --run NAME"),

@@ -36,7 +36,19 @@ CONTENT_TEXT = {
     "distribution_sha256": "the code of the distribution is",
     "transform_sha256": "the code of a transform is",
 }
-NOT_KEPT = ("again", "output", "run", "overwrite", "debug", "no_plots", "quiet", "fidelity", "num_files", "first")
+NOT_KEPT = (
+    "again",
+    "output",
+    "run",
+    "overwrite",
+    "debug",
+    "no_plots",
+    "quiet",
+    "measure_only",
+    "fidelity",
+    "num_files",
+    "first",
+)
 
 log = logging.getLogger("unravel_lib")
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError
 from unravel_lib.files.find import Source
 from unravel_lib.files.folders import refuse_overwriting
+from unravel_lib.files.shard import WHOLE, Shard
 from unravel_lib.files.sidecar import Finished
 from unravel_lib.text import count_text, printable
 
@@ -30,14 +31,22 @@ log = logging.getLogger("unravel_lib")
 class Batch:
     """Work through many inputs: one that fails is reported and skipped, the summary at the end lists all failures."""
 
-    def __init__(self, output: Path | None) -> None:
+    def __init__(self, output: Path | None, shard: Shard = WHOLE) -> None:
         self.output = output  # None: a run that writes no files, so no failures.csv either
+        self.shard = shard
         self.done = 0
         self.skipped = 0  # of those done: results of an earlier run, kept by `--skip_existing`
         self.failures: list[tuple[Path, str]] = []
         self.lost_pictures = 0
         self._checked: set[Path] = set()
         self._stdout_fails = False
+
+    def part_of(self, sources: Sequence[Source]) -> list[Source]:
+        """Return the inputs of this run's shard; logs how many they are."""
+        part = self.shard.of(sources)
+        if self.shard.count > 1:
+            log.info("shard %s: %d of %s", self.shard, len(part), count_text(len(sources), "file"))
+        return part
 
     def wrote(self, path: Path) -> None:
         """Print the path of a finished file to stdout, one line, nothing else.
@@ -117,9 +126,9 @@ class Batch:
         """Print the summary, bring `failures.csv` up to date, return the exit code."""
         if self.output is not None:
             try:
-                failures.update(self.output, self.failures, self._checked)
+                failures.update(self.output, self.failures, self._checked, self.shard)
             except (OutputError, OSError) as error:
-                log.error("%s cannot be brought up to date: %s", failures.NAME, error)
+                log.error("%s cannot be brought up to date: %s", failures.name(self.shard), error)
         count = self.done + len(self.failures)
         if self.skipped:
             files = f"{count_text(count, 'file')} {'was' if count == 1 else 'were'} finished before: nothing to do"
@@ -132,22 +141,25 @@ class Batch:
             log.error("%d of %d inputs failed:", len(self.failures), count)
             for _, text in self.failures:
                 log.error("  %s", text)
-        if self.failures and not self.done:
+        if self.failures and not self.done and self.shard.count == 1:  # the other shards do the rest
             return NOTHING_DONE
         return SOME_FAILED if self.failures or self.lost_pictures else DONE
 
 
 def work_through(
     batch: Batch,
+    sources: Sequence[Source],
     targets: Mapping[Source, Path],
     seconds: Callable[[Source], float],
     work: "Callable[[Path, Path, IsDone | None, Watch], bool]",
     skip_existing: bool,
 ) -> list[Path]:
-    """Make the target of every source, with progress; `skip_existing` keeps results that an earlier run finished.
+    """Make all targets, with progress; `skip_existing` keeps results that an earlier run finished.
 
     Parameters
     ----------
+    sources : all inputs, also those of other shards
+    targets : the result of each input of this shard
     seconds : the length of a source in seconds of sound
     work : function of source, target, `is_done` and `watch`, as `unravel_lib.models.codec.encode_file`
 
@@ -157,7 +169,7 @@ def work_through(
     """
     done: list[Path] = []
     folders = {target.parent for target in targets.values()}
-    names = [source.relative for source in targets]
+    names = [source.relative for source in sources]
     finished = {folder: Finished(folder, names) for folder in folders} if skip_existing else {}
     with Progress(list(targets), seconds, "s of sound") as bar:
         for source in bar:

@@ -1,4 +1,7 @@
-"""failures.csv in the output folder: the inputs that failed, until a later run finds them repaired or removed."""
+"""failures.csv in the output folder: the inputs that failed, until a later run finds them repaired or removed.
+
+Each shard has a list of its own, failures-3-of-8.csv, so that shards need no locks.
+"""
 
 import csv
 import logging
@@ -6,7 +9,9 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from unravel_lib.errors import OutputError
 from unravel_lib.files.atomic import atomic_write, folder_lock
+from unravel_lib.files.shard import WHOLE, Shard
 from unravel_lib.text import cell_text, printable
 
 NAME = "failures.csv"
@@ -15,20 +20,26 @@ HEADER = ["input", "reason"]
 log = logging.getLogger("unravel_lib")
 
 
-def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collection[Path]) -> None:
+def name(shard: Shard) -> str:
+    """Return the name of the list of one shard."""
+    return NAME if shard == WHOLE else f"failures-{shard.index}-of-{shard.count}.csv"
+
+
+def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collection[Path], shard: Shard = WHOLE) -> None:
     """Add the failures of this run, remove those of inputs that are repaired or removed; keep those of other inputs.
 
     Parameters
     ----------
     failures : (input, reason) pairs
     checked : inputs that this run worked on, and folders that it searched
+    shard : the part of the inputs that this run took
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    target = folder / NAME
+    target = folder / name(shard)
     if not failures and not target.exists():
         return
     keys = {_key(path) for path in checked}
@@ -38,12 +49,37 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collecti
             log.error(f"{printable(target)} is no list of failures and is not changed: this run's are printed only")
             return
         kept = [row for row in before if not _settled(row[0], keys)]
-        rows = kept + [[_key(path), cell_text(text)] for path, text in failures]
-        if not rows:
-            target.unlink(missing_ok=True)
-        elif rows != before:
-            with atomic_write(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([HEADER, *rows])
+        rows = sorted(kept + [[_key(path), cell_text(text)] for path, text in failures])
+        if rows != before or not rows:
+            _write(target, rows)
+
+
+def merge(folder: Path, count: int) -> int:
+    """Write failures.csv from the lists of `count` shards: the list that one run over all inputs makes.
+
+    Returns
+    -------
+    how many failures are listed
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written, or there is one that is no list of failures.
+    """
+    if _read(folder / NAME) is None:
+        raise OutputError(f"{printable(folder / NAME)} is no list of failures: move it away")
+    lists = [_read(folder / name(Shard(index, count))) or [] for index in range(1, count + 1)]
+    rows = {tuple(row) for rows in lists for row in rows}  # each shard lists the folders that cannot be read
+    _write(folder / NAME, [list(row) for row in sorted(rows)])
+    return len(rows)
+
+
+def _write(target: Path, rows: list[list[str]]) -> None:
+    if not rows:
+        target.unlink(missing_ok=True)
+        return
+    with atomic_write(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([HEADER, *rows])
 
 
 def _settled(key: str, checked: Collection[str]) -> bool:

@@ -23,6 +23,9 @@ def build_parser() -> Parser:
     group.add_argument(
         "--statistics", type=path, metavar="FILE.csv", help="statistics.csv of an earlier run, instead of --input"
     )
+    group.add_argument(
+        "--measure_only", action="store_true", help="write the statistics of --input and nothing else, for --statistics"
+    )
     group.add_argument("--iqr", action="store_true", help="use quartiles and ranks, which are robust to outliers")
     add_sample_rate(group, "of the model (default: as in the sidecars of the encodings, else 44100)")
     group.add_argument(
@@ -47,6 +50,10 @@ def refuse_conflicts(args: argparse.Namespace) -> None:
         (
             args.fidelity and args.statistics,
             "`fidelity` compares with encodings: give `input`, not `statistics`",
+        ),
+        (
+            args.measure_only and (args.statistics or args.input_loop),
+            "`measure_only` measures encodings: give `input`, not `statistics` or `input_loop`",
         ),
         (
             args.overwrite and args.run is None,

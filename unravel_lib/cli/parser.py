@@ -11,9 +11,11 @@ from typing import Any, NoReturn
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
 from unravel_lib.cli.messages import register, with_flags
+from unravel_lib.files.shard import WHOLE, Shard
 from unravel_lib.text import did_you_mean, printable
 
 MAX_SEED = 2**63 - 1
+MAX_SHARDS = 100_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -117,6 +119,17 @@ def named_number(text: str) -> tuple[str, float]:
     return name.strip(), number(-1e9, 1e9)(given)
 
 
+def shard(text: str) -> Shard:
+    """Read I/N (an argparse type), such as 1/8: part 1 of 8."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    index, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= index <= count <= MAX_SHARDS:
+        raise argparse.ArgumentTypeError(
+            f"{text:.40} is not of the form I/N with I from 1 to N and N up to {MAX_SHARDS}, such as 1/8"
+        )
+    return Shard(index, count)
+
+
 def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False) -> None:
     """Add `--input`, the same in every script: one or more paths, and the flag may be repeated."""
     group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
@@ -168,6 +181,17 @@ def add_skip_existing(group: argparse._ArgumentGroup) -> None:
         "--skip_existing",
         action="store_true",
         help="skip files that an earlier run finished with the same model, seed and flags",
+    )
+
+
+def add_shard(group: argparse._ArgumentGroup) -> None:
+    """Add `--shard`, the same in encoder and decoder."""
+    group.add_argument(
+        "--shard",
+        type=shard,
+        default=WHOLE,
+        metavar="I/N",
+        help="take only part I of N of the inputs, for N runs on any machines (default 1/1)",
     )
 
 

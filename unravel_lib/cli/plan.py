@@ -79,10 +79,10 @@ def make_plan(args: argparse.Namespace) -> Plan:
     distribution_options = distribution.read_options(args.distribution_args)
     steps = tuple(parse_step(text) for text in args.transform)
     loops = input_loops.read_input_loops(args.input_loop)
-    paths, facts = _sources(args, [loop.path for loop in loops])
+    paths, facts = find_sources(args, [loop.path for loop in loops])
     rates = sources.rates(facts)
     num_latents = len(loops[0].frames) if loops else _loop_length(args, rates)
-    statistics = _statistics(args, paths)
+    statistics = read_statistics(args, paths)
     input_loops.refuse_other_dims(loops, statistics.dims)
     composition = Composition(
         statistics,
@@ -104,7 +104,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     return Plan(composition, file_format, paths, loops, facts, rates, args.beats, composition.loop_frames())
 
 
-def _sources(args: argparse.Namespace, loop_paths: list[Path]) -> tuple[list[Path], Sidecar]:
+def find_sources(args: argparse.Namespace, loop_paths: list[Path]) -> tuple[list[Path], Sidecar]:
     """Find the files to measure, and what the sidecars of all files agree on."""
     paths = sources.find_sources(args.input, args.statistics, args.output) or list(dict.fromkeys(loop_paths))
     facts = sources.known_facts([*paths, *loop_paths], args.sample_rate, args.compression)
@@ -124,7 +124,8 @@ def _loop_length(args: argparse.Namespace, rates: Rates) -> int:
     return length
 
 
-def _statistics(args: argparse.Namespace, paths: list[Path]) -> "Statistics":
+def read_statistics(args: argparse.Namespace, paths: list[Path]) -> "Statistics":
+    """Read or measure the statistics, and log them as a table."""
     statistics = tables.read_csv(args.statistics, args.iqr) if args.statistics else measure.measure(paths, args.iqr)
     if not args.quiet:
         log.info("%s", tables.report(statistics))

@@ -2,6 +2,7 @@
 
 find : find input files in folders
 naming : names of results
+shard : the part of the inputs that one of several runs takes
 folders : output folders, and the folder of one run
 atomic : write files so that no reader sees an incomplete one
 checksum : SHA-256 of a file

@@ -1,0 +1,79 @@
+"""A folder with recordings and a configuration, in which the workflow runs."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures_runs import ROOT, TONE, foreground_signals, wav
+
+RESULTS = ("latents", "statistics", "generated", "sound")
+PIECES = [
+    {"name": "song", "distribution": "retrace", "pattern": "orale", "seeds": [1, 2], "flags": ["--bpm", "120"]},
+    {
+        "name": "drift",
+        "distribution": "walk",
+        "pattern": "swapper",
+        "transform": ["every 2 rev", "degrade 0.2"],
+        "flags": ["--iqr", "--no_plots"],
+    },
+]
+CONFIG = {"recordings": "my recordings", "results": "out", "shards": {"encode": 3, "decode": 2}, "pieces": PIECES}
+
+needs_snakemake = pytest.mark.skipif(
+    importlib.util.find_spec("snakemake") is None,
+    reason="THE WORKFLOW IS NOT TESTED: snakemake is not installed (pip install -r requirements-workflow.txt)",
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A user's folder: "my recordings" and config/config.yaml; results go to "out"."""
+
+    folder: Path
+
+    def make(self, n_recordings: int = 6, **changes: Any) -> "Project":
+        """Write recordings with equal names in several folders, one that is broken, and the configuration."""
+        for index in range(n_recordings):
+            place = self.folder / "my recordings" / f"{index}"
+            place.mkdir(parents=True)
+            (place / "take.wav").write_bytes(wav(TONE[: 3000 * (index % 9 + 1)]))
+        (self.folder / "my recordings" / "broken.wav").write_bytes(b"no sound")
+        self.configure(**changes)
+        return self
+
+    def configure(self, **changes: Any) -> None:
+        (self.folder / "config").mkdir(exist_ok=True)
+        # JSON is YAML
+        (self.folder / "config" / "config.yaml").write_text(json.dumps(CONFIG | changes))
+
+    def start(self, *flags: object) -> "subprocess.Popen[str]":
+        """Start Snakemake in this folder, in a process group of its own."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile", *flags]
+        return subprocess.Popen(
+            [str(part) for part in command],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=foreground_signals,
+            start_new_session=True,
+            env=os.environ | {"XDG_CACHE_HOME": str(self.folder / ".cache")},
+        )
+
+    def run(self, *flags: object) -> tuple[int, str]:
+        """Run Snakemake in this folder; returns its exit code and all that it prints."""
+        process = self.start(*(flags or ("--cores", 2)))
+        output, _ = process.communicate(timeout=500)
+        return process.returncode, output
+
+    def results(self) -> dict[str, bytes]:
+        """Return names and bytes of all results."""
+        files = [path for name in RESULTS for path in (self.folder / "out" / name).rglob("*") if path.is_file()]
+        kept = [path for path in files if path.name != ".snakemake_timestamp" and path.suffix != ".part"]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in kept}
