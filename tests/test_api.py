@@ -31,6 +31,13 @@ def test_every_name_is_there_and_documented() -> None:
         unravel.nothing  # noqa: B018
 
 
+def test_a_model_is_named_by_text_or_path() -> None:
+    from unravel_lib.models.model import POCKET
+
+    for path in (POCKET, str(POCKET)):
+        assert unravel.load_model(path).dims == 8
+
+
 def test_importing_it_imports_nothing_else() -> None:
     code = "import sys, unravel_lib; print([n for n in ('numpy', 'torch', 'soundfile') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -57,7 +57,7 @@ def choose_device(wanted: str) -> torch.device:
 
 @prints_to_stderr()
 def load(
-    path: Path | None = None, device: str = "cpu", trust: bool = False, sample_rate: float | None = None
+    path: str | Path | None = None, device: str = "cpu", trust: bool = False, sample_rate: float | None = None
 ) -> "Model":
     """Load a model, the bundled pocket model where `path` is None, and read its contract.
 
@@ -72,7 +72,7 @@ def load(
     ModelError
         Not a complete, harmless TorchScript file with encode and decode.
     """
-    path = POCKET if path is None else path
+    path = POCKET if path is None else Path(path)
     with open_model(path) as file:
         if file.kind is not Kind.TORCHSCRIPT:
             trainer = trainer_of(file.checkpoint_names())
