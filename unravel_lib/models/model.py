@@ -116,8 +116,10 @@ class Model:
         self.encoder = Runner(probe, self.contract.encode, device)
         self.decoder = Runner(probe, self.contract.decode, device)
         self.chunk_frames = max(1, round(CHUNK_SECONDS * self.sample_rate / self.compression))
-        batches = device.type != "cpu" and self.encoder.takes_batches and self.decoder.takes_batches
-        self.batch = GPU_BATCH if batches and not self.streaming else 1
+        # state first: it decides how each later measurement is undone
+        batches = device.type != "cpu" and not self.streaming
+        batches = batches and self.encoder.takes_batches and self.decoder.takes_batches
+        self.batch = GPU_BATCH if batches else 1
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
         """Encode sound to latents.
