@@ -95,8 +95,9 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     make_output_folder(args.output)
     free_bytes = shutil.disk_usage(args.output).free
     material, n_frames = results.prepare(composition, file_format, args.first, free_bytes)
-    report.log_plan(plan, n_frames, args.num_files, args.bpm)
-    results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes)
+    wanted = f"{args.bpm:g} BPM" if args.bpm else f"{args.seconds:g} s" if args.seconds else ""
+    report.log_plan(plan, n_frames, args.num_files, wanted)
+    results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes, args.large)
     names = {number: results.result_name(composition, file_format, number) for number in numbers}
     if args.run is not None:
         for name in [*names.values(), *TABLES]:

@@ -198,7 +198,7 @@ STEPS = (
     ("invert", "scale 2", "shift 1", "smooth 3", "lfo sine 0.5 2"),
     ("echo 2 0.8", "every 2 rev", "sometimes 0.5 rev", "dims 0-3 rev", "dims 4-7 phase 1"),
 )
-LOOPS = 4  # that each picture of a step shows
+LOOPS, COLUMNS = 4, 36  # how many loops a picture of a step shows, as far as they fit into so many frames
 
 
 def transforms(statistics: Statistics) -> None:
@@ -210,10 +210,13 @@ def transforms(statistics: Statistics) -> None:
         for row, texts in enumerate(STEPS):
             for column, text in enumerate(texts):
                 loops = list(transformed([loop] * LOOPS, [parse_step(text)] if text else [], setting))
+                while sum(map(len, loops)) + len(loops) - 1 > COLUMNS:
+                    loops.pop()
                 gap = [np.full((1, statistics.dims), np.nan)]
                 bottom = (len(STEPS) - 1 - row) * (height + above) + 0.05
                 axes = place(figure, 0.05 + column * (width + 0.1), bottom, width, height)
                 heat_map(axes, np.concatenate([part for one in loops for part in (one, *gap)][:-1]))
+                axes.set_xlim(-0.5, COLUMNS - 0.5)
                 axes.set_title(text or "(the loop)", fontsize=7.5, loc="left", pad=3, family="monospace")
 
 

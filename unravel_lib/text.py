@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 
+MIN_BEGINNING = 3  # letters
 FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run a cell that begins with these
 
 
@@ -28,8 +29,12 @@ def library_error(error: Exception) -> str:
 
 
 def did_you_mean(given: str, known: Sequence[str]) -> str:
-    """Return "; did you mean X?" for the known name closest to the given one; nothing where none is close."""
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    """Return "; did you mean X?" for the known name closest to the given one; nothing where none is close.
+
+    A name that the given one begins with (rev of reverse) is closest.
+    """
+    begins = [name for name in known if len(name) >= MIN_BEGINNING and given.lower().startswith(name.lower())]
+    close = begins or difflib.get_close_matches(given, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
 

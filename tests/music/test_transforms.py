@@ -21,6 +21,7 @@ OWN = {name: entry for name, entry in TRANSFORMS.items() if entry.source is None
 SEED = np.random.SeedSequence(3, spawn_key=(0, 2))
 # one way to write each, with a loop of any length
 WRITTEN = {
+    "none": "none",
     "rev": "rev",
     "palindrome": "palindrome",
     "rot": "rot 2",
@@ -209,6 +210,7 @@ def test_values() -> None:
     np.testing.assert_array_equal(one(loop, "scale 2"), [[1, 3], [3, 9]])
     np.testing.assert_array_equal(one(loop, "shift -2"), [[-1, -2], [0, 1]])
     np.testing.assert_array_equal(one(loop, "dims 1 shift 1"), [[0, 4], [1, 7]])
+    np.testing.assert_array_equal(one(loop, "dims 1- shift 1"), [[0, 4], [1, 7]])
     np.testing.assert_array_equal(one(np.array([[0.0], [3], [0], [3], [9]]), "smooth 3").ravel(), [4, 1, 2, 4, 4])
 
 
@@ -374,8 +376,9 @@ WRONG = [
     ("every 4", "a step is missing", "^", 6),
     ("every rev", "a step is missing", "^^^", 6),
     ("rot", "FRAMES is missing: put the words of a step in quotes", "^^^", 0),
-    ("rot 1 2", "nothing can follow its arguments", "^", 6),
-    ("rev dims 3 rev", "nothing can follow a step without arguments", "^^^^^^^^^^", 4),
+    ("rot 1 2", "FRAMES takes 1 argument: an argument has no spaces", "^", 6),
+    ("rev dims 3 rev", "rev takes no arguments: .* each step stands in quotes of its own", "^^^^^^^^^^", 4),
+    ("sieve 3@0 | 5@2", "takes 1 argument: an argument has no spaces in it", "^^^^^", 10),
     ("rot x", "FRAMES is x, expected a whole number", "^", 4),
     ("rot 1.5", "expected a whole number", "^^^", 4),
     ("rot 99999999999", "at most 2,147,483,648", "^^^^^^^^^^^", 4),
@@ -386,7 +389,9 @@ WRONG = [
     ("every 0 rev", "LOOPS is 0, expected at least 1", "^", 6),
     ("dims 9 rev", "WHICH is 9, expected dims from 0 to 7", "^", 5),
     ("dims 3-1 rev", "expected dims from 0 to 7", "^^^", 5),
-    ("dims 3- rev", "expected dims such as 4-7", "^^", 5),
+    ("dims 3-- rev", "expected dims such as 4-7", "^^^", 5),
+    ("dims 9- rev", "expected dims from 0 to 7", "^^", 5),
+    ("reverse", "did you mean rev", "^^^^^^^", 0),
     ("dims a rev", "expected dims such as 4-7", "^", 5),
     ("dims 0 ply 2", "changes the length of loops", "^", 5),
     ("dims 0 every 9 take 2", "changes the length of loops", "^", 5),

@@ -84,6 +84,7 @@ def test_further_flags_take_the_place_of_those_of_the_piece(run: Run, tmp_path: 
         (("--seconds", 0.2, "--transform", "rot 1"), {"num_latents": 4, "transform": ["rot 1"]}),
         (("--input_loop", f"{encodings}/0.npy:0:5"), {"num_latents": 5}),
         (("--num_files", 2), {"file_index": 1}),
+        (("--transform", "none"), {"transform": ["none"], "num_latents": 3}),
         (("--hold",), {"hold": True}),
     ]:
         result = generate(run, tmp_path / "b", "--again", piece, *flags)
@@ -112,7 +113,7 @@ def test_other_statistics_are_noticed(run: Run, tmp_path: Path, encodings: Path)
     generate(run, tmp_path / "a", "--input", encodings / "0.npy", *FLAGS)
     [piece] = (tmp_path / "a" / "r").glob("*.npy")
     result = generate(run, tmp_path / "b", "--again", piece, "--input", encodings / "1.npy")
-    assert "warning: the statistics are not as" in result.err
+    assert "warning: the statistics are other ones than" in result.err
     (tmp_path / "a" / "r" / "statistics.csv").unlink()
     generate(run, tmp_path / "c", "--again", piece)  # the encodings are still there
     assert list(results(tmp_path / "c").values()) == [piece.read_bytes()]
@@ -128,7 +129,7 @@ def test_changed_code_and_loops_are_noticed(run: Run, tmp_path: Path, encodings:
     [piece] = (tmp_path / "a" / "r").glob("*.npy")
     code.write_text(code.read_text() + "# another\n")
     result = generate(run, tmp_path / "b", "--again", piece)
-    assert "warning: the code of a transform is not as it was" in result.err
+    assert "warning: the code of a transform has changed" in result.err
     save_latents(loop, load_latents(encodings / "1.npy"))
     result = run("generator", "--again", piece, "--output", tmp_path / "c")
     assert result.code == 2 and "loop.npy is not the file that the loop was taken from" in result.err
@@ -137,7 +138,8 @@ def test_changed_code_and_loops_are_noticed(run: Run, tmp_path: Path, encodings:
 def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) -> None:
     for path, message in [
         (encodings / "0.json", "0.json is no sidecar of a result of generator.py"),
-        (tmp_path / "nowhere.json", "nowhere.json is no sidecar"),
+        (encodings, "is a folder: give --again the .json"),
+        (tmp_path / "nowhere.json", "nowhere.json does not exist"),
     ]:
         result = run("generator", "--again", path, "--output", tmp_path / "o")
         assert result.code == 2 and message in result.err and len(result.errors) == 1
@@ -174,7 +176,7 @@ def test_first_makes_one_of_many(run: Run, tmp_path: Path, encodings: Path) -> N
     [
         (("--bpm", 120), 11, "nearest to 120 BPM: a loop of 11 frames at 44100 Hz / 2048 is 117.45 BPM"),
         (("--bpm", 120, "--beats", 4), 43, "a loop of 43 frames at 44100 Hz / 2048, 4 beats, is 120.19 BPM"),
-        (("--seconds", 2), 43, "a loop of 43 frames at 44100 Hz / 2048 is 30.05 BPM"),
+        (("--seconds", 2), 43, "nearest to 2 s: a loop of 43 frames, 2.00 s at 44100 Hz / 2048 is 30.05 BPM"),
         (("--num_latents", 43, "--beats", 4), 43, "4 beats, is 120.19 BPM"),
         ((), 10, "a loop of 10 frames at 44100 Hz / 2048 is 129.20 BPM"),
     ],

@@ -210,9 +210,10 @@ def test_one_loop_makes_two_minutes(shell: Shell, recordings: Path, tmp_path: Pa
     [path] = lines(done)
     values, rate = soundfile.read(path, always_2d=True)
     assert abs(len(values) / rate - 120) < 1 and values.std() > 1e-3
-    [latents] = (tmp_path / "out" / "one-loop").glob("*.npy")
+    [latents] = (tmp_path / "out" / "pieces").glob("encoded--tone--*/*.npy")
     loops = np.load(latents)[0].T.reshape(162, -1)
     assert 20 < len(np.unique(loops, axis=0)) <= 162
+    assert shell("one_loop", recordings, tmp_path / "out").returncode == 2  # a folder
 
 
 def test_sounds_renders_what_the_readme_links_to(monkeypatch, tmp_path):

@@ -306,7 +306,10 @@ def test_bpm_picks_the_nearest_length(tmp_path: Path, bare: Path, run: Run) -> N
     assert "nearest to 120 BPM: a loop of 11 frames at 44100 Hz / 2048 is 117.45 BPM\n" in result.err
     assert latent_audio.load_latent_audio(made(result)[0]).shape == (DIMS, 11)
     assert "do not apply" not in result.err
-    assert "do not apply to it" in run("generator", "--input", bare, "--pattern", "fibo", *flags).err
+    assert (
+        "pattern fibo changes lengths, so it has no tempo"
+        in run("generator", "--input", bare, "--pattern", "fibo", *flags).err
+    )
 
 
 def test_unknown_rates_are_said(tmp_path: Path, run: Run) -> None:
@@ -485,6 +488,25 @@ def test_results_inside_the_input_folder_are_not_encodings(tmp_path: Path, encod
     flags = ["--input", tmp_path, "--output", tmp_path / "o", "--no_plots", "--embeddings"]
     first, second = (run("generator", *flags) for _ in range(2))
     assert made(first)[0].read_bytes() == made(second)[0].read_bytes()
+
+
+def test_more_than_a_gibibyte_is_asked_for(
+    tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip such as levels=12 does not fill the disk; --large does it."""
+    flags = ["--input", encodings, "--output", tmp_path / "o", "--embeddings"]
+    flags += ["--pattern", "orale", "--pattern_args", "levels=12"]
+    result = run("generator", *flags)
+    assert result.code == 2 and "is that intended? Then add --large" in result.err and not (tmp_path / "o").exists()
+    monkeypatch.setattr("unravel_lib.cli.results.LARGE_BYTES", 100)
+    few = ["--input", encodings, "--output", tmp_path / "o", "--no_plots", "--num_files", 2]
+    assert run("generator", *few).code == 2 and len(made(run("generator", *few, "--large"))) == 2
+
+
+def test_latent_audio_is_no_encoding(tmp_path: Path, encodings: Path, run: Run) -> None:
+    [path] = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots"))
+    result = run("generator", "--input", path, "--output", tmp_path)
+    assert result.code == 2 and "is a WAV, --input takes .npy" in result.err and "--input_loop" in result.err
 
 
 def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings: Path, run: Run) -> None:

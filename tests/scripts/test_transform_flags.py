@@ -45,7 +45,7 @@ def test_steps_change_the_loops_and_stand_in_the_sidecar(run: Run, tmp_path: Pat
 
 def test_lengths_that_differ_have_no_tempo(run: Run, tmp_path: Path, encoding: Path) -> None:
     frames, _, err = generated(run, tmp_path, "--input", encoding, "--num_loops", 4, "--transform", "every 2 take 3")
-    assert len(frames) == 26 and "change the length of some loops: these tempi do not apply" in err
+    assert len(frames) == 26 and "change the length of some loops: this tempo does not apply" in err
 
 
 def test_announced_lengths_hold_for_steps_that_keep_them(run: Run, tmp_path: Path, encoding: Path) -> None:
@@ -92,6 +92,8 @@ def test_a_loop_from_a_file(run: Run, tmp_path: Path, encoding: Path) -> None:
     assert loop["file"] == "x.npy" and loop["frames"] == [10, 14]
     assert "1 encoding, 60 frames, 3 dims" in err and "loop of 4 frames at 44100 Hz / 2048" in err
     assert (tmp_path / "r" / "loop_input-loop_seed42_0000_embeddings.npy").exists()
+    by_time, _, _ = generated(run, tmp_path, "--input_loop", f"{encoding}:0.465s:0.65s", "--num_loops", 2)
+    np.testing.assert_array_equal(by_time, frames)
     whole, _, _ = generated(run, tmp_path, "--input_loop", encoding, "--num_loops", 1)
     np.testing.assert_array_equal(whole, LATENTS.T)
     np.testing.assert_array_equal(
@@ -100,6 +102,15 @@ def test_a_loop_from_a_file(run: Run, tmp_path: Path, encoding: Path) -> None:
     np.testing.assert_array_equal(
         generated(run, tmp_path, "--input_loop", f"{encoding}:55:", "--num_loops", 1)[0], LATENTS.T[55:]
     )
+
+
+def test_files_that_will_be_equal_are_told(run: Run, tmp_path: Path, encoding: Path) -> None:
+    flags = ("--input_loop", f"{encoding}:0:4", "--num_files", 2, "--no_plots", "--output", tmp_path)
+    for more, equal in (((), True), (("--transform", "rev"), True), (("--transform", "every 2 degrade 0.5"), False)):
+        result = run("generator", *flags, *more)
+        assert ("nothing is drawn: the 2 files will be equal" in result.err) is equal
+        sounds = {path.read_bytes() for path in result.paths if path.suffix == ".wav"}
+        assert len(sounds) == (1 if equal else 2)
 
 
 def test_two_loops_from_files(run: Run, tmp_path: Path, encoding: Path) -> None:
@@ -128,8 +139,10 @@ def test_statistics_of_other_files_with_a_loop(run: Run, tmp_path: Path, encodin
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("{x}:5:5",), "has 60 frames, expected FILE:A:B with A less than B"),
-        (("{x}:0:61",), "has 60 frames, expected FILE:A:B"),
+        (("{x}:5:5",), "has 60 frames, 2.79 s, expected FILE:A:B with 0 <= A < B"),
+        (("{x}:-5:",), "expected FILE:A:B with 0 <= A < B"),
+        (("{x}:0:4", "{x}:4:8"), "pattern loop has no loop B: give one --input_loop"),
+        (("{x}:0:61",), "has 60 frames, 2.79 s, expected FILE:A:B"),
         (("{x}:0:4", "{x}:0:5"), "loop A has 4 frames x 3 dims, loop B 5 frames x 3 dims"),
         (("{x}", "{x}", "{x}"), "names 3 loops, expected one or two"),
         (("nowhere.npy:0:4",), "nowhere.npy"),

@@ -31,16 +31,17 @@ CONTENT = {  # hash in a sidecar: the option that must be the same for it to be 
     "transform_sha256": "transform",
 }
 CONTENT_TEXT = {
-    "statistics_sha256": "the statistics are",
-    "pattern_sha256": "the code of the pattern is",
-    "distribution_sha256": "the code of the distribution is",
-    "transform_sha256": "the code of a transform is",
+    "statistics_sha256": "the statistics are other ones than the piece was made from",
+    "pattern_sha256": "the code of the pattern has changed since the piece was made",
+    "distribution_sha256": "the code of the distribution has changed since the piece was made",
+    "transform_sha256": "the code of a transform has changed since the piece was made",
 }
 NOT_KEPT = (
     "again",
     "output",
     "run",
     "overwrite",
+    "large",
     "debug",
     "no_plots",
     "quiet",
@@ -84,6 +85,9 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
     InputError
         There is no sidecar, or it does not say how the piece was made; or a file that it was made from has changed.
     """
+    if not piece.is_file():
+        found = "is a folder" if piece.is_dir() else "does not exist"
+        raise InputError(f"{printable(piece)} {found}: give `again` the .json of a result of generator.py")
     facts = read_sidecar(piece)
     where = printable(sidecar_path(piece))
     if facts is None or facts.options.get("script") != "generator":
@@ -93,8 +97,11 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
         raise InputError(f"{where} was written by a version that did not keep the flags: give the flags yourself")
     args = parser.parse(command)
     given = parser.given(argv)
-    for name in (other for flag in given for other in FORGOTTEN.get(flag, ())):
-        setattr(args, name, parser.get_default(name))
+    for flag in given:
+        for name in FORGOTTEN.get(flag, ()):
+            if name != flag and getattr(args, name) != parser.get_default(name):
+                log.info("`%s` takes the place of the `%s` of the piece", flag, name)
+            setattr(args, name, parser.get_default(name))
     for name, value in given.items():
         setattr(args, name, value)
     again = as_command(parser, args)
@@ -142,4 +149,4 @@ def warn_of_changes(before: Sidecar, now: Sidecar) -> None:
         was, is_now = before.options.get(name), now.options.get(name)
         same_choice = chosen is None or before.options.get(chosen) == now.options.get(chosen)
         if same_choice and was != is_now:
-            log.warning("%s not as it was when the piece was made: it will be another one", CONTENT_TEXT[name])
+            log.warning("%s: the new one may be another", CONTENT_TEXT[name])

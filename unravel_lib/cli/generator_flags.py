@@ -65,7 +65,7 @@ def refuse_conflicts(args: argparse.Namespace) -> None:
         ),
         (
             not (args.input or args.statistics or args.input_loop),
-            "`input` is missing: give a .npy of encoder.py, a folder of them, or `statistics` FILE.csv",
+            "`input` is missing: give a .npy of encoder.py, a folder of them, `statistics` FILE.csv or `input_loop`",
         ),
     ]
     for found, message in conflicts:
@@ -166,7 +166,7 @@ def _add_steps(p: Parser, group: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=[],
         metavar="FILE[:A:B]",
-        help="frames A to B - 1 of latents as loop A in place of a draw; a second one as loop B",
+        help="frames A to B - 1 of latents, or seconds such as 1.5s:2s, as loop A, not drawn; a second one as B",
     )
 
 
@@ -193,4 +193,5 @@ def _add_results(p: Parser) -> None:
     group.add_argument("--no_plots", action="store_true", help="draw no pictures, which saves a second")
     add_output(group, OUTPUT)
     group.add_argument("--run", metavar="NAME", help="name of the run's folder in --output (default: date and time)")
+    group.add_argument("--large", action="store_true", help="write results of more than 1 GiB together")
     group.add_argument("--overwrite", action="store_true", help="let --run write into a folder that exists")

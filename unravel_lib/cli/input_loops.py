@@ -1,8 +1,9 @@
-"""The loops that generator.py takes from files: `FILE[:A:B]`, the frames A to B - 1 of latents."""
+"""The loops that generator.py takes from files: `FILE[:A:B]`, the frames A to B - 1 of latents, or seconds of them."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import numpy as np
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.find import refuse_endless
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.latents.blocks import Frames
-from unravel_lib.latents.read import read_latents
+from unravel_lib.latents.read import EXTENSIONS, read_latents
+from unravel_lib.music import tempo
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.text import frames_text, printable
 
 MAX_LOOPS = 2  # A and B
+PLACE = r"(?:\d+(?:\.\d+)?s|\d*)"  # a frame, a time such as 1.5s, or nothing
+EXPECTED = "expected FILE:A:B with 0 <= A < B, in frames such as 0:16 or in seconds such as 0s:0.75s"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +38,12 @@ class InputLoop:
         return {"file": self.path.name, "sha256": sha256_of(self.path), "frames": [self.first, self.end]}
 
 
-def read_input_loops(texts: Sequence[str]) -> list[InputLoop]:
+def read_input_loops(
+    texts: Sequence[str], sample_rate: float | None = None, compression: int | None = None
+) -> list[InputLoop]:
     """Read the loops that `input_loop` names.
+
+    Places in seconds, such as 1.5s, are of the model's rates: those in the sidecar, else those given, else the usual.
 
     Raises
     ------
@@ -45,7 +54,7 @@ def read_input_loops(texts: Sequence[str]) -> list[InputLoop]:
     """
     if len(texts) > MAX_LOOPS:
         raise UsageError(f"`input_loop` names {len(texts)} loops, expected one or two: loop A, and loop B")
-    loops = [_read(text) for text in texts]
+    loops = [_read(text, sample_rate, compression) for text in texts]
     for loop in loops[1:]:
         if loop.frames.shape != loops[0].frames.shape:
             has, other = ("{} frames x {} dims".format(*one.frames.shape) for one in loops)
@@ -63,21 +72,31 @@ def refuse_other_dims(loops: Sequence[InputLoop], dims: int) -> None:
             )
 
 
-def _read(text: str) -> InputLoop:
-    found = None if Path(text).exists() else re.fullmatch(r"(.+?):(\d*):(\d*)", text, re.DOTALL)
+def _read(text: str, sample_rate: float | None, compression: int | None) -> InputLoop:
+    found = None if Path(text).exists() else re.fullmatch(rf"(.+?):({PLACE}):({PLACE})", text, re.DOTALL)
     name, first, end = found.groups() if found else (text, "", "")
     path = Path(name).expanduser()
+    if path.suffix.lower() not in EXTENSIONS:
+        raise UsageError(f"`input_loop` {printable(text)}: {EXPECTED}")
     refuse_endless(path)
-    latents = read_latents(path)
-    has, begin = latents.shape[1], int(first or 0)
-    stop = int(end or has)
+    latents = read_latents(path, compression)
+    facts = read_sidecar(path) or Sidecar()
+    rate = Fraction(facts.sample_rate or sample_rate or tempo.DEFAULT_SAMPLE_RATE)
+    rate /= facts.compression or compression or tempo.DEFAULT_COMPRESSION
+    has = latents.shape[1]
+    begin, stop = _frame(first, rate, 0), _frame(end, rate, has)
     if not begin < stop <= has:
-        raise InputError(
-            f"`input_loop` {printable(text)}: {printable(path)} has {frames_text(has)}, expected FILE:A:B with A less "
-            "than B and B no more than that"
-        )
+        seconds = f"{frames_text(has)}, {float(has / rate):.2f} s"
+        raise InputError(f"`input_loop` {printable(text)}: {printable(path)} has {seconds}, {EXPECTED}")
     if stop - begin > MAX_LATENTS:
         raise UsageError(
             f"`input_loop` {printable(text)} has {frames_text(stop - begin)}, at most {MAX_LATENTS:,}: give FILE:A:B"
         )
     return InputLoop(path, begin, stop, np.ascontiguousarray(latents[:, begin:stop].T, np.float64))
+
+
+def _frame(place: str, rate: Fraction, default: int) -> int:
+    """Read a place in a file of `rate` frames a second as the number of a frame."""
+    if place.endswith("s"):
+        return round(Fraction(place[:-1]) * rate)
+    return int(place) if place else default

@@ -78,7 +78,9 @@ def make_plan(args: argparse.Namespace) -> Plan:
     distribution = DISTRIBUTIONS.find(args.distribution)
     distribution_options = distribution.read_options(args.distribution_args)
     steps = tuple(parse_step(text) for text in args.transform)
-    loops = input_loops.read_input_loops(args.input_loop)
+    loops = input_loops.read_input_loops(args.input_loop, args.sample_rate, args.compression)
+    if len(loops) > 1 and "loop_b" not in pattern.inputs:
+        raise UsageError(f"pattern {pattern.name} has no loop B: give one `input_loop`")
     paths, facts = find_sources(args, [loop.path for loop in loops])
     rates = sources.rates(facts)
     num_latents = len(loops[0].frames) if loops else _loop_length(args, rates)
@@ -98,7 +100,9 @@ def make_plan(args: argparse.Namespace) -> Plan:
     )
     if composition.draws:
         report.warn_of_frozen_dims(distribution, statistics)
-    elif args.distribution != DISTRIBUTION or args.distribution_args:
+    elif args.num_files > 1 and not composition.is_random:
+        log.warning("nothing is drawn: the %d files will be equal", args.num_files)
+    if not composition.draws and (args.distribution != DISTRIBUTION or args.distribution_args):
         raise UsageError("nothing is drawn, as `input_loop` gives every loop: leave out `distribution`")
     file_format = _file_format(args, statistics.dims, rates)
     return Plan(composition, file_format, paths, loops, facts, rates, args.beats, composition.loop_frames())

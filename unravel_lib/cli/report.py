@@ -16,38 +16,42 @@ from unravel_lib.text import frames_text, printable
 
 if TYPE_CHECKING:
     from unravel_lib.cli.plan import Plan
-    from unravel_lib.cli.sources import Rates
 
 MAX_NAMED = 12  # dims that a warning names one by one
 
 log = logging.getLogger("unravel_lib")
 
 
-def log_plan(plan: "Plan", n_frames: int, num_files: int, bpm: float | None) -> None:
-    """Log tempo, length and size of the results before anything is written; `bpm` is the requested tempo."""
-    composition = plan.composition
-    log_tempo(composition.num_latents, plan.rates, plan.beats, bpm)
-    if not composition.pattern.steady:
-        name = composition.pattern.name
-        log.info("pattern %s changes its length over time: these tempi do not apply to it", name)
-    elif plan.loop_frames is None:
-        log.info("the transforms change the length of some loops: these tempi do not apply to them")
-    elif plan.loop_frames != composition.num_latents:
-        beat = tempo.format_bpm(tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats))
-        log.info("the transforms make each loop %s: %s BPM", frames_text(plan.loop_frames), beat)
+def log_plan(plan: "Plan", n_frames: int, num_files: int, wanted: str) -> None:
+    """Log tempo, length and size of the results before anything is written; `wanted` is what the length was chosen by.
+
+    Such as "120 BPM"; empty where it was given in frames.
+    """
+    n_loop = plan.composition.num_latents
+    nearest = f"nearest to {wanted}: " if wanted else ""
+    seconds = f", {float(n_loop / plan.rates.frame_rate):.2f} s" if wanted.endswith(" s") else ""
+    has = f", {plan.beats} beats," if plan.beats > 1 else ""
+    loop = f"{nearest}a loop of {frames_text(n_loop)}{seconds}"
+    rates = f"at {plan.rates.sample_rate:g} Hz / {plan.rates.compression}"
+    if plan.composition.pattern.steady:
+        log.info("%s %s%s is %s", loop, rates, has, tempo_text(plan, n_loop))
+    else:
+        log.info("%s %s; pattern %s changes lengths, so it has no tempo", loop, rates, plan.composition.pattern.name)
+    if plan.composition.pattern.steady and plan.loop_frames is None:
+        log.info("the transforms change the length of some loops: this tempo does not apply to them")
+    elif plan.loop_frames not in (None, n_loop):
+        log.info(
+            "the transforms make each loop %s: %s", frames_text(plan.loop_frames), tempo_text(plan, plan.loop_frames)
+        )
     sample_rate, compression = plan.rates
     log_size(plan.file_format, num_files, n_frames, n_frames * compression / sample_rate)
 
 
-def log_tempo(num_latents: int, rates: "Rates", beats: int, wanted_bpm: float | None) -> None:
-    """Log the tempo of a loop."""
-    beat = tempo.format_bpm(tempo.exact_bpm(num_latents, *rates, beats))
-    double = tempo.double_time(num_latents, *rates, beats)
-    halved = f" (double time {double})" if double != "-" else ""
-    wanted = f"nearest to {wanted_bpm:g} BPM: " if wanted_bpm else ""
-    loop = f"a loop of {frames_text(num_latents)} at {rates.sample_rate:g} Hz / {rates.compression}"
-    has = f", {beats} beats," if beats > 1 else ""
-    log.info("%s%s%s is %s BPM%s", wanted, loop, has, beat, halved)
+def tempo_text(plan: "Plan", n_frames: int) -> str:
+    """Format the tempo of a loop: "129.20 BPM (double time 258.40)"."""
+    beat = tempo.format_bpm(tempo.exact_bpm(n_frames, *plan.rates, plan.beats))
+    double = tempo.double_time(n_frames, *plan.rates, plan.beats)
+    return f"{beat} BPM" + (f" (double time {double})" if double != "-" else "")
 
 
 def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float) -> None:

@@ -24,6 +24,7 @@ from unravel_lib.statistics.summary import Statistics
 from unravel_lib.statistics.tables import write_csv
 from unravel_lib.text import count_text, frames_text
 
+LARGE_BYTES = 1 << 30  # of a run, which is hours of sound: more is a slip more often than not
 BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
 MAX_DRAWN = 24  # files of a run that are drawn
 
@@ -76,13 +77,17 @@ def refuse_size(composition: Composition, file_format: Format, n_frames: int, fr
         )
 
 
-def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int) -> None:
-    """Raise UsageError where the files together are larger than the free space of the disk."""
+def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int, large: bool) -> None:
+    """Raise UsageError where the files together are larger than the free space, or than 1 GiB unless `large`."""
+    needed = (
+        f"{count_text(num_files, 'such file')} need{'s' if num_files == 1 else ''} {size_text(num_files * file_bytes)}"
+    )
     if num_files * file_bytes > free_bytes:
         raise UsageError(
-            f"{num_files} such files need {size_text(num_files * file_bytes)}, {size_text(free_bytes)} are free: take "
-            "fewer `num_files` or `num_loops`, or another `output`"
+            f"{needed}, {size_text(free_bytes)} are free: take fewer `num_files` or `num_loops`, or another `output`"
         )
+    if num_files * file_bytes > LARGE_BYTES and not large:
+        raise UsageError(f"{needed}: is that intended? Then add `large`; else take a shorter loop or fewer `num_loops`")
 
 
 def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:
@@ -203,4 +208,5 @@ def _facts_line(plan: Plan, overviews: Sequence[Overview], frame_seconds: float)
     loop = f"loop of {frames_text(plan.loop_frames or plan.composition.num_latents)}"
     if plan.loop_frames is not None:
         loop += f", {tempo.format_bpm(tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats))} BPM"
-    return " | ".join([*parts, loop])
+    steps = ", ".join(step.text for step in plan.composition.steps)
+    return " | ".join([*parts, loop, *([steps] if steps else [])])

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,12 @@ def find_sources(encodings: Sequence[Path] | None, statistics: Path | None, outp
         return [statistics]
     if not encodings:
         return []
+    for path in encodings:
+        if path.suffix.lower() == ".wav":
+            raise InputError(
+                f"{printable(path)} is a WAV, `input` takes .npy: encode sound with encoder.py; latent audio is for "
+                "`input_loop` and decoder.py"
+            )
     found = [source.path for source in find_files(encodings, [".npy"], output)]
     named = set(encodings)
     in_folders = [path for path in found if path not in named]
@@ -78,6 +85,11 @@ class Rates(NamedTuple):
 
     sample_rate: float
     compression: int
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second."""
+        return Fraction(self.sample_rate) / self.compression
 
 
 def rates(facts: Sidecar) -> Rates:

@@ -79,7 +79,8 @@ def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
 def check_run_folder(output: Path, name: str, overwrite: bool) -> Path:
     """Return the folder that a run's name means, and make nothing; raises as `make_run_folder` does."""
     if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(os.fsencode(name)) > NAME_BYTES:
-        raise UsageError(f"`run` {printable(name)} is no plain folder name: slashes belong to `output`")
+        shown = printable(name) or "(empty)"
+        raise UsageError(f"`run` {shown} is no plain folder name: slashes belong to `output`")
     folder = output / name
     if os.path.lexists(folder) and not (overwrite and folder.is_dir()):
         remedy = ", or add `overwrite`" if folder.is_dir() else ""

@@ -71,6 +71,11 @@ class Composition:
         """Whether the distribution draws a loop, so that it is not given."""
         return len(self.given_loops) < 1 + ("loop_b" in self.pattern.inputs)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether files of other numbers are others."""
+        return self.draws or "rng" in self.pattern.inputs or any(step.is_random for step in self.steps)
+
     def material(self, index: int) -> Material:
         """Draw the loops of output number `index`.
 

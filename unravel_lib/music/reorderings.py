@@ -10,6 +10,16 @@ from unravel_lib.music.transform import check_at_least, check_probability, trans
 
 
 @transform
+def none(loop: Frames) -> Frames:
+    """ABCD -> ABCD: no change; as the only step it leaves out those of a piece that is made again.
+
+    >>> on_letters("none", "ABCD")
+    'ABCD'
+    """
+    return loop
+
+
+@transform
 def rev(loop: Frames) -> Frames:
     """ABCD -> DCBA: backwards.
 

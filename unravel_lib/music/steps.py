@@ -19,7 +19,7 @@ from unravel_lib.music.options import Options, read_value
 from unravel_lib.music.transform import Transform
 from unravel_lib.music.transforms import TRANSFORMS
 from unravel_lib.statistics.summary import Array
-from unravel_lib.text import printable
+from unravel_lib.text import count_text, printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +61,11 @@ class Step:
         """Whether the same loop may become another one each time."""
         return self.transform.varies or (self.inner is not None and self.inner.varies)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether it uses random numbers."""
+        return any("rng" in part.transform.inputs for part in self.parts())
+
     def parts(self) -> Iterator["Step"]:
         """The step, the one that it wraps, and so on; the innermost comes first."""
         if self.inner is not None:
@@ -96,9 +101,9 @@ def _parse(words: tuple[str, ...], begin: int) -> Step:
         raise _marked(words, len(words) - 1, len(words), f"{usage}: {missing} is missing{remedy}")
     end = begin + 1 + min(left - transform.wraps, len(parameters))
     if end < len(words) and not transform.wraps:
-        has = "its arguments" if parameters else "a step without arguments"
-        remedy = "put each step in quotes of its own"
-        raise _marked(words, end, len(words), f"{usage}: nothing can follow {has}: {remedy}")
+        takes = count_text(len(parameters), "argument") if parameters else "no arguments"
+        remedy = "an argument has no spaces in it, and each step stands in quotes of its own"
+        raise _marked(words, end, len(words), f"{usage} takes {takes}: {remedy}")
     options: Options = {name: p.default for name, p in parameters.items()}
     for number, (name, parameter) in enumerate(list(parameters.items())[: end - begin - 1], begin + 1):
         try:

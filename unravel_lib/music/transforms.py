@@ -143,7 +143,7 @@ def sometimes(loop: Frames, rng: np.random.Generator, step: Applied, probability
 
 @transform("dims")
 def in_dims(loop: Frames, step: Applied, which: str) -> Frames:
-    """The step on some dims only: 4-7, or 0,3,5; it must keep the length of the loop.
+    """The step on some dims only: 4-7, 4- (to the last) or 0,3,5; it must keep the length of the loop.
 
     >>> on_letters("dims 0 rev", "ABC")
     'CBA'
@@ -160,10 +160,11 @@ def _dims(which: str, n_dims: int) -> list[int]:
     """Read "0,3-5" as [0, 3, 4, 5]."""
     dims: list[int] = []
     for part in which.split(","):
-        first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()) or part.endswith("-"):
-            raise ValueError(f"WHICH is {which}, expected dims such as 4-7 or 0,3,5")
-        low, high = int(first), int(last or first)
+        first, dash, last = part.partition("-")
+        last = last or (str(n_dims - 1) if dash else first)
+        if not (first.isdecimal() and last.isdecimal()):
+            raise ValueError(f"WHICH is {which}, expected dims such as 4-7, 4- or 0,3,5")
+        low, high = int(first), int(last)
         if high < low or high >= n_dims:
             raise ValueError(f"WHICH is {which}, expected dims from 0 to {n_dims - 1}")
         dims += range(low, high + 1)

@@ -139,7 +139,8 @@ def draw_correlation(path: Path, statistics: Statistics) -> None:
     dims = statistics.dims
     kind = "Robust correlation (from Spearman's ranks)" if statistics.iqr else "Correlation"
     side = min(9.0, max(4.5, 3.5 + 0.25 * dims))
-    with saved_figure(path, side + 1.6, side + 1.25, f"{kind} between dims") as figure:
+    title, facts = f"{kind} between dims", f"of {statistics.frames:,} recorded frames"
+    with saved_figure(path, side + 1.6, side + 1.25, title, facts) as figure:
         axes = place(figure, 0.7, 0.6, side, side)
         image = axes.imshow(statistics.active_correlation, DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
         ticks = dim_ticks(dims)
