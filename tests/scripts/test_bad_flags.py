@@ -83,7 +83,7 @@ FLAG_ROWS = [
     (
         "generator",
         ["--input", "x", "--wav_subtype", "double"],
-        "--wav_subtype double is unknown: choose from DOUBLE, FLOAT",
+        "--wav_subtype double is unknown: choose from DOUBLE, FLOAT; did you mean DOUBLE?",
     ),
     ("generator", ["--bpm", "9", "--num_latents", "9"], "argument --num_latents: not allowed with argument --bpm"),
     ("inspector", ["--sav"], "unknown argument --sav; did you mean --save?"),
