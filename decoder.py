@@ -13,6 +13,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
+from unravel_lib.files.sidecar import read_sidecar
 from unravel_lib.text import printable
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -114,7 +115,10 @@ def main(argv: list[str]) -> int:
 
 
 def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
-    """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
+    """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio.
+
+    What generator.py made is named with the folder of its run, as equal names occur in many runs.
+    """
     from unravel_lib.latents.read import EXTENSIONS, is_latents
 
     found = find_files(roots, EXTENSIONS, output, batch)
@@ -122,7 +126,15 @@ def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
     latents_only = [source for source in found if source.path in named or is_latents(source.path)]
     if found and not latents_only:
         raise InputError(f"{printable(roots[0])} holds .wav files, but no latents: make some with encoder.py")
-    return latents_only
+    return [source.in_folder() if _is_generated(source.path) else source for source in latents_only]
+
+
+def _is_generated(path: Path) -> bool:
+    try:
+        facts = read_sidecar(path)
+    except InputError:  # reported when its turn comes
+        return False
+    return facts is not None and facts.options.get("script") == "generator"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import soundfile
 from fixtures_runs import Run, spy
 
 import unravel_lib
+from unravel_lib.files import naming
+from unravel_lib.files.find import Source
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
 from unravel_lib.models.model import Model, load
@@ -221,6 +223,41 @@ def decoded(run: Run, source: Path, output: Path, *flags: object) -> tuple[np.nd
     """Decode one file; returns the samples and the sidecar."""
     [written] = run("decoder", "--input", source, "--output", output, "--subtype", "FLOAT", *flags).paths
     return soundfile.read(written, dtype="float32")[0], json.loads(written.with_suffix(".json").read_text())
+
+
+def test_runs_with_equal_names_become_sounds_of_one_folder_by_whatever_way_they_are_named(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index, folder in enumerate(("rev", "euclid")):
+        values = np.full((8, 1 + index), 0.1)
+        save_latents(tmp_path / "T" / folder / "x.npy", values, Sidecar(options={"script": "generator"}))
+    output = ("--output", tmp_path / "out")
+    one_by_one = [run("decoder", "--input", tmp_path / "T" / name, *output).paths for name in ("euclid", "rev")]
+    both = run("decoder", "--input", tmp_path / "T", *output).paths
+    assert [[path] for path in both] == one_by_one and len(set(both)) == 2
+    monkeypatch.chdir(tmp_path / "T" / "rev")
+    for given in ("x.npy", ".", tmp_path / "T" / "rev" / "x.npy"):
+        assert run("decoder", "--input", given, *output).paths == both[1:]
+    shards = [
+        run("decoder", "--input", given, "--output", tmp_path / "2", "--shard", f"{index}/2").paths
+        for index in (1, 2)
+        for given in (".", "../euclid")
+    ]
+    assert sorted(path.name for paths in shards for path in paths) == sorted(path.name for path in both)
+
+
+def test_skip_existing_knows_generated_sound_under_its_earlier_name(tmp_path: Path, run: Run) -> None:
+    """Which had a hash of the name alone; the sound of a run with equal content does not count as this one's."""
+    for folder in ("rev", "euclid"):
+        save_latents(tmp_path / folder / "x.npy", np.full((8, 1), 0.1), Sidecar(options={"script": "generator"}))
+    flags = ("--output", tmp_path / "out", "--skip_existing", "--input")
+    [now] = run("decoder", *flags, tmp_path / "rev").paths
+    earlier = naming.result_name(Source(Path(), "x.npy"), "decoded", ".wav")
+    for file in (now, now.with_suffix(".json")):
+        file.rename(file.with_name(earlier).with_suffix(file.suffix))
+    assert now.name != earlier
+    assert run("decoder", *flags, tmp_path / "rev").paths == []
+    assert len(run("decoder", *flags, tmp_path / "euclid").paths) == 1
 
 
 def test_generated_sound_is_faded_and_recorded_sound_is_exact(
