@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
+from unravel_lib.cli.levels import LOWEST_TARGET, log_levels
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
@@ -51,7 +52,7 @@ def build_parser() -> flags.Parser:
     )
     result.add_argument(
         "--normalize",
-        type=flags.number(-60, 0),
+        type=flags.number(LOWEST_TARGET, 0),
         metavar="LUFS",
         help="bring every sound to this loudness, such as -16; quieter where it would clip",
     )
@@ -79,7 +80,6 @@ def main(argv: list[str]) -> int:
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
-    from unravel_lib.cli.levels import log_levels
     from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
 
     seconds: dict[Source, float] = {}
