@@ -279,6 +279,23 @@ def test_generated_sound_is_faded_and_recorded_sound_is_exact(
     assert (longer[n : 4 * n] != plain[n : 4 * n]).mean() > 0.9
 
 
+def test_what_the_latents_say_of_themselves_is_kept_and_does_not_count_as_another_way_to_decode(
+    generated: Path, tmp_path: Path, run: Run
+) -> None:
+    options = {"script": "generator", "pattern": "fibo", "command": ["--seed", "3"]}
+    write_sidecar(generated, Sidecar(seed=3, options=options))
+    flags = ("--input", generated, "--output", tmp_path / "out", "--skip_existing")
+    [written] = run("decoder", *flags).paths
+    facts = json.loads(written.with_suffix(".json").read_text())
+    assert facts["latents"] == {"seed": 3, "options": options}
+    assert run("decoder", *flags).paths == []
+    write_sidecar(generated, Sidecar(seed=3, options=options | {"command": ["--seed", "3", "--beats", "2"]}))
+    assert run("decoder", *flags).paths == []  # the same values
+    del facts["latents"]  # as of earlier versions
+    written.with_suffix(".json").write_text(json.dumps(facts))
+    assert run("decoder", *flags).paths == []
+
+
 def test_normalized_sound_and_its_gain(latents: Path, tmp_path: Path, run: Run) -> None:
     plain, before = decoded(run, latents / "a.npy", tmp_path / "1")
     loud, facts = decoded(run, latents / "a.npy", tmp_path / "2", "--normalize", -30)
