@@ -168,9 +168,8 @@ class Origin:
     def _encode(self, encodings: Mapping[Path, Sidecar]) -> list[str]:
         path, facts = next(iter(encodings.items()))
         sources = [self._here(Path(f.source)) for f in encodings.values() if f.source]
-        source = (
-            sources[0] if len(sources) == 1 else Path(os.path.commonpath([os.path.abspath(s.parent) for s in sources]))
-        )
+        folders = [os.path.abspath(source.parent) for source in sources]
+        source = sources[0] if len(sources) == 1 else Path(os.path.commonpath(folders))
         command = ["encoder.py", "--input", near(source), "--output", near(path.parent)]
         return [*command, *self._model_flags(facts)]
 
