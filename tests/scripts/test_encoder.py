@@ -12,7 +12,8 @@ import soundfile
 import torch
 from fixtures_runs import Run, Script, spy
 
-from unravel_lib.models.model import POCKET, Model
+from unravel_lib.models.model import Model
+from unravel_lib.models.pocket import POCKET
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.progress import Progress
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.models.model import POCKET
+from unravel_lib.models.pocket import POCKET
 from unravel_lib.page.cards import Card, find_sounds, make_card
 from unravel_lib.page.document import NAME, write_page
 from unravel_lib.page.provenance import LatentsByHash

@@ -12,7 +12,6 @@ import soundfile
 from unravel_lib.audio.level import Level, Meter
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import to_channels
-from unravel_lib.audio.write import SUBTYPES
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.naming import EMBEDDINGS
@@ -20,7 +19,7 @@ from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.music.patterns import PATTERNS
 from unravel_lib.music.tempo import exact_bpm, format_bpm
 from unravel_lib.page import pictures
-from unravel_lib.page.provenance import LatentsByHash, Models, Origin
+from unravel_lib.page.provenance import LatentsByHash, Models, Origin, decoded_sound
 from unravel_lib.page.steps import all_facts, transforms
 from unravel_lib.text import count_text, frames_text, printable
 
@@ -70,15 +69,7 @@ class Card:
 
 def find_sounds(folder: Path) -> list[Path]:
     """List the decoded sounds in a folder: those that have the sidecar of one."""
-    return [path for path in sorted(folder.glob("[!.]*.wav")) if _decoded(path) is not None]
-
-
-def _decoded(path: Path) -> Sidecar | None:
-    with suppress(UnravelError):
-        facts = read_sidecar(path) if path.is_file() else None
-        if facts is not None and facts.source and facts.options.get("subtype") in SUBTYPES:
-            return facts
-    return None
+    return [path for path in sorted(folder.glob("[!.]*.wav")) if decoded_sound(path) is not None]
 
 
 def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) -> Card:

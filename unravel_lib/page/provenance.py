@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unravel_lib.audio.write import SUBTYPES
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
@@ -26,6 +27,12 @@ GENERATOR = "generator"
 USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = 42, 5, "PCM_24"  # defaults, which a command need not name
 
 Models = Mapping[str, Path | None]  # path of a model file by its SHA-256; None: the bundled one, which needs no flag
+
+
+def decoded_sound(path: Path) -> Sidecar | None:
+    """Return the sidecar of a decoded sound; None for any other file."""
+    facts = _sidecar_of(path) if path.is_file() else None
+    return facts if facts is not None and facts.source and facts.options.get("subtype") in SUBTYPES else None
 
 
 class LatentsByHash:
