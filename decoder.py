@@ -8,7 +8,6 @@ from pathlib import Path
 
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
-from unravel_lib.cli.levels import LOWEST_TARGET, log_levels
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
@@ -23,6 +22,7 @@ from unravel_lib.text import printable
 def build_parser() -> flags.Parser:
     """Return the decoder's flags."""
     from unravel_lib.audio.write import SUBTYPES
+    from unravel_lib.cli.levels import LOWEST_TARGET
 
     parser = flags.Parser(
         "Decode latents to sound: one .wav for each .npy or latent audio file.",
@@ -80,6 +80,7 @@ def main(argv: list[str]) -> int:
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
+    from unravel_lib.cli.levels import log_levels
     from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
 
     seconds: dict[Source, float] = {}

@@ -178,6 +178,22 @@ def test_two_models_do_not_share_a_result(tmp_path: Path, run: Run) -> None:
     assert json.loads(written.with_suffix(".json").read_text())["model"] == "drums.ts"
 
 
+def test_the_summary_says_an_equal_reason_once(tmp_path: Path, run: Run) -> None:
+    voice, drums = (codecs.save(codecs.Offline(), tmp_path / name) for name in ("voice.ts", "drums.ts"))
+    for index in range(5):
+        save_latents(tmp_path / "in" / f"{index}.npy", np.ones((codecs.DIMS, 1 + index)))
+    flags = ("--input", tmp_path / "in", "--output", tmp_path / "out")
+    first, *_ = run("decoder", *flags, "--model", voice).paths
+    for name in ("x", "y"):
+        save_latents(tmp_path / "in" / f"{name}.npy", np.ones((16, 4)))
+    result = run("decoder", *flags, "--model", drums)
+    assert result.code == 2 and len(result.errors) == 7 + 1  # each at once, and how many
+    dims, other = [line for line in result.err.splitlines() if line.startswith("error:   ")]
+    assert "x.npy has 16 dims, drums.ts decodes 4: " in dims and dims.endswith(" (and 1 more for the same reason)")
+    assert f"{first} was made with voice.ts, not with drums.ts: " in other
+    assert other.endswith("add --overwrite (and 4 more for the same reason)")
+
+
 def test_a_changed_input_is_decoded_again_and_another_of_the_same_name_is_refused(
     latents: Path, tmp_path: Path, run: Run
 ) -> None:
