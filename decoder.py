@@ -13,6 +13,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
+from unravel_lib.files.sidecar import read_sidecar
 from unravel_lib.text import printable
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -21,6 +22,7 @@ from unravel_lib.text import printable
 def build_parser() -> flags.Parser:
     """Return the decoder's flags."""
     from unravel_lib.audio.write import SUBTYPES
+    from unravel_lib.cli.levels import LOWEST_TARGET
 
     parser = flags.Parser(
         "Decode latents to sound: one .wav for each .npy or latent audio file.",
@@ -50,7 +52,7 @@ def build_parser() -> flags.Parser:
     )
     result.add_argument(
         "--normalize",
-        type=flags.number(-60, 0),
+        type=flags.number(LOWEST_TARGET, 0),
         metavar="LUFS",
         help="bring every sound to this loudness, such as -16; quieter where it would clip",
     )
@@ -108,13 +110,18 @@ def main(argv: list[str]) -> int:
         log_levels(sounds, args.normalize)
     if args.page:
         from unravel_lib.cli.listen import make_page
+        from unravel_lib.page.provenance import LatentsByHash
 
-        make_page(args.output, {model.sha256: args.model}, batch)
+        inputs = LatentsByHash((source.path for source in sources), model.compression)
+        make_page(args.output, {model.sha256: args.model}, inputs, batch)
     return batch.finish()
 
 
 def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
-    """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio."""
+    """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio.
+
+    What generator.py made is named with the folder of its run, as equal names occur in many runs.
+    """
     from unravel_lib.latents.read import EXTENSIONS, is_latents
 
     found = find_files(roots, EXTENSIONS, output, batch)
@@ -122,7 +129,15 @@ def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
     latents_only = [source for source in found if source.path in named or is_latents(source.path)]
     if found and not latents_only:
         raise InputError(f"{printable(roots[0])} holds .wav files, but no latents: make some with encoder.py")
-    return latents_only
+    return [source.in_folder() if _is_generated(source.path) else source for source in latents_only]
+
+
+def _is_generated(path: Path) -> bool:
+    try:
+        facts = read_sidecar(path)
+    except InputError:  # reported when its turn comes
+        return False
+    return facts is not None and facts.options.get("script") == "generator"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,10 @@
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
+import contextlib
+import logging
+from pathlib import Path
+
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
@@ -11,8 +15,11 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files, normalised_extensions
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
+from unravel_lib.text import count_text, frames_text
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
+
+log = logging.getLogger("unravel_lib")
 
 
 def build_parser() -> flags.Parser:
@@ -56,7 +63,7 @@ def main(argv: list[str]) -> int:
     from unravel_lib.models.codec import CodecOptions, encode_file
 
     options = CodecOptions(args.seed, args.compensate_delay, overwrite=args.overwrite)
-    work_through(
+    latents = work_through(
         batch,
         sources,
         {source: args.output / names[source.path] for source in batch.part_of(sources)},
@@ -64,7 +71,23 @@ def main(argv: list[str]) -> int:
         lambda source, target, is_done, watch: encode_file(model, source, target, options, is_done, watch),
         args.skip_existing,
     )
+    if batch.done > batch.skipped:
+        log_length(latents)
     return batch.finish()
+
+
+def log_length(latents: list[Path]) -> None:
+    """Log how many files, frames and seconds of sound there are; by the sidecars, also of finished files."""
+    from unravel_lib.cli.report import duration_text
+    from unravel_lib.files.sidecar import Sidecar, read_sidecar
+
+    facts = []
+    for path in latents:
+        with contextlib.suppress(InputError):  # damaged since; the latents are complete
+            facts.append(read_sidecar(path) or Sidecar())
+    frames = sum(one.frames or 0 for one in facts)
+    seconds = sum((one.frames or 0) * (one.compression or 0) / (one.sample_rate or 1) for one in facts)
+    log.info("%s: %s, %s of sound", count_text(len(facts), "file"), frames_text(frames), duration_text(seconds))
 
 
 def _seconds(source: Source) -> float:

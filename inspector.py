@@ -1,4 +1,4 @@
-"""Report what is in a model file: RAVE of every version, and related models as far as they state it; and latents."""
+"""Report what is in a model file, RAVE of every version and related models; and how latents and sounds were made."""
 
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from unravel_lib.inspection.inspect import Inspection
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
-DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay.
+DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay. Of latents and of
+sounds that decoder.py made: what they hold, and how they were made, with the commands.
 
 The facts go to stderr; stdout has the paths of the files that --save writes. With --json, --config, --dict and --attr
 stdout has the JSON or the answers instead. --dict and --attr read names or patterns like encoder.* from the terminal
@@ -39,7 +40,7 @@ def build_parser() -> Parser:
     """Return the inspector's flags."""
     parser = Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
-    add_input(group, "model files, or folders of them, or latents; left out: the bundled pocket model")
+    add_input(group, "model files, latents, decoded sounds, or folders of them; left out: the bundled pocket model")
     group.add_argument(
         "--extensions",
         nargs="+",
@@ -85,8 +86,8 @@ def main(argv: list[str]) -> int:
     extensions = normalised_extensions(args.extensions)
     if args.input and (args.against or _are_latents(args.input, extensions)):
         if args.save or questions:
-            parser.error("--save, --config, --dict and --attr are for model files, not for latents")
-        return show_latents(args.input, args.against, args.json)
+            parser.error("--save, --config, --dict and --attr are for model files, not for latents or sounds")
+        return show_results(args.input, args.against, args.json)
     batch = Batch(args.output if args.save else None)
     paths = find_models(args, batch)
     if args.save:
@@ -130,11 +131,11 @@ def _are_latents(paths: list[Path], model_extensions: tuple[str, ...]) -> bool:
     return latents.are_latents(paths, model_extensions)
 
 
-def show_latents(paths: list[Path], against: list[Path] | None, as_json: bool) -> int:
-    """Tell what latents hold and, with encodings to compare them with, how true they are to these."""
+def show_results(paths: list[Path], against: list[Path] | None, as_json: bool) -> int:
+    """Tell what latents and sounds hold and how they were made; or how true latents are to encodings `against` them."""
     from unravel_lib.cli import latents
 
-    document = latents.inspect_latents(paths, against)
+    document = latents.inspect_results(paths, against)
     if as_json:
         print_json(document)
     return DONE
@@ -144,7 +145,7 @@ def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
     """Return the model files that `--input` names, or the pocket model."""
     if args.input is not None:
         return [source.path for source in find_files(args.input, normalised_extensions(args.extensions), None, batch)]
-    from unravel_lib.models.model import POCKET
+    from unravel_lib.models.pocket import POCKET
 
     log.info("no --input: this is the bundled pocket model")
     return [POCKET]

@@ -114,8 +114,9 @@ def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
     import torch
 
     from unravel_lib.models import model
+    from unravel_lib.models.pocket import POCKET
 
-    return model.Model(model.POCKET, torch.jit.load(model.POCKET).eval(), torch.device("cpu"), sample_rate)
+    return model.Model(POCKET, torch.jit.load(POCKET).eval(), torch.device("cpu"), sample_rate)
 
 
 def foreground_signals(*ignored: int) -> None:

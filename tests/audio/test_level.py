@@ -80,6 +80,24 @@ def test_normalised_sound_has_the_loudness_and_never_clips(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_quiet_parts_that_a_gain_brings_above_the_gate_are_counted(tmp_path: Path) -> None:
+    """4 s at -66 LUFS and 16 s at -73, below the gate: one gain by the first measurement would miss by 4.4 LU."""
+    x = noise(20)
+    loudness = level_of(x).loudness
+    assert loudness is not None
+    x[:, : 4 * 48000] *= 10 ** ((-66 - loudness) / 20)
+    x[:, 4 * 48000 :] *= 10 ** ((-73 - loudness) / 20)
+    assert level_of(x).loudness == pytest.approx(-66, abs=0.3)
+    for target in (-40, -30):
+        normalised = Normalised([x], 48000, 1, target, tmp_path)
+        y = np.concatenate(list(normalised), axis=1)
+        np.testing.assert_allclose(y, x * normalised.gain, rtol=1e-6)
+        reference = pyloudnorm.Meter(48000).integrated_loudness(y.T.astype(float))
+        assert reference == pytest.approx(target, abs=0.2)
+        once = level_of(x * np.float32(level_of(x).gain_to(target))).loudness
+        assert once == pytest.approx(target - 4.4, abs=0.4)
+
+
 def test_silence_stays_silence(tmp_path: Path) -> None:
     normalised = Normalised([np.zeros((1, 9), np.float32)], 48000, 1, -16, tmp_path)
     assert (np.concatenate(list(normalised), axis=1) == 0).all()

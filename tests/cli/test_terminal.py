@@ -82,11 +82,12 @@ def sounds(tmp_path: Path) -> Path:
 
 def test_paths_are_on_lines_of_their_own_above_the_bar(sounds: Path, tmp_path: Path) -> None:
     terminal = Terminal("encoder.py", "--input", sounds, "--output", tmp_path / "out")
-    first, *paths, bar = terminal.read()
+    first, *paths, bar, total = terminal.read()
     assert terminal.process.returncode == 0
     assert first.startswith("no --model given")
     assert sorted(paths) == sorted(map(str, (tmp_path / "out").glob("*.npy"))) and len(paths) == 3
     assert bar.startswith("100%") and "| 2/2 s of sound [" in bar
+    assert total == "3 files: 45 frames, 2.1 s of sound"
 
 
 def test_one_decoded_file_shows_the_bar_and_its_level(tmp_path: Path) -> None:
@@ -147,7 +148,8 @@ def test_a_run_with_nothing_to_do_says_so(run: Run, sounds: Path, tmp_path: Path
         ["3 files were finished before: nothing to do"],
     )
     next((tmp_path / "out").glob("*.npy")).unlink()
-    assert run("encoder", *flags).err.splitlines()[1:] == ["2 of 3 files were finished before: left alone"]
+    *_, total, before = run("encoder", *flags).err.splitlines()
+    assert (total, before) == ("3 files: 45 frames, 2.1 s of sound", "2 of 3 files were finished before: left alone")
     one = ("--input", next((tmp_path / "out").glob("*.npy")), "--output", tmp_path / "sound", "--skip_existing")
     run("decoder", *one)
     assert run("decoder", *one).err.splitlines()[1:] == ["1 file was finished before: nothing to do"]
@@ -160,9 +162,9 @@ def test_without_a_terminal_progress_is_printed_now_and_then(
     run: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = ("--input", sounds, "--output", tmp_path / "out")
-    assert "of sound" not in run("encoder", *flags).err
+    assert "s of sound," not in run("encoder", *flags).err
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    lines = [line for line in run("encoder", *flags).err.splitlines() if "of sound" in line]
+    lines = [line for line in run("encoder", *flags).err.splitlines() if "s of sound," in line]
     assert lines[-1] == "2 of 2 s of sound, 3 of 3 files" and len(lines) >= 3
 
 

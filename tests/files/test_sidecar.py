@@ -50,6 +50,20 @@ def test_what_is_written_is_read(file: Path) -> None:
     assert facts["file_sha256"] == hashlib.sha256(b"content").hexdigest()
 
 
+def test_of_decoded_sound_the_sidecar_of_its_latents_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(b"content")
+    earlier = replace(FACTS, options={"script": "generator"}, latents=FACTS)
+    write_sidecar(path, replace(FACTS, latents=earlier))
+    found = read_sidecar(path)
+    assert found is not None and found.latents == replace(earlier, latents=None)
+    assert is_complete(path, FACTS)
+    for wrong in ({"seed": -1}, {"options": 3}, [], "x"):
+        edit(path, latents=wrong)
+        with pytest.raises(InputError, match=r"x\.json says latents = "):
+            read_sidecar(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"not json", b'"unravel-sidecar"', b"\xff\xfe", b"[" * 99999])
 def test_other_json_is_no_sidecar(file: Path, data: bytes) -> None:
     sidecar_path(file).write_bytes(data)

@@ -125,14 +125,81 @@ def test_what_changed_since_is_not_believed(copied: Path) -> None:
     assert (changed.kind, changed.source_url, len(changed.commands)) == ("latents", "", 1)
     assert dict(changed.facts)["recording"].endswith("(gone, or changed since)")
     assert changed.latents_picture
-    save_latents(latents, np.zeros((8, 3)))
+    save_latents(latents, np.zeros((8, 3)), Sidecar(source="recordings/high.wav"))
     changed = card("low")
-    assert changed.latents_picture == ""
-    assert dict(changed.facts)["latents"].endswith("(gone, or changed since)") and "recording" not in dict(
-        changed.facts
-    )
+    assert changed.latents_picture  # drawn before the change
+    assert dict(changed.facts)["latents"].endswith("(gone, or changed since)")
+    assert dict(changed.facts)["recording"].endswith("low.wav (gone, or changed since)")  # as the sound's sidecar says
+    shutil.rmtree("sound/index_files")
+    assert card("low").latents_picture == ""
     Path("generated/first/statistics.csv").write_text("")
     assert "statistics" not in dict(card("seed7_0000").facts)
+
+
+@pytest.fixture
+def elsewhere(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project moved to another place: nothing is where the sidecars say."""
+    place = shutil.copytree(work, tmp_path / "moved" / "project")
+    for sidecar in place.rglob("*.json"):
+        sidecar.write_text(sidecar.read_text().replace(str(work), "/nowhere/work"))
+    shutil.rmtree(place / "sound" / "index_files")
+    monkeypatch.chdir(place)
+    return place
+
+
+def forget_latents(folder: Path) -> None:
+    """Make the sidecars of sounds such as earlier versions wrote, which name their latents by path and hash only."""
+    for path in folder.glob("*.json"):
+        facts = json.loads(path.read_text())
+        facts.pop("latents", None)
+        path.write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_project_that_was_moved_knows_all_that_it_knew(elsewhere: Path, early: bool) -> None:
+    if early:
+        forget_latents(elsewhere / "sound")
+    made, played = card("seed7_0002"), card("low")
+    facts = dict(made.facts)
+    assert (made.kind, made.tempo, made.loop_frames, made.run) == ("generated", "215.33", 6, "first")
+    assert made.latents_picture and facts["statistics"] == "generated/first/statistics.csv"
+    assert facts["latents"] == "generated/first/orale_retrace_seed7_0002_embeddings.npy"
+    assert facts["encodings"] == "latents: 2 files of 2 recordings"
+    assert played.source_url and dict(played.facts)["recording"] == "recordings/low.wav"
+    assert played.commands[0] == "python encoder.py --input recordings/low.wav --output latents --model pocket.ts"
+
+
+def test_latents_under_another_name_are_found_among_the_inputs_of_the_run(elsewhere: Path, run: Run) -> None:
+    forget_latents(elsewhere / "sound")
+    (elsewhere / "generated").rename("pieces")
+    Path("pieces/first").rename("pieces/second")
+    assert card("seed7_0001").kind == "latents"
+    assert run("decoder", "--input", "pieces", "--output", "sound", "--page", "--skip_existing").code == 0
+    text = Path("sound/index.html").read_text()
+    assert text.count("retrace (follow=") >= 3 and "(gone, or changed since)" not in text.split("seed7_0001")[-1]
+
+
+def test_sound_whose_latents_are_gone_knows_how_they_were_made(elsewhere: Path) -> None:
+    shutil.rmtree("generated")
+    shutil.rmtree("latents")
+    made = card("seed7_0002")
+    facts = dict(made.facts)
+    assert (made.kind, made.tempo, made.run, made.latents_picture) == ("generated", "215.33", "first", "")
+    assert (facts["pattern"], facts["seed"], facts["file"]) == ("orale (levels=1)", "7", "2")
+    assert facts["latents"].endswith("(gone, or changed since)")
+    assert [command.split()[1] for command in made.commands] == ["generator.py", "decoder.py"]
+    assert card("low").source_url
+
+
+def test_the_grey_line_has_run_and_transforms(copied: Path, run: Run) -> None:
+    steps = ("every 4 rev", "degrade 0.1")
+    flags = ("--input", "latents", "--output", "generated", "--num_loops", 1, "--no_plots", "--embeddings")
+    assert run("generator", *flags, "--run", "changed", "--seed", 5, "--transform", *steps).code == 0
+    assert run("decoder", "--input", "generated", "--output", "sound", "--page").code == 0
+    assert (card("seed5").run, card("seed5").transforms) == ("changed", '"every 4 rev" "degrade 0.1"')
+    assert (card("low").run, card("low").transforms, card("seed7_0000").transforms) == ("", "", "")
+    text = Path("sound/index.html").read_text()
+    assert '<span class="run">changed</span>' in text and "&#34;every 4 rev&#34; &#34;degrade 0.1&#34;</span>" in text
 
 
 def test_folders_that_sidecars_name_are_not_searched_recursively(copied: Path) -> None:
@@ -149,6 +216,7 @@ def test_a_source_that_never_ends_is_not_read(copied: Path) -> None:
     facts = json.loads(sidecar.read_text())
     facts["source"] = os.path.abspath("endless.npy")
     sidecar.write_text(json.dumps(facts))
+    shutil.rmtree("sound/index_files")
     assert card("low").latents_picture == ""
 
 

@@ -163,6 +163,11 @@ def test_stars_survive_a_reload(page: Browser) -> None:
     assert starred(page) == [titles[1]]
 
 
+def test_the_pictures_of_the_first_cards_are_not_waited_for(page: Browser) -> None:
+    loading = page.js("return shown().map((c) => [...c.querySelectorAll('img')].map((image) => image.loading))")
+    assert loading == [["eager"] * 2] * 2 + [["lazy"] * 2] * 4
+
+
 def test_sorting(page: Browser) -> None:
     names = page.js(TITLES)
     assert set(names) == {f"{HOSTILE}", "high", "low", *GENERATED}
@@ -184,6 +189,10 @@ def test_filter(page: Browser) -> None:
     assert starred(page) == []
     field.send_keys(" nowhere")
     assert page.driver.find_element(By.ID, "nothing").is_displayed()
+    field.clear()
+    field.send_keys("first")  # the folder of the run
+    assert page.js(TITLES) == GENERATED
+    assert page.driver.find_element(By.CSS_SELECTOR, f"#{card_of(page, GENERATED[0])} .level").text.startswith("first")
     field.clear()
     field.send_keys("recordings/low")
     assert page.js(TITLES)[-1] == "low" and "high" not in page.js(TITLES)

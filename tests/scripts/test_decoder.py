@@ -13,6 +13,8 @@ import soundfile
 from fixtures_runs import Run, spy
 
 import unravel_lib
+from unravel_lib.files import naming
+from unravel_lib.files.find import Source
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
 from unravel_lib.models.model import Model, load
@@ -176,6 +178,22 @@ def test_two_models_do_not_share_a_result(tmp_path: Path, run: Run) -> None:
     assert json.loads(written.with_suffix(".json").read_text())["model"] == "drums.ts"
 
 
+def test_the_summary_says_an_equal_reason_once(tmp_path: Path, run: Run) -> None:
+    voice, drums = (codecs.save(codecs.Offline(), tmp_path / name) for name in ("voice.ts", "drums.ts"))
+    for index in range(5):
+        save_latents(tmp_path / "in" / f"{index}.npy", np.ones((codecs.DIMS, 1 + index)))
+    flags = ("--input", tmp_path / "in", "--output", tmp_path / "out")
+    first, *_ = run("decoder", *flags, "--model", voice).paths
+    for name in ("x", "y"):
+        save_latents(tmp_path / "in" / f"{name}.npy", np.ones((16, 4)))
+    result = run("decoder", *flags, "--model", drums)
+    assert result.code == 2 and len(result.errors) == 7 + 1  # each at once, and how many
+    dims, other = [line for line in result.err.splitlines() if line.startswith("error:   ")]
+    assert "x.npy has 16 dims, drums.ts decodes 4: " in dims and dims.endswith(" (and 1 more for the same reason)")
+    assert f"{first} was made with voice.ts, not with drums.ts: " in other
+    assert other.endswith("add --overwrite (and 4 more for the same reason)")
+
+
 def test_a_changed_input_is_decoded_again_and_another_of_the_same_name_is_refused(
     latents: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -223,6 +241,41 @@ def decoded(run: Run, source: Path, output: Path, *flags: object) -> tuple[np.nd
     return soundfile.read(written, dtype="float32")[0], json.loads(written.with_suffix(".json").read_text())
 
 
+def test_runs_with_equal_names_become_sounds_of_one_folder_by_whatever_way_they_are_named(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index, folder in enumerate(("rev", "euclid")):
+        values = np.full((8, 1 + index), 0.1)
+        save_latents(tmp_path / "T" / folder / "x.npy", values, Sidecar(options={"script": "generator"}))
+    output = ("--output", tmp_path / "out")
+    one_by_one = [run("decoder", "--input", tmp_path / "T" / name, *output).paths for name in ("euclid", "rev")]
+    both = run("decoder", "--input", tmp_path / "T", *output).paths
+    assert [[path] for path in both] == one_by_one and len(set(both)) == 2
+    monkeypatch.chdir(tmp_path / "T" / "rev")
+    for given in ("x.npy", ".", tmp_path / "T" / "rev" / "x.npy"):
+        assert run("decoder", "--input", given, *output).paths == both[1:]
+    shards = [
+        run("decoder", "--input", given, "--output", tmp_path / "2", "--shard", f"{index}/2").paths
+        for index in (1, 2)
+        for given in (".", "../euclid")
+    ]
+    assert sorted(path.name for paths in shards for path in paths) == sorted(path.name for path in both)
+
+
+def test_skip_existing_knows_generated_sound_under_its_earlier_name(tmp_path: Path, run: Run) -> None:
+    """Which had a hash of the name alone; the sound of a run with equal content does not count as this one's."""
+    for folder in ("rev", "euclid"):
+        save_latents(tmp_path / folder / "x.npy", np.full((8, 1), 0.1), Sidecar(options={"script": "generator"}))
+    flags = ("--output", tmp_path / "out", "--skip_existing", "--input")
+    [now] = run("decoder", *flags, tmp_path / "rev").paths
+    earlier = naming.result_name(Source(Path(), "x.npy"), "decoded", ".wav")
+    for file in (now, now.with_suffix(".json")):
+        file.rename(file.with_name(earlier).with_suffix(file.suffix))
+    assert now.name != earlier
+    assert run("decoder", *flags, tmp_path / "rev").paths == []
+    assert len(run("decoder", *flags, tmp_path / "euclid").paths) == 1
+
+
 def test_generated_sound_is_faded_and_recorded_sound_is_exact(
     latents: Path, generated: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -242,6 +295,23 @@ def test_generated_sound_is_faded_and_recorded_sound_is_exact(
     assert (longer[n : 4 * n] != plain[n : 4 * n]).mean() > 0.9
 
 
+def test_what_the_latents_say_of_themselves_is_kept_and_does_not_count_as_another_way_to_decode(
+    generated: Path, tmp_path: Path, run: Run
+) -> None:
+    options = {"script": "generator", "pattern": "fibo", "command": ["--seed", "3"]}
+    write_sidecar(generated, Sidecar(seed=3, options=options))
+    flags = ("--input", generated, "--output", tmp_path / "out", "--skip_existing")
+    [written] = run("decoder", *flags).paths
+    facts = json.loads(written.with_suffix(".json").read_text())
+    assert facts["latents"] == {"seed": 3, "options": options}
+    assert run("decoder", *flags).paths == []
+    write_sidecar(generated, Sidecar(seed=3, options=options | {"command": ["--seed", "3", "--beats", "2"]}))
+    assert run("decoder", *flags).paths == []  # the same values
+    del facts["latents"]  # as of earlier versions
+    written.with_suffix(".json").write_text(json.dumps(facts))
+    assert run("decoder", *flags).paths == []
+
+
 def test_normalized_sound_and_its_gain(latents: Path, tmp_path: Path, run: Run) -> None:
     plain, before = decoded(run, latents / "a.npy", tmp_path / "1")
     loud, facts = decoded(run, latents / "a.npy", tmp_path / "2", "--normalize", -30)
@@ -258,9 +328,14 @@ def test_normalized_sound_and_its_gain(latents: Path, tmp_path: Path, run: Run) 
 
 def test_what_would_clip_stays_quieter_and_is_reported(latents: Path, tmp_path: Path, run: Run) -> None:
     result = run("decoder", "--input", latents, "--output", tmp_path / "out", "--normalize", 0)
-    assert "2 of 2 sounds could not reach 0 LUFS: peaks stay 1 dB below full scale" in result.err
+    levels = [json.loads(path.with_suffix(".json").read_text())["measured"]["loudness"] for path in result.paths]
+    reached = np.floor(10 * min(levels)) / 10
+    line = f"2 of 2 sounds could not reach 0 LUFS: peaks stay 1 dB below full scale (all reach --normalize {reached})"
+    assert line in result.err
     for path in result.paths:
         assert np.abs(soundfile.read(path)[0]).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
+    again = run("decoder", "--input", latents, "--output", tmp_path / "out", "--normalize", reached)
+    assert "could not reach" not in again.err
 
 
 def test_the_table_lists_sounds_of_this_run_and_finished_ones(latents: Path, tmp_path: Path, run: Run) -> None:

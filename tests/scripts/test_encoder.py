@@ -12,7 +12,8 @@ import soundfile
 import torch
 from fixtures_runs import Run, Script, spy
 
-from unravel_lib.models.model import POCKET, Model
+from unravel_lib.models.model import Model
+from unravel_lib.models.pocket import POCKET
 
 
 @pytest.fixture
@@ -48,6 +49,9 @@ def test_a_folder_becomes_latents(sounds: Path, tmp_path: Path, run: Run) -> Non
         assert latents.dtype == np.float32
         assert latents.shape == (1, 8, 5)  # ceil(9001 / 2048)
         assert latents.flags.c_contiguous
+    assert result.err.splitlines()[-1] == f"6 files: 30 frames, {30 * 2048 / 44100:.1f} s of sound"
+    again = run("encoder", "--input", sounds, "--output", tmp_path / "out", "--skip_existing")
+    assert "frames" not in again.err
 
 
 def test_the_latents_are_those_of_the_model(recordings: Path, tmp_path: Path, run: Run) -> None:

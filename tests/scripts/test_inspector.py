@@ -7,6 +7,8 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ import fixtures_models as models
 import pandas as pd
 import pytest
 import torch
-from fixtures_runs import Run
+from fixtures_runs import TONE, Run, wav
 
 from unravel_lib.cli import prompt
 from unravel_lib.inspection import report
@@ -348,3 +350,75 @@ def test_glob_characters_in_a_key_are_taken_literally_first() -> None:
     assert prompt.matches("a[0]", ["a[0]", "a0"]) == ["a[0]"]
     assert prompt.matches("a[0]", ["a0", "a1"]) == ["a0"]
     assert prompt.matches("b*", ["a0"]) == []
+
+
+# ---------------------------------------------------------------- results
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> dict[str, Path]:
+    """Files along the way from a recording to a generated sound, in the current folder, whose name has a space."""
+    (tmp_path / "my work").mkdir()
+    monkeypatch.chdir(tmp_path / "my work")
+    Path("in").mkdir()
+    Path("in/a b.wav").write_bytes(wav(TONE))
+    [encoding] = run("encoder", "--input", "in", "--output", "latents", "--seed", 3).paths
+    flags = ("--run", "first", "--embeddings", "--no_plots", "--num_loops", 1, "--transform", "every 2 rev", "rev")
+    *_, latents = run("generator", "--input", "latents", "--output", "T", *flags).paths
+    [sound] = run("decoder", "--input", latents, "--output", "my sound", "--normalize", -30).paths
+    return {"encoding": encoding, "latents": latents, "sound": sound}
+
+
+def told(err: str) -> tuple[list[str], list[list[str]]]:
+    """Return the lines about steps, and the commands as a shell would split them."""
+    lines = [line for line in err.splitlines() if re.match(r"  \w+\.py", line)]
+    return lines, [shlex.split(line) for line in err.splitlines() if line.startswith("    python ")]
+
+
+def test_how_results_were_made(run: Run, results: dict[str, Path]) -> None:
+    done = run("inspector", "--input", results["encoding"])
+    lines, commands = told(done.err)
+    assert (done.code, done.text, len(lines)) == (0, "", 1)
+    assert "encoder's seed 3" in lines[0] and "recording in/a b.wav" in lines[0]
+    assert commands == [["python", "encoder.py", "--input", "in/a b.wav", "--output", "latents", "--seed", "3"]]
+    lines, commands = told(run("inspector", "--input", results["latents"]).err)
+    assert [line.split()[0] for line in lines] == ["encoder.py", "generator.py:"]
+    assert 'pattern loop; transforms "every 2 rev" "rev"; ' in lines[1]
+    done = run("inspector", "--input", results["sound"])
+    lines, commands = told(done.err)
+    assert done.code == 0 and re.search(rf"^ +\S+ s +-30\.0 +-\d+\.\d  {results['sound'].name}$", done.err, re.M)
+    assert [line.split()[0].strip(":") for line in lines] == ["encoder.py", "generator.py", "decoder.py"]
+    before = {path: path.read_bytes() for path in (results["latents"], results["sound"])}
+    for folder in ("latents", "T", "my sound"):
+        shutil.rmtree(folder)
+    for _, script, *flags in commands:
+        assert run(script.removesuffix(".py"), *flags).code == 0
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_how_results_were_made_as_json_and_in_folders(run: Run, results: dict[str, Path]) -> None:
+    document = json.loads(run("inspector", "--input", "my sound", "T", "--json").text)
+    assert document["sounds"] == [str(results["sound"])]
+    assert [file["path"] for file in document["files"]] == [str(results["latents"])]
+    steps = {Path(one["path"]): one["steps"] for one in document["made"]}
+    assert [step["script"] for step in steps[results["sound"]]] == ["encoder.py", "generator.py", "decoder.py"]
+    assert steps[results["latents"]] == steps[results["sound"]][:2]
+    assert steps[results["latents"]][1]["facts"]["transforms"] == '"every 2 rev" "rev"'
+    assert json.loads(run("inspector", "--input", "my sound", "--json").text)["files"] == []
+
+
+def test_of_many_results_the_first_are_told_and_none_when_they_are_compared(run: Run, results: dict[str, Path]) -> None:
+    for index in range(9):
+        for path in (results["latents"], results["latents"].with_suffix(".json")):
+            shutil.copy(path, path.with_stem(f"copy {index}"))
+    done = run("inspector", "--input", "T")
+    assert len(told(done.err)[1]) == 8 * 2 and "and 2 files more: --input tells" in done.err
+
+
+def test_sound_of_others_is_no_result(run: Run, results: dict[str, Path]) -> None:
+    done = run("inspector", "--input", "in/a b.wav")
+    assert done.code == 2 and "a b.wav is WAV PCM_16, expected a WAV of floats" in done.err
+    done = run("inspector", "--input", "in")
+    assert done.code == 2 and "in holds sound, but no latents" in done.err
+    done = run("inspector", "--input", "my sound", "--against", "latents")
+    assert done.code == 2 and "my sound holds sound, but no latents" in done.err

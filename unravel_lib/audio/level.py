@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +23,7 @@ SILENCE = -70.0  # LUFS, the absolute gate of EBU R128
 LOWEST_RATE = 8000  # Hz; the weighting filter of EBU R128 is undefined far below
 CEILING = 10 ** (-1 / 20)  # normalised sounds peak at most here: 1 dB is left for what players do between samples
 SPOOL_BYTES = 1 << 22  # read at a time
+TOLERANCE, MEASUREMENTS = 0.1, 5  # LU by which normalised sound may miss its loudness, and how often it is measured
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Level:
     peak: float
 
     def gain_to(self, loudness: float) -> float:
-        """Return the factor that brings the sound to a loudness in LUFS, or, if it would clip, to a peak of -1 dBFS."""
+        """Return the factor that brings the sound to a loudness in LUFS, or, if it would clip, to a peak of -1 dBFS.
+
+        It may miss a little: after a gain, other parts of a quiet sound are above the absolute gate of R128.
+        """
         if self.loudness is None or not self.peak:
             return 1.0
         return float(min(10 ** ((loudness - self.loudness) / 20), CEILING / self.peak))
@@ -114,6 +118,8 @@ def metered(blocks: Iterable[Sound], meter: Meter) -> Iterator[Sound]:
 class Normalised:
     """A sound of any length brought to a loudness without clipping, by one gain.
 
+    The gain is measured and corrected until it is within `TOLERANCE`, or the peak is the limit.
+
     Parameters
     ----------
     blocks : iterable of Sound
@@ -130,19 +136,42 @@ class Normalised:
         self, blocks: Iterable[Sound], sample_rate: float, channels: int, loudness: float, folder: Path
     ) -> None:
         self._blocks, self._channels, self._loudness, self._folder = blocks, channels, loudness, folder
-        self._meter = Meter(sample_rate, channels)
+        self._rate = sample_rate
         self.gain = 1.0
 
     def __iter__(self) -> Iterator[Sound]:
-        size = SPOOL_BYTES // (4 * self._channels) * 4 * self._channels  # whole samples
         with tempfile.TemporaryFile(dir=self._folder) as spool:
-            for block in metered(self._blocks, self._meter):
+            meter = Meter(self._rate, self._channels)
+            for block in metered(self._blocks, meter):
                 spool.write(np.ascontiguousarray(block.T).data)
-            self.gain = self._meter.level.gain_to(self._loudness)
-            spool.seek(0)
-            while data := spool.read(size):
-                samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
-                yield np.ascontiguousarray(samples.T) * np.float32(self.gain)
+            self.gain = self._find_gain(spool, meter.level)
+            yield from self._scaled(spool, self.gain)
+
+    def _find_gain(self, spool: IO[bytes], level: Level) -> float:
+        """Return the gain, of those tried, whose result is nearest to the loudness."""
+        gain = best = level.gain_to(self._loudness)
+        nearest = math.inf
+        for _ in range(MEASUREMENTS):
+            if level.loudness is None or gain >= CEILING / level.peak:
+                return gain
+            meter = Meter(self._rate, self._channels)
+            for block in self._scaled(spool, gain):
+                meter.add(block)
+            found = SILENCE if meter.level.loudness is None else meter.level.loudness
+            error = self._loudness - found
+            if abs(error) < nearest:
+                best, nearest = gain, abs(error)
+            if nearest <= TOLERANCE:
+                break
+            gain = min(gain * 10 ** (error / 20), CEILING / level.peak)
+        return best
+
+    def _scaled(self, spool: IO[bytes], gain: float) -> Iterator[Sound]:
+        size = SPOOL_BYTES // (4 * self._channels) * 4 * self._channels  # whole samples
+        spool.seek(0)
+        while data := spool.read(size):
+            samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
+            yield np.ascontiguousarray(samples.T) * np.float32(gain)
 
 
 def faded(blocks: Iterable[Sound], samples: int, fade_samples: int) -> Iterator[Sound]:

@@ -37,6 +37,7 @@ class Batch:
         self.done = 0
         self.skipped = 0  # of those done: results of an earlier run, kept by `--skip_existing`
         self.failures: list[tuple[Path, str]] = []
+        self._alike: dict[str, list[str]] = {}  # texts of failures by what they say beside the names of their files
         self.lost_pictures = 0
         self._checked: set[Path] = set()
         self._stdout_fails = False
@@ -74,19 +75,23 @@ class Batch:
                 f"{printable(path)} is written, but its name cannot be printed to stdout: {error.strerror}"
             ) from error
 
-    def failed(self, path: Path, text: str) -> None:
-        """Report an input that cannot be used, and remember it for the summary."""
-        text = with_flags(text)
+    def failed(self, path: Path, reason: str, result: Path | None = None) -> None:
+        """Report an input that cannot be used, or whose result cannot be made; remember it for the summary."""
+        text = with_flags(reason)
         log.error("%s", text)
         self._checked.add(path)
         self.failures.append((path, text))
+        alike = text
+        for file in (path, result):
+            alike = alike.replace(printable(file), "") if file is not None else alike
+        self._alike.setdefault(alike, []).append(text)
 
     def searched(self, path: Path) -> None:
         """Record a folder that was read: `failures.csv` keeps an earlier failure of it only if it fails again."""
         self._checked.add(path)
 
     @contextlib.contextmanager
-    def check(self, path: Path) -> Iterator[None]:
+    def check(self, path: Path, result: Path | None = None) -> Iterator[None]:
         """Check one input; an exception is recorded as its failure and does not leave the block."""
         signals.check()
         self._checked.add(path)
@@ -97,14 +102,14 @@ class Batch:
         except Exception as error:  # also bugs: the other files are still processed
             signals.check()  # a library may have replaced Ctrl-C by another exception
             log.debug("traceback of the failure below", exc_info=True)
-            self.failed(path, input_error_line(path, error))
+            self.failed(path, input_error_line(path, error), result)
         signals.check()
 
     @contextlib.contextmanager
-    def attempt(self, path: Path) -> Iterator[None]:
+    def attempt(self, path: Path, result: Path | None = None) -> Iterator[None]:
         """Run the work on one input; like `check`, but success counts as done."""
         before = len(self.failures)
-        with self.check(path):
+        with self.check(path, result):
             yield
         self.done += len(self.failures) == before
 
@@ -139,8 +144,8 @@ class Batch:
             log.error("%s could not be drawn; the results are complete", count_text(self.lost_pictures, "picture"))
         if self.failures and count > 1:
             log.error("%d of %d inputs failed:", len(self.failures), count)
-            for _, text in self.failures:
-                log.error("  %s", text)
+            for text, *others in self._alike.values():
+                log.error("  %s%s", text, f" (and {len(others)} more for the same reason)" if others else "")
         if self.failures and not self.done and self.shard.count == 1:  # the other shards do the rest
             return NOTHING_DONE
         return SOME_FAILED if self.failures or self.lost_pictures else DONE
@@ -174,7 +179,7 @@ def work_through(
     with Progress(list(targets), seconds, "s of sound") as bar:
         for source in bar:
             target = targets[source]
-            with batch.attempt(source.path):
+            with batch.attempt(source.path, target):
                 refuse_overwriting(target, [source.path])
                 is_done = partial(finished[target.parent].holds, target, source.relative) if skip_existing else None
                 if work(source.path, target, is_done, bar.update):

@@ -1,4 +1,4 @@
-"""What inspector.py and generator.py say about latents: facts, and how true they are to the encodings behind them."""
+"""What inspector.py and generator.py say about latents: facts, and how true they are to their encodings; and sounds."""
 
 import logging
 from collections.abc import Sequence
@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from unravel_lib.cli import origins
+from unravel_lib.cli.levels import log_levels
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.latents.read import EXTENSIONS, is_latents, read_latents
+from unravel_lib.page.provenance import decoded_sound
 from unravel_lib.statistics.fidelity import Fidelity, ceiling, fidelity, floor, report
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.tables import report as statistics_report
@@ -44,12 +47,23 @@ def find_latents(paths: Sequence[Path]) -> list[Path]:
     InputError
         A path does not exist, or leads to no latents.
     """
+    latents, _ = _find(paths)
+    if not latents:
+        raise _no_latents(paths)
+    return latents
+
+
+def _no_latents(paths: Sequence[Path]) -> InputError:
+    return InputError(f"{printable(paths[0])} holds sound, but no latents")
+
+
+def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return latents, and decoded sounds, which have the sidecar of one."""
     named = set(paths)
     found = [source.path for source in find_files(paths, EXTENSIONS)]
-    latents = [path for path in found if path in named or is_latents(path)]
-    if not latents:
-        raise InputError(f"{printable(paths[0])} holds .wav files, but no latents")
-    return latents
+    sounds = [path for path in found if decoded_sound(path) is not None]
+    rest = [path for path in found if path not in set(sounds)]
+    return [path for path in rest if path in named or is_latents(path)], sounds
 
 
 def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -90,9 +104,32 @@ def compare(generated: Sequence[Path], recorded: Sequence[Path]) -> dict[str, Fi
     }
 
 
-def inspect_latents(paths: Sequence[Path], against: Sequence[Path] | None) -> dict[str, Any]:
-    """Log facts, movement and, with encodings to compare `against`, fidelity; return the same for JSON."""
-    latents = find_latents(paths)
+def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None) -> dict[str, Any]:
+    """Log what there is to say about latents and decoded sounds; return the same for JSON.
+
+    Of latents facts and movement, of sounds length and level, and how they were made; or, with encodings to compare
+    `against`, the fidelity of latents.
+    """
+    latents, sounds = _find(paths)
+    if not latents and (against or not sounds):
+        raise _no_latents(paths)
+    document = _inspect_latents(latents) if latents else {"files": []}
+    if against is not None:
+        try:
+            recorded = find_latents(against)
+        except InputError as error:
+            raise InputError(str(error).replace("`input`", "`against`")) from error
+        compared = compare(latents, recorded)
+        log.info("\n%s", report(**compared))
+        document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
+        return document
+    if latents and sounds:
+        log.info("")
+    log_levels(sounds, None)
+    return {**document, "sounds": list(map(str, sounds)), "made": origins.tell([*latents, *sounds])}
+
+
+def _inspect_latents(latents: Sequence[Path]) -> dict[str, Any]:
     described = describe(latents)
     rows = [["latents", "dims", "frames", "seconds", "Hz", "model"]]
     for file in described:
@@ -102,18 +139,9 @@ def inspect_latents(paths: Sequence[Path], against: Sequence[Path] | None) -> di
     log.info("%s\n", table(rows))
     statistics = measure([read_latents(path) for path in latents])
     log.info("%s", statistics_report(statistics))
-    document: dict[str, Any] = {
+    return {
         "files": described,
         "lag_1": statistics.autocorrelation.tolist(),
         "std": statistics.std.tolist(),
         "mean": statistics.mean.tolist(),
     }
-    if against is not None:
-        try:
-            recorded = find_latents(against)
-        except InputError as error:
-            raise InputError(str(error).replace("`input`", "`against`")) from error
-        compared = compare(latents, recorded)
-        log.info("\n%s", report(**compared))
-        document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
-    return document

@@ -12,6 +12,8 @@ from unravel_lib.text import count_text, printable, table
 
 MAX_ROWS = 40  # sounds that are listed one by one
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
+LOWEST_TARGET = -60  # LUFS that `normalize` takes
+LOWEST_LIMIT = 0.98 * 10 ** (-1 / 20)  # a lower peak limited no gain
 
 log = logging.getLogger("unravel_lib")
 
@@ -31,14 +33,14 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
         loudness = [level for facts in levels.values() if (level := _measured(facts, "loudness")) is not None]
         span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
         log.info("%s: %s", count_text(len(levels), "sound"), span)
-    quiet = sum(_is_below(facts, normalize) for facts in levels.values()) if normalize is not None else 0
-    if quiet:
-        log.info(
-            "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale",
-            quiet,
-            count_text(len(levels), "sound"),
-            normalize,
-        )
+    if normalize is not None:
+        limits = [limit for facts in levels.values() if (limit := _peak_limit(facts, normalize)) is not None]
+        if limits:
+            count = count_text(len(levels), "sound")
+            reached = math.floor(10 * min(limits)) / 10
+            remedy = f" (all reach `normalize` {reached})" if reached >= LOWEST_TARGET else ""
+            text = "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale%s"
+            log.info(text, len(limits), count, normalize, remedy)
 
 
 def _facts(path: Path) -> Sidecar | None:
@@ -66,6 +68,7 @@ def _measured(facts: Sidecar, name: str) -> float | None:
     return (facts.measured or {}).get(name)
 
 
-def _is_below(facts: Sidecar, loudness: float) -> bool:
-    found = _measured(facts, "loudness")
-    return found is not None and found < loudness - SLACK
+def _peak_limit(facts: Sidecar, loudness: float) -> float | None:
+    """Return the loudness of a sound whose peak kept it below the wanted one; None for all others."""
+    found, peak = _measured(facts, "loudness"), _measured(facts, "peak") or 0.0
+    return found if found is not None and found < loudness - SLACK and peak > LOWEST_LIMIT else None

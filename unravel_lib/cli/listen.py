@@ -7,21 +7,23 @@ from pathlib import Path
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.progress import Progress
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.models.model import POCKET
+from unravel_lib.models.pocket import POCKET
 from unravel_lib.page.cards import Card, find_sounds, make_card
 from unravel_lib.page.document import NAME, write_page
+from unravel_lib.page.provenance import LatentsByHash
 from unravel_lib.text import printable
 
 log = logging.getLogger("unravel_lib")
 
 
-def make_page(folder: Path, models: Mapping[str, Path | None], batch: Batch) -> None:
+def make_page(folder: Path, models: Mapping[str, Path | None], inputs: LatentsByHash, batch: Batch) -> None:
     """Draw the pictures of all decoded sounds in a folder, and write the page; what fails is reported.
 
     Parameters
     ----------
     folder : with the sounds
     models : path of the model file of this run by its SHA-256
+    inputs : the latents of this run
     batch : receives the path of the page, and failures
     """
     sounds = find_sounds(folder)
@@ -32,7 +34,7 @@ def make_page(folder: Path, models: Mapping[str, Path | None], batch: Batch) -> 
     with Progress(sounds, lambda _: 1, "pictures") as bar:
         for sound in bar:
             with batch.picture(sound):
-                cards.append(make_card(sound, known))
+                cards.append(make_card(sound, known, inputs))
     page = folder / NAME
     with batch.picture(page):
         write_page(page, cards)

@@ -30,6 +30,11 @@ class Source:
     path: Path
     relative: str
 
+    def in_folder(self) -> "Source":
+        """Return it with the name of its folder in front of `relative`, where that has no folder yet."""
+        folder = Path(os.path.abspath(self.path)).parent.name
+        return self if "/" in self.relative or not folder else Source(self.path, f"{folder}/{self.relative}")
+
 
 class Report(Protocol):
     """Receives the outcome of a search (see `unravel_lib.cli.batch.Batch`)."""

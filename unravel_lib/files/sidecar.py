@@ -19,6 +19,7 @@ from unravel_lib.text import printable
 FORMAT = "unravel-sidecar"
 FORMAT_VERSION = 1
 MAX_BYTES = 1 << 20  # a sidecar is about 1 KB; anything over 1 MiB is not one
+OF_SOUND = ("measured", "latents")  # fields that only decoded sound has
 SAME_BYTES_SINCE = "1.0.0"  # the first version whose results have the same bytes as those of this one
 
 
@@ -48,6 +49,8 @@ class Sidecar:
     measured : mapping or None
         Of decoded sound: `loudness` in LUFS (None for silence), `peak` where 1 is full scale, and `gain_db`, the gain
         of `normalize`.
+    latents : Sidecar or None
+        Of decoded sound: the sidecar of its latents as it was, for when they are gone.
     """
 
     sample_rate: float | None = None
@@ -62,6 +65,7 @@ class Sidecar:
     options: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str | None = None
     measured: Mapping[str, float | None] | None = None
+    latents: "Sidecar | None" = None
 
 
 def sidecar_path(path: Path) -> Path:
@@ -121,15 +125,17 @@ def _has_text(target: Path, text: str) -> bool:
 
 
 def _as_json(sidecar: Sidecar, name: str, content: Path) -> str:
-    facts = {
+    facts: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "unravel_version": __version__,
-        **{key: value for key, value in asdict(sidecar).items() if key != "measured" or value is not None},
+        **{key: value for key, value in asdict(sidecar).items() if key not in OF_SOUND or value is not None},
         "file": name,
         "file_bytes": content.stat().st_size,
         "file_sha256": sha256_of(content),
     }
+    if sidecar.latents is not None:
+        facts["latents"] = {key: value for key, value in facts["latents"].items() if value is not None}
     return json.dumps(facts, indent=1) + "\n"
 
 
@@ -152,18 +158,28 @@ def _from_json(facts: Mapping[str, Any], path: Path) -> Sidecar:
             f"{where} has format version {facts.get('format_version')!r:.40}, this UnRAVEl reads {FORMAT_VERSION}: "
             "move it away and give its facts by flags"
         )
-    values: dict[str, Any] = {name: facts.get(name) for name in Sidecar.__dataclass_fields__}
-    values["options"] = values["options"] if values["options"] is not None else {}
+    values = _values(facts)
+    for name in OF_SOUND:
+        values[name] = facts.get(name)
     for name, value in values.items():
         if not _valid(name, value):
             raise InputError(f"{where} says {name} = {value!r:.60}: correct or remove this sidecar")
+    if values["latents"] is not None:
+        values["latents"] = Sidecar(**_values(values["latents"]))
     return Sidecar(**values)
+
+
+def _values(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that every file has."""
+    values = {name: facts.get(name) for name in Sidecar.__dataclass_fields__ if name not in OF_SOUND}
+    return values | {"options": {} if values["options"] is None else values["options"]}
 
 
 def is_complete(path: Path, expected: Sidecar) -> bool:
     """Return whether `path` is finished and has, by its sidecar and SHA-256, the content that `expected` describes.
 
-    Fields that are None in `expected` are not compared. Nor is `source`, since a file may be named in many ways, nor
+    Fields that are None in `expected` are not compared: `measured` and `latents`, which an earlier result may lack, are
+    set only when a result is written. Nor is `source`, since a file may be named in many ways, nor
     `weights_sha256`, which older sidecars lack and `model_sha256` implies.
     """
     facts = _read_json(path)
@@ -293,6 +309,8 @@ def _valid(name: str, value: object) -> bool:
         return isinstance(value, dict)
     if value is None:
         return True
+    if name == "latents":
+        return isinstance(value, dict) and all(_valid(*field) for field in _values(value).items())
     if name == "measured":
         return isinstance(value, dict) and all(type(v) in (int, float, type(None)) for v in value.values())
     if isinstance(value, bool):

@@ -202,6 +202,7 @@ def decode_file(
         return False
     if not options.overwrite:
         refuse_replacing(target, facts)
+    facts = replace(facts, latents=read_sidecar(source))
     sound = _watched(_decode(model, array, key, options), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))

@@ -23,13 +23,13 @@ from unravel_lib.models.delay import Delay, stated_delay
 from unravel_lib.models.direction import NO_CONTEXT, Block, Context
 from unravel_lib.models.mistakes import trainer_of
 from unravel_lib.models.model_file import Kind, open_model
+from unravel_lib.models.pocket import POCKET
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.runner import CallError, Runner
 from unravel_lib.models.state import State, weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
 from unravel_lib.text import last_line, printable
 
-POCKET = Path(__file__).parent / "pocket" / "pocket.ts"
 CHUNK_SECONDS = 20.0  # one call of the model; shorter ones compute more context, longer ones take more memory
 GPU_BATCH = 8  # chunks in one call on a GPU
 

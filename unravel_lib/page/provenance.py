@@ -1,20 +1,21 @@
 """Where a sound came from, by the sidecars: sound <- latents <- statistics <- encodings <- recordings.
 
-What a sidecar names is believed only if it still has the hash that the sidecar states; encodings have none there. The
-commands that make a sound
-again name files as seen from the current folder.
+What a sidecar names is believed only if it still has the hash that the sidecar states; encodings have none there. Files
+that were moved together with the sound are found. The commands that make a sound again name files as seen from the
+current folder.
 """
 
 import contextlib
 import itertools
 import os
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unravel_lib.audio.write import SUBTYPES
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
@@ -28,39 +29,74 @@ USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = 42, 5, "PCM_24"  # defaults, which a com
 Models = Mapping[str, Path | None]  # path of a model file by its SHA-256; None: the bundled one, which needs no flag
 
 
+def decoded_sound(path: Path) -> Sidecar | None:
+    """Return the sidecar of a decoded sound; None for any other file."""
+    facts = _sidecar_of(path) if path.is_file() else None
+    return facts if facts is not None and facts.source and facts.options.get("subtype") in SUBTYPES else None
+
+
+class LatentsByHash:
+    """Latents files by the hash of their values; none is read before one is looked for."""
+
+    def __init__(self, paths: Iterable[Path] = (), compression: int | None = None) -> None:
+        self._paths, self._compression = list(paths), compression
+
+    def find(self, sha256: str | None) -> Path | None:
+        """Return the path of the file whose values have this hash."""
+        return self._by_hash.get(sha256 or "")
+
+    @cached_property
+    def _by_hash(self) -> dict[str, Path]:
+        keys = {path: _latents_key(path, self._compression) for path in self._paths}
+        return {key: path for path, key in keys.items() if key is not None}
+
+
 @dataclass(frozen=True)
 class Origin:
-    """The files behind a sound, as far as they are still there and unchanged.
+    """The files behind a sound, as far as they are still there and unchanged, or were moved together with it.
 
     Attributes
     ----------
-    sound : the path of the sound
-    facts : its sidecar
+    sound : the path of the sound; None where only the latents are asked about
+    facts : its sidecar; of latents, one with their path as `source` and their hash
     models : the model files that this run knows
+    inputs : latents that this run knows
     """
 
-    sound: Path
+    sound: Path | None
     facts: Sidecar
     models: Models
+    inputs: LatentsByHash = field(default_factory=LatentsByHash)
 
     @cached_property
     def latents(self) -> Latents | None:
         """The latents that were decoded, [dims, frames]; None if they are gone or others now."""
         with contextlib.suppress(UnravelError, OSError):
-            if self.latents_path.is_file():  # a pipe would never end
-                array = read_latents(self.latents_path, self.facts.compression)
-                return array if content_key(array) == self.facts.source_sha256 else None
+            return None if self._found is None else read_latents(self._found, self.facts.compression)
         return None
 
     @cached_property
     def latents_path(self) -> Path:
         """Where the latents are, or were."""
-        return Path(self.facts.source or "")
+        return self._found or Path(self.facts.source or "")
+
+    @cached_property
+    def _found(self) -> Path | None:
+        key, compression = self.facts.source_sha256, self.facts.compression
+        for path in moved(Path(self.facts.source or ""), self._place):
+            if key is not None and _latents_key(path, compression) == key:
+                return path
+        return self.inputs.find(key)
+
+    @property
+    def _place(self) -> Path:
+        return self.sound or Path(self.facts.source or "")
 
     @cached_property
     def latents_facts(self) -> Sidecar:
-        """The sidecar of the latents, empty if there is none or the latents are others now."""
-        return (_sidecar_of(self.latents_path) or Sidecar()) if self.latents is not None else Sidecar()
+        """The sidecar of the latents; if they are gone or others now, what the sound's own keeps of it."""
+        found = None if self.latents is None else _sidecar_of(self.latents_path)
+        return found or self.facts.latents or Sidecar()
 
     @property
     def is_generated(self) -> bool:
@@ -73,7 +109,8 @@ class Origin:
         facts = self.latents_facts
         if self.is_generated or facts.source is None:
             return None
-        return _unchanged(Path(facts.source), facts.source_sha256)
+        paths = moved(Path(facts.source), self._place)
+        return next((path for path in paths if _unchanged(path, facts.source_sha256)), None)
 
     @cached_property
     def statistics(self) -> Path | None:
@@ -92,13 +129,22 @@ class Origin:
             return {}
         found: dict[Path, Sidecar] = {}
         with contextlib.suppress(OSError):
-            for named in self._inputs():
+            for named in map(self._here, self._inputs()):
                 paths = sorted(named.iterdir()) if named.is_dir() else [named]
                 if any(path.is_dir() for path in paths):
                     return {}
                 sidecars = {path: _sidecar_of(path) for path in paths if path.suffix == ".npy"}
                 found |= {p: f for p, f in sidecars.items() if f is not None and f.options.get("script") != GENERATOR}
         return found
+
+    def _here(self, path: Path) -> Path:
+        """Return a path that is gone as it is now, if the latents were moved and it was moved with them."""
+        before, now = Path(self.facts.source or "").parts, self.latents_path.parts
+        while before and now and before[-1] == now[-1]:
+            before, now = before[:-1], now[:-1]
+        if path.exists() or not before or path.parts[: len(before)] != before:
+            return path
+        return Path(*now, *path.parts[len(before) :])
 
     def _inputs(self) -> list[Path]:
         """Return what the generator's `input` named: by its command line, else what the sidecar says, if it is one."""
@@ -117,20 +163,20 @@ class Origin:
         """Return an option of the generator; None where it is unknown."""
         return self.latents_facts.options.get(name)
 
-    def commands(self) -> list[str]:
-        """Return the command lines that make the sound again, in order; the first lacks where its input is unknown."""
-        steps = [self._generate() if self.is_generated else [], self._decode()]
+    def commands(self) -> dict[str, str]:
+        """Return the command lines that make it again, in order, by script; the first lacks if its input is unknown."""
         recordings = {path: facts for path, facts in self.encodings.items() if facts.source}
         if self.recording is not None:
-            recordings = {self.latents_path: self.latents_facts}
-        if recordings:
-            steps.insert(0, self._encode(recordings))
-        return [shlex.join(["python", *step]) for step in steps if step]
+            recordings = {self.latents_path: replace(self.latents_facts, source=str(self.recording))}
+        steps = [self._encode(recordings) if recordings else [], self._generate() if self.is_generated else []]
+        steps += [self._decode(self.sound)] if self.sound is not None else []
+        return {step[0]: shlex.join(["python", *step]) for step in steps if step}
 
     def _encode(self, encodings: Mapping[Path, Sidecar]) -> list[str]:
         path, facts = next(iter(encodings.items()))
-        sources = [Path(f.source) for f in encodings.values() if f.source]
-        source = sources[0] if len(sources) == 1 else Path(os.path.commonpath([s.parent for s in sources]))
+        sources = [self._here(Path(f.source)) for f in encodings.values() if f.source]
+        folders = [os.path.abspath(source.parent) for source in sources]
+        source = sources[0] if len(sources) == 1 else Path(os.path.commonpath(folders))
         command = ["encoder.py", "--input", near(source), "--output", near(path.parent)]
         return [*command, *self._model_flags(facts)]
 
@@ -161,9 +207,9 @@ class Origin:
         folder = self.latents_path.parent
         return ["--output", near(folder.parent), "--run", folder.name, "--overwrite"]
 
-    def _decode(self) -> list[str]:
+    def _decode(self, sound: Path) -> list[str]:
         options = self.facts.options
-        command = ["decoder.py", "--input", near(self.latents_path), "--output", near(self.sound.parent)]
+        command = ["decoder.py", "--input", near(self.latents_path), "--output", near(sound.parent)]
         command += self._model_flags(self.facts)
         command += ["--subtype", str(options["subtype"])] if options.get("subtype") != USUAL_SUBTYPE else []
         command += ["--normalize", f"{options['normalize']:g}"] if "normalize" in options else []
@@ -180,6 +226,20 @@ class Origin:
         return flags + (["--compensate_delay"] if facts.options.get("compensate_delay") else [])
 
 
+def moved(path: Path, place: Path) -> Iterator[Path]:
+    """Yield the path, and where the file is if it was moved together with what is at `place`: the same way from above.
+
+    Only files that are there, the nearest first.
+    """
+    if path.is_file():
+        yield path
+    parts = [part for part in path.parts if part not in (path.anchor, os.pardir)]
+    for folder in Path(os.path.abspath(place)).parents:
+        for start in range(len(parts)):
+            if (candidate := folder.joinpath(*parts[start:])).is_file():
+                yield candidate
+
+
 def near(path: Path) -> str:
     """Return a path as seen from the current folder, if it is below it; else as it is."""
     absolute = os.path.abspath(path) if path.exists() else str(path)
@@ -194,6 +254,13 @@ def _value(value: object) -> str:
 def _sidecar_of(path: Path) -> Sidecar | None:
     with contextlib.suppress(UnravelError):
         return read_sidecar(path)
+    return None
+
+
+def _latents_key(path: Path, compression: int | None) -> str | None:
+    with contextlib.suppress(UnravelError, OSError):
+        if path.is_file():  # a pipe would never end
+            return content_key(read_latents(path, compression))
     return None
 
 

@@ -125,8 +125,10 @@ function star(card) {
 
 const texts = new Map(cards.map((card) => [card, (card.dataset.name + " " + card.textContent).toLowerCase()]));
 
+const natural = (a, b) => a.localeCompare(b, undefined, { numeric: true });
+const run = (card) => one(card, ".run")?.textContent ?? "";
 const orders = {
-  name: (a, b) => a.dataset.title.localeCompare(b.dataset.title, undefined, { numeric: true }),
+  name: (a, b) => natural(a.dataset.title, b.dataset.title) || natural(run(a), run(b)),
   loudness: (a, b) => level(b) - level(a),
   seconds: (a, b) => b.dataset.seconds - a.dataset.seconds,
 };
@@ -252,3 +254,6 @@ document.getElementById("loop").addEventListener("change", (event) => {
 sort();
 arrange();
 if (current) choose([...list.children][0]);
+for (const card of [...list.children].slice(0, 2)) { // in view at once
+  card.querySelectorAll("img").forEach((image) => { image.loading = "eager"; });
+}

@@ -17,7 +17,7 @@ import torch
 from scipy.signal import resample_poly
 
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.models.model import POCKET
+from unravel_lib.models.pocket import POCKET
 from unravel_lib.models.pocket.codec import DIMS, Pocket, overlap
 
 KEPT_OUT = ("guit_harmonics", "tabla_tun3")  # never fitted, so that the model can be judged on them
