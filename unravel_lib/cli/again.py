@@ -62,7 +62,7 @@ def as_command(parser: Parser, args: argparse.Namespace) -> list[str]:
         if value == action.default or action.dest in NOT_KEPT:
             continue
         values = value if isinstance(value, list) else [] if value is True else [value]
-        command += [action.option_strings[0], *map(str, values)]
+        command += [action.option_strings[0], *(str(value).removesuffix(".0") for value in values)]
     return command
 
 

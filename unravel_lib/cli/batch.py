@@ -14,9 +14,9 @@ from unravel_lib.cli.messages import input_error_line, with_flags
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError
 from unravel_lib.files.find import Source
+from unravel_lib.files.finished import Finished
 from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.shard import WHOLE, Shard
-from unravel_lib.files.sidecar import Finished
 from unravel_lib.text import count_text, printable
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2

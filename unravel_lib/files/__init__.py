@@ -7,4 +7,5 @@ folders : output folders, and the folder of one run
 atomic : write files so that no reader sees an incomplete one
 checksum : SHA-256 of a file
 sidecar : the JSON beside every result
+finished : results of earlier runs in a folder
 """
