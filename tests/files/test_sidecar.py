@@ -13,9 +13,9 @@ from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files import sidecar
 from unravel_lib.files.atomic import folder_lock
+from unravel_lib.files.finished import Finished
 from unravel_lib.files.sidecar import (
     MAX_BYTES,
-    Finished,
     Sidecar,
     atomic_write_with_sidecar,
     is_complete,
