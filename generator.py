@@ -6,6 +6,7 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 import argparse
 import logging
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, Batch
@@ -109,6 +110,7 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     statistics_csv = results.write_statistics(composition.statistics, folder, plan.facts, batch)
     statistics_sha256 = sha256_of(statistics_csv)
     overviews: dict[str, Overview] = {}  # for the pictures
+    written: list[Path] = []
     for number, name in names.items():
         with batch.attempt(folder / name):
             if number > args.first:  # the first is prepared already
@@ -118,12 +120,13 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
             if made_before is not None and number == args.first:
                 again.warn_of_changes(made_before, sidecar)
             overview = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
+            written.append(folder / name)
             if len(overviews) < results.MAX_DRAWN:
                 overviews[name] = overview
     if not args.no_plots:
         results.draw_pictures(plan, overviews, folder, batch)
-    if args.fidelity:
-        report.log_fidelity([folder / n for n in names.values() if (folder / n).exists()], plan.paths)
+    if args.fidelity and written:
+        report.log_fidelity(written, plan.paths)
     if batch.done:
         report.log_player(file_format)
     code = batch.finish()

@@ -498,6 +498,35 @@ def test_start_counts_the_frames_that_are_played(tmp_path: Path) -> None:
     assert [x[0, 0] for x in joined([np.ones((3, 1))] * 3, f"{file}:f")] == [0, 6, 12]
 
 
+def test_a_step_is_tried_on_the_dims_that_it_gets(tmp_path: Path) -> None:
+    """Inside dims and a wrapper of one's own; also where its wrapper does not call it in the first loop."""
+    turn = "@transform\ndef turn(loop):\n    return loop @ np.array([[0, 1], [-1, 0]])\n"
+    pair = "@transform\ndef pair(loop, step):\n    loop[:, [0, 2]] = step(loop[:, [0, 2]], [0, 2])\n    return loop\n"
+    file = own_file(tmp_path, turn + pair)
+    for text in (f"dims 0-1 {file}:turn", f"every 3 dims 1,2 {file}:turn", f"{file}:pair {file}:turn"):
+        assert try_steps([parse_step(text)], 4, setting(4)) == 4
+    with pytest.raises(UsageError, match="expected dims from 0 to 1") as caught:
+        try_steps([parse_step("dims 0-1 every 3 dims 3 shift 1")], 4, setting(4))
+    assert caught.value.detail.splitlines()[1] == "    " + " " * 22 + "^"
+
+
+def test_whole_numbers_and_halves_become_float64(tmp_path: Path) -> None:
+    """A transform behind one that gives another dtype neither truncates nor fails."""
+    code = "@transform\ndef whole(loop):\n    return loop.astype(int)\n"
+    code += "@transform\ndef half(loop):\n    return loop.astype(np.float16)\n"
+    file = own_file(tmp_path, code)
+    loop = np.array([[0.0, 0], [3, 3]])
+    for name in ("whole", "half"):
+        np.testing.assert_allclose(one(loop, f"{file}:{name}", "smooth 2"), np.full((2, 2), 1.5))
+        assert one(loop, f"{file}:{name}", "dims 0 shift 0.5")[0, 0] == 0.25
+
+
+def test_a_wrapper_of_ones_own_that_changes_lengths_says_so(tmp_path: Path) -> None:
+    file = own_file(tmp_path, "@transform\ndef f(loop, step):\n    return np.concatenate([loop, step(loop)])\n")
+    with pytest.raises(UsageError, match=r"declare @transform\(keeps_length=False\)"):
+        try_steps([parse_step(f"{file}:f rev")], 4, setting(2))
+
+
 def test_in_place_work_of_ones_own_does_no_harm(tmp_path: Path) -> None:
     file = own_file(tmp_path, "@transform\ndef f(loop, index):\n    loop += index\n    return loop\n")
     loop = np.zeros((2, 1))

@@ -135,6 +135,35 @@ def test_changed_code_and_loops_are_noticed(run: Run, tmp_path: Path, encodings:
     assert result.code == 2 and "loop.npy is not the file that the loop was taken from" in result.err
 
 
+def test_words_are_kept_as_they_were_written(
+    run: Run, tmp_path: Path, encodings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers in steps, as a step's random numbers depend on its words; names that end in .0 or begin with a dash."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("-takes", "takes-v1.0"):
+        shutil.copytree(encodings, tmp_path / name)
+    for number, flags in enumerate(
+        [
+            (f"--input={encodings}", "--transform", "sometimes 0.5 shift 1.0", "--num_loops", 8, "--bpm", 200),
+            ("--input=-takes", "--distribution", "retrace"),
+            ("--input=takes-v1.0", "--distribution", "retrace"),
+        ]
+    ):
+        generate(run, tmp_path / f"a{number}", *flags, *FLAGS)
+        [piece] = (tmp_path / f"a{number}" / "r").glob("*.npy")
+        generate(run, tmp_path / f"b{number}", "--again", piece)
+        assert list(results(tmp_path / f"b{number}").values()) == [piece.read_bytes()], flags
+    assert "200" in options(tmp_path / "a0" / "r" / "loop_normal_seed42_0000_embeddings.npy")["command"]  # type: ignore[operator]
+
+
+def test_what_is_given_now_may_need_the_encodings(run: Run, tmp_path: Path, encodings: Path) -> None:
+    """Or make the distribution of the piece needless."""
+    generate(run, tmp_path / "a", "--input", encodings, "--distribution", "walk", *FLAGS)
+    [piece] = (tmp_path / "a" / "r").glob("*.npy")
+    for more in (("--iqr",), ("--fidelity",), ("--input_loop", f"{encodings}/0.npy:0:8")):
+        generate(run, tmp_path / "b", "--again", piece, *more)
+
+
 def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) -> None:
     for path, message in [
         (encodings / "0.json", "0.json is no sidecar of a result of generator.py"),

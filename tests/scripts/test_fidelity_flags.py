@@ -61,6 +61,18 @@ def test_the_generator_says_how_true_its_results_are(run: Run, encodings: Path, 
     refused = run("generator", "--statistics", table, "--output", tmp_path / "out", "--fidelity")
     assert refused.code == 2
     assert refused.errors == ["error: --fidelity compares with encodings: give --input, not --statistics"]
+    short = run("generator", *flags[:4], "--no_plots", "--fidelity", "--num_latents", 1, "--num_loops", 1, "--run", "b")
+    assert short.code == 0 and "warning: --fidelity: the generated latents have 1 frame at most" in short.err
+
+
+def test_failures_come_before_fidelity(run: Run, encodings: Path, tmp_path: Path) -> None:
+    """Where no result was written there is nothing to compare; failures.csv lists them."""
+    code = "from unravel_lib import transform\n@transform\ndef f(loop, index):\n    assert index < 3\n    return loop\n"
+    (tmp_path / "mine.py").write_text(code)
+    flags = ("--pattern", "orale", "--transform", f"{tmp_path}/mine.py:f", "--fidelity", "--run", "r")
+    result = run("generator", "--input", encodings, "--output", tmp_path / "out", *flags)
+    assert result.code == 2 and "generated latents" not in result.err
+    assert (tmp_path / "out" / "r" / "failures.csv").exists()
 
 
 @pytest.mark.parametrize(

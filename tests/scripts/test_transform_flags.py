@@ -104,6 +104,13 @@ def test_a_loop_from_a_file(run: Run, tmp_path: Path, encoding: Path) -> None:
     )
 
 
+def test_latent_audio_alone_is_a_loop_too(run: Run, tmp_path: Path, encoding: Path) -> None:
+    result = run("generator", "--input", encoding, "--output", tmp_path, "--run", "a", "--no_plots")
+    [sound] = [path for path in result.paths if path.suffix == ".wav"]
+    frames, _, err = generated(run, tmp_path / "o", "--input_loop", f"{sound}:0:4", "--num_loops", 1)
+    assert len(frames) == 4 and "1 encoding, 40 frames" in err
+
+
 def test_files_that_will_be_equal_are_told(run: Run, tmp_path: Path, encoding: Path) -> None:
     flags = ("--input_loop", f"{encoding}:0:4", "--num_files", 2, "--no_plots", "--output", tmp_path)
     for more, equal in (((), True), (("--transform", "rev"), True), (("--transform", "every 2 degrade 0.5"), False)):

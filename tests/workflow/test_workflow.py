@@ -170,6 +170,15 @@ BAD = [
         "piece song: generator.py: unknown argument --bmp; did you mean",
     ),
     ({"pieces": [PIECES[0] | {"pattern": "oral"}]}, "piece song: --pattern oral is unknown: choose from loop"),
+    (
+        {"pieces": [PIECES[1] | {"flags": ["--hold"]}]},
+        "piece drift: --embeddings writes .npy: leave out --hold",
+    ),
+    ({"pieces": [PIECES[1] | {"flags": ["--measure_only"]}]}, "piece drift: --measure_only"),
+    ({"pieces": [PIECES[1] | {"flags": ["--input_loop", "nope.npy"]}]}, "piece drift: nope.npy"),
+    ({"pieces": [PIECES[1] | {"transform": ["euclid 9 8"]}]}, "piece drift: transform euclid: 9 onsets in 8 steps"),
+    ({"pieces": [PIECES[1] | {"transform": ["revv"]}]}, "piece drift: --transform revv is unknown"),
+    ({"pieces": [PIECES[1] | {"seeds": [2**63]}]}, "pieces"),
 ]
 
 

@@ -62,8 +62,14 @@ def as_command(parser: Parser, args: argparse.Namespace) -> list[str]:
         if value == action.default or action.dest in NOT_KEPT:
             continue
         values = value if isinstance(value, list) else [] if value is True else [value]
-        command += [action.option_strings[0], *(str(value).removesuffix(".0") for value in values)]
+        command += [action.option_strings[0], *map(_word, values)]
     return command
+
+
+def _word(value: object) -> str:
+    """Return a value as a word of the shell that no script takes for a flag."""
+    text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    return f"./{text}" if text.startswith("-") and not isinstance(value, float) else text
 
 
 def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.Namespace, list[str], Sidecar]:
@@ -104,12 +110,23 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
             setattr(args, name, parser.get_default(name))
     for name, value in given.items():
         setattr(args, name, value)
+    if "distribution" not in given and not _draws(args):
+        args.distribution, args.distribution_args = (
+            parser.get_default(n) for n in ("distribution", "distribution_args")
+        )
     again = as_command(parser, args)
     if not given.keys() & {"input", "statistics"}:
         _find_statistics(args, piece, facts)
     if "input_loop" not in given:
         _check_loops(args, facts)
     return args, again, facts
+
+
+def _draws(args: argparse.Namespace) -> bool:
+    """Whether a loop is drawn, as not all that the pattern takes are given."""
+    from unravel_lib.music.patterns import PATTERNS
+
+    return len(args.input_loop) < 1 + ("loop_b" in PATTERNS.find(args.pattern).inputs)
 
 
 def _find_statistics(args: argparse.Namespace, piece: Path, facts: Sidecar) -> None:
@@ -123,6 +140,9 @@ def _find_statistics(args: argparse.Namespace, piece: Path, facts: Sidecar) -> N
                 f"`distribution` {args.distribution} takes frames of the encodings, and {printable(missing[0])} is not "
                 "there: give `input`"
             )
+        return
+    needs_encodings = args.fidelity or (args.iqr and not facts.options.get("iqr"))
+    if needs_encodings and args.input and all(path.exists() for path in args.input):
         return
     beside = piece.with_name(STATISTICS_CSV)
     if beside.exists() and sha256_of(beside) == facts.options["statistics_sha256"]:

@@ -8,6 +8,7 @@ from unravel_lib.music import tempo
 
 OUTPUT = "./_generator-output"
 DISTRIBUTION = "normal"
+LAST_FILE = 999_999
 
 
 def build_parser() -> Parser:
@@ -64,6 +65,10 @@ def refuse_conflicts(args: argparse.Namespace) -> None:
             "`input_loop` has a length of its own: leave out `num_latents`, `bpm` and `seconds`, and give FILE:A:B",
         ),
         (
+            args.first + args.num_files - 1 > LAST_FILE,
+            f"the last file would have a number above {LAST_FILE:,}: take a lower `first`",
+        ),
+        (
             not (args.input or args.statistics or args.input_loop),
             "`input` is missing: give a .npy of encoder.py, a folder of them, `statistics` FILE.csv or `input_loop`",
         ),
@@ -107,7 +112,7 @@ def _add_music(p: Parser) -> None:
     )
     group.add_argument(
         "--first",
-        type=whole_number(0, 999_999),
+        type=whole_number(0, LAST_FILE),
         default=0,
         metavar="N",
         help="number of the first file (default 0): --first 13 makes number 13 of any run again",

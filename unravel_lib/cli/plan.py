@@ -12,6 +12,7 @@ from unravel_lib.cli.sources import Rates
 from unravel_lib.errors import UsageError
 from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.latents.formats import Format, HeldLatentAudio, LatentAudio, LatentsFile
+from unravel_lib.latents.read import read_latents
 from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.distributions import DISTRIBUTIONS
@@ -130,7 +131,11 @@ def _loop_length(args: argparse.Namespace, rates: Rates) -> int:
 
 def read_statistics(args: argparse.Namespace, paths: list[Path]) -> "Statistics":
     """Read or measure the statistics, and log them as a table."""
-    statistics = tables.read_csv(args.statistics, args.iqr) if args.statistics else measure.measure(paths, args.iqr)
+    if args.statistics:
+        statistics = tables.read_csv(args.statistics, args.iqr)
+    else:  # latent audio may be the only `input_loop`
+        latents = [read_latents(path, args.compression) if path.suffix.lower() == ".wav" else path for path in paths]
+        statistics = measure.measure(latents, args.iqr)
     if not args.quiet:
         log.info("%s", tables.report(statistics))
     return statistics

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli import failures
+from unravel_lib.errors import UnravelError
 from unravel_lib.files.folders import Identities, unchanged
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.latent_audio import PD_CHANNELS
@@ -119,4 +120,7 @@ def log_fidelity(results: Sequence[Path], encodings: Sequence[Path]) -> None:
     from unravel_lib.cli.latents import compare
     from unravel_lib.statistics import fidelity
 
-    log.info("\n%s", fidelity.report(**compare(results, encodings)))
+    try:
+        log.info("\n%s", fidelity.report(**compare(results, encodings)))
+    except UnravelError as error:  # the results are written all the same
+        log.warning("`fidelity`: %s", error)

@@ -137,13 +137,13 @@ class Pattern(Entry):
 
 
 def checked_frames(item: Any, dims: int) -> Frames:
-    """Return one loop as an array; raise ValueError where it is not [frames, dims] of real numbers."""
+    """Return one loop as float64; raise ValueError where it is not [frames, dims] of real numbers."""
     array = np.asarray(item)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"a loop holds {array.dtype} values, expected real numbers")
     if array.ndim != 2 or array.shape[1] != dims:
         raise ValueError(f"a loop has shape {array.shape}, expected (frames, {dims})")
-    return array
+    return array.astype(np.float64, copy=False)
 
 
 def _checked(item: Any, dims: int) -> Loop:

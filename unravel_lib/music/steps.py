@@ -6,7 +6,7 @@ that it wraps.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -67,10 +67,10 @@ class Step:
         return any("rng" in part.transform.inputs for part in self.parts())
 
     def parts(self) -> Iterator["Step"]:
-        """The step, the one that it wraps, and so on; the innermost comes first."""
+        """The step, the one that it wraps, and so on."""
+        yield self
         if self.inner is not None:
             yield from self.inner.parts()
-        yield self
 
 
 def parse_step(text: str) -> Step:
@@ -141,6 +141,8 @@ class _Place:
 class _Running:
     """A step with its own random generator, applied to one loop after the other."""
 
+    called = False  # in a trial
+
     def __init__(self, step: Step, seed: np.random.SeedSequence, occurrence: int) -> None:
         self.step = step
         digest = hashlib.sha256(step.text.encode("utf-8", "surrogateescape")).digest()
@@ -148,7 +150,7 @@ class _Running:
         self.rng = np.random.default_rng(
             np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key, occurrence, step.begin))
         )
-        self.inner = None if step.inner is None else _Running(step.inner, seed, occurrence)
+        self.inner = None if step.inner is None else type(self)(step.inner, seed, occurrence)
         if step.transform.source is not None:
             user_code.seed_global_generators(seed)
 
@@ -162,21 +164,40 @@ class _Running:
             "std": place.std,
             "centre": place.centre,
             "rng": self.rng,
-            "step": _Inner(self.inner, place) if self.inner is not None else None,
+            "step": None if self.inner is None else _Inner(self.inner.apply, self.inner.step, place),
         }
         return transform.apply(inputs, self.step.options)
+
+
+class _Trial(_Running):
+    """A step applied to a loop that is thrown away; a wrapped one even where its wrapper does not call it."""
+
+    def apply(self, loop: Frames, place: _Place) -> Frames:
+        self.called = True
+        try:
+            result = super().apply(loop, place)
+            if not np.isfinite(result).all():
+                raise UsageError(f"transform {self.step.transform.name}: it makes values that are not finite")
+        except UsageError as error:
+            if error.detail:  # of the wrapped step
+                raise
+            begin = min(self.step.begin + 1, self.step.end - 1)
+            raise _marked(self.step.words, begin, self.step.end, str(error)) from error
+        if self.inner is not None and not self.inner.called:
+            self.inner.apply(loop, place)
+        return result
 
 
 class _Inner:
     """The wrapped step as a wrapper calls it."""
 
-    def __init__(self, running: _Running, place: _Place) -> None:
-        self._running, self._place = running, place
-        self.keeps_length = running.step.keeps_length
+    def __init__(self, apply: Callable[[Frames, _Place], Frames], step: Step, place: _Place) -> None:
+        self._apply, self._place = apply, place
+        self.keeps_length = step.keeps_length
 
     def __call__(self, loop: Frames, dims: Array | slice = slice(None)) -> Frames:
         place = self._place
-        return self._running.apply(loop, replace(place, std=place.std[dims], centre=place.centre[dims]))
+        return self._apply(loop, replace(place, std=place.std[dims], centre=place.centre[dims]))
 
 
 def transformed(loops: Iterable[Loop], steps: Sequence[Step], setting: Setting) -> Iterator[Loop]:
@@ -239,15 +260,7 @@ def try_steps(steps: Sequence[Step], n_frames: int, setting: Setting) -> int | N
     loop = setting.centre + setting.std * ramp
     place = _Place(0, 0, setting.std, setting.centre)
     for step in steps:
-        for part in step.parts():
-            try:
-                result = _Running(part, setting.seed, 0).apply(loop, place)
-                if not np.isfinite(result).all():
-                    raise UsageError(f"transform {part.transform.name}: it makes values that are not finite")
-            except UsageError as error:
-                begin = min(part.begin + 1, part.end - 1)
-                raise _marked(part.words, begin, part.end, str(error)) from error
-        loop = result
+        loop = _Trial(step, setting.seed, 0).apply(loop, place)
     known = all(step.keeps_length or not step.varies for step in steps)
     return len(loop) if known else None
 

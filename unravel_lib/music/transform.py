@@ -79,7 +79,8 @@ class Transform(Entry):
         loop: Frames = inputs["loop"]
         with self.naming_errors(), np.errstate(all="ignore"):  # what is not finite is refused
             result = checked_frames(self.function(**{n: inputs[n] for n in self.inputs}, **options), loop.shape[1])
-            if self.keeps_length and not self.wraps and len(result) != len(loop):
+            kept = self.keeps_length and (not self.wraps or inputs["step"].keeps_length)
+            if kept and len(result) != len(loop):
                 raise ValueError(
                     f"a loop of {len(loop)} frames has {len(result)} now: declare @transform(keeps_length=False)"
                 )
