@@ -16,8 +16,10 @@ import soundfile
 from fixtures_browser import HOSTILE, run_in
 from fixtures_runs import Run, snapshot
 
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
+from unravel_lib.models.pocket import POCKET
 from unravel_lib.page.cards import Card, find_sounds, make_card
 from unravel_lib.page.document import clock, dbfs
 
@@ -72,12 +74,79 @@ def test_the_commands_make_the_sound_again(copied: Path, name: str) -> None:
     before = {path.name: path.read_bytes() for path in Path("sound").glob(f"*{name}*.wav")}
     for folder in ("latents", "generated", "sound"):
         shutil.rmtree(folder)
-    for command in made.commands:
+    paste(made.commands)
+    again = {path.name: path.read_bytes() for path in Path("sound").glob("*.wav")}
+    assert list(again.values()) == list(before.values())
+
+
+def paste(commands: list[str]) -> None:
+    for command in commands:
         python, *line = shlex.split(command)
         assert python == "python"
         run_in(Path(), *line)
-    again = {path.name: path.read_bytes() for path in Path("sound").glob("*.wav")}
-    assert list(again.values()) == list(before.values())
+
+
+RECORDINGS = {  # --input of encoder.py, and what the command names; None: there is no such command
+    "in folders": (["takes"], ["takes"]),
+    "two of a folder with others": (["takes/x/a.wav", "takes/b.wav"], ["takes/x/a.wav", "takes/b.wav"]),
+    "roots with folders": (["takes", "other"], None),
+}
+
+
+@pytest.mark.parametrize("case", RECORDINGS)
+def test_pasted_commands_make_no_other_encodings_and_replace_no_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("takes/x/a.wav", "takes/b.wav", "takes/x/c/c.wav", "other/d.wav")):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(name, 0.1 * np.sin(np.arange(30000) * (index + 1) / 50), 44100)
+    given, named = RECORDINGS[case]
+    run_in(Path(), "encoder.py", "--input", *given, "--output", "latents")
+    flags = ("--num_files", 2, "--num_latents", 4, "--num_loops", 1, "--embeddings", "--no_plots", "--quiet")
+    run_in(Path(), "generator.py", "--input", "latents", "--output", "generated", "--run", "r", *flags)
+    run_in(Path(), "decoder.py", "--input", "generated", "--output", "sound")
+    before = {
+        path: path.read_bytes() for path in sorted(Path().rglob("*.*")) if path.suffix in (".npy", ".wav", ".csv")
+    }
+    for index in (0, 1):
+        made = card(f"_{index:04d}", {sha256_of(POCKET): None})
+        words = shlex.split(made.commands[0])
+        if named is None:
+            assert words[1] == "generator.py"
+            assert dict(made.facts)["needed"] == "latents: no command here makes that again"
+        else:
+            assert words == ["python", "encoder.py", "--input", *named, "--output", "latents"]
+            assert "needed" not in dict(made.facts)
+        paste(made.commands)
+        assert {path: path.read_bytes() for path in before} == before
+        (again,) = set(Path("generated").glob(f"r_*/*{index:04d}_embeddings.npy"))
+        assert again.read_bytes() == (Path("generated/r") / again.name).read_bytes()
+        assert len(list(Path("latents").iterdir())) == 2 * sum(path.parts[0] == "latents" for path in before)
+        (sound,) = (path for path in Path("sound").glob(f"*_{index:04d}--*.wav") if path not in before)
+        assert sound.read_bytes() in before.values()
+        sound.unlink()
+        sound.with_suffix(".json").unlink()
+
+
+def test_commands_of_recordings_in_folders_decode_to_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("takes/x").mkdir(parents=True)
+    Path("latents").mkdir()
+    soundfile.write("takes/x/-a.wav", 0.1 * np.sin(np.arange(30000) / 50), 44100)
+    run_in(Path(), "encoder.py", "--input", "takes", "--output", "latents/inner")
+    run_in(Path(), "decoder.py", "--input", "latents", "--output", "sound")
+    before = {path: path.read_bytes() for path in Path("sound").iterdir()}
+    made = card("-a", {sha256_of(POCKET): None})
+    assert [command.split(" --")[1] for command in made.commands] == ["input takes", "input latents"]
+    paste(made.commands)
+    assert {path: path.read_bytes() for path in Path("sound").iterdir() if path.is_file()} == before
+    soundfile.write("takes/b.wav", np.zeros(3000), 44100)  # not encoded yet
+    made = card("-a", {sha256_of(POCKET): None})
+    assert [command.split()[1] for command in made.commands] == ["decoder.py"]
+    assert dict(made.facts)["needed"].endswith(".npy: no command here makes that again")
 
 
 def pocket_sha256() -> str:
@@ -114,7 +183,7 @@ def test_a_command_line_in_the_sidecar_is_taken_as_it_is(copied: Path) -> None:
     path.write_text(json.dumps(facts))
     assert (card("seed7_0001").tempo, card("seed7_0001").loop_frames) == ("", None)
     assert card("seed7_0001").commands[1] == (
-        "python generator.py --input latents --pattern 'a b' --embeddings --output generated --run first --overwrite"
+        "python generator.py --input latents --pattern 'a b' --embeddings --output generated --run first_0001"
     )
 
 

@@ -19,6 +19,7 @@ from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.music.patterns import PATTERNS
 from unravel_lib.music.tempo import exact_bpm, format_bpm
 from unravel_lib.page import pictures
+from unravel_lib.page.commands import commands
 from unravel_lib.page.provenance import LatentsByHash, Models, Origin, decoded_sound
 from unravel_lib.page.steps import all_facts, transforms
 from unravel_lib.text import count_text, frames_text, printable
@@ -120,7 +121,7 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
         run=printable(origin.latents_path.parent.name) if is_generated else "",
         transforms=printable(transforms(origin)),
         facts=all_facts(origin),
-        commands=list(origin.commands().values()),
+        commands=list(commands(origin).values()),
         url=quote(os.fsencode(sound.name)),
         source_url=quote(os.fsencode(source)),
         sound_picture=quote(os.fsencode(sound_picture)),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from unravel_lib.page.commands import commands, needed
 from unravel_lib.page.provenance import Origin, near
 from unravel_lib.text import count_text, frames_text, printable
 
@@ -30,16 +31,16 @@ class Step:
 
 def steps(origin: Origin) -> list[Step]:
     """Return the steps in the order in which they were done."""
-    commands = origin.commands()
+    lines = commands(origin)
     facts = {"encoder.py": _encoder_facts(origin), "generator.py": [], "decoder.py": []}
     if origin.is_generated:
         facts |= {"encoder.py": [], "generator.py": _generator_facts(origin)}
     if origin.sound is not None:
         facts["decoder.py"] = _decoder_facts(origin)
     return [
-        Step(script, _told(named), commands.get(script, ""))
+        Step(script, _told(named), lines.get(script, ""))
         for script, named in facts.items()
-        if _told(named) or script in commands
+        if _told(named) or script in lines
     ]
 
 
@@ -83,6 +84,7 @@ def _generator_facts(origin: Origin) -> Facts:
         ("file", str(index) if index is not None else ""),
         ("statistics", near(origin.statistics) if origin.statistics else ""),
         ("encodings", _encodings_text(origin)),
+        ("needed", needed(origin)),
     ]
 
 
@@ -95,6 +97,7 @@ def _encoder_facts(origin: Origin) -> Facts:
         ("encoded by", latents.model or ""),
         ("encoder's seed", str(latents.seed)),
         ("recording", near(recording) if recording is not None else near(Path(latents.source)) + GONE),
+        ("needed", needed(origin)),
     ]
 
 
