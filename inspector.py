@@ -84,6 +84,9 @@ def main(argv: list[str]) -> int:
     if args.against and not args.input:
         parser.error("--against compares latents: give these by --input")
     extensions = normalised_extensions(args.extensions)
+    named = [path for path in args.input or () if path.suffix.lower() in extensions and not path.is_dir()]
+    if named and len(named) < len(args.input) and _are_latents(args.input, extensions):
+        parser.error(f"{printable(named[0])} is a model, others are latents or sounds: inspect them in separate runs")
     if args.input and (args.against or _are_latents(args.input, extensions)):
         if args.save or questions:
             parser.error("--save, --config, --dict and --attr are for model files, not for latents or sounds")

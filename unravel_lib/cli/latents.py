@@ -119,6 +119,7 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None) -> di
             recorded = find_latents(against)
         except InputError as error:
             raise InputError(str(error).replace("`input`", "`against`")) from error
+        _refuse_mixed(document["files"] + describe(recorded))
         compared = compare(latents, recorded)
         log.info("\n%s", report(**compared))
         document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
@@ -129,8 +130,20 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None) -> di
     return {**document, "sounds": list(map(str, sounds)), "made": origins.tell([*latents, *sounds])}
 
 
+def _refuse_mixed(described: Sequence[dict[str, Any]]) -> None:
+    """Raise InputError, with the files, where latents have different dims."""
+    first = described[0]
+    for file in described:
+        if file["dims"] != first["dims"]:
+            raise InputError(
+                f"{printable(file['path'])} has {file['dims']} dims, {printable(first['path'])} has {first['dims']}: "
+                "they belong to different models, inspect them in separate runs"
+            )
+
+
 def _inspect_latents(latents: Sequence[Path]) -> dict[str, Any]:
     described = describe(latents)
+    _refuse_mixed(described)
     rows = [["latents", "dims", "frames", "seconds", "Hz", "model"]]
     for file in described:
         seconds, rate = (("?" if file[name] is None else f"{file[name]:.{n}f}") for name, n in FIGURES)
