@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import soundfile
 
-from unravel_lib.audio.level import Level, Meter
+from unravel_lib.audio.level import LOWEST_RATE, Level, Meter
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import to_channels
 from unravel_lib.errors import UnravelError
@@ -37,7 +37,9 @@ class Card:
     ----------
     name : file name; title : the shorter name that people use
     kind : "generated", "recorded" or "latents"
-    seconds, loudness, peak, clipped : of the sound; loudness in LUFS, None for silence
+    seconds, loudness, peak, clipped : of the sound; loudness in LUFS, None for silence and where it is not
+        metered, at low sample rates
+    metered : whether it is
     tempo : in BPM, "" where there is none
     run, transforms : of generated latents, the folder of the run and the transforms, each in quotes; else ""
     facts : names and values to list
@@ -53,6 +55,7 @@ class Card:
     kind: str
     seconds: float
     loudness: float | None
+    metered: bool
     peak: float
     clipped: bool
     tempo: str
@@ -93,7 +96,9 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
     origin = Origin(sound, facts, models, inputs or LatentsByHash())
     level, info = _level(sound, facts), soundfile.info(sound)
     stem = f"{FOLDER}/{sound.stem}"
-    tempo, loop_frames = _tempo(origin)
+    tempo, loop_frames = "", None
+    with suppress(TypeError, ValueError, ArithmeticError):  # nonsense in a sidecar
+        tempo, loop_frames = _tempo(origin)
     is_generated, recording = origin.is_generated, origin.recording
     sound_picture, latents_picture = f"{stem}.png", f"{stem}--latents.png"
     if _is_old(sound.parent / sound_picture, sound):
@@ -106,7 +111,7 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
     source = ""
     if recording is not None:
         source = f"{stem}--recording.flac"
-        if _is_old(sound.parent / source, recording):
+        if _is_old(sound.parent / source, recording) or _is_old(sound.parent / source, sound):
             _copy_recording(recording, sound.parent / source)
     loops = f", loops of {loop_frames}" if loop_frames else ""
     return Card(
@@ -115,6 +120,7 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
         kind="generated" if is_generated else "recorded" if recording else "latents",
         seconds=info.frames / info.samplerate,
         loudness=level.loudness,
+        metered=info.samplerate >= LOWEST_RATE,
         peak=level.peak,
         clipped=level.peak > 1 and facts.options.get("subtype") != "FLOAT",
         tempo=tempo,

@@ -18,7 +18,7 @@ from unravel_lib.files.naming import result_name, result_names
 from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.latents.read import EXTENSIONS as LATENTS
 from unravel_lib.latents.read import is_latents
-from unravel_lib.page.provenance import Origin, near
+from unravel_lib.page.provenance import Origin, near, number
 
 USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = 42, 5, "PCM_24"  # defaults, which a command need not name
 
@@ -147,11 +147,10 @@ def _decode(origin: Origin, sound: Path) -> list[str]:
     command = ["decoder.py", "--input", near(latents), "--output", near(sound.parent)]
     command += _model_flags(origin, origin.facts)
     command += ["--subtype", str(options["subtype"])] if options.get("subtype") != USUAL_SUBTYPE else []
-    command += ["--normalize", f"{options['normalize']:g}"] if "normalize" in options else []
-    fade = options.get("fade_ms", 0)
-    conditions = options.get("conditions") or {}
-    command += ["--condition", *(f"{name}={value:g}" for name, value in conditions.items())] if conditions else []
-    command += ["--fade", f"{fade:g}"] if fade != (USUAL_FADE if origin.is_generated else 0) else []
+    command += ["--normalize", exact(loudness)] if (loudness := number(options.get("normalize"))) is not None else []
+    fade, conditions = number(options.get("fade_ms")) or 0, origin.conditions
+    command += ["--condition", *(f"{name}={exact(value)}" for name, value in conditions.items())] if conditions else []
+    command += ["--fade", exact(fade)] if fade != (USUAL_FADE if origin.is_generated else 0) else []
     return command
 
 
@@ -172,8 +171,15 @@ def _decoder_input(origin: Origin, sound: Path) -> Path:
 def _model_flags(origin: Origin, facts: Sidecar) -> list[str]:
     model = origin.models.get(facts.model_sha256 or "", Path(facts.model) if facts.model else None)
     flags = ["--model", near(model)] if model is not None else []
+    rate = number(facts.options.get("sample_rate"))
+    flags += ["--sample_rate", exact(rate)] if rate is not None else []
     flags += ["--seed", str(facts.seed)] if facts.seed not in (None, USUAL_SEED) else []
     return flags + (["--compensate_delay"] if facts.options.get("compensate_delay") else [])
+
+
+def exact(value: float) -> str:
+    """Write a number so that it is read as the same one."""
+    return repr(value).removesuffix(".0")
 
 
 def _value(value: object) -> str:

@@ -22,6 +22,7 @@ from unravel_lib.latents.read import read_latents
 from unravel_lib.statistics.tables import STATISTICS_CSV
 
 GENERATOR = "generator"
+MAX_NUMBER = 1e15  # no option is beyond
 
 Models = Mapping[str, Path | None]  # path of a model file by its SHA-256; None: the bundled one, which needs no flag
 
@@ -139,7 +140,7 @@ class Origin:
         before, now = Path(self.facts.source or "").parts, self.latents_path.parts
         while before and now and before[-1] == now[-1]:
             before, now = before[:-1], now[:-1]
-        if path.exists() or not before or path.parts[: len(before)] != before:
+        if os.path.exists(path) or not before or path.parts[: len(before)] != before:
             return path
         return Path(*now, *path.parts[len(before) :])
 
@@ -157,9 +158,22 @@ class Origin:
         typed = self.option("command")
         return typed if isinstance(typed, list) and all(isinstance(word, str) for word in typed) else []
 
+    @property
+    def conditions(self) -> dict[str, float]:
+        """What a conditioned model decoded beside the latents: values by name."""
+        given = self.facts.options.get("conditions")
+        named = given.items() if isinstance(given, dict) else ()
+        return {name: value for name, text in named if (value := number(text)) is not None}
+
     def option(self, name: str) -> Any:
         """Return an option of the generator; None where it is unknown."""
         return self.latents_facts.options.get(name)
+
+
+def number(value: object) -> float | None:
+    """Return a value of a sidecar if it is a finite number, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
+    return value if is_number else None  # type: ignore[return-value]  # mypy does not see through the name
 
 
 def moved(path: Path, place: Path) -> Iterator[Path]:
@@ -167,18 +181,18 @@ def moved(path: Path, place: Path) -> Iterator[Path]:
 
     Only files that are there, the nearest first.
     """
-    if path.is_file():
+    if _is_file(path):
         yield path
     parts = [part for part in path.parts if part not in (path.anchor, os.pardir)]
     for folder in Path(os.path.abspath(place)).parents:
         for start in range(len(parts)):
-            if (candidate := folder.joinpath(*parts[start:])).is_file():
+            if _is_file(candidate := folder.joinpath(*parts[start:])):
                 yield candidate
 
 
 def near(path: Path) -> str:
     """Return a path as seen from the current folder, if it is below it; else as it is."""
-    absolute = os.path.abspath(path) if path.exists() else str(path)
+    absolute = os.path.abspath(path) if os.path.exists(path) else str(path)
     relative = os.path.relpath(absolute) if Path(absolute).is_absolute() else absolute
     shown = absolute if Path(relative).parts[:1] == (os.pardir,) else relative
     return os.path.join(os.curdir, shown) if shown.startswith("-") else shown  # else it would be a flag
@@ -188,6 +202,12 @@ def _sidecar_of(path: Path) -> Sidecar | None:
     with contextlib.suppress(UnravelError):
         return read_sidecar(path)
     return None
+
+
+def _is_file(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # a name that is too long
+        return path.is_file()
+    return False
 
 
 def _latents_key(path: Path, compression: int | None) -> str | None:
