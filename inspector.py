@@ -138,10 +138,11 @@ def show_results(paths: list[Path], against: list[Path] | None, as_json: bool) -
     """Tell what latents and sounds hold and how they were made; or how true latents are to encodings `against` them."""
     from unravel_lib.cli import latents
 
-    document = latents.inspect_results(paths, against)
+    batch = Batch(None)
+    document = latents.inspect_results(paths, against, batch)
     if as_json:
         print_json(document)
-    return DONE
+    return batch.finish()
 
 
 def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:

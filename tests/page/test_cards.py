@@ -473,3 +473,23 @@ def test_a_rate_that_was_said_is_in_the_commands(tmp_path: Path, monkeypatch: py
     assert not run_in(
         Path(), "decoder.py", "--input", "latents", "--output", "sound", "--normalize", -20, *flags
     ).stdout
+
+
+def test_a_sound_whose_sidecar_is_damaged_is_named(copied: Path, run: Run) -> None:
+    (sidecar,) = Path("sound").glob("*low*.json")
+    facts = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**facts, "measured": {"peak": -1}}))
+    (latents,) = Path("latents").glob("*high*.npy")
+    result = run("decoder", "--input", latents, "--output", "sound", "--page", "--skip_existing")
+    assert result.code == 1 and f"{sidecar} says measured" in result.errors[0]
+    assert Path("sound/index.html").read_text().count("<article") == 5
+
+
+def test_commands_of_generated_latents_that_lost_their_sidecar(copied: Path) -> None:
+    """Sound of latents that generator.py made is faded by default; made again, they have a sidecar again."""
+    (latents,) = Path("generated/first").glob("*_0000_*.npy")
+    latents.with_suffix(".json").unlink()
+    made = card("seed7_0000", {pocket_sha256(): None})
+    (before,) = (path.read_bytes() for path in Path("sound").glob("*seed7_0000*.wav"))
+    paste(made.commands)
+    assert [path.read_bytes() for path in Path("sound").glob("*seed7_0000*.wav")] == [before, before]

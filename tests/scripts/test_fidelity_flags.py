@@ -72,7 +72,10 @@ def test_the_generator_says_how_true_its_results_are(run: Run, encodings: Path, 
             ["--input", "{e}/0.npy", "--against", "{e}/gone"],
             "error: {e}/gone does not exist: check the path given to --against",
         ),
-        (["--input", "{e}/0.npy", "--against", "{e}/../other.npy"], "error: the generated latents have 4 dims, the"),
+        (
+            ["--input", "{e}/0.npy", "--against", "{e}/../other.npy"],
+            "error: {e}/../other.npy has 3 dims, {e}/0.npy has 4: ",
+        ),
         (
             ["--input", "{e}/0.npy", "--against", "{e}/../short.npy"],
             "error: the recorded latents have 2 frames at most",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unravel_lib.cli import origins
+from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.levels import log_levels
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
@@ -57,13 +58,26 @@ def _no_latents(paths: Sequence[Path]) -> InputError:
     return InputError(f"{printable(paths[0])} holds sound, but no latents")
 
 
-def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Return latents, and decoded sounds, which have the sidecar of one."""
+def _find(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Path], list[Path]]:
+    """Return latents, and decoded sounds, which have the sidecar of one; the batch receives damaged sidecars."""
     named = set(paths)
     found = [source.path for source in find_files(paths, EXTENSIONS)]
-    sounds = [path for path in found if decoded_sound(path) is not None]
-    rest = [path for path in found if path not in set(sounds)]
-    return [path for path in rest if path in named or is_latents(path)], sounds
+    latents, sounds = [], []
+    for path in found:
+        try:
+            read_sidecar(path)
+        except InputError as error:
+            if batch is None or len(found) == 1:
+                raise
+            batch.failed(path, str(error))
+            continue
+        if decoded_sound(path) is not None:
+            sounds.append(path)
+        elif path in named or is_latents(path):
+            latents.append(path)
+    if batch is not None:
+        batch.done += len(latents) + len(sounds)
+    return latents, sounds
 
 
 def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -104,13 +118,13 @@ def compare(generated: Sequence[Path], recorded: Sequence[Path]) -> dict[str, Fi
     }
 
 
-def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None) -> dict[str, Any]:
+def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch: Batch) -> dict[str, Any]:
     """Log what there is to say about latents and decoded sounds; return the same for JSON.
 
     Of latents facts and movement, of sounds length and level, and how they were made; or, with encodings to compare
-    `against`, the fidelity of latents.
+    `against`, the fidelity of latents. The batch receives files whose sidecar is damaged.
     """
-    latents, sounds = _find(paths)
+    latents, sounds = _find(paths, batch)
     if not latents and (against or not sounds):
         raise _no_latents(paths)
     document = _inspect_latents(latents) if latents else {"files": []}

@@ -12,7 +12,7 @@ import soundfile
 from unravel_lib.audio.level import LOWEST_RATE, Level, Meter
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import to_channels
-from unravel_lib.errors import UnravelError
+from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
@@ -72,8 +72,16 @@ class Card:
 
 
 def find_sounds(folder: Path) -> list[Path]:
-    """List the decoded sounds in a folder: those that have the sidecar of one."""
-    return [path for path in sorted(folder.glob("[!.]*.wav")) if decoded_sound(path) is not None]
+    """List the decoded sounds in a folder, by their sidecars; also those with a damaged one, which `make_card` says."""
+    return [path for path in sorted(folder.glob("[!.]*.wav")) if decoded_sound(path) is not None or _is_damaged(path)]
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        read_sidecar(path)
+    except InputError:
+        return True
+    return False
 
 
 def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) -> Card:
