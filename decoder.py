@@ -97,6 +97,7 @@ def main(argv: list[str]) -> int:
         normalize=args.normalize,
         fade_ms=args.fade,
         conditions=conditions,
+        sample_rate=args.sample_rate,
     )
     sounds = work_through(
         batch,
@@ -113,7 +114,7 @@ def main(argv: list[str]) -> int:
         from unravel_lib.page.provenance import LatentsByHash
 
         inputs = LatentsByHash((source.path for source in sources), model.compression)
-        make_page(args.output, {model.sha256: args.model}, inputs, batch)
+        make_page(args.output, {model.sha256: args.model}, inputs, batch, args.overwrite)
     return batch.finish()
 
 

@@ -84,6 +84,9 @@ def main(argv: list[str]) -> int:
     if args.against and not args.input:
         parser.error("--against compares latents: give these by --input")
     extensions = normalised_extensions(args.extensions)
+    named = [path for path in args.input or () if path.suffix.lower() in extensions and not path.is_dir()]
+    if named and len(named) < len(args.input) and _are_latents(args.input, extensions):
+        parser.error(f"{printable(named[0])} is a model, others are latents or sounds: inspect them in separate runs")
     if args.input and (args.against or _are_latents(args.input, extensions)):
         if args.save or questions:
             parser.error("--save, --config, --dict and --attr are for model files, not for latents or sounds")
@@ -135,10 +138,11 @@ def show_results(paths: list[Path], against: list[Path] | None, as_json: bool) -
     """Tell what latents and sounds hold and how they were made; or how true latents are to encodings `against` them."""
     from unravel_lib.cli import latents
 
-    document = latents.inspect_results(paths, against)
+    batch = Batch(None)
+    document = latents.inspect_results(paths, against, batch)
     if as_json:
         print_json(document)
-    return DONE
+    return batch.finish()
 
 
 def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:

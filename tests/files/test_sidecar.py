@@ -70,6 +70,14 @@ def test_other_json_is_no_sidecar(file: Path, data: bytes) -> None:
     assert read_sidecar(file) is None
 
 
+def test_thousands_of_inputs_have_room(file: Path) -> None:
+    command = [f"/recordings of a composer/with long names/{index:06d}.npy" for index in range(40_000)]
+    write_sidecar(file, replace(FACTS, options={"command": command}))
+    assert sidecar_path(file).stat().st_size > 2 << 20
+    found = read_sidecar(file)
+    assert found is not None and found.options["command"] == command
+
+
 def test_a_huge_or_strange_json_is_not_read(file: Path) -> None:
     facts = sidecar_path(file).read_bytes()
     sidecar_path(file).write_bytes(facts[:-2] + b" " * MAX_BYTES + b"}")
@@ -98,6 +106,12 @@ BAD = [
     ("model", 3),
     ("source", ["x"]),
     ("options", []),
+    ("measured", {"peak": -1.0}),
+    ("measured", {"peak": None}),
+    ("measured", {"peak": float("nan")}),
+    ("measured", {"peak": 10**400}),
+    ("measured", {"peak": 1.0, "loudness": float("-inf")}),
+    ("measured", {"peak": "1"}),
     ("format_version", 2),
     ("format_version", None),
 ]
@@ -119,6 +133,7 @@ def test_fields_without_a_value_are_unknown(file: Path) -> None:
 def test_complete_is_what_the_same_run_would_make(file: Path) -> None:
     assert is_complete(file, FACTS)
     assert is_complete(file, replace(FACTS, source="elsewhere/in.wav", frames=None))
+    assert is_complete(file, replace(FACTS, options={**FACTS.options, "sample_rate": 44100.0}))  # nor this
     assert is_complete(file, replace(FACTS, weights_sha256="c" * 64))  # which version 1.0 did not write
     for name, value in (
         ("model_sha256", "c" * 64),

@@ -16,10 +16,13 @@ import soundfile
 from fixtures_browser import HOSTILE, run_in
 from fixtures_runs import Run, snapshot
 
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
+from unravel_lib.models.pocket import POCKET
 from unravel_lib.page.cards import Card, find_sounds, make_card
 from unravel_lib.page.document import clock, dbfs
+from unravel_lib.page.provenance import near
 
 
 @pytest.fixture
@@ -72,12 +75,79 @@ def test_the_commands_make_the_sound_again(copied: Path, name: str) -> None:
     before = {path.name: path.read_bytes() for path in Path("sound").glob(f"*{name}*.wav")}
     for folder in ("latents", "generated", "sound"):
         shutil.rmtree(folder)
-    for command in made.commands:
+    paste(made.commands)
+    again = {path.name: path.read_bytes() for path in Path("sound").glob("*.wav")}
+    assert list(again.values()) == list(before.values())
+
+
+def paste(commands: list[str]) -> None:
+    for command in commands:
         python, *line = shlex.split(command)
         assert python == "python"
         run_in(Path(), *line)
-    again = {path.name: path.read_bytes() for path in Path("sound").glob("*.wav")}
-    assert list(again.values()) == list(before.values())
+
+
+RECORDINGS = {  # --input of encoder.py, and what the command names; None: there is no such command
+    "in folders": (["takes"], ["takes"]),
+    "two of a folder with others": (["takes/x/a.wav", "takes/b.wav"], ["takes/x/a.wav", "takes/b.wav"]),
+    "roots with folders": (["takes", "other"], None),
+}
+
+
+@pytest.mark.parametrize("case", RECORDINGS)
+def test_pasted_commands_make_no_other_encodings_and_replace_no_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(("takes/x/a.wav", "takes/b.wav", "takes/x/c/c.wav", "other/d.wav")):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(name, 0.1 * np.sin(np.arange(30000) * (index + 1) / 50), 44100)
+    given, named = RECORDINGS[case]
+    run_in(Path(), "encoder.py", "--input", *given, "--output", "latents")
+    flags = ("--num_files", 2, "--num_latents", 4, "--num_loops", 1, "--embeddings", "--no_plots", "--quiet")
+    run_in(Path(), "generator.py", "--input", "latents", "--output", "generated", "--run", "r", *flags)
+    run_in(Path(), "decoder.py", "--input", "generated", "--output", "sound")
+    before = {
+        path: path.read_bytes() for path in sorted(Path().rglob("*.*")) if path.suffix in (".npy", ".wav", ".csv")
+    }
+    for index in (0, 1):
+        made = card(f"_{index:04d}", {sha256_of(POCKET): None})
+        words = shlex.split(made.commands[0])
+        if named is None:
+            assert words[1] == "generator.py"
+            assert dict(made.facts)["needed"] == "latents: no command here makes that again"
+        else:
+            assert words == ["python", "encoder.py", "--input", *named, "--output", "latents"]
+            assert "needed" not in dict(made.facts)
+        paste(made.commands)
+        assert {path: path.read_bytes() for path in before} == before
+        (again,) = set(Path("generated").glob(f"r_*/*{index:04d}_embeddings.npy"))
+        assert again.read_bytes() == (Path("generated/r") / again.name).read_bytes()
+        assert len(list(Path("latents").iterdir())) == 2 * sum(path.parts[0] == "latents" for path in before)
+        (sound,) = (path for path in Path("sound").glob(f"*_{index:04d}--*.wav") if path not in before)
+        assert sound.read_bytes() in before.values()
+        sound.unlink()
+        sound.with_suffix(".json").unlink()
+
+
+def test_commands_of_recordings_in_folders_decode_to_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("takes/x").mkdir(parents=True)
+    Path("latents").mkdir()
+    soundfile.write("takes/x/-a.wav", 0.1 * np.sin(np.arange(30000) / 50), 44100)
+    run_in(Path(), "encoder.py", "--input", "takes", "--output", "latents/inner")
+    run_in(Path(), "decoder.py", "--input", "latents", "--output", "sound")
+    before = {path: path.read_bytes() for path in Path("sound").iterdir()}
+    made = card("-a", {sha256_of(POCKET): None})
+    assert [command.split(" --")[1] for command in made.commands] == ["input takes", "input latents"]
+    paste(made.commands)
+    assert {path: path.read_bytes() for path in Path("sound").iterdir() if path.is_file()} == before
+    soundfile.write("takes/b.wav", np.zeros(3000), 44100)  # not encoded yet
+    made = card("-a", {sha256_of(POCKET): None})
+    assert [command.split()[1] for command in made.commands] == ["decoder.py"]
+    assert dict(made.facts)["needed"].endswith(".npy: no command here makes that again")
 
 
 def pocket_sha256() -> str:
@@ -114,7 +184,7 @@ def test_a_command_line_in_the_sidecar_is_taken_as_it_is(copied: Path) -> None:
     path.write_text(json.dumps(facts))
     assert (card("seed7_0001").tempo, card("seed7_0001").loop_frames) == ("", None)
     assert card("seed7_0001").commands[1] == (
-        "python generator.py --input latents --pattern 'a b' --embeddings --output generated --run first --overwrite"
+        "python generator.py --input latents --pattern 'a b' --embeddings --output generated --run first_0001"
     )
 
 
@@ -270,7 +340,7 @@ def test_the_page_is_written_again_with_finished_sounds_and_only_new_pictures(co
     result = run("decoder", "--input", latents, "--output", "sound", "--page", "--normalize", -30, "--overwrite")
     assert result.code == 0
     newer = {path.name for path in folder.iterdir() if path.stat().st_mtime_ns != times[path.name]}
-    assert len(newer) == 2 and all("high" in name for name in newer)
+    assert len(newer) == 3 and all("high" in name for name in newer)
     assert Path("sound/index.html").read_text().count("<article") == 6
 
 
@@ -303,3 +373,123 @@ def test_sidecars_with_nonsense_cost_their_card_only(copied: Path, run: Run) -> 
     assert Path("sound/index.html").read_text().count("<article") >= 5
     assert "<b>" not in Path("sound/index.html").read_text()
     assert result.code in (0, 1)
+
+
+def test_a_page_of_the_users_own_is_not_replaced(copied: Path, run: Run) -> None:
+    page = Path("sound/index.html")
+    page.write_text("<h1>my site</h1>")
+    flags = ("--input", "latents", "--output", "sound", "--page", "--skip_existing")
+    result = run("decoder", *flags)
+    assert (result.code, page.read_text()) == (1, "<h1>my site</h1>")
+    assert result.errors[0].endswith("sound/index.html is not a page of decoder.py: move it away, or add --overwrite")
+    assert run("decoder", *flags, "--overwrite").code == 0
+    assert "<article" in page.read_text()
+    page.write_text(page.read_text().replace('<meta name="generator" content="UnRAVEl">', ""))  # as earlier versions
+    assert run("decoder", *flags).code == 0
+    page.write_text(page.read_text().replace('id="copy-starred"', ""))
+    assert run("decoder", *flags).code == 0
+
+
+def test_nonsense_in_the_sidecar_of_a_sound_keeps_its_card(copied: Path, run: Run) -> None:
+    (path,) = Path("sound").glob("*low*.json")
+    facts = json.loads(path.read_text())
+    facts["options"] |= {"normalize": "abc", "fade_ms": [1], "conditions": [1]}
+    facts["source"] = "/a/" + "b" * 5000
+    facts["latents"]["options"] |= {"script": "generator", "bpm": "zz", "input_loop": [1], "num_latents": 3}
+    facts["source_sha256"] = "0" * 64
+    path.write_text(json.dumps(facts))
+    (sound,) = Path("sound").glob("*low*.wav")
+    assert make_card(sound, {}).tempo == ""
+    result = run("inspector", "--input", "sound")
+    assert result.code == 0
+    assert result.err.count("was made:") == 6
+
+
+def test_one_sidecar_that_cannot_be_told_does_not_end_the_others(copied: Path, run: Run) -> None:
+    (path,) = Path("generated/first").glob("*_0001_*.json")
+    facts = json.loads(path.read_text())
+    del facts["options"]["command"]
+    facts["options"]["pattern_args"] = 3
+    path.write_text(json.dumps(facts))
+    result = run("inspector", "--input", "generated")
+    assert result.code == 0 and result.err.count("was made:") == 2
+    assert "_0001_" in result.errors[0]
+
+
+def test_an_older_recording_put_in_place_is_copied_again(copied: Path) -> None:
+    """Its date is before that of the copy, the new sound's is not."""
+    copy = Path("sound") / card("low").source_url
+    soundfile.write("recordings/low.wav", 0.2 * np.sin(np.arange(20000) / 9), 44100)
+    os.utime("recordings/low.wav", (1e9, 1e9))
+    run_in(Path(), "encoder.py", "--input", "recordings", "--output", "latents")
+    run_in(Path(), "decoder.py", "--input", "latents", "--output", "sound")
+    os.utime(copy, (1.7e9, 1.7e9))
+    card("low")
+    assert soundfile.info(copy).frames == 20000
+
+
+def test_numbers_in_commands_are_exact(copied: Path) -> None:
+    (path,) = Path("sound").glob("*low*.json")
+    facts = json.loads(path.read_text())
+    numbers = {"normalize": -16.123456789, "fade_ms": 12.3456789, "conditions": {"pitch": 0.1234567891, "x": 3.0}}
+    facts["options"] |= numbers
+    path.write_text(json.dumps(facts))
+    line = card("low").commands[-1]
+    assert "--normalize -16.123456789 " in line and line.endswith("--fade 12.3456789")
+    assert "--condition pitch=0.1234567891 x=3 " in line
+
+
+def test_paths_that_begin_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-a").mkdir()
+    assert near(Path("-a")) == near(tmp_path / "-a") == "./-a"
+    assert near(Path("-gone")) == "./-gone" and near(Path("a-b")) == "a-b"
+
+
+def test_a_rate_that_was_said_is_in_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    silent_about_rate = codecs.Offline()
+    silent_about_rate.sr = None  # type: ignore[assignment]
+    model = codecs.save(silent_about_rate, Path("voice.ts"))
+    Path("takes").mkdir()
+    soundfile.write("takes/a.wav", 0.1 * np.sin(np.arange(30000) / 50), 44100)
+    flags = ("--model", model, "--sample_rate", 4000)
+    run_in(Path(), "encoder.py", "--input", "takes", "--output", "latents", *flags)
+    done = run_in(Path(), "decoder.py", "--input", "latents", "--output", "sound", "--normalize", -20, *flags)
+    assert done.stderr.count("below a sample rate of 8000 Hz loudness is not measured: --normalize changed") == 1
+    assert "silent" not in done.stderr and " ?" in done.stderr
+    made = card("a")
+    assert not made.metered and made.loudness is None
+    assert all("--sample_rate 4000" in command for command in made.commands) and len(made.commands) == 2
+    before = {path: path.read_bytes() for path in Path("sound").iterdir() if path.is_file()}
+    paste(made.commands)
+    assert {path: path.read_bytes() for path in before} == before
+    for sidecar in [*Path("latents").glob("*.json"), *Path("sound").glob("*.json")]:  # as earlier versions wrote them
+        facts = json.loads(sidecar.read_text())
+        del facts["options"]["sample_rate"]
+        sidecar.write_text(json.dumps(facts))
+    flags = (*flags, "--skip_existing")
+    assert not run_in(Path(), "encoder.py", "--input", "takes", "--output", "latents", *flags).stdout
+    assert not run_in(
+        Path(), "decoder.py", "--input", "latents", "--output", "sound", "--normalize", -20, *flags
+    ).stdout
+
+
+def test_a_sound_whose_sidecar_is_damaged_is_named(copied: Path, run: Run) -> None:
+    (sidecar,) = Path("sound").glob("*low*.json")
+    facts = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**facts, "measured": {"peak": -1}}))
+    (latents,) = Path("latents").glob("*high*.npy")
+    result = run("decoder", "--input", latents, "--output", "sound", "--page", "--skip_existing")
+    assert result.code == 1 and f"{sidecar} says measured" in result.errors[0]
+    assert Path("sound/index.html").read_text().count("<article") == 5
+
+
+def test_commands_of_generated_latents_that_lost_their_sidecar(copied: Path) -> None:
+    """Sound of latents that generator.py made is faded by default; made again, they have a sidecar again."""
+    (latents,) = Path("generated/first").glob("*_0000_*.npy")
+    latents.with_suffix(".json").unlink()
+    made = card("seed7_0000", {pocket_sha256(): None})
+    (before,) = (path.read_bytes() for path in Path("sound").glob("*seed7_0000*.wav"))
+    paste(made.commands)
+    assert [path.read_bytes() for path in Path("sound").glob("*seed7_0000*.wav")] == [before, before]

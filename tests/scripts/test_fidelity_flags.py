@@ -84,7 +84,10 @@ def test_failures_come_before_fidelity(run: Run, encodings: Path, tmp_path: Path
             ["--input", "{e}/0.npy", "--against", "{e}/gone"],
             "error: {e}/gone does not exist: check the path given to --against",
         ),
-        (["--input", "{e}/0.npy", "--against", "{e}/../other.npy"], "error: the generated latents have 4 dims, the"),
+        (
+            ["--input", "{e}/0.npy", "--against", "{e}/../other.npy"],
+            "error: {e}/../other.npy has 3 dims, {e}/0.npy has 4: ",
+        ),
         (
             ["--input", "{e}/0.npy", "--against", "{e}/../short.npy"],
             "error: the recorded latents have 2 frames at most",

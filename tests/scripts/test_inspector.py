@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import fixtures_models as models
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -393,7 +394,8 @@ def test_how_results_were_made(run: Run, results: dict[str, Path]) -> None:
         shutil.rmtree(folder)
     for _, script, *flags in commands:
         assert run(script.removesuffix(".py"), *flags).code == 0
-    assert before == {path: path.read_bytes() for path in before}
+    [latents], [sound] = Path("T/first_again").glob("*.npy"), Path("my sound").glob("*.wav")  # replaces nothing
+    assert list(before.values()) == [latents.read_bytes(), sound.read_bytes()]
 
 
 def test_how_results_were_made_as_json_and_in_folders(run: Run, results: dict[str, Path]) -> None:
@@ -422,3 +424,34 @@ def test_sound_of_others_is_no_result(run: Run, results: dict[str, Path]) -> Non
     assert done.code == 2 and "in holds sound, but no latents" in done.err
     done = run("inspector", "--input", "my sound", "--against", "latents")
     assert done.code == 2 and "my sound holds sound, but no latents" in done.err
+
+
+def test_latents_of_different_dims_and_models_among_them_are_named(
+    run: Run, files: dict[str, Path], tmp_path: Path
+) -> None:
+    paths = [tmp_path / name for name in ("a.npy", "b.npy", "c.npy")]
+    for path, dims in zip(paths, (8, 8, 16), strict=True):
+        np.save(path, np.random.default_rng(0).standard_normal((1, dims, 50), np.float32))
+    remedy = "they belong to different models, inspect them in separate runs"
+    for flags in (["--input", tmp_path], ["--input", *paths[:2], "--against", paths[2]]):
+        result = run("inspector", *flags)
+        assert result.code == 2
+        assert result.errors == [f"error: {paths[2]} has 16 dims, {paths[0]} has 8: {remedy}"]
+    result = run("inspector", "--input", paths[0], files["rave_training"])
+    assert result.code == 2
+    assert f"{files['rave_training']} is a model, others are latents or sounds" in result.err
+
+
+def test_one_damaged_sidecar_does_not_end_the_others(run: Run, results: dict[str, Path]) -> None:
+    for name in ("sound", "latents"):
+        bad = results[name].with_stem("bad")
+        shutil.copy(results[name], bad)
+        facts = json.loads(results[name].with_suffix(".json").read_text())
+        bad.with_suffix(".json").write_text(json.dumps({**facts, "measured": {"peak": -1}}))
+        folder = results[name].parent
+        done = run("inspector", "--input", folder)
+        assert done.code == 1 and results[name].name in done.err and f"how {results[name]} was made" in done.err
+        assert done.errors[0] == (
+            f"error: {folder}/bad.json says measured = {{'peak': -1}}: correct or remove this sidecar"
+        )
+        assert run("inspector", "--input", bad).code == 2

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unravel_lib.cli import origins
+from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.levels import log_levels
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
@@ -57,13 +58,26 @@ def _no_latents(paths: Sequence[Path]) -> InputError:
     return InputError(f"{printable(paths[0])} holds sound, but no latents")
 
 
-def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Return latents, and decoded sounds, which have the sidecar of one."""
+def _find(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Path], list[Path]]:
+    """Return latents, and decoded sounds, which have the sidecar of one; the batch receives damaged sidecars."""
     named = set(paths)
     found = [source.path for source in find_files(paths, EXTENSIONS)]
-    sounds = [path for path in found if decoded_sound(path) is not None]
-    rest = [path for path in found if path not in set(sounds)]
-    return [path for path in rest if path in named or is_latents(path)], sounds
+    latents, sounds = [], []
+    for path in found:
+        try:
+            read_sidecar(path)
+        except InputError as error:
+            if batch is None or len(found) == 1:
+                raise
+            batch.failed(path, str(error))
+            continue
+        if decoded_sound(path) is not None:
+            sounds.append(path)
+        elif path in named or is_latents(path):
+            latents.append(path)
+    if batch is not None:
+        batch.done += len(latents) + len(sounds)
+    return latents, sounds
 
 
 def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -104,13 +118,13 @@ def compare(generated: Sequence[Path], recorded: Sequence[Path]) -> dict[str, Fi
     }
 
 
-def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None) -> dict[str, Any]:
+def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch: Batch) -> dict[str, Any]:
     """Log what there is to say about latents and decoded sounds; return the same for JSON.
 
     Of latents facts and movement, of sounds length and level, and how they were made; or, with encodings to compare
-    `against`, the fidelity of latents.
+    `against`, the fidelity of latents. The batch receives files whose sidecar is damaged.
     """
-    latents, sounds = _find(paths)
+    latents, sounds = _find(paths, batch)
     if not latents and (against or not sounds):
         raise _no_latents(paths)
     document = _inspect_latents(latents) if latents else {"files": []}
@@ -119,6 +133,7 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None) -> di
             recorded = find_latents(against)
         except InputError as error:
             raise InputError(str(error).replace("`input`", "`against`")) from error
+        _refuse_mixed(document["files"] + describe(recorded))
         compared = compare(latents, recorded)
         log.info("\n%s", report(**compared))
         document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
@@ -129,8 +144,20 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None) -> di
     return {**document, "sounds": list(map(str, sounds)), "made": origins.tell([*latents, *sounds])}
 
 
+def _refuse_mixed(described: Sequence[dict[str, Any]]) -> None:
+    """Raise InputError, with the files, where latents have different dims."""
+    first = described[0]
+    for file in described:
+        if file["dims"] != first["dims"]:
+            raise InputError(
+                f"{printable(file['path'])} has {file['dims']} dims, {printable(first['path'])} has {first['dims']}: "
+                "they belong to different models, inspect them in separate runs"
+            )
+
+
 def _inspect_latents(latents: Sequence[Path]) -> dict[str, Any]:
     described = describe(latents)
+    _refuse_mixed(described)
     rows = [["latents", "dims", "frames", "seconds", "Hz", "model"]]
     for file in described:
         seconds, rate = (("?" if file[name] is None else f"{file[name]:.{n}f}") for name, n in FIGURES)

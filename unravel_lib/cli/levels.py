@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.cli.report import duration_text
 from unravel_lib.errors import InputError
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
@@ -33,6 +34,8 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
         loudness = [level for facts in levels.values() if (level := _measured(facts, "loudness")) is not None]
         span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
         log.info("%s: %s", count_text(len(levels), "sound"), span)
+    if normalize is not None and not all(map(_is_metered, levels.values())):
+        log.warning("below a sample rate of %d Hz loudness is not measured: `normalize` changed nothing", LOWEST_RATE)
     if normalize is not None:
         limits = [limit for facts in levels.values() if (limit := _peak_limit(facts, normalize)) is not None]
         if limits:
@@ -58,10 +61,20 @@ def _row(path: Path, facts: Sidecar) -> list[str]:
     clipped = " clipped" if peak > 1 and facts.options.get("subtype") != "FLOAT" else ""
     return [
         f"{duration_text(seconds):>8}",
-        f"{'silent' if loudness is None else f'{loudness:.1f}':>6}",
+        f"{_loudness_text(facts, loudness):>6}",
         f"{f'{20 * math.log10(peak):.1f}' if peak else '-':>9}{clipped}",
         printable(path.name),
     ]
+
+
+def _loudness_text(facts: Sidecar, loudness: float | None) -> str:
+    if loudness is not None:
+        return f"{loudness:.1f}"
+    return "silent" if _is_metered(facts) else "?"
+
+
+def _is_metered(facts: Sidecar) -> bool:
+    return (facts.sample_rate or LOWEST_RATE) >= LOWEST_RATE
 
 
 def _measured(facts: Sidecar, name: str) -> float | None:

@@ -9,14 +9,16 @@ from unravel_lib.cli.progress import Progress
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models.pocket import POCKET
 from unravel_lib.page.cards import Card, find_sounds, make_card
-from unravel_lib.page.document import NAME, write_page
+from unravel_lib.page.document import NAME, refuse_other_page, write_page
 from unravel_lib.page.provenance import LatentsByHash
 from unravel_lib.text import printable
 
 log = logging.getLogger("unravel_lib")
 
 
-def make_page(folder: Path, models: Mapping[str, Path | None], inputs: LatentsByHash, batch: Batch) -> None:
+def make_page(
+    folder: Path, models: Mapping[str, Path | None], inputs: LatentsByHash, batch: Batch, overwrite: bool = False
+) -> None:
     """Draw the pictures of all decoded sounds in a folder, and write the page; what fails is reported.
 
     Parameters
@@ -25,9 +27,16 @@ def make_page(folder: Path, models: Mapping[str, Path | None], inputs: LatentsBy
     models : path of the model file of this run by its SHA-256
     inputs : the latents of this run
     batch : receives the path of the page, and failures
+    overwrite : also replace an `index.html` that is no such page
     """
     sounds = find_sounds(folder)
     if not sounds:
+        return
+    page, lost = folder / NAME, batch.lost_pictures
+    with batch.picture(page):
+        if not overwrite:
+            refuse_other_page(page)
+    if batch.lost_pictures > lost:
         return
     known = {sha256_of(POCKET): None, **models}
     cards: list[Card] = []
@@ -35,7 +44,6 @@ def make_page(folder: Path, models: Mapping[str, Path | None], inputs: LatentsBy
         for sound in bar:
             with batch.picture(sound):
                 cards.append(make_card(sound, known, inputs))
-    page = folder / NAME
     with batch.picture(page):
         write_page(page, cards)
         batch.wrote(page)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unravel_lib.cli.messages import input_error_line
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.latents.npy import content_key
@@ -25,7 +26,14 @@ def tell(results: Sequence[Path]) -> list[dict[str, Any]]:
     Results that have no sidecar are left out.
     """
     models: Models = {sha256_of(POCKET): None}
-    made = {path: done for path in results[:MAX_TOLD] if (done := steps(_origin(path, models)))}
+    made = {}
+    for path in results[:MAX_TOLD]:
+        try:
+            made[path] = steps(_origin(path, models))
+        except Exception as error:  # nonsense in one sidecar: the others are told
+            log.debug("traceback of the failure below", exc_info=True)
+            log.error("%s", input_error_line(path, error))
+    made = {path: done for path, done in made.items() if done}
     for path, done in made.items():
         log.info("\nhow %s was made:\n%s", printable(path), "\n".join(map(_text, done)))
     if made and len(results) > MAX_TOLD:

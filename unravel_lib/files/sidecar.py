@@ -16,7 +16,8 @@ from unravel_lib.text import printable
 
 FORMAT = "unravel-sidecar"
 FORMAT_VERSION = 1
-MAX_BYTES = 1 << 20  # a sidecar is about 1 KB; anything over 1 MiB is not one
+MAX_BYTES = 1 << 24  # a sidecar is about 1 KB, more where thousands of inputs are named; over 16 MiB it is not one
+MAX_LEVEL = 1e9  # no loudness, peak or gain is beyond
 OF_SOUND = ("measured", "latents")  # fields that only decoded sound has
 SAME_BYTES_SINCE = "1.0.0"  # the first version whose results have the same bytes as those of this one
 
@@ -177,8 +178,8 @@ def is_complete(path: Path, expected: Sidecar) -> bool:
     """Return whether `path` is finished and has, by its sidecar and SHA-256, the content that `expected` describes.
 
     Fields that are None in `expected` are not compared: `measured` and `latents`, which an earlier result may lack, are
-    set only when a result is written. Nor is `source`, since a file may be named in many ways, nor
-    `weights_sha256`, which older sidecars lack and `model_sha256` implies.
+    set only when a result is written. Nor is `source`, since a file may be named in many ways, nor what older sidecars
+    lack and other fields imply: `weights_sha256` (by `model_sha256`) and the option `sample_rate` (by the field).
     """
     facts = _read_json(path)
     if facts is None or not _same_bytes(facts.get("unravel_version")) or not path.is_file():
@@ -189,6 +190,8 @@ def is_complete(path: Path, expected: Sidecar) -> bool:
         return False
     want, have = asdict(expected), asdict(found)
     want = json.loads(json.dumps(want))  # tuples become lists, as on disk
+    for facts_of in (want, have):
+        facts_of["options"].pop("sample_rate", None)
     left_out = ("source", "weights_sha256")
     same = all(have[name] == value for name, value in want.items() if value is not None and name not in left_out)
     return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
@@ -257,7 +260,7 @@ def _valid(name: str, value: object) -> bool:
     if name == "latents":
         return isinstance(value, dict) and all(_valid(*field) for field in _values(value).items())
     if name == "measured":
-        return isinstance(value, dict) and all(type(v) in (int, float, type(None)) for v in value.values())
+        return isinstance(value, dict) and all(map(_valid_level, value.items()))
     if isinstance(value, bool):
         return False
     if name in ("compression", "dims", "frames"):
@@ -267,3 +270,10 @@ def _valid(name: str, value: object) -> bool:
     if name == "sample_rate":
         return isinstance(value, int | float) and 1 <= value < 1e9  # not NaN either
     return isinstance(value, str)
+
+
+def _valid_level(named: tuple[str, object]) -> bool:
+    name, value = named
+    if value is None:
+        return name != "peak"
+    return type(value) in (int, float) and (0 if name == "peak" else -MAX_LEVEL) <= value < MAX_LEVEL  # type: ignore[operator]  # not NaN

@@ -45,6 +45,7 @@ class CodecOptions:
     normalize : bring decoded sound to this loudness in LUFS, without clipping; None leaves it as it is
     fade_ms : fade decoded sound in and out; None: `FADE_MS` for what generator.py made, nothing for other latents
     conditions : values of the model's conditions by name, for decode
+    sample_rate : the rate that the model was said to have, if it was; only recorded
     """
 
     seed: int = 42
@@ -54,6 +55,7 @@ class CodecOptions:
     normalize: float | None = None
     fade_ms: float | None = None
     conditions: Mapping[str, float] | None = None
+    sample_rate: float | None = None
 
 
 def encode(
@@ -240,6 +242,7 @@ def _write_sound(
 
 def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: object) -> Sidecar:
     """Return the sidecar of a result of `source`, whose content key is `key`; without dims and frames."""
+    said = {} if options.sample_rate is None else {"sample_rate": options.sample_rate}
     return Sidecar(
         sample_rate=model.sample_rate,
         compression=model.compression,
@@ -249,7 +252,7 @@ def describe(model: Model, source: Path, key: str, options: CodecOptions, **furt
         source=os.path.abspath(source),
         source_sha256=key,
         seed=options.seed,
-        options={"compensate_delay": options.compensate_delay, "device": model.device.type, **further},
+        options={"compensate_delay": options.compensate_delay, "device": model.device.type, **said, **further},
     )
 
 

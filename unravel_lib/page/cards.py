@@ -9,16 +9,17 @@ from urllib.parse import quote
 
 import soundfile
 
-from unravel_lib.audio.level import Level, Meter
+from unravel_lib.audio.level import LOWEST_RATE, Level, Meter
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import to_channels
-from unravel_lib.errors import UnravelError
+from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.music.patterns import PATTERNS
 from unravel_lib.music.tempo import exact_bpm, format_bpm
 from unravel_lib.page import pictures
+from unravel_lib.page.commands import commands
 from unravel_lib.page.provenance import LatentsByHash, Models, Origin, decoded_sound
 from unravel_lib.page.steps import all_facts, transforms
 from unravel_lib.text import count_text, frames_text, printable
@@ -36,7 +37,9 @@ class Card:
     ----------
     name : file name; title : the shorter name that people use
     kind : "generated", "recorded" or "latents"
-    seconds, loudness, peak, clipped : of the sound; loudness in LUFS, None for silence
+    seconds, loudness, peak, clipped : of the sound; loudness in LUFS, None for silence and where it is not
+        metered, at low sample rates
+    metered : whether it is
     tempo : in BPM, "" where there is none
     run, transforms : of generated latents, the folder of the run and the transforms, each in quotes; else ""
     facts : names and values to list
@@ -52,6 +55,7 @@ class Card:
     kind: str
     seconds: float
     loudness: float | None
+    metered: bool
     peak: float
     clipped: bool
     tempo: str
@@ -68,8 +72,16 @@ class Card:
 
 
 def find_sounds(folder: Path) -> list[Path]:
-    """List the decoded sounds in a folder: those that have the sidecar of one."""
-    return [path for path in sorted(folder.glob("[!.]*.wav")) if decoded_sound(path) is not None]
+    """List the decoded sounds in a folder, by their sidecars; also those with a damaged one, which `make_card` says."""
+    return [path for path in sorted(folder.glob("[!.]*.wav")) if decoded_sound(path) is not None or _is_damaged(path)]
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        read_sidecar(path)
+    except InputError:
+        return True
+    return False
 
 
 def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) -> Card:
@@ -92,7 +104,9 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
     origin = Origin(sound, facts, models, inputs or LatentsByHash())
     level, info = _level(sound, facts), soundfile.info(sound)
     stem = f"{FOLDER}/{sound.stem}"
-    tempo, loop_frames = _tempo(origin)
+    tempo, loop_frames = "", None
+    with suppress(TypeError, ValueError, ArithmeticError):  # nonsense in a sidecar
+        tempo, loop_frames = _tempo(origin)
     is_generated, recording = origin.is_generated, origin.recording
     sound_picture, latents_picture = f"{stem}.png", f"{stem}--latents.png"
     if _is_old(sound.parent / sound_picture, sound):
@@ -105,7 +119,7 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
     source = ""
     if recording is not None:
         source = f"{stem}--recording.flac"
-        if _is_old(sound.parent / source, recording):
+        if _is_old(sound.parent / source, recording) or _is_old(sound.parent / source, sound):
             _copy_recording(recording, sound.parent / source)
     loops = f", loops of {loop_frames}" if loop_frames else ""
     return Card(
@@ -114,13 +128,14 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
         kind="generated" if is_generated else "recorded" if recording else "latents",
         seconds=info.frames / info.samplerate,
         loudness=level.loudness,
+        metered=info.samplerate >= LOWEST_RATE,
         peak=level.peak,
         clipped=level.peak > 1 and facts.options.get("subtype") != "FLOAT",
         tempo=tempo,
         run=printable(origin.latents_path.parent.name) if is_generated else "",
         transforms=printable(transforms(origin)),
         facts=all_facts(origin),
-        commands=list(origin.commands().values()),
+        commands=list(commands(origin).values()),
         url=quote(os.fsencode(sound.name)),
         source_url=quote(os.fsencode(source)),
         sound_picture=quote(os.fsencode(sound_picture)),

@@ -4,15 +4,19 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
+from unravel_lib.errors import OutputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.page.cards import Card
+from unravel_lib.text import printable
 
 NAME = "index.html"
+MARKS = (b'<meta name="generator" content="UnRAVEl">', b'id="copy-starred"')  # one of them is in every page
 HERE = Path(__file__).parent
 
 
@@ -40,6 +44,14 @@ def write_page(target: Path, cards: Sequence[Card]) -> None:
     )
     with atomic_write(target) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def refuse_other_page(target: Path) -> None:
+    """Raise OutputError if there is an `index.html` that `write_page` has not written."""
+    with suppress(OSError):
+        text = target.read_bytes()
+        if not any(mark in text for mark in MARKS):
+            raise OutputError(f"{printable(target)} is not a page of decoder.py: move it away, or add `overwrite`")
 
 
 def clock(seconds: float) -> str:

@@ -1,16 +1,14 @@
 """Where a sound came from, by the sidecars: sound <- latents <- statistics <- encodings <- recordings.
 
 What a sidecar names is believed only if it still has the hash that the sidecar states; encodings have none there. Files
-that were moved together with the sound are found. The commands that make a sound again name files as seen from the
-current folder.
+that were moved together with the sound are found.
 """
 
 import contextlib
 import itertools
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from unravel_lib.latents.read import read_latents
 from unravel_lib.statistics.tables import STATISTICS_CSV
 
 GENERATOR = "generator"
-USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = 42, 5, "PCM_24"  # defaults, which a command need not name
+MAX_NUMBER = 1e15  # no option is beyond
 
 Models = Mapping[str, Path | None]  # path of a model file by its SHA-256; None: the bundled one, which needs no flag
 
@@ -129,7 +127,7 @@ class Origin:
             return {}
         found: dict[Path, Sidecar] = {}
         with contextlib.suppress(OSError):
-            for named in map(self._here, self._inputs()):
+            for named in map(self.here, self._inputs()):
                 paths = sorted(named.iterdir()) if named.is_dir() else [named]
                 if any(path.is_dir() for path in paths):
                     return {}
@@ -137,93 +135,45 @@ class Origin:
                 found |= {p: f for p, f in sidecars.items() if f is not None and f.options.get("script") != GENERATOR}
         return found
 
-    def _here(self, path: Path) -> Path:
+    def here(self, path: Path) -> Path:
         """Return a path that is gone as it is now, if the latents were moved and it was moved with them."""
         before, now = Path(self.facts.source or "").parts, self.latents_path.parts
         while before and now and before[-1] == now[-1]:
             before, now = before[:-1], now[:-1]
-        if path.exists() or not before or path.parts[: len(before)] != before:
+        if os.path.exists(path) or not before or path.parts[: len(before)] != before:
             return path
         return Path(*now, *path.parts[len(before) :])
 
     def _inputs(self) -> list[Path]:
         """Return what the generator's `input` named: by its command line, else what the sidecar says, if it is one."""
-        typed = self._typed()
+        typed = self.typed
         if "--input" not in typed:
             return [Path(self.latents_facts.source or "")]
         rest = typed[typed.index("--input") + 1 :]
         return [Path(word) for word in itertools.takewhile(lambda word: not word.startswith("--"), rest)]
 
-    def _typed(self) -> list[str]:
+    @property
+    def typed(self) -> list[str]:
         """Return the flags in the sidecar that make the latents again; none in those of version 1.0."""
         typed = self.option("command")
         return typed if isinstance(typed, list) and all(isinstance(word, str) for word in typed) else []
+
+    @property
+    def conditions(self) -> dict[str, float]:
+        """What a conditioned model decoded beside the latents: values by name."""
+        given = self.facts.options.get("conditions")
+        named = given.items() if isinstance(given, dict) else ()
+        return {name: value for name, text in named if (value := number(text)) is not None}
 
     def option(self, name: str) -> Any:
         """Return an option of the generator; None where it is unknown."""
         return self.latents_facts.options.get(name)
 
-    def commands(self) -> dict[str, str]:
-        """Return the command lines that make it again, in order, by script; the first lacks if its input is unknown."""
-        recordings = {path: facts for path, facts in self.encodings.items() if facts.source}
-        if self.recording is not None:
-            recordings = {self.latents_path: replace(self.latents_facts, source=str(self.recording))}
-        steps = [self._encode(recordings) if recordings else [], self._generate() if self.is_generated else []]
-        steps += [self._decode(self.sound)] if self.sound is not None else []
-        return {step[0]: shlex.join(["python", *step]) for step in steps if step}
 
-    def _encode(self, encodings: Mapping[Path, Sidecar]) -> list[str]:
-        path, facts = next(iter(encodings.items()))
-        sources = [self._here(Path(f.source)) for f in encodings.values() if f.source]
-        folders = [os.path.abspath(source.parent) for source in sources]
-        source = sources[0] if len(sources) == 1 else Path(os.path.commonpath(folders))
-        command = ["encoder.py", "--input", near(source), "--output", near(path.parent)]
-        return [*command, *self._model_flags(facts)]
-
-    def _generate(self) -> list[str]:
-        facts, options = self.latents_facts, self.latents_facts.options
-        if self._typed():
-            return ["generator.py", *self._typed(), *self._run_flags()]
-        from_table = str(facts.source).endswith(".csv")
-        command = ["generator.py", "--statistics" if from_table else "--input", facts.source or "ENCODINGS"]
-        command += ["--iqr"] if options.get("iqr") else []
-        for name in ("distribution", "pattern"):
-            command += [f"--{name}", str(options.get(name))]
-            given = options.get(f"{name}_args") or {}
-            command += [f"--{name}_args", *(f"{key}={_value(value)}" for key, value in given.items())] if given else []
-        for name in ("num_latents", "num_loops"):
-            command += [f"--{name}", str(options.get(name))]
-        index = options.get("file_index")
-        command += ["--num_files", str(index + 1)] if isinstance(index, int) and index else []
-        command += ["--seed", str(facts.seed)]
-        command += ["--hold"] if options.get("hold") else []
-        if "wav_subtype" in options:
-            command += ["--wav_subtype", str(options["wav_subtype"])]
-        else:
-            command += ["--embeddings"]
-        return [*command, *self._run_flags()]
-
-    def _run_flags(self) -> list[str]:
-        folder = self.latents_path.parent
-        return ["--output", near(folder.parent), "--run", folder.name, "--overwrite"]
-
-    def _decode(self, sound: Path) -> list[str]:
-        options = self.facts.options
-        command = ["decoder.py", "--input", near(self.latents_path), "--output", near(sound.parent)]
-        command += self._model_flags(self.facts)
-        command += ["--subtype", str(options["subtype"])] if options.get("subtype") != USUAL_SUBTYPE else []
-        command += ["--normalize", f"{options['normalize']:g}"] if "normalize" in options else []
-        fade = options.get("fade_ms", 0)
-        conditions = options.get("conditions") or {}
-        command += ["--condition", *(f"{name}={value:g}" for name, value in conditions.items())] if conditions else []
-        command += ["--fade", f"{fade:g}"] if fade != (USUAL_FADE if self.is_generated else 0) else []
-        return command
-
-    def _model_flags(self, facts: Sidecar) -> list[str]:
-        model = self.models.get(facts.model_sha256 or "", Path(facts.model) if facts.model else None)
-        flags = ["--model", near(model)] if model is not None else []
-        flags += ["--seed", str(facts.seed)] if facts.seed not in (None, USUAL_SEED) else []
-        return flags + (["--compensate_delay"] if facts.options.get("compensate_delay") else [])
+def number(value: object) -> float | None:
+    """Return a value of a sidecar if it is a finite number, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
+    return value if is_number else None  # type: ignore[return-value]  # mypy does not see through the name
 
 
 def moved(path: Path, place: Path) -> Iterator[Path]:
@@ -231,30 +181,33 @@ def moved(path: Path, place: Path) -> Iterator[Path]:
 
     Only files that are there, the nearest first.
     """
-    if path.is_file():
+    if _is_file(path):
         yield path
     parts = [part for part in path.parts if part not in (path.anchor, os.pardir)]
     for folder in Path(os.path.abspath(place)).parents:
         for start in range(len(parts)):
-            if (candidate := folder.joinpath(*parts[start:])).is_file():
+            if _is_file(candidate := folder.joinpath(*parts[start:])):
                 yield candidate
 
 
 def near(path: Path) -> str:
     """Return a path as seen from the current folder, if it is below it; else as it is."""
-    absolute = os.path.abspath(path) if path.exists() else str(path)
+    absolute = os.path.abspath(path) if os.path.exists(path) else str(path)
     relative = os.path.relpath(absolute) if Path(absolute).is_absolute() else absolute
-    return absolute if relative.startswith(os.pardir) else relative
-
-
-def _value(value: object) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    shown = absolute if Path(relative).parts[:1] == (os.pardir,) else relative
+    return os.path.join(os.curdir, shown) if shown.startswith("-") else shown  # else it would be a flag
 
 
 def _sidecar_of(path: Path) -> Sidecar | None:
     with contextlib.suppress(UnravelError):
         return read_sidecar(path)
     return None
+
+
+def _is_file(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # a name that is too long
+        return path.is_file()
+    return False
 
 
 def _latents_key(path: Path, compression: int | None) -> str | None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unravel_lib.page.provenance import Origin, near
+from unravel_lib.page.commands import commands, needed
+from unravel_lib.page.provenance import Origin, near, number
 from unravel_lib.text import count_text, frames_text, printable
 
 Facts = list[tuple[str, str]]  # names and values
@@ -30,16 +31,16 @@ class Step:
 
 def steps(origin: Origin) -> list[Step]:
     """Return the steps in the order in which they were done."""
-    commands = origin.commands()
+    lines = commands(origin)
     facts = {"encoder.py": _encoder_facts(origin), "generator.py": [], "decoder.py": []}
     if origin.is_generated:
         facts |= {"encoder.py": [], "generator.py": _generator_facts(origin)}
     if origin.sound is not None:
         facts["decoder.py"] = _decoder_facts(origin)
     return [
-        Step(script, _told(named), commands.get(script, ""))
+        Step(script, _told(named), lines.get(script, ""))
         for script, named in facts.items()
-        if _told(named) or script in commands
+        if _told(named) or script in lines
     ]
 
 
@@ -61,13 +62,14 @@ def _told(facts: Facts) -> Facts:
 
 def _decoder_facts(origin: Origin) -> Facts:
     facts = origin.facts
-    gain = (facts.measured or {}).get("gain_db")
+    gain, loudness = (facts.measured or {}).get("gain_db"), number(facts.options.get("normalize"))
+    fade = number(facts.options.get("fade_ms"))
     return [
         ("decoded by", facts.model or ""),
         ("decoder's seed", str(facts.seed)),
-        ("normalised", f"{facts.options['normalize']:g} LUFS, gain {gain} dB" if gain is not None else ""),
-        ("conditions", ", ".join(f"{k}={v:g}" for k, v in (facts.options.get("conditions") or {}).items())),
-        ("faded", f"{facts.options['fade_ms']:g} ms" if facts.options.get("fade_ms") else ""),
+        ("normalised", f"{loudness:g} LUFS, gain {gain} dB" if None not in (gain, loudness) else ""),
+        ("conditions", ", ".join(f"{k}={v:g}" for k, v in origin.conditions.items())),
+        ("faded", f"{fade:g} ms" if fade else ""),
         ("latents", near(origin.latents_path) + ("" if origin.latents is not None else GONE)),
     ]
 
@@ -83,6 +85,7 @@ def _generator_facts(origin: Origin) -> Facts:
         ("file", str(index) if index is not None else ""),
         ("statistics", near(origin.statistics) if origin.statistics else ""),
         ("encodings", _encodings_text(origin)),
+        ("needed", needed(origin)),
     ]
 
 
@@ -95,6 +98,7 @@ def _encoder_facts(origin: Origin) -> Facts:
         ("encoded by", latents.model or ""),
         ("encoder's seed", str(latents.seed)),
         ("recording", near(recording) if recording is not None else near(Path(latents.source)) + GONE),
+        ("needed", needed(origin)),
     ]
 
 
@@ -109,8 +113,9 @@ def _with_options(origin: Origin, name: str) -> str:
 
 def _loop_text(origin: Origin) -> str:
     length, times = origin.option("num_latents"), origin.option("num_loops")
-    loops = origin.option("input_loop") or []
-    given = ", from " + " and ".join(loop["file"] for loop in loops) if loops else ""
+    loops = origin.option("input_loop")
+    loops = [loop for loop in loops if isinstance(loop, dict) and "file" in loop] if isinstance(loops, list) else []
+    given = ", from " + " and ".join(str(loop["file"]) for loop in loops) if loops else ""
     return f"{frames_text(length)}{given}, {times} loops" if isinstance(length, int) else ""
 
 
