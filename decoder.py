@@ -138,7 +138,7 @@ def _is_generated(path: Path) -> bool:
         facts = read_sidecar(path)
     except InputError:  # reported when its turn comes
         return False
-    return facts is not None and facts.options.get("script") == "generator"
+    return facts is not None and facts.is_generated
 
 
 if __name__ == "__main__":

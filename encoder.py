@@ -86,7 +86,7 @@ def log_length(latents: list[Path]) -> None:
         with contextlib.suppress(InputError):  # damaged since; the latents are complete
             facts.append(read_sidecar(path) or Sidecar())
     frames = sum(one.frames or 0 for one in facts)
-    seconds = sum((one.frames or 0) * (one.compression or 0) / (one.sample_rate or 1) for one in facts)
+    seconds = sum(one.seconds for one in facts)
     log.info("%s: %s, %s of sound", count_text(len(facts), "file"), frames_text(frames), duration_text(seconds))
 
 

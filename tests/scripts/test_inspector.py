@@ -370,7 +370,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> dict[s
     return {"encoding": encoding, "latents": latents, "sound": sound}
 
 
-def told(err: str) -> tuple[list[str], list[list[str]]]:
+def steps_and_commands(err: str) -> tuple[list[str], list[list[str]]]:
     """Return the lines about steps, and the commands as a shell would split them."""
     lines = [line for line in err.splitlines() if re.match(r"  \w+\.py", line)]
     return lines, [shlex.split(line) for line in err.splitlines() if line.startswith("    python ")]
@@ -378,15 +378,15 @@ def told(err: str) -> tuple[list[str], list[list[str]]]:
 
 def test_how_results_were_made(run: Run, results: dict[str, Path]) -> None:
     done = run("inspector", "--input", results["encoding"])
-    lines, commands = told(done.err)
+    lines, commands = steps_and_commands(done.err)
     assert (done.code, done.text, len(lines)) == (0, "", 1)
     assert "encoder's seed 3" in lines[0] and "recording in/a b.wav" in lines[0]
     assert commands == [["python", "encoder.py", "--input", "in/a b.wav", "--output", "latents", "--seed", "3"]]
-    lines, commands = told(run("inspector", "--input", results["latents"]).err)
+    lines, commands = steps_and_commands(run("inspector", "--input", results["latents"]).err)
     assert [line.split()[0] for line in lines] == ["encoder.py", "generator.py:"]
     assert 'pattern loop; transforms "every 2 rev" "rev"; ' in lines[1]
     done = run("inspector", "--input", results["sound"])
-    lines, commands = told(done.err)
+    lines, commands = steps_and_commands(done.err)
     assert done.code == 0 and re.search(rf"^ +\S+ s +-30\.0 +-\d+\.\d  {results['sound'].name}$", done.err, re.M)
     assert [line.split()[0].strip(":") for line in lines] == ["encoder.py", "generator.py", "decoder.py"]
     before = {path: path.read_bytes() for path in (results["latents"], results["sound"])}
@@ -414,7 +414,7 @@ def test_of_many_results_the_first_are_told_and_none_when_they_are_compared(run:
         for path in (results["latents"], results["latents"].with_suffix(".json")):
             shutil.copy(path, path.with_stem(f"copy {index}"))
     done = run("inspector", "--input", "T")
-    assert len(told(done.err)[1]) == 8 * 2 and "and 2 files more: --input tells" in done.err
+    assert len(steps_and_commands(done.err)[1]) == 8 * 2 and "and 2 files more: --input tells" in done.err
 
 
 def test_sound_of_others_is_no_result(run: Run, results: dict[str, Path]) -> None:

@@ -96,7 +96,7 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
         raise InputError(f"{printable(piece)} {found}: give `again` the .json of a result of generator.py")
     facts = read_sidecar(piece)
     where = printable(sidecar_path(piece))
-    if facts is None or facts.options.get("script") != "generator":
+    if facts is None or not facts.is_generated:
         raise InputError(f"{where} is no sidecar of a result of generator.py: give `again` such a .json")
     command = facts.options.get("command")
     if not (isinstance(command, list) and all(isinstance(word, str) for word in command)):

@@ -56,11 +56,10 @@ def _facts(path: Path) -> Sidecar | None:
 
 
 def _row(path: Path, facts: Sidecar) -> list[str]:
-    seconds = (facts.frames or 0) * (facts.compression or 0) / (facts.sample_rate or 1)
     loudness, peak = _measured(facts, "loudness"), _measured(facts, "peak") or 0.0
     clipped = " clipped" if peak > 1 and facts.options.get("subtype") != "FLOAT" else ""
     return [
-        f"{duration_text(seconds):>8}",
+        f"{duration_text(facts.seconds):>8}",
         f"{_loudness_text(facts, loudness):>6}",
         f"{f'{20 * math.log10(peak):.1f}' if peak else '-':>9}{clipped}",
         printable(path.name),

@@ -101,10 +101,10 @@ def make_plan(args: argparse.Namespace) -> Plan:
     )
     if composition.draws:
         report.warn_of_frozen_dims(distribution, statistics)
+    elif args.distribution != DISTRIBUTION or args.distribution_args:
+        raise UsageError("nothing is drawn, as `input_loop` gives every loop: leave out `distribution`")
     elif args.num_files > 1 and not composition.is_random:
         log.warning("nothing is drawn: the %d files will be equal", args.num_files)
-    if not composition.draws and (args.distribution != DISTRIBUTION or args.distribution_args):
-        raise UsageError("nothing is drawn, as `input_loop` gives every loop: leave out `distribution`")
     file_format = _file_format(args, statistics.dims, rates)
     return Plan(composition, file_format, paths, loops, facts, rates, args.beats, composition.loop_frames())
 

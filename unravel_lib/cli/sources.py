@@ -41,7 +41,7 @@ def find_sources(encodings: Sequence[Path] | None, statistics: Path | None, outp
     found = [source.path for source in find_files(encodings, [".npy"], output)]
     named = set(encodings)
     in_folders = [path for path in found if path not in named]
-    own = {path for path in in_folders if (read_sidecar(path) or Sidecar()).options.get("script") == "generator"}
+    own = {path for path in in_folders if (read_sidecar(path) or Sidecar()).is_generated}
     if len(own) == len(found):
         raise InputError(
             f"{paths_text(encodings)} holds no .npy but results of generator.py: give `input` encodings, or one of "

@@ -66,6 +66,16 @@ class Sidecar:
     measured: Mapping[str, float | None] | None = None
     latents: "Sidecar | None" = None
 
+    @property
+    def is_generated(self) -> bool:
+        """Whether generator.py made the file."""
+        return self.options.get("script") == "generator"
+
+    @property
+    def seconds(self) -> float:
+        """How long the sound of these latents lasts; 0 where that is unknown."""
+        return (self.frames or 0) * (self.compression or 0) / (self.sample_rate or 1)
+
 
 def sidecar_path(path: Path) -> Path:
     """Return the path of the sidecar: `x.npy` -> `x.json`."""

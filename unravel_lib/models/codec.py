@@ -221,7 +221,7 @@ def decode_file(
 def default_fade(latents: Path) -> float:
     """Return by how many milliseconds the sound of latents is faded: not at all, unless generator.py made them."""
     facts = read_sidecar(latents)
-    return FADE_MS if facts is not None and facts.options.get("script") == "generator" else 0.0
+    return FADE_MS if facts is not None and facts.is_generated else 0.0
 
 
 def _write_sound(

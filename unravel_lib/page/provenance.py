@@ -21,7 +21,6 @@ from unravel_lib.latents.npy import Latents, content_key
 from unravel_lib.latents.read import read_latents
 from unravel_lib.statistics.tables import STATISTICS_CSV
 
-GENERATOR = "generator"
 MAX_NUMBER = 1e15  # no option is beyond
 
 Models = Mapping[str, Path | None]  # path of a model file by its SHA-256; None: the bundled one, which needs no flag
@@ -99,7 +98,7 @@ class Origin:
     @property
     def is_generated(self) -> bool:
         """Whether generator.py made the latents."""
-        return self.latents_facts.options.get("script") == GENERATOR
+        return self.latents_facts.is_generated
 
     @cached_property
     def recording(self) -> Path | None:
@@ -132,7 +131,7 @@ class Origin:
                 if any(path.is_dir() for path in paths):
                     return {}
                 sidecars = {path: _sidecar_of(path) for path in paths if path.suffix == ".npy"}
-                found |= {p: f for p, f in sidecars.items() if f is not None and f.options.get("script") != GENERATOR}
+                found |= {p: f for p, f in sidecars.items() if f is not None and not f.is_generated}
         return found
 
     def here(self, path: Path) -> Path:
