@@ -1,18 +1,79 @@
-"""What can go wrong, as exceptions whose text is one line that a musician can act on."""
+"""What can go wrong, as exceptions with fields; only the command line makes sentences with flags of them."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from unravel_lib.text import printable
 
 
 class UnravelError(Exception):
-    """Any failure that the user can fix. Its text states what, found, expected, remedy."""
+    """Any failure that the user can fix.
+
+    Its fields are facts; `sentence` joins them to one line: "x.npy has 16 dims, expected 8: decode it with the model
+    that it was encoded with". No field holds the name of an option in its text.
+
+    Attributes
+    ----------
+    found : str
+        What is wrong, as what is said of the path or the option: "has 16 dims". Without either it is a whole clause.
+    path : str, PathLike or None
+        The file or folder that it is about.
+    option : str or None
+        The option that it is about, such as "seed": a flag of the scripts, a parameter in Python.
+    value : object
+        What that option was given; None where that does not help.
+    expected : str
+        What would have been right: "8".
+    remedy : str
+        What to do.
+    remedy_options : tuple of str
+        The options that do it.
+    """
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        option: str | None = None,
+        value: object = None,
+        expected: str = "",
+        remedy: str = "",
+        remedy_options: Sequence[str] = (),
+    ) -> None:
+        super().__init__(found)
+        self.found, self.path, self.option, self.value = found, path, option, value
+        self.expected, self.remedy, self.remedy_options = expected, remedy, tuple(remedy_options)
+
+    def __str__(self) -> str:
+        return self.sentence()
+
+    @property
+    def reason(self) -> tuple[object, ...]:
+        """What failures of many files have in common: all fields but the path."""
+        return (type(self), self.found, self.option, self.value, self.expected, self.remedy, self.remedy_options)
+
+    def sentence(self, flag: Callable[[str], str] = str) -> str:
+        """Return the fields as one line; `flag` returns how an option is written: `seed` or --seed."""
+        subject = [] if self.path is None else [printable(self.path)]
+        if self.option is not None:
+            subject += [flag(self.option)] + ([] if self.value is None else [printable(str(self.value))])
+        text = " ".join([*subject, self.found])
+        text += f", expected {self.expected}" if self.expected else ""
+        options = ", ".join(map(flag, self.remedy_options))
+        if self.remedy:
+            return f"{text}: {self.remedy}" + (f" ({options})" if options else "")
+        return f"{text}: {options}" if options else text
 
 
 class UsageError(UnravelError):
-    """Flags that do not fit each other, the input or the machine.
+    """Options that do not fit each other, the input or the machine.
 
     `detail` is printed below the line where it helps: a text with a mark under the wrong word.
     """
 
-    def __init__(self, message: str, detail: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, found: str, detail: str = "", **fields: object) -> None:
+        super().__init__(found, **fields)  # type: ignore[arg-type]
         self.detail = detail
 
 

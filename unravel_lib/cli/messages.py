@@ -41,7 +41,7 @@ def input_error_line(path: Path, error: Exception) -> str:
 def _known(error: Exception) -> str | None:
     """Return the text of an error that is not a bug in this program."""
     if isinstance(error, UnravelError):
-        return str(error)
+        return with_flags(error.sentence(lambda option: f"--{option}"))
     if isinstance(error, MemoryError):
         return f"out of memory: {str(error) or 'close other programs or take fewer files'}"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("unravel_lib"):
