@@ -12,7 +12,7 @@ import pytest
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files import atomic as files
 from unravel_lib.files.atomic import atomic_write, folder_lock
-from unravel_lib.files.find import find_files, normalised_extensions, refuse_endless
+from unravel_lib.files.find import find_files, normalised_extensions, open_input
 from unravel_lib.files.folders import make_output_folder, refuse_overwriting, remove_unfinished
 from unravel_lib.text import printable
 
@@ -254,11 +254,17 @@ def test_a_lock_of_another_program_is_waited_for_once_and_for_some_seconds(
 
 def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(InputError, match="is a pipe or a device: give a file"):
-            refuse_endless(path)
-    for path in (tmp_path, tmp_path / "gone", Path(__file__)):
-        refuse_endless(path)
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(InputError) as error, open_input(path):
+            pass
+        assert (error.value.path, error.value.found) == (path, "is a pipe or a device")
+    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "gone", "No such file or directory")):
+        with pytest.raises(InputError) as error, open_input(path):
+            pass
+        assert (error.value.path, error.value.found) == (path, f"cannot be read: {why}")
+    with open_input(Path(__file__)) as file:
+        assert file.read() == Path(__file__).read_bytes()
 
 
 def test_file_systems_without_locks_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

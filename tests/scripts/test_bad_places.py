@@ -304,3 +304,25 @@ def test_broken_sidecars(run: Run, tmp_path: Path, data: bytes) -> None:
     line = f"error: {tmp_path}/x.json has format version None, this UnRAVEl reads 1: "
     line += "move it away and give its facts by flags"
     assert (result.code, result.errors) == (2, [line])
+
+
+@pytest.mark.parametrize("name", ["statistics.csv", "quantiles.csv", "correlation.csv"])
+def test_a_pipe_among_the_tables_is_not_waited_for(run: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    run("generator", "--input", tmp_path / "x.npy", "--measure_only", "--output", tmp_path, "--run", "s")
+    (tmp_path / "s" / name).unlink()
+    os.mkfifo(tmp_path / "s" / name)
+    result = run("generator", "--statistics", tmp_path / "s" / "statistics.csv", "--output", tmp_path / "out")
+    assert (result.code, result.errors) == (2, [f"error: {tmp_path}/s/{name} is a pipe or a device: give a file"])
+
+
+def test_pipes_in_the_output_folder_are_not_waited_for(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(npy(Z))
+    (tmp_path / "bad.npy").write_bytes(b"")
+    (tmp_path / "out").mkdir()
+    for name in ("failures.csv", "index.html"):
+        os.mkfifo(tmp_path / "out" / name)
+    result = run("decoder", "--input", tmp_path / "x.npy", tmp_path / "bad.npy", "--output", tmp_path / "out", "--page")
+    assert result.code == 1 and (tmp_path / "out" / "failures.csv").is_fifo()
+    assert "index.html is not a page of decoder.py" in result.err
+    assert "failures.csv is no list of failures and is not changed" in result.err

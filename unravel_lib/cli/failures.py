@@ -4,13 +4,15 @@ Each shard has a list of its own, failures-3-of-8.csv, so that shards need no lo
 """
 
 import csv
+import io
 import logging
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from unravel_lib.errors import OutputError
+from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files.atomic import atomic_write, folder_lock
+from unravel_lib.files.find import open_input
 from unravel_lib.files.shard import WHOLE, Shard
 from unravel_lib.text import cell_text, printable
 
@@ -96,12 +98,12 @@ def _key(path: Path) -> str:
 
 def _read(target: Path) -> list[list[str]] | None:
     """Read the rows of an earlier file: [] where there is no file, None where it is another kind of file."""
-    try:
-        with open(target, newline="", encoding="utf-8", errors="replace") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError:
+    if not os.path.lexists(target):
         return []
-    except (OSError, csv.Error):
+    try:
+        with open_input(target) as file:
+            rows = list(csv.reader(io.TextIOWrapper(file, newline="", encoding="utf-8", errors="replace")))
+    except (InputError, csv.Error):
         return None
     ours = rows[:1] == [HEADER] and all(len(row) == 2 for row in rows)
     return rows[1:] if ours else None

@@ -11,7 +11,6 @@ import numpy as np
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.find import refuse_endless
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.latents.blocks import Frames
 from unravel_lib.latents.read import EXTENSIONS, read_latents
@@ -78,7 +77,6 @@ def _read(text: str, sample_rate: float | None, compression: int | None) -> Inpu
     path = Path(name).expanduser()
     if path.suffix.lower() not in EXTENSIONS:
         raise UsageError(f"`input_loop` {printable(text)}: {EXPECTED}")
-    refuse_endless(path)
     latents = read_latents(path, compression)
     facts = read_sidecar(path) or Sidecar()
     rate = Fraction(facts.sample_rate or sample_rate or tempo.DEFAULT_SAMPLE_RATE)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unravel_lib.errors import InputError, UsageError
-from unravel_lib.files.find import find_files, refuse_endless
+from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.music import tempo
 from unravel_lib.statistics.sources import common_facts
@@ -28,7 +28,6 @@ def find_sources(encodings: Sequence[Path] | None, statistics: Path | None, outp
         A path does not exist, is a pipe or a device, or leads to no encodings.
     """
     if statistics is not None:
-        refuse_endless(statistics)
         return [statistics]
     if not encodings:
         return []

@@ -3,8 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from unravel_lib.errors import InputError
-from unravel_lib.text import printable
+from unravel_lib.files.find import open_input
 
 
 def sha256_of(path: Path) -> str:
@@ -13,10 +12,7 @@ def sha256_of(path: Path) -> str:
     Raises
     ------
     InputError
-        The file cannot be read.
+        It cannot be read, or is a pipe or a device.
     """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{printable(path)} cannot be read: {error.strerror}") from error
+    with open_input(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,10 +1,12 @@
-"""Search for input files in folders."""
+"""Input files: searched for in folders, and opened."""
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
@@ -180,7 +182,23 @@ def _identity(folder: str | Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def refuse_endless(path: Path) -> None:
-    """Raise InputError if the path is a pipe, a device or the like, which may never end."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise InputError(f"{printable(path)} is a pipe or a device: give a file")
+@contextlib.contextmanager
+def open_input(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read its bytes; a pipe, a device or the like, which may never end, is refused unread.
+
+    Raises
+    ------
+    InputError
+        It is no file, or the system refuses to open or to read it, also inside the `with` block.
+    """
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError("is a pipe or a device", path=path, remedy="give a file")
+            yield file
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else opening a pipe waits for one that writes

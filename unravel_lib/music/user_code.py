@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unravel_lib.errors import UnravelError, UsageError
-from unravel_lib.files.find import refuse_endless
+from unravel_lib.errors import InputError, UnravelError, UsageError
+from unravel_lib.files.find import open_input
 from unravel_lib.text import printable
 
 
@@ -30,11 +30,11 @@ def load(source: str, kind: str) -> None:
     UsageError
         The file cannot be read, or its code fails.
     """
-    refuse_endless(Path(source))
     try:
-        code = Path(source).read_bytes()
-    except OSError as error:
-        raise UsageError(f"`{kind}` {printable(source)} cannot be read: {error.strerror}: check the path") from error
+        with open_input(Path(source)) as file:
+            code = file.read()
+    except InputError as error:
+        raise UsageError(error.found, path=source, remedy=error.remedy or "check the path") from error
     module = types.ModuleType(f"user_code_{Path(source).stem}")
     module.__file__ = source
     sys.modules[module.__name__] = module  # where dataclasses look for it

@@ -3,17 +3,17 @@
 import base64
 import hashlib
 import math
+import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from unravel_lib.errors import OutputError
+from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files.atomic import atomic_write
+from unravel_lib.files.find import open_input
 from unravel_lib.page.cards import Card
-from unravel_lib.text import printable
 
 NAME = "index.html"
 MARKS = (b'<meta name="generator" content="UnRAVEl">', b'id="copy-starred"')  # one of them is in every page
@@ -48,10 +48,17 @@ def write_page(target: Path, cards: Sequence[Card]) -> None:
 
 def refuse_other_page(target: Path) -> None:
     """Raise OutputError if there is an `index.html` that `write_page` has not written."""
-    with suppress(OSError):
-        text = target.read_bytes()
-        if not any(mark in text for mark in MARKS):
-            raise OutputError(f"{printable(target)} is not a page of decoder.py: move it away, or add `overwrite`")
+    if not os.path.lexists(target):
+        return
+    try:
+        with open_input(target) as file:
+            text = file.read()
+    except InputError:
+        text = b""
+    if not any(mark in text for mark in MARKS):
+        raise OutputError(
+            "is not a page of decoder.py", path=target, remedy="move it away, or add", remedy_options=("overwrite",)
+        )
 
 
 def clock(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Statistics as tables: three CSV files written and read back, and the table on the terminal."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
+from unravel_lib.files.find import open_input
 from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Array, Statistics
 from unravel_lib.text import count_text, frames_text, printable, table
 
@@ -171,13 +173,10 @@ def _matrices(path: Path, dims: int) -> list[Array]:
 def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
     """Read the columns of a CSV file of numbers; refuse a file without the wanted ones."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            header, *lines = [line for line in csv.reader(file) if line] or [[]]
+        with open_input(path) as file:
+            text = io.TextIOWrapper(file, newline="", encoding="utf-8-sig")
+            header, *lines = [line for line in csv.reader(text) if line] or [[]]
             rows = np.array([[float(cell) for cell in line] for line in lines])
-    except OSError as error:
-        raise InputError(
-            f"{printable(path)} cannot be read: {error.strerror}: give the statistics.csv of a run"
-        ) from error
     except (ValueError, csv.Error) as error:
         raise InputError(f"{printable(path)} is not a table of numbers as generator.py writes it") from error
     missing = [name for name in wanted if name not in header]
