@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models.model_file import open_model
+from unravel_lib.models.screening.model_file import open_model
 
 SCREENED, HIDDEN = 12345.0, 54321.0  # what the two models add to their input
 END, LOCAL = b"PK\x05\x06", b"PK\x03\x04"

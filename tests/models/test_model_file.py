@@ -21,8 +21,8 @@ import torchaudio.transforms as audio
 from torch import nn
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models import archive, code_scan, object_table
-from unravel_lib.models.model_file import Kind, open_model
+from unravel_lib.models.screening import archive, code, object_table
+from unravel_lib.models.screening.model_file import Kind, open_model
 
 
 @pytest.fixture(scope="module")
@@ -216,16 +216,16 @@ def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain:
     ],
 )
 def test_harmless_code_passes(source: bytes) -> None:
-    assert list(code_scan.suspicions(source)) == []
+    assert list(code.suspicions(source)) == []
 
 
 def test_an_encoding_of_its_own_hides_nothing() -> None:
     # read as UTF-7, the rest of the line would be a comment
-    assert list(code_scan.suspicions(b'# coding: utf-7\ny = x +ACM-z; torch.save(x, "f")\n'))
+    assert list(code.suspicions(b'# coding: utf-7\ny = x +ACM-z; torch.save(x, "f")\n'))
 
 
 def test_null_bytes_are_unreadable() -> None:
-    assert list(code_scan.suspicions(b"x = 1\0\ntorch.add(x)")) == ["unreadable code"]
+    assert list(code.suspicions(b"x = 1\0\ntorch.add(x)")) == ["unreadable code"]
 
 
 def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,7 @@ def test_code_that_runs_on_loading_is_refused(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ModelError, match="__setstate__ in code/"):
         check(path)
     with open_model(path) as file:
-        assert "torch.save" in code_scan.suspicions(file.member("code/__torch__/fixtures_models.py") or b"")
+        assert "torch.save" in code.suspicions(file.member("code/__torch__/fixtures_models.py") or b"")
     assert not Path("trapped").exists()
     torch.jit.load(str(path))
     assert Path("trapped").exists(), "this trap is not the threat that it should be"
@@ -325,5 +325,5 @@ def test_huge_code_is_not_read(count: int, size: int, name: str, plain: Path, tm
 
 
 def test_looking_needs_no_torch() -> None:
-    code = "import sys, unravel_lib.models.model_file; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    source = "import sys, unravel_lib.models.screening.model_file as _; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0

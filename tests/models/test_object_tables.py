@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models import object_table
-from unravel_lib.models.model_file import open_model
+from unravel_lib.models.screening import object_table
+from unravel_lib.models.screening.model_file import open_model
 
 START = b"\x80\x02"
 

@@ -14,11 +14,12 @@ from unravel_lib.files.checksum import sha256_of
 from unravel_lib.inspection import checkpoints, exports, families
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.tensors import SafeTensors
-from unravel_lib.models import object_table, torchscript
+from unravel_lib.models import torchscript
 from unravel_lib.models.context import OutOfTimeError
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
-from unravel_lib.models.model_file import Kind, ModelFile, open_model
+from unravel_lib.models.screening import object_table
+from unravel_lib.models.screening.model_file import Kind, ModelFile, open_model
 from unravel_lib.models.state import weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
 from unravel_lib.text import last_line, printable, unexpected_error

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models.mistakes import AGAIN
-from unravel_lib.models.model_file import ModelFile, for_torch
+from unravel_lib.models.screening.mistakes import AGAIN
+from unravel_lib.models.screening.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
 
 CHUNK_VALUES = 1 << 21  # values in one step: 16 MiB as float64

@@ -1,9 +1,6 @@
 """Model files checked, loaded and run; with `audio.resample` and `inspection` the only code that imports torch.
 
-model_file : a model file opened once: its kind, whether it is complete, whether its code is harmless
-archive : the zip archive that most model files are
-mistakes : what a file is that is not a model
-code_scan, object_table, operators : what code and objects inside a TorchScript file could do, read without running it
+screening : all that looks at a model file before PyTorch does: its kind, whether it is whole and harmless
 torchscript : TorchScript modules: loading, methods, attributes, calls
 contract : sample rate, compression, dims and channels of a model
 direction : encode or decode: the shapes of its input and output

@@ -21,11 +21,11 @@ from unravel_lib.models.context import decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
 from unravel_lib.models.delay import Delay, stated_delay
 from unravel_lib.models.direction import NO_CONTEXT, Block, Context
-from unravel_lib.models.mistakes import trainer_of
-from unravel_lib.models.model_file import Kind, open_model
 from unravel_lib.models.pocket import POCKET
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.runner import CallError, Runner
+from unravel_lib.models.screening.mistakes import trainer_of
+from unravel_lib.models.screening.model_file import Kind, open_model
 from unravel_lib.models.state import State, weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
 from unravel_lib.text import last_line, printable

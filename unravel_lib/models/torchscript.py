@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models.model_file import ModelFile
+from unravel_lib.models.screening.model_file import ModelFile
 from unravel_lib.text import last_line, printable
 
 Module = torch.nn.Module

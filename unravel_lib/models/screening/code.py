@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 
-from unravel_lib.models.operators import ATEN, PRIM
+from unravel_lib.models.screening.operators import ATEN, PRIM
 
 MAX_DEPTH = 100  # of nesting; real exports have up to 12
 RUN_ON_LOADING = "__setstate__"

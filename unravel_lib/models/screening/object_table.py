@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unravel_lib.models.code_scan import MAX_DEPTH
+from unravel_lib.models.screening.code import MAX_DEPTH
 
 MAX_GLOBALS = 100_000
 MAX_REPEATED = 1 << 24  # values of a tensor that has fewer of its own; a copy of it, 64 MiB

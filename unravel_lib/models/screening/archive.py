@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models.mistakes import AGAIN
+from unravel_lib.models.screening.mistakes import AGAIN
 from unravel_lib.text import printable
 
 BLOCK_BYTES = 1 << 20

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import IO
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models import code_scan, object_table
-from unravel_lib.models.archive import Archive, inner, is_code, is_loaded, is_text
-from unravel_lib.models.mistakes import AGAIN, mistake
+from unravel_lib.models.screening import code, object_table
+from unravel_lib.models.screening.archive import Archive, inner, is_code, is_loaded, is_text
+from unravel_lib.models.screening.mistakes import AGAIN, mistake
 from unravel_lib.text import printable
 
 HEAD_BYTES = 512
@@ -236,7 +236,7 @@ def _suspicions(texts: dict[zipfile.ZipInfo, bytes], archive: Archive) -> Iterat
     for info, text in texts.items():
         name = inner(info)
         if is_code(info):
-            found = code_scan.suspicions(text)
+            found = code.suspicions(text)
         else:
             folder = f"{name.lower().removesuffix('.pkl')}/"
             found = object_table.suspicions(
