@@ -4,6 +4,7 @@
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
+import argparse
 from pathlib import Path
 
 from unravel_lib.cli import parser as flags
@@ -75,8 +76,7 @@ def main(argv: list[str]) -> int:
     """Decode every latents file that `--input` names; returns the exit code."""
     args = build_parser().parse(argv)
     batch = Batch(args.output, args.shard)
-    sources = find_latents(args.input, args.output, batch)
-    names = result_names(sources, "decoded", ".wav")
+    sources, targets = find_targets(args, batch)
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
     from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
 
     seconds: dict[Source, float] = {}
-    for source in batch.part_of(sources):  # all are checked before the model runs on anything
+    for source in targets:  # all are checked before the model runs on anything
         with batch.check(source.path):
             seconds[source] = check_fit(model, source.path) * model.compression / model.sample_rate
     conditions = dict(args.condition or ())
@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
     sounds = work_through(
         batch,
         sources,
-        {source: args.output / names[source.path] for source in seconds},
+        {source: targets[source] for source in seconds},
         seconds.__getitem__,
         lambda source, target, is_done, watch: decode_file(model, source, target, options, is_done, watch),
         args.skip_existing,
@@ -116,6 +116,13 @@ def main(argv: list[str]) -> int:
         inputs = LatentsByHash((source.path for source in sources), model.compression)
         make_page(args.output, {model.sha256: args.model}, inputs, batch, args.overwrite)
     return batch.finish()
+
+
+def find_targets(args: argparse.Namespace, batch: Batch) -> tuple[list[Source], dict[Source, Path]]:
+    """Return all latents files, and the sound of each of this run's shard."""
+    sources = find_latents(args.input, args.output, batch)
+    names = result_names(sources, "decoded", ".wav")
+    return sources, {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
 
 def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:

@@ -4,6 +4,7 @@
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
+import argparse
 import contextlib
 import logging
 from pathlib import Path
@@ -55,8 +56,7 @@ def main(argv: list[str]) -> int:
     """Encode every sound file that `--input` names; returns the exit code."""
     args = build_parser().parse(argv)
     batch = Batch(args.output, args.shard)
-    sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch)
-    names = result_names(sources, "encoded", ".npy")
+    sources, targets = find_targets(args, batch)
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
     latents = work_through(
         batch,
         sources,
-        {source: args.output / names[source.path] for source in batch.part_of(sources)},
+        targets,
         _seconds,
         lambda source, target, is_done, watch: encode_file(model, source, target, options, is_done, watch),
         args.skip_existing,
@@ -74,6 +74,13 @@ def main(argv: list[str]) -> int:
     if batch.done > batch.skipped:
         log_length(latents)
     return batch.finish()
+
+
+def find_targets(args: argparse.Namespace, batch: Batch) -> tuple[list[Source], dict[Source, Path]]:
+    """Return all recordings, and the latents file of each of this run's shard."""
+    sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch)
+    names = result_names(sources, "encoded", ".npy")
+    return sources, {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
 
 def log_length(latents: list[Path]) -> None:

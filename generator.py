@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Generate new latents from the statistics of encodings: draw loops, arrange and transform them, write latent audio."""
 
 import unravel_lib.cli.startup  # noqa: F401  before any slow import

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Report what is in a model file, RAVE of every version and related models; and how latents and sounds were made."""
 
 import unravel_lib.cli.startup  # noqa: F401  before any slow import

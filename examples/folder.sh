@@ -20,6 +20,7 @@ status=0
 mkdir -p "$output"
 "$python" "$tools/encoder.py" --input "$recordings" --output "$output/latents" "$@" > "$output/encoded.txt" || status=$?
 [ $status -le 1 ] || exit $status
+[ -s "$output/encoded.txt" ] || exit 2 # with exit code 1: the encoder could not even start
 
 # The encoder prints the paths of its files. What is made from each has its name: encoded--piano--ab12cd34.npy becomes
 # piano--ab12cd34.wav.
@@ -28,12 +29,13 @@ while IFS= read -r latents; do
     name=${name#encoded--}
     made=$output/generated/$name
     "$python" "$tools/generator.py" --input "$latents" --output "$output/generated" --run "$name" --overwrite --quiet \
-        --embeddings --no_plots --distribution walk --pattern orale --num_latents 16 --num_loops 1 > /dev/null || status=1
-    sound=$("$python" "$tools/decoder.py" --input "$made" --output "$output/sound" --overwrite "$@") || status=1
-    if [ -n "$sound" ]; then
-        mv "$sound" "$output/sound/$name.wav"
-        mv "${sound%.wav}.json" "$output/sound/$name.json"
-        echo "$output/sound/$name.wav"
-    fi
+        --embeddings --no_plots --distribution walk --pattern orale --num_latents 16 --num_loops 1 > /dev/null &&
+        sound=$("$python" "$tools/decoder.py" --input "$made" --output "$output/sound" --overwrite "$@") || {
+        status=1
+        continue
+    }
+    mv "$sound" "$output/sound/$name.wav"
+    mv "${sound%.wav}.json" "$output/sound/$name.json"
+    echo "$output/sound/$name.wav"
 done < "$output/encoded.txt"
 exit $status

@@ -19,6 +19,10 @@ tools=$(dirname "$0")/..
 python=${PYTHON:-python3}
 recordings=$1
 output=$2
+if [ ! -d "$recordings" ]; then
+    echo "$recordings is no folder" >&2
+    exit 2
+fi
 shift 2
 [ $# -eq 0 ] || set -- --model "$1"
 

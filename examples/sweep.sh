@@ -18,10 +18,10 @@ shift 2
 for pattern in ${PATTERNS:-loop orale swapper}; do
     for distribution in ${DISTRIBUTIONS:-normal correlation-based walk}; do
         for seed in ${SEEDS:-1 2 3}; do
-            "$python" "$tools/generator.py" --input "$latents" --output "$output" \
+            written=$("$python" "$tools/generator.py" --input "$latents" --output "$output" \
                 --run "$pattern-$distribution-$seed" --overwrite --quiet --embeddings --no_plots \
-                --pattern "$pattern" --distribution "$distribution" --seed "$seed" "$@" |
-                grep '_embeddings\.npy$' # only the latents; grep fails without any, which ends the sweep
+                --pattern "$pattern" --distribution "$distribution" --seed "$seed" "$@") # a failure ends the sweep
+            echo "$written" | grep '_embeddings\.npy$' # only the latents
         done
     done
 done

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from fixtures_runs import ROOT, SCRIPTS, keeping_signals
 
-from unravel_lib.cli import signals
+from unravel_lib.cli import failures, signals
 from unravel_lib.cli.batch import DONE, NOTHING_DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, number, path, whole_number
 from unravel_lib.cli.run import log, run
 from unravel_lib.errors import UsageError
+from unravel_lib.files.shard import Shard
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +152,35 @@ def test_help_is_quick_and_plain(script: str) -> None:
     assert done.stdout.endswith(b"[]\n") and b"--debug" in done.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("log.warning('x'); return 0", 0),
+        ("log.error('x'); return 1", 1),
+        ("import warnings; warnings.warn('x'); print('x', file=sys.stderr); return 0", 0),
+        ("raise ValueError", 2),
+        ("Parser('', '').parse(['--nonsense'])", 2),
+        ("sys.stderr.write('no end of a line'); return 0", 0),
+    ],
+)
+def test_messages_that_cannot_be_written_end_nothing(root: Path, body: str, code: int) -> None:
+    program = f"""
+import sys
+from unravel_lib.cli.parser import Parser
+from unravel_lib.cli.run import log, run
+
+def main(argv):
+    print("result")
+    {body}
+
+run(main)
+"""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert (done.returncode, done.stdout) == (code, "result\n")
+
+
 # ---------------------------------------------------------------- batches
 
 
@@ -195,6 +225,20 @@ def test_a_failures_csv_that_is_not_ours_stays(
     assert failing(tmp_path, "a", good=("b",)) == SOME_FAILED
     assert failing(tmp_path, good=("a", "b")) == DONE
     assert (tmp_path / "failures.csv").read_bytes() == content
+
+
+def test_a_pipe_in_place_of_the_list_of_failures_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "failures.csv")
+    assert failing(tmp_path, "a", good=("b",)) == SOME_FAILED
+    assert failing(tmp_path, good=("a",)) == DONE
+
+
+def test_what_a_shard_left_unexplained(tmp_path: Path) -> None:
+    shard = Shard(1, 2)
+    targets = {tmp_path / name: tmp_path / f"{name}.npy" for name in ("done", "bad", "gone")}
+    (tmp_path / "done.npy").touch()
+    failures.update(tmp_path, [(tmp_path / "bad", "bad")], [tmp_path / "bad"], shard)
+    assert failures.unexplained(tmp_path, shard, targets) == [tmp_path / "gone"]
 
 
 def test_a_list_of_failures_that_cannot_be_written_is_no_second_failure(tmp_path: Path) -> None:

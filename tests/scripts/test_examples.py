@@ -107,6 +107,15 @@ def test_folder_stops_where_the_model_cannot_be_used(shell, recordings, tmp_path
     assert "model.ts" in done.stderr
 
 
+def test_a_python_that_cannot_start_is_no_success(shell, recordings, latents, tmp_path):
+    assert shell("folder", recordings, "output", PYTHON="false").returncode == 2  # 1: some are done
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\necho x_embeddings.npy\nexit 1\n")
+    crashing.chmod(0o755)
+    assert shell("sweep", latents, "output", PYTHON=str(crashing)).returncode == 1
+    assert shell("parallel", "nowhere", "output").returncode == 2
+
+
 def test_sweep_makes_every_combination_once(shell, latents, tmp_path):
     done = shell("sweep", latents, "swept", PATTERNS="loop fibo", DISTRIBUTIONS="normal empirical", SEEDS="1 2")
     assert done.returncode == 0, done.stderr

@@ -96,6 +96,24 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(finished: Project,
     assert [path.name for path, before in kept.items() if path.stat().st_mtime_ns != before] == []
 
 
+CRASH = """
+import os, sys
+if any(word.endswith("encoder.py") for word in sys.orig_argv):
+    os._exit(1)  # as Python ends where a package is missing
+"""
+
+
+def test_a_script_that_cannot_start_is_no_finished_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tmp_path / "home").make(2, shards={"encode": 1, "decode": 1})
+    done = project.folder / "out" / "done" / "encode-1-of-1"
+    assert project.run("--cores", 1, "--until", "encode")[0] == 0 and done.exists()
+    done.unlink()
+    (tmp_path / "sitecustomize.py").write_text(CRASH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, _ = project.run("--cores", 1, "--until", "encode")  # the results of the first run are there
+    assert code != 0 and not done.exists()
+
+
 def test_a_new_recording_concerns_one_shard_and_what_follows(finished: Project) -> None:
     assert "Nothing to be done" in finished.run("--cores", 1, "-n")[1]
     new = finished.folder / "my recordings" / "new.wav"

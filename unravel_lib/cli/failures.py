@@ -7,7 +7,7 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from unravel_lib.errors import InputError, OutputError
@@ -74,6 +74,12 @@ def merge(folder: Path, count: int) -> int:
     rows = {tuple(row) for rows in lists for row in rows}  # each shard lists the folders that cannot be read
     _write(folder / NAME, [list(row) for row in sorted(rows)])
     return len(rows)
+
+
+def unexplained(folder: Path, shard: Shard, targets: Mapping[Path, Path]) -> list[Path]:
+    """Return the inputs of a shard that have neither a result, in `targets`, nor a line in its list of failures."""
+    listed = {row[0] for row in _read(folder / name(shard)) or []}
+    return [path for path, target in targets.items() if not target.is_file() and _key(path) not in listed]
 
 
 def _write(target: Path, rows: list[list[str]]) -> None:

@@ -1,12 +1,13 @@
 """Run a script: its messages as lines on stderr, its errors as one line, its exit code as documented."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from unravel_lib.cli import process, signals
 from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, silence_stdout
@@ -75,11 +76,27 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     sys.exit(code)
 
 
+class _Lossy(io.FileIO):
+    """A file descriptor for messages: what cannot be written, as on a full disk, is lost."""
+
+    def write(self, data: Any) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            return super().write(data)
+        return memoryview(data).nbytes
+
+
 def _make_streams_safe() -> None:
-    """Escape what stdout and stderr cannot print; send output to the null device if one is closed."""
+    """Escape what stdout and stderr cannot print; no message that stderr does not take ends the run.
+
+    Output goes to the null device where a stream is closed.
+    """
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
+        stream: io.TextIOWrapper | None = getattr(sys, name)
         if stream is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for the rest of the process
+        elif name == "stderr" and stream is sys.__stderr__:
+            lossy = io.BufferedWriter(_Lossy(stream.fileno(), "w", closefd=False))
+            sys.stderr = io.TextIOWrapper(lossy, stream.encoding, "backslashreplace", line_buffering=True)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
