@@ -96,7 +96,8 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
 
     make_output_folder(args.output)
     free_bytes = shutil.disk_usage(args.output).free
-    material, n_frames = results.prepare(composition, file_format, args.first, free_bytes)
+    piece = results.prepare(composition, file_format, args.first, free_bytes)
+    n_frames = len(piece.frames)
     wanted = f"{args.bpm:g} BPM" if args.bpm else f"{args.seconds:g} s" if args.seconds else ""
     report.log_plan(plan, n_frames, args.num_files, wanted)
     results.refuse_total_size(args.num_files, file_format.n_bytes(n_frames), free_bytes, args.large)
@@ -115,12 +116,12 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     for number, name in names.items():
         with batch.attempt(folder / name):
             if number > args.first:  # the first is prepared already
-                material, n_frames = results.prepare(composition, file_format, number, free_bytes)
+                piece = results.prepare(composition, file_format, number, free_bytes)
             own_command = [*command, "--first", str(number)] if number else command
-            sidecar = results.describe(plan, number, n_frames, statistics_sha256, own_command)
+            sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, own_command)
             if made_before is not None and number == args.first:
                 again.warn_of_changes(made_before, sidecar)
-            overview = results.write_result(composition, file_format, material, n_frames, folder / name, sidecar, batch)
+            overview = results.write_result(file_format, piece, folder / name, sidecar, batch)
             written.append(folder / name)
             if len(overviews) < results.MAX_DRAWN:
                 overviews[name] = overview

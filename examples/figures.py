@@ -26,9 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
-from unravel_lib.latents.blocks import reblock  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
+from unravel_lib.music.composition import Piece  # noqa: E402
 from unravel_lib.music.distributions import DISTRIBUTIONS  # noqa: E402
 from unravel_lib.music.pattern import Material  # noqa: E402
 from unravel_lib.music.patterns import PATTERNS  # noqa: E402
@@ -140,7 +140,7 @@ def arranged(name: str, material: Material, **options: Any) -> Array:
     """Run a pattern of the catalogue: a long array."""
     pattern = PATTERNS[name]
     loops = pattern.loops(material, {**pattern.read_options([]), **options})
-    return np.concatenate([block.copy() for block in reblock(loops, material.loop.shape[1])])
+    return Piece.of(loops, material.loop.shape[1], ()).frames
 
 
 def small(

@@ -11,8 +11,8 @@ A pattern is a function with @pattern before it. It asks for what it needs by th
     rng       random numbers; take them from here only, so that the same seed makes the same piece again
 
 Every parameter with another name is an option for --pattern_args; its default gives its type. The first line of the
-docstring is its description. What comes back is the whole piece, frames x dims, or `yield` it loop by loop, a repeated
-one as `Repeat(loop, times)`: then it may be longer than the memory of the machine.
+docstring is its description. What comes back is the whole piece, frames x dims; or `yield` it loop by loop, a repeated
+one as `Repeat(loop, times)`.
 """
 
 from collections.abc import Iterator

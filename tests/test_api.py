@@ -73,8 +73,7 @@ def test_a_composition_is_the_generators(run: Run, tmp_path: Path) -> None:
     composition = unravel.Composition(
         unravel.measure([latents]), unravel.DISTRIBUTIONS["walk"], {}, unravel.PATTERNS["swapper"], {}, 5, 4, seed=9
     )
-    loops = [np.tile(part.loop, (part.times, 1)) for part in composition.loops(composition.material(0))]
-    np.testing.assert_array_equal(np.concatenate(loops).T.astype(np.float32), unravel.read_latents(written))
+    np.testing.assert_array_equal(composition.piece(0).frames.T.astype(np.float32), unravel.read_latents(written))
 
 
 def test_draw_and_arrange() -> None:

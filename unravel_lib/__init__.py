@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from unravel_lib.models.model import load as load_model  # noqa: F401
     from unravel_lib.music import tempo as tempo
     from unravel_lib.music.composition import Composition as Composition
+    from unravel_lib.music.composition import arrange as arrange
     from unravel_lib.music.distribution import distribution as distribution
     from unravel_lib.music.distributions import DISTRIBUTIONS as DISTRIBUTIONS
     from unravel_lib.music.distributions import draw as draw
     from unravel_lib.music.pattern import pattern as pattern
     from unravel_lib.music.patterns import PATTERNS as PATTERNS
-    from unravel_lib.music.patterns import arrange as arrange
     from unravel_lib.music.transform import transform as transform
     from unravel_lib.music.transforms import TRANSFORMS as TRANSFORMS
     from unravel_lib.statistics.measure import measure as measure
@@ -59,7 +59,7 @@ _NAMES = {
     "write_latent_audio": "latents.formats:write_latent_audio",
     "measure": "statistics.measure:measure",
     "draw": "music.distributions:draw",
-    "arrange": "music.patterns:arrange",
+    "arrange": "music.composition:arrange",
     "Composition": "music.composition:Composition",
     "DISTRIBUTIONS": "music.distributions:DISTRIBUTIONS",
     "PATTERNS": "music.patterns:PATTERNS",

@@ -1,14 +1,20 @@
 """Compositions: which random numbers go where, names, and lengths."""
 
+import doctest
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from unravel_lib.latents.blocks import Repeat
-from unravel_lib.music.composition import Composition
+from unravel_lib.errors import UsageError
+from unravel_lib.latents.blocks import Loop, Repeat
+from unravel_lib.music import composition
+from unravel_lib.music.composition import Composition, Piece
 from unravel_lib.music.distributions import DISTRIBUTIONS, draw
 from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.summary import PERCENTS, Statistics
 
@@ -32,26 +38,69 @@ def plan() -> Composition:
 
 
 def test_the_loop_and_its_repetition(plan: Composition) -> None:
-    material = plan.material(0)
-    [repeat] = plan.loops(material)
-    assert isinstance(repeat, Repeat) and repeat.times == 2 and np.array_equal(repeat.loop, material.loop)
-    assert plan.count_frames(material) == 10 and plan.announced_frames() is None
+    piece = plan.piece(0)
+    assert piece.frames.shape == (10, 2) and piece.frames.dtype == np.float64
+    np.testing.assert_array_equal(piece.frames[:5], piece.frames[5:])
+    assert piece.starts.tolist() == [0, 5] and piece.starts.dtype == np.int64
+
+
+def test_loops_begin_where_they_are_heard(plan: Composition) -> None:
+    """Behind the steps, of any length; repetitions counted each; what has no frames does not begin."""
+    fibo = replace(plan, pattern=PATTERNS["fibo"], steps=(parse_step("every 2 ply 2"),), num_loops=1)
+    assert fibo.piece(0).starts.tolist() == [0, 1, 5, 8]  # 1, 2 * 2, 3, 5 * 2 frames
+    assert len(fibo.piece(0).frames) == 18
+    loops = [Repeat(np.ones((2, 1)), 3), np.ones((0, 1)), Repeat(np.ones((5, 1)), 0), np.zeros((1, 1))]
+    piece = Piece.of(loops, 1, ())
+    assert piece.starts.tolist() == [0, 2, 4, 6] and piece.frames.ravel().tolist() == [1] * 6 + [0]
 
 
 def test_each_file_and_each_loop_has_random_numbers_of_its_own(plan: Composition) -> None:
     """Loop A is the same for every pattern; a pattern that asks for no loop B gets A, which costs no draw."""
-    swapper = replace(plan, pattern=PATTERNS["swapper"])
-    a, b = swapper.material(0).loop, swapper.material(0).loop_b
-    assert np.array_equal(a, plan.material(0).loop) and np.array_equal(a, plan.material(0).loop_b)
-    for other in (b, plan.material(1).loop, replace(plan, seed=8).material(0).loop):
+    blender = replace(plan, pattern=PATTERNS["blender"], num_loops=1)
+    a, b = blender.piece(0).frames[:5], blender.piece(0).frames[-5:]
+    assert np.array_equal(a, plan.piece(0).frames[:5])
+    for other in (b, plan.piece(1).frames, replace(plan, seed=8).piece(0).frames):
         assert not np.intersect1d(a, other).size
 
 
-@pytest.mark.parametrize("name", ["orale", "blender", "swapper"])
-def test_what_is_announced_is_what_comes(plan: Composition, name: str) -> None:
-    pattern = PATTERNS[name]
-    plan = replace(plan, pattern=pattern, pattern_options=pattern.read_options([]))
-    assert plan.announced_frames() == plan.count_frames(plan.material(3))
+def endless(loops: list[Loop]) -> Iterator[Loop]:
+    for number in itertools.count():
+        yield loops[min(number, len(loops) - 1)]
+
+
+@pytest.mark.parametrize(
+    "loops",
+    [
+        [Repeat(np.ones((1000, 4)), 10**9)],
+        [np.ones((1000, 4)), Repeat(np.ones((1000, 4)), 30_000), Repeat(np.ones((1000, 4)), 10**12)],
+        endless([Repeat(np.ones((1000, 4)), 10_000)]),
+    ],
+    ids=["at once", "later", "endless"],
+)
+def test_more_than_a_gibibyte_is_refused_as_it_comes(loops: Iterable[Loop], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unravel_lib.music.composition.MAX_BYTES", 1 << 20)
+    with pytest.raises(UsageError, match=r"more than 32,768 frames of 4 dims") as caught:
+        Piece.of(loops, 4, ("num_loops",))
+    assert caught.value.remedy_options == ("num_loops",)
+
+
+def test_no_frames_and_values_that_are_not_finite_are_refused(plan: Composition) -> None:
+    with pytest.raises(UsageError, match="no frames"):
+        Piece.of([np.ones((0, 2))], 2, ())
+    for value in (np.nan, np.inf):
+        with pytest.raises(UsageError, match="not finite"):
+            Piece.of([np.full((3, 2), value)], 2, ())
+
+
+def test_a_piece_does_not_change_with_what_it_was_made_from() -> None:
+    loop = np.zeros((2, 1))
+
+    def loops() -> Iterator[Loop]:
+        for _ in range(3):
+            yield loop
+            loop[:] += 1
+
+    assert Piece.of(loops(), 1, ()).frames.ravel().tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_label(plan: Composition) -> None:
@@ -72,3 +121,8 @@ def test_a_loop_changes_little_when_one_of_ten_recordings_leaves(name: str) -> N
     )
     change, contrast = (np.sqrt(np.mean(((x - before) / everything.std) ** 2)) for x in (after, other))
     assert 0 < change < 0.25 < 0.8 < contrast
+
+
+def test_examples_in_docstrings() -> None:
+    found = doctest.testmod(composition, extraglobs={"np": np})
+    assert found.attempted > 0 and found.failed == 0

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.plan import Plan
 from unravel_lib.cli.progress import Progress
@@ -17,8 +19,7 @@ from unravel_lib.latents.blocks import Frames
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.overview import Overview
 from unravel_lib.music import tempo
-from unravel_lib.music.composition import Composition
-from unravel_lib.music.pattern import Material
+from unravel_lib.music.composition import Composition, Piece
 from unravel_lib.music.registry import Entry
 from unravel_lib.statistics.summary import Statistics
 from unravel_lib.statistics.tables import write_csv
@@ -34,34 +35,25 @@ def result_name(composition: Composition, file_format: Format, index: int) -> st
     return f"{composition.label}_{index:04d}{file_format.suffix}"
 
 
-def prepare(composition: Composition, file_format: Format, index: int, free_bytes: int) -> tuple[Material, int]:
-    """Draw the loops of output number `index` and count the frames of the file.
-
-    A pattern that announces its length is refused before anything is drawn; any other runs once without writing.
+def prepare(composition: Composition, file_format: Format, index: int, free_bytes: int) -> Piece:
+    """Make the piece of output number `index`.
 
     Raises
     ------
     UsageError
-        No frames at all; or larger than a WAV file can be, with the remedies.
+        As `Composition.piece`; or larger than a WAV file can be, with the remedies.
     OutputError
         More than the free bytes of the disk.
     """
-    announced = composition.announced_frames()
-    if announced is not None:
-        refuse_size(composition, file_format, announced, free_bytes)
-        return composition.material(index), announced
-    material = composition.material(index)
-    n_frames = composition.count_frames(material, min(file_format.max_frames, free_bytes // file_format.frame_bytes))
-    refuse_size(composition, file_format, n_frames, free_bytes)
-    return material, n_frames
+    piece = composition.piece(index)
+    refuse_size(composition, file_format, len(piece.frames), free_bytes)
+    return piece
 
 
 def refuse_size(composition: Composition, file_format: Format, n_frames: int, free_bytes: int) -> None:
     """Raise where a file of `n_frames` frames is impossible: see `prepare`."""
     name, dims = result_name(composition, file_format, 0), file_format.dims
     free_frames = free_bytes // file_format.frame_bytes
-    if n_frames == 0:
-        raise UsageError(f"pattern {composition.pattern.name} makes no frames from this loop: check its options")
     if isinstance(file_format, LatentAudio) and n_frames > file_format.max_frames:
         remedies = ["fewer `num_loops` or `num_latents`", "`embeddings`"]
         remedies += ["`wav_subtype` FLOAT"] if file_format.subtype == "DOUBLE" else []
@@ -144,15 +136,14 @@ def _code_sha256(entry: Entry) -> str | None:
 
 
 def write_result(
-    composition: Composition,
     file_format: Format,
-    material: Material,
-    n_frames: int,
+    piece: Piece,
     path: Path,
     sidecar: Sidecar,
     batch: Batch,
 ) -> Overview:
     """Write a file and its sidecar, large ones with a progress bar; return what pictures show of it."""
+    n_frames = len(piece.frames)
     overview = Overview(n_frames, file_format.dims)
     big = file_format.n_bytes(n_frames) > BIG_BYTES
     with Progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
@@ -162,7 +153,7 @@ def write_result(
             if bar is not None:
                 bar.update(len(block))
 
-        file_format.write(path, overview.follow(composition.loops(material)), n_frames, watch, sidecar)
+        file_format.write(path, overview.follow(np.split(piece.frames, piece.starts[1:])), n_frames, watch, sidecar)
     batch.wrote(path)
     return overview
 

@@ -1,17 +1,79 @@
-"""One run of the generator as a plan: a distribution, a pattern, steps and a seed give the loops of each file."""
+"""One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
-import math
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from unravel_lib.latents.blocks import Frames, Loop, count_frames
+from unravel_lib.errors import UsageError
+from unravel_lib.latents.blocks import Frames, Loop, Repeat
 from unravel_lib.music.distribution import Distribution
 from unravel_lib.music.options import Options
 from unravel_lib.music.pattern import Material, Pattern
-from unravel_lib.music.steps import Setting, Step, transformed, try_steps
-from unravel_lib.statistics.summary import Statistics
+from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.music.steps import Setting, Step, parse_step, transformed, try_steps
+from unravel_lib.statistics.summary import Array, Statistics
+
+MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """All loops of one file, one after the other.
+
+    Attributes
+    ----------
+    frames : float64 [n_frames, dims]
+    starts : int64 [n_loops]
+        The frame at which each loop begins, repetitions counted each.
+    """
+
+    frames: Frames
+    starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, loops: Iterable[Loop], dims: int, shorter: Sequence[str]) -> "Piece":
+        """Join loops [frames, dims].
+
+        Parameters
+        ----------
+        loops : iterable of float64 [frames, dims] or Repeat
+        dims : int
+        shorter : sequence of str
+            For errors: the options that make it shorter.
+
+        Raises
+        ------
+        UsageError
+            More than 1 GiB, which ends it as soon as it is known; no frames; NaN or Inf inside.
+        """
+        frames, starts, end = np.empty((1024, dims)), array("q"), 0
+        most = MAX_BYTES // (8 * dims)
+        for item in loops:
+            loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
+            begin, end = end, end + len(item)
+            if end > most:
+                raise UsageError(
+                    f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB",
+                    remedy="make it shorter",
+                    remedy_options=shorter,
+                )
+            if end > begin:
+                if end > len(frames):
+                    frames.resize((max(end, min(2 * len(frames), most)), dims), refcheck=False)  # nothing refers to it
+                frames[begin:end].reshape(times, len(loop), dims)[:] = loop
+                starts.extend(range(begin, end, len(loop)))
+        frames.resize((end, dims), refcheck=False)
+        if not end:
+            raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
+        if not np.isfinite(frames).all():
+            raise UsageError(
+                "the pattern, or a transform, made values that are not finite (NaN or Inf)",
+                remedy="check its options and its code",
+            )
+        return cls(frames, np.frombuffer(starts, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +106,7 @@ class Composition:
     ::
 
         composition = Composition(statistics, DISTRIBUTIONS["walk"], {}, PATTERNS["fibo"], {}, 8, 4, seed=42)
-        for loop in composition.loops(composition.material(0)):
-            ...  # A AB ABC ABCDE ABCDEFGH, 4 times, each an array [frames, dims]
+        composition.piece(0).frames  # A AB ABC ABCDE ABCDEFGH, 4 times, an array [frames, dims]
     """
 
     statistics: Statistics
@@ -76,8 +137,8 @@ class Composition:
         """Whether files of other numbers are others."""
         return self.draws or "rng" in self.pattern.inputs or any(step.is_random for step in self.steps)
 
-    def material(self, index: int) -> Material:
-        """Draw the loops of output number `index`.
+    def piece(self, number: int) -> Piece:
+        """Draw the loops of output number `number`, run the pattern and the steps.
 
         Loop A, loop B and the pattern have a random generator each, spawned from the file's, which is spawned from
         the seed: file 0 is the same however many files are made, and loop A whatever the pattern.
@@ -85,22 +146,21 @@ class Composition:
         Raises
         ------
         UsageError
-            The distribution cannot be used with these statistics, or failed.
+            The distribution cannot be used with these statistics; it, the pattern or a step failed; or as `Piece.of`.
         """
-        for_a, for_b, for_pattern = np.random.SeedSequence(self.seed, spawn_key=(index,)).spawn(3)
+        for_a, for_b, for_pattern = np.random.SeedSequence(self.seed, spawn_key=(number,)).spawn(3)
         given = self.given_loops
         loop = given[0] if given else self._draw(for_a)
         loop_b = given[1] if len(given) > 1 else self._draw(for_b) if "loop_b" in self.pattern.inputs else loop
-        return Material(loop, loop_b, self.num_loops, self.statistics.scale, for_pattern)
+        material = Material(loop, loop_b, self.num_loops, self.statistics.scale, for_pattern)
+        loops = transformed(
+            self.pattern.loops(material, self.pattern_options), self.steps, self._setting(material.seed)
+        )
+        return Piece.of(loops, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
 
     def _draw(self, seed: np.random.SeedSequence) -> Frames:
         rng = np.random.default_rng(seed)
         return self.distribution.draw(self.statistics, rng, self.num_latents, self.distribution_options)
-
-    def loops(self, material: Material) -> Iterator[Loop]:
-        """Run pattern and steps: the long array of a file, loop by loop; see `Pattern.loops`, `transformed`."""
-        loops = self.pattern.loops(material, self.pattern_options)
-        return transformed(loops, self.steps, self._setting(material.seed))
 
     def _setting(self, seed: np.random.SeedSequence) -> Setting:
         return Setting(self.statistics.scale, self.statistics.location, seed)
@@ -116,13 +176,52 @@ class Composition:
         n_frames = try_steps(self.steps, self.num_latents, self._setting(np.random.SeedSequence(self.seed)))
         return n_frames if self.pattern.steady else None
 
-    def announced_frames(self) -> int | None:
-        """Return the number of frames of every file if it is known without running the pattern, else None."""
-        if not all(step.keeps_length for step in self.steps):
-            return None
-        dims = self.statistics.dims
-        return self.pattern.announced_frames(self.num_latents, dims, self.num_loops, self.pattern_options)
 
-    def count_frames(self, material: Material, limit: float = math.inf) -> int:
-        """Count the frames of a file by running the pattern without writing; stop once `limit` is passed."""
-        return count_frames(self.loops(material), limit)
+def arrange(
+    name: str,
+    loop: Frames,
+    n_loops: int = 4,
+    seed: int = 42,
+    loop_b: Frames | None = None,
+    std: Array | None = None,
+    transform: Sequence[str] = (),
+    **options: int | float | bool | str,
+) -> Frames:
+    """Arrange a loop in a pattern by name: the long array, float64 [frames, dims].
+
+    Parameters
+    ----------
+    name : str
+        A name of PATTERNS, or `FILE.py:name`.
+    loop : [frames, dims]
+    n_loops : int
+        How often the pattern repeats things.
+    seed : int
+        Of the pattern's random numbers.
+    loop_b : [frames, dims], optional
+        A second loop, for patterns that take one; the first one without it.
+    std : [dims], optional
+        How far values spread, for patterns that take it; that of the loop without it.
+    transform : sequence of str
+        Steps that change the loops, such as "every 4 rev", in this order.
+    **options
+        Options of the pattern.
+
+    Raises
+    ------
+    UsageError
+        No such pattern, option or transform, or one of them failed.
+
+    Examples
+    --------
+    >>> arrange("fibo", np.array([[1.0], [2.0], [3.0]]), n_loops=1).ravel()
+    array([1., 1., 2., 1., 2., 3.])
+    """
+    entry = PATTERNS.find(name)
+    loop = np.asarray(loop, np.float64)
+    other = loop if loop_b is None else np.asarray(loop_b, np.float64)
+    spread = loop.std(axis=0) if std is None else std
+    material = Material(loop, other, n_loops, spread, np.random.SeedSequence(seed))
+    setting = Setting(spread, loop.mean(axis=0), material.seed)
+    loops = transformed(entry.loops(material, entry.complete(options)), [*map(parse_step, transform)], setting)
+    return Piece.of(loops, loop.shape[1], ("n_loops",)).frames

@@ -12,11 +12,10 @@ It may change all arrays in place. Every other parameter is an option of the pat
 `Literal` of str by its annotation or its default, set by `pattern_args` name=value. It returns the long array
 [frames, dims], or yields it loop by loop, each an array [frames, dims] or a `Repeat(loop, times)`.
 
-It may run twice, with the same random numbers: once to count the frames, once to write them. `random` and `np.random`
-are seeded for a user's pattern as well; a generator that a user's file makes for itself without a seed is not.
+`random` and `np.random` are seeded for a user's pattern as well; a generator that a user's file makes for itself
+without a seed is not.
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, overload
@@ -55,14 +54,13 @@ class Material:
     seed: np.random.SeedSequence
 
     def inputs(self, names: Iterable[str]) -> dict[str, Array | int | np.random.Generator]:
-        """Return new copies of the named inputs, so that two runs of a pattern start alike."""
-        fresh = np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key)
+        """Return the named inputs, arrays as copies: the pattern may change them."""
         values: dict[str, Array | int | np.random.Generator] = {
             "loop": self.loop.copy(),
             "loop_b": self.loop_b.copy(),
             "n_loops": self.n_loops,
             "std": self.std.copy(),
-            "rng": np.random.default_rng(fresh),
+            "rng": np.random.default_rng(self.seed),
         }
         return {name: values[name] for name in names}
 
@@ -75,16 +73,12 @@ class Pattern(Entry):
     ----------
     steady : bool
         Whether every beat has the length of the loop, so that the tempo of the loop applies.
-    length : callable, optional
-        Gives the number of frames of the long array, where it is known without running the pattern. The
-        names of its parameters select from `n_frames` and `dims` of the loop, `n_loops`, and the pattern's options.
     """
 
     kind = "pattern"
     offered = ("loop", "loop_b", "n_loops", "std", "rng")
 
     steady: bool = True
-    length: Callable[..., int] | None = None
 
     def loops(self, material: Material, options: Options) -> Iterator[Loop]:
         """Run the pattern: the long array, loop by loop, as the function yields it.
@@ -96,44 +90,20 @@ class Pattern(Entry):
         Raises
         ------
         UsageError
-            The function failed, gave something that is no loop, too many empty loops, or not as many frames as its
-            `length` states; names the user's file and the line.
+            The function failed, gave something that is no loop, or too many empty loops; names the user's file and the
+            line.
         """
-        n_frames, dims = material.loop.shape
-        announced = self.announced_frames(n_frames, dims, material.n_loops, options)
-        made = empty = 0
+        empty = 0
         if self.source is not None:
             user_code.seed_global_generators(material.seed)
         with self.naming_errors():
             result = self.function(**material.inputs(self.inputs), **options)
             for item in [result] if isinstance(result, (np.ndarray, Repeat)) else result:
-                loop = _checked(item, dims)
-                made, empty = made + len(loop), 0 if len(loop) else empty + 1
+                loop = _checked(item, material.loop.shape[1])
+                empty = 0 if len(loop) else empty + 1
                 if empty == MAX_EMPTY_LOOPS:
                     raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
-                if announced is not None and made > announced:
-                    break
                 yield loop
-            if announced not in (None, made):
-                raise ValueError(f"length gave {announced:,} frames, the pattern made {made:,}: correct its length")
-
-    def announced_frames(self, n_frames: int, dims: int, n_loops: int, options: Options) -> int | None:
-        """Return the frames that `length` gives for a loop [n_frames, dims]; None without it.
-
-        Raises
-        ------
-        UsageError
-            It failed, or gave no whole number of frames; names the user's file and the line.
-        """
-        if self.length is None:
-            return None
-        known = {"n_frames": n_frames, "dims": dims, "n_loops": n_loops, **options}
-        with self.naming_errors():
-            names = inspect.signature(self.length).parameters
-            total = self.length(**{name: known[name] for name in names if name in known})
-            if not isinstance(total, (int, np.integer)) or total < 0:
-                raise ValueError(f"length gave {total!r:.60}, expected a whole number of frames")
-        return int(total)
 
 
 def checked_frames(item: Any, dims: int) -> Frames:
@@ -161,9 +131,7 @@ PATTERNS = Registry(Pattern)
 @overload
 def pattern(function: Function) -> Function: ...
 @overload
-def pattern(*, steady: bool = ..., length: Callable[..., int] | None = ...) -> Callable[[Function], Function]: ...
-def pattern(
-    function: Function | None = None, *, steady: bool = True, length: Callable[..., int] | None = None
-) -> Function | Callable[[Function], Function]:
-    """Make a function a pattern: `@pattern`, or `@pattern(steady=False, length=...)`; see `Pattern`."""
-    return PATTERNS.decorate(function, steady=steady, length=length)  # type: ignore[no-any-return]
+def pattern(*, steady: bool = ...) -> Callable[[Function], Function]: ...
+def pattern(function: Function | None = None, *, steady: bool = True) -> Function | Callable[[Function], Function]:
+    """Make a function a pattern: `@pattern`, or `@pattern(steady=False)`; see `Pattern`."""
+    return PATTERNS.decorate(function, steady=steady)  # type: ignore[no-any-return]

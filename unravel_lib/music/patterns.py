@@ -13,15 +13,14 @@ One of your own is five lines in a file of yours:
 and is used with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 
-from unravel_lib.latents.blocks import Frames, Loop, Repeat, reblock
+from unravel_lib.latents.blocks import Frames, Loop, Repeat
 from unravel_lib.music.pattern import PATTERNS as PATTERNS  # filled below
-from unravel_lib.music.pattern import Material, pattern
-from unravel_lib.music.steps import Setting, parse_step, transformed
+from unravel_lib.music.pattern import pattern
 from unravel_lib.statistics.summary import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
@@ -47,14 +46,7 @@ def fibo(loop: Frames, n_loops: int) -> Iterator[Loop]:
             n, following = following, n + following
 
 
-def _orale_length(n_frames: int, n_loops: int, levels: int) -> int:
-    if not 1 <= levels <= MAX_LEVELS:
-        raise ValueError(f"levels={levels} is out of range, expected 1 to {MAX_LEVELS} (4 ** levels loops)")
-    total: int = n_frames * 4**levels * n_loops
-    return total
-
-
-@pattern(length=_orale_length)
+@pattern
 def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2) -> Iterator[Loop]:
     """AAAa AAAa AAAa AAAa': three times and once changed; all of that three times and once changed; and so on.
 
@@ -64,6 +56,8 @@ def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, leve
     >>> [round(frame.item(), 2) for frame in orale(np.zeros((1, 1)), 1, np.ones(1), rng)]
     [0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, -0.46, -0.46, -0.46, -0.19]
     """
+    if not 1 <= levels <= MAX_LEVELS:
+        raise ValueError(f"levels={levels} is out of range, expected 1 to {MAX_LEVELS} (4 ** levels loops)")
     offsets = rng.uniform(-std, std, (levels, len(std)))
 
     def part(level: int) -> Iterator[Frames]:
@@ -79,7 +73,7 @@ def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, leve
         yield from part(levels)
 
 
-@pattern(length=lambda n_frames, dims, n_loops: n_frames * (n_frames * dims + 1) * n_loops)
+@pattern
 def blender(
     loop: Frames,
     loop_b: Frames,
@@ -105,7 +99,7 @@ def blender(
             yield Repeat(state.copy(), n_loops)
 
 
-@pattern(length=lambda n_frames, n_loops: n_frames * n_frames * n_loops)
+@pattern
 def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator) -> Iterator[Loop]:
     """A and B swap one random value, A is repeated, they swap another, and so on, once per frame of the loop.
 
@@ -118,53 +112,3 @@ def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator
         point = rng.integers(len(a)), rng.integers(a.shape[1])
         a[point], b[point] = b[point], a[point]
         yield Repeat(a.copy(), n_loops)
-
-
-def arrange(
-    name: str,
-    loop: Frames,
-    n_loops: int = 4,
-    seed: int = 42,
-    loop_b: Frames | None = None,
-    std: Array | None = None,
-    transform: Sequence[str] = (),
-    **options: int | float | bool | str,
-) -> Frames:
-    """Arrange a loop in a pattern by name: the long array, float64 [frames, dims].
-
-    Parameters
-    ----------
-    name : str
-        A name of PATTERNS, or `FILE.py:name`.
-    loop : [frames, dims]
-    n_loops : int
-        How often the pattern repeats things.
-    seed : int
-        Of the pattern's random numbers.
-    loop_b : [frames, dims], optional
-        A second loop, for patterns that take one; the first one without it.
-    std : [dims], optional
-        How far values spread, for patterns that take it; that of the loop without it.
-    transform : sequence of str
-        Steps that change the loops, such as "every 4 rev", in this order.
-    **options
-        Options of the pattern.
-
-    Raises
-    ------
-    UsageError
-        No such pattern, option or transform, or one of them failed.
-
-    Examples
-    --------
-    >>> arrange("fibo", np.array([[1.0], [2.0], [3.0]]), n_loops=1).ravel()
-    array([1., 1., 2., 1., 2., 3.])
-    """
-    entry = PATTERNS.find(name)
-    loop = np.asarray(loop, np.float64)
-    other = loop if loop_b is None else np.asarray(loop_b, np.float64)
-    spread = loop.std(axis=0) if std is None else std
-    material = Material(loop, other, n_loops, spread, np.random.SeedSequence(seed))
-    setting = Setting(spread, loop.mean(axis=0), material.seed)
-    loops = transformed(entry.loops(material, entry.complete(options)), [*map(parse_step, transform)], setting)
-    return np.concatenate([part.copy() for part in reblock(loops, loop.shape[1])])
