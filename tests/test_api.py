@@ -22,7 +22,7 @@ def model() -> "unravel.Model":  # type: ignore[name-defined]
 
 
 def test_every_name_is_there_and_documented() -> None:
-    assert set(unravel.__all__) <= set(dir(unravel))
+    assert set(unravel.__all__) == set(dir(unravel))
     for name in unravel.__all__:
         value = getattr(unravel, name)
         assert name in (unravel.__doc__ or ""), name
@@ -99,8 +99,50 @@ def test_latent_audio(tmp_path: Path) -> None:
 
 
 def test_latents_that_do_not_fit_are_refused(model: object) -> None:
-    with pytest.raises(InputError, match=r"the array has shape \(3, 7\), pocket.ts decodes \(8, frames\)"):
+    with pytest.raises(
+        InputError, match=r"the array has shape \(3, 7\), expected \(8, frames\), which pocket.ts decodes"
+    ):
         unravel.decode(model, np.zeros((3, 7)))
+    with pytest.raises(InputError, match="the array holds nan at dim 2, frame 3"):
+        latents = np.zeros((8, 7))
+        latents[2, 3] = np.nan
+        unravel.decode(model, latents)
+    with pytest.raises(ValueError, match="at least one frame"):
+        unravel.decode(model, np.zeros((8, 0)))
+    with pytest.raises(TypeError, match="real numbers"):
+        unravel.decode(model, np.zeros((8, 7), np.complex64))
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "error", "text"),
+    [
+        (np.zeros((44100, 2)), 44100, TypeError, r"\.T"),
+        (np.zeros((44100, 1)), 44100, TypeError, r"\.T"),
+        (np.zeros((9, 44100)), 44100, TypeError, r"\.T"),
+        (np.zeros(44100, np.int16), 44100, TypeError, "int16, expected floats from -1 to 1"),
+        (np.zeros(0), 44100, ValueError, "at least one sample"),
+        (np.zeros((2, 0)), 44100, ValueError, "at least one sample"),
+        (np.zeros((1, 2, 99)), 44100, ValueError, r"\(channels, samples\)"),
+        (np.full(99, np.nan), 44100, ValueError, "NaN or Inf"),
+        (np.zeros(44100), 44.1, ValueError, "1000 to 2000000 Hz"),
+    ],
+)
+def test_arrays_that_are_no_sound_are_refused(
+    model: object, sound: object, rate: float, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        unravel.encode(model, sound, rate)
+
+
+def test_paths_may_be_text(model: object, tmp_path: Path) -> None:
+    source = str(ROOT / "examples" / "audio" / "tabla_tun3.flac")
+    unravel.encode_file(model, source, str(tmp_path / "x.npy"))
+    unravel.decode_file(model, str(tmp_path / "x.npy"), str(tmp_path / "x.wav"))
+    latents = unravel.read_latents(str(tmp_path / "x.npy"))
+    unravel.write_latents(str(tmp_path / "y.npy"), latents)
+    unravel.write_latent_audio(str(tmp_path / "y.wav"), latents.T, 44100, 2048)
+    assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "y.npy").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} >= {"x.npy", "x.json", "x.wav", "y.wav"}
 
 
 def test_twins_share_their_defaults() -> None:

@@ -165,7 +165,9 @@ def content_key(array: Latents) -> str:
     return digest.hexdigest()
 
 
-def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None, overwrite: bool = True) -> None:
+def save_latents(
+    path: str | Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None, overwrite: bool = True
+) -> None:
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), atomically.
 
     A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`.
@@ -182,7 +184,7 @@ def save_latents(path: Path, latents: npt.ArrayLike, sidecar: Sidecar | None = N
         raise ValueError(f"latents must have shape (dims, frames), got {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError("latents must be finite")
-    with atomic_write_with_sidecar(path, sidecar, overwrite) as part, open(part, "wb") as file:
+    with atomic_write_with_sidecar(Path(path), sidecar, overwrite) as part, open(part, "wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (1, *array.shape)}
         np.lib.format.write_array_header_1_0(file, header)
         file.write(array.astype("<f4", copy=False).data)  # np.save hides the cause where the disk is full

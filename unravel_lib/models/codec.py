@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.audio.audio_file import SAMPLE_RATES
 from unravel_lib.audio.level import Level, Normalised, faded
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import resampled, to_channels
@@ -19,7 +20,7 @@ from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, refuse_replacing
-from unravel_lib.latents.npy import Latents, blocks, content_key, save_latents
+from unravel_lib.latents.npy import Latents, blocks, content_key, refuse_not_finite, save_latents
 from unravel_lib.latents.read import read_latents
 from unravel_lib.models.model import Model
 from unravel_lib.text import printable
@@ -27,6 +28,8 @@ from unravel_lib.text import printable
 Watch = Callable[[float], None]  # called with the seconds of sound that are done
 IsDone = Callable[[Sidecar], bool]  # returns whether a result with these facts exists already
 
+MAX_CHANNELS = 8  # of an array; one with more has its axes swapped
+ARRAY = "the array"
 FADE_MS = 5.0  # generated latents begin and end anywhere, and a sound that does so clicks
 
 log = logging.getLogger("unravel_lib")
@@ -60,7 +63,7 @@ class CodecOptions:
 
 def encode(
     model: Model,
-    sound: str | Path | npt.ArrayLike,
+    sound: str | os.PathLike[str] | npt.ArrayLike,
     sample_rate: float | None = None,
     seed: int = 42,
     compensate_delay: bool = False,
@@ -71,7 +74,7 @@ def encode(
     ----------
     model : Model
     sound : path or array
-        A sound file, or samples [channels, samples] or [samples]; mixed and resampled for the model.
+        A sound file, or samples from -1 to 1, [channels, samples] or [samples]; mixed and resampled for the model.
     sample_rate : float, optional
         Of an array, in Hz; the model's without it.
     seed, compensate_delay
@@ -81,15 +84,37 @@ def encode(
     ------
     InputError
         The file is no readable, complete sound file.
+    TypeError, ValueError
+        The array is no sound: axes swapped, integers, empty, NaN or Inf; or no sample rate of a sound.
     """
     options = CodecOptions(seed, compensate_delay)
-    if isinstance(sound, (str, Path)):
+    if isinstance(sound, (str, os.PathLike)):
         path = Path(sound)
         with open_audio(path) as file:
             return _encode(model, file.blocks(), file.sample_rate, sha256_of(path), options)
-    array = np.atleast_2d(np.ascontiguousarray(sound, np.float32))
+    array = _checked_sound(np.asarray(sound))
+    low, high = SAMPLE_RATES
+    if sample_rate is not None and not low <= sample_rate <= high:
+        raise ValueError(f"sample_rate is {sample_rate}, expected {low} to {high} Hz")
     key = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
     return _encode(model, [array], sample_rate or model.sample_rate, key, options)
+
+
+def _checked_sound(sound: npt.NDArray[np.generic]) -> Sound:
+    """Return an array of samples as float32 [channels, samples]; refuse what is no sound."""
+    array = np.atleast_2d(sound)
+    if array.ndim > 2 or array.size == 0:
+        raise ValueError(f"the sound has shape {sound.shape}, expected (channels, samples) with at least one sample")
+    if array.dtype.kind != "f":
+        raise TypeError(f"the sound holds {array.dtype}, expected floats from -1 to 1, as soundfile.read gives them")
+    if array.shape[0] > min(array.shape[1], MAX_CHANNELS):
+        raise TypeError(
+            f"the sound has shape {sound.shape}, expected (channels, samples) with at most {MAX_CHANNELS} channels: "
+            "pass sound.T"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("the sound holds NaN or Inf, expected finite samples")
+    return np.ascontiguousarray(array, np.float32)
 
 
 def _encode(
@@ -101,7 +126,7 @@ def _encode(
 
 def decode(
     model: Model,
-    latents: str | Path | npt.ArrayLike,
+    latents: str | os.PathLike[str] | npt.ArrayLike,
     seed: int = 42,
     compensate_delay: bool = False,
     conditions: Mapping[str, float] | None = None,
@@ -119,13 +144,24 @@ def decode(
     Raises
     ------
     InputError
-        The file is no latents file, or its dims are not the model's.
+        The file is no latents file, the dims are not the model's, or NaN or Inf inside.
+    TypeError, ValueError
+        The array has no frames, or holds no real numbers.
     """
-    given = isinstance(latents, (str, Path))
-    array = read_latents(latents, model.compression) if given else np.asarray(latents)  # type: ignore[arg-type]
+    path = Path(latents) if isinstance(latents, (str, os.PathLike)) else None
+    array = np.asarray(latents) if path is None else read_latents(path, model.compression)
     if array.ndim != 2 or array.shape[0] != model.dims:
-        what = printable(latents) if isinstance(latents, (str, Path)) else "the array"
-        raise InputError(f"{what} has shape {array.shape}, {printable(model.name)} decodes ({model.dims}, frames)")
+        raise InputError(
+            f"has shape {array.shape}",
+            path=path or ARRAY,
+            expected=f"({model.dims}, frames), which {printable(model.name)} decodes",
+        )
+    if array.shape[1] == 0:
+        raise ValueError(f"the latents have shape {array.shape}, expected at least one frame")
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"the latents hold {array.dtype}, expected real numbers")
+    if path is None:
+        refuse_not_finite(Path(ARRAY), array)
     options = CodecOptions(seed, compensate_delay, conditions=conditions)
     return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
@@ -137,8 +173,8 @@ def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> 
 
 def encode_file(
     model: Model,
-    source: Path,
-    target: Path,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
     options: CodecOptions = CodecOptions(),
     is_done: IsDone | None = None,
     watch: Watch | None = None,
@@ -148,7 +184,7 @@ def encode_file(
     Parameters
     ----------
     model : Model
-    source, target : Path
+    source, target : path
         A sound file, and the `.npy` to write.
     options : CodecOptions
     is_done : function of a Sidecar, optional
@@ -167,6 +203,7 @@ def encode_file(
     OutputError
         The target belongs to another model or input, or cannot be written.
     """
+    source, target = Path(source), Path(target)
     key = sha256_of(source)
     facts = describe(model, source, key, options)
     if is_done is not None and is_done(facts):
@@ -182,8 +219,8 @@ def encode_file(
 
 def decode_file(
     model: Model,
-    source: Path,
-    target: Path,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
     options: CodecOptions = CodecOptions(),
     is_done: IsDone | None = None,
     watch: Watch | None = None,
@@ -192,6 +229,7 @@ def decode_file(
 
     Parameters, result and errors as of `encode_file`; the source is a `.npy` or latent audio, the target a `.wav`.
     """
+    source, target = Path(source), Path(target)
     array = read_latents(source, model.compression)
     key = content_key(array)
     fade_ms = default_fade(source) if options.fade_ms is None else options.fade_ms
