@@ -1,5 +1,9 @@
 """Fixtures for all tests: the repository, the bundled recordings, and the scripts in this process or in another."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and PyTorch: the tests themselves run side by side
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,6 +1,5 @@
 """generator.py as a musician runs it: flags, files, seeds, messages, exit codes."""
 
-import itertools
 import json
 import os
 import re
@@ -54,11 +53,17 @@ def made(result: Result) -> list[Path]:
     return [path for path in result.paths if path.suffix in (".wav", ".npy")]
 
 
-COMBINATIONS = list(itertools.product(DISTRIBUTIONS, (False, True), OWN_PATTERNS, (False, True)))
+# Every distribution with and without --iqr, every pattern with both and in both forms; not every one with every other:
+# a pattern gets loops, whatever they were drawn by.
+COMBINATIONS = [
+    (distribution, iqr, OWN_PATTERNS[(2 * index + iqr) % len(OWN_PATTERNS)], (index // 5 + iqr) % 2 == 0)
+    for index, distribution in enumerate(DISTRIBUTIONS)
+    for iqr in (False, True)
+]
 
 
 @pytest.mark.parametrize(("distribution", "iqr", "pattern", "embeddings"), COMBINATIONS)
-def test_every_combination_runs(
+def test_every_distribution_and_every_pattern_runs(
     tmp_path: Path,
     encodings: Path,
     run: Run,

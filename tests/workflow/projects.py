@@ -1,6 +1,8 @@
 """A folder with recordings and a configuration, in which the workflow runs."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -10,19 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures_runs import ROOT, TONE, foreground_signals, wav
+from fixtures_runs import ROOT, TONE, foreground_signals, keeping_signals, wav
 
 RESULTS = ("latents", "statistics", "generated", "sound")
-PIECES = [
-    {"name": "song", "distribution": "retrace", "pattern": "orale", "seeds": [1, 2], "flags": ["--bpm", "120"]},
+PIECES = [  # those of config/config.yaml, with more flags
+    {
+        "name": "song",
+        "distribution": "retrace",
+        "pattern": "orale",
+        "seeds": [1, 2],
+        "flags": ["--bpm", "120", "--num_loops", "2"],
+    },
     {
         "name": "drift",
         "distribution": "walk",
         "pattern": "swapper",
-        "transform": ["every 2 rev", "degrade 0.2"],
-        "flags": ["--iqr", "--no_plots"],
+        "transform": ["every 4 rev", "dims 4-7 phase 2", "degrade 0.2"],
+        "flags": ["--num_latents", "16", "--iqr", "--no_plots"],
     },
 ]
+SNAKEFILE = ("--snakefile", ROOT / "workflow" / "Snakefile")
 CONFIG = {"recordings": "my recordings", "results": "out", "shards": {"encode": 3, "decode": 2}, "pieces": PIECES}
 
 needs_snakemake = pytest.mark.skipif(
@@ -39,10 +48,11 @@ class Project:
 
     def make(self, n_recordings: int = 6, **changes: Any) -> "Project":
         """Write recordings with equal names in several folders, one that is broken, and the configuration."""
+        data = [wav(TONE[: 3000 * (size + 1)]) for size in range(9)]
         for index in range(n_recordings):
             place = self.folder / "my recordings" / f"{index}"
             place.mkdir(parents=True)
-            (place / "take.wav").write_bytes(wav(TONE[: 3000 * (index % 9 + 1)]))
+            (place / "take.wav").write_bytes(data[index % 9])
         (self.folder / "my recordings" / "broken.wav").write_bytes(b"no sound")
         self.configure(**changes)
         return self
@@ -54,7 +64,7 @@ class Project:
 
     def start(self, *flags: object) -> "subprocess.Popen[str]":
         """Start Snakemake in this folder, in a process group of its own."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile", *flags]
+        command = [sys.executable, "-m", "snakemake", *SNAKEFILE, *flags]
         return subprocess.Popen(
             [str(part) for part in command],
             cwd=self.folder,
@@ -71,6 +81,17 @@ class Project:
         process = self.start(*(flags or ("--cores", 2)))
         output, _ = process.communicate(timeout=500)
         return process.returncode, output
+
+    def check(self, *flags: object) -> tuple[int, str]:
+        """Run Snakemake in this folder and this process, where it starts no jobs: with -n, or a bad configuration."""
+        from snakemake.cli import main
+
+        output = io.StringIO()
+        with keeping_signals(), contextlib.chdir(self.folder), contextlib.redirect_stderr(output):
+            with contextlib.redirect_stdout(output), pytest.raises(SystemExit) as left:
+                main([*map(str, SNAKEFILE), "--cores", "1", *map(str, flags)])
+        assert isinstance(left.value.code, int)
+        return left.value.code, output.getvalue()
 
     def results(self) -> dict[str, bytes]:
         """Return names and bytes of all results."""
