@@ -130,7 +130,7 @@ def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
 
     What generator.py made is named with the folder of its run, as equal names occur in many runs.
     """
-    from unravel_lib.latents.read import EXTENSIONS, is_latents
+    from unravel_lib.latents.files import EXTENSIONS, is_latents
 
     found = find_files(roots, EXTENSIONS, output, batch)
     named = set(roots)

@@ -85,8 +85,8 @@ def find_targets(args: argparse.Namespace, batch: Batch) -> tuple[list[Source], 
 
 def log_length(latents: list[Path]) -> None:
     """Log how many files, frames and seconds of sound there are; by the sidecars, also of finished files."""
-    from unravel_lib.cli.report import duration_text
     from unravel_lib.files.sidecar import Sidecar, read_sidecar
+    from unravel_lib.text import duration_text
 
     facts = []
     for path in latents:

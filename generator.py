@@ -59,9 +59,8 @@ def show_lists(args: argparse.Namespace) -> None:
     if args.list_transforms:
         lists.show_transforms(args.transform)
     if args.tempo_table:
-        paths = sources.find_sources(args.input, args.statistics, args.output)
-        facts = sources.known_facts(paths, args.sample_rate, args.compression)
-        print(tempo.table(*sources.rates(facts), args.beats))
+        found = sources.read_sources(args.input, args.statistics, args.output, [], args.sample_rate, args.compression)
+        print(tempo.table(*found.rates(), args.beats))
 
 
 def measure_only(args: argparse.Namespace) -> int:
@@ -70,12 +69,12 @@ def measure_only(args: argparse.Namespace) -> int:
 
     if args.run is not None:
         check_run_folder(args.output, args.run, args.overwrite)
-    paths, facts = plan.find_sources(args, [])
-    statistics = plan.read_statistics(args, paths)
+    sources = plan.find_sources(args)
+    statistics = plan.read_statistics(args, sources)
     make_output_folder(args.output)
     folder = make_run_folder(args.output, args.run, args.overwrite, "statistics")
     batch = Batch(folder)
-    results.write_statistics(statistics, folder, facts, batch)
+    results.write_statistics(statistics, folder, sources.facts, batch)
     return batch.finish()
 
 
@@ -104,12 +103,12 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     names = {number: results.result_name(composition, file_format, number) for number in numbers}
     if args.run is not None:
         for name in [*names.values(), *TABLES]:
-            refuse_overwriting(args.output / args.run / name, plan.inputs)
+            refuse_overwriting(args.output / args.run / name, plan.sources.paths)
 
     folder = make_run_folder(args.output, args.run, args.overwrite, composition.label)
     before = identities(folder)
     batch = Batch(folder)
-    statistics_csv = results.write_statistics(composition.statistics, folder, plan.facts, batch)
+    statistics_csv = results.write_statistics(composition.statistics, folder, plan.sources.facts, batch)
     statistics_sha256 = sha256_of(statistics_csv)
     overviews: dict[str, Overview] = {}  # for the pictures
     written: list[Path] = []
@@ -128,7 +127,7 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
     if not args.no_plots:
         results.draw_pictures(plan, overviews, folder, batch)
     if args.fidelity and written:
-        report.log_fidelity(written, plan.paths)
+        report.log_fidelity(written, plan.sources.encodings)
     if batch.done:
         report.log_player(file_format)
     code = batch.finish()

@@ -34,7 +34,7 @@ from unravel_lib.music.pattern import Material  # noqa: E402
 from unravel_lib.music.patterns import PATTERNS  # noqa: E402
 from unravel_lib.music.steps import Setting, parse_step, transformed  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
-from unravel_lib.statistics.summary import Statistics  # noqa: E402
+from unravel_lib.statistics.measure import Statistics  # noqa: E402
 
 Array = npt.NDArray[np.float64]
 

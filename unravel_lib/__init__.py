@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unravel_lib.latents.blocks import Repeat as Repeat
-    from unravel_lib.latents.formats import write_latent_audio as write_latent_audio
+    from unravel_lib.latents.files import read_latents as read_latents
+    from unravel_lib.latents.latent_audio import write_latent_audio as write_latent_audio
     from unravel_lib.latents.npy import save_latents as write_latents  # noqa: F401
-    from unravel_lib.latents.read import read_latents as read_latents
     from unravel_lib.models.codec import decode as decode
     from unravel_lib.models.codec import decode_file as decode_file
     from unravel_lib.models.codec import encode as encode
@@ -54,9 +54,9 @@ _NAMES = {
     "decode": "models.codec:decode",
     "encode_file": "models.codec:encode_file",
     "decode_file": "models.codec:decode_file",
-    "read_latents": "latents.read:read_latents",
+    "read_latents": "latents.files:read_latents",
     "write_latents": "latents.npy:save_latents",
-    "write_latent_audio": "latents.formats:write_latent_audio",
+    "write_latent_audio": "latents.latent_audio:write_latent_audio",
     "measure": "statistics.measure:measure",
     "draw": "music.distributions:draw",
     "arrange": "music.composition:arrange",

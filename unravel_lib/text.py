@@ -1,4 +1,4 @@
-"""Text for people: names that can be printed, one-line errors, counts, "did you mean"."""
+"""Text for people: names that can be printed, one-line errors, counts, durations, sizes, "did you mean"."""
 
 import difflib
 import os
@@ -60,6 +60,22 @@ def last_line(error: BaseException) -> str:
 def frames_text(n_frames: int) -> str:
     """Return "1 frame" or "2,500 frames"."""
     return f"{n_frames:,} frame{'' if n_frames == 1 else 's'}"
+
+
+def duration_text(seconds: float) -> str:
+    """Format a duration: "32.7 s", "0:02:10"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{seconds:.1f} s" if seconds < 60 else f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def size_text(n_bytes: float) -> str:
+    """Format a size: "480 bytes", "22.1 KiB"."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024 or unit == "GiB":
+            break
+        n_bytes /= 1024
+    return f"{n_bytes:,.0f} {unit}" if unit == "bytes" else f"{n_bytes:,.1f} {unit}"
 
 
 def table(rows: Sequence[Sequence[str]], right: bool = False) -> str:

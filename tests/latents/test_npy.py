@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import tracemalloc
+import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -61,24 +64,59 @@ def test_what_is_loaded_is_in_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
-    plain = npy.open_latents
+    read_magic, path = np.lib.format.read_magic, tmp_path / "x.npy"
 
-    def then_changed(path: Path) -> np.ndarray:
-        array = plain(path)
-        path.write_bytes(path.read_bytes()[: 200 if cut else None])
+    def then_changed(stream: BinaryIO) -> tuple[int, int]:
+        if cut:
+            os.truncate(path, 200)
         os.utime(path, (1, 1))
-        return array
+        return read_magic(stream)
 
-    monkeypatch.setattr(npy, "open_latents", then_changed)
-    with pytest.raises(InputError, match=r"x\.npy was changed by another program while it was read: run this again$"):
-        load(tmp_path, Z)
+    np.save(path, np.ones((8, 40_000)))
+    monkeypatch.setattr(np.lib.format, "read_magic", then_changed)
+    with pytest.raises(InputError) as error:
+        npy.load_latents(path)
+    assert error.value.path == path
+    assert cut or error.value.found == "was changed by another program while it was read"
 
 
-def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert npy._free_memory() > 1 << 20
-    monkeypatch.setattr(npy, "_free_memory", lambda: 100)
-    with pytest.raises(InputError, match=r"x\.npy needs 0 MiB of memory, 0 are free: cut it into pieces"):
-        load(tmp_path, Z)
+def test_more_than_a_gibibyte_is_refused_unread(tmp_path: Path) -> None:
+    with open(tmp_path / "x.npy", "wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (1, 16, 20_000_000)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(128 + 4 * 16 * 20_000_000)
+    with pytest.raises(InputError) as error:
+        npy.load_latents(tmp_path / "x.npy")
+    assert (error.value.found, error.value.expected) == ("holds 1.2 GiB of latents", "at most 1.0 GiB")
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("n_bytes", [65_000, 1 << 31])
+def test_a_long_header_is_refused_without_reading_it(tmp_path: Path, version: int, n_bytes: int) -> None:
+    stated = min(n_bytes, 65_000).to_bytes(2, "little") if version == 1 else n_bytes.to_bytes(4, "little")
+    with open(tmp_path / "x.npy", "wb") as file:
+        file.write(b"\x93NUMPY" + bytes([version, 0]) + stated)
+        file.truncate(n_bytes + 100)
+    tracemalloc.start()
+    with pytest.raises(InputError) as error:
+        npy.load_latents(tmp_path / "x.npy")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert error.value.found == "is damaged or not a .npy file" and peak < 1 << 23
+
+
+@pytest.mark.parametrize("shape", ["(1L, 4L, 9L)", "(4L, 9L)"])
+def test_a_file_of_python_2_is_read_without_a_warning(tmp_path: Path, shape: str) -> None:
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + Z.tobytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(npy.load_latents(tmp_path / "x.npy"), Z)
+
+
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    npy.save_latents(f"{tmp_path}/x.npy", Z)
+    np.testing.assert_array_equal(npy.load_latents(f"{tmp_path}/x.npy"), Z)
 
 
 @settings(max_examples=30, deadline=None)

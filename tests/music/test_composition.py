@@ -15,8 +15,7 @@ from unravel_lib.music.composition import Composition, Piece
 from unravel_lib.music.distributions import DISTRIBUTIONS, draw
 from unravel_lib.music.patterns import PATTERNS
 from unravel_lib.music.steps import parse_step
-from unravel_lib.statistics.measure import measure
-from unravel_lib.statistics.summary import PERCENTS, Statistics
+from unravel_lib.statistics.measure import PERCENTS, Statistics, measure
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from unravel_lib.errors import UsageError
 from unravel_lib.music import covariance
 from unravel_lib.music.distribution import Distribution
 from unravel_lib.music.distributions import DISTRIBUTIONS
-from unravel_lib.statistics.measure import measure
-from unravel_lib.statistics.summary import PERCENTS, Statistics
+from unravel_lib.statistics.measure import PERCENTS, Statistics, measure
 from unravel_lib.statistics.tables import read_csv, write_csv
 
 Array = npt.NDArray[np.float64]

@@ -12,8 +12,7 @@ from unravel_lib.errors import UsageError
 from unravel_lib.music import analogues
 from unravel_lib.music.recordings import Recordings
 from unravel_lib.statistics.fidelity import fidelity
-from unravel_lib.statistics.measure import measure
-from unravel_lib.statistics.summary import Statistics
+from unravel_lib.statistics.measure import Statistics, measure
 
 Array = npt.NDArray[np.float64]
 NAMES = ("retrace", "oracle", "spectral", "excerpt")
@@ -197,13 +196,3 @@ def test_statistics_alone_are_refused_in_one_line(name: str, run: Run, tmp_path:
     refused = run("generator", "--statistics", table, "--distribution", name, *flags, "--run", "b")
     assert refused.code == 2
     assert refused.errors == [f"error: --distribution {name} takes frames of encodings: give --input, not --statistics"]
-
-
-def test_recordings_are_read_again_where_they_do_not_all_fit(
-    statistics: Statistics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn = unravel.draw("retrace", statistics, 300)
-    monkeypatch.setattr("unravel_lib.music.recordings.MAX_VALUES", 1)
-    Recordings.of(statistics)._frames.clear()
-    np.testing.assert_array_equal(unravel.draw("retrace", statistics, 300), drawn)
-    assert len(Recordings.of(statistics)._frames) <= 2

@@ -16,7 +16,7 @@ from unravel_lib.latents.overview import Overview
 from unravel_lib.plots import figure, results
 from unravel_lib.plots import statistics as pictures
 from unravel_lib.statistics import measure
-from unravel_lib.statistics.summary import Statistics
+from unravel_lib.statistics.measure import Statistics
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -20,9 +20,9 @@ def header(descr: str, shape: str, order: str = "False", data: bytes = b"") -> b
 
 Z_NAN, Z_INF = Z.copy(), Z.copy()
 Z_NAN[0, 3, 7], Z_INF[0, 0, 0] = np.nan, -np.inf
-DAMAGED = "error: {in} is damaged or not a .npy file: expected float32 latents as encoder.py writes them"
+DAMAGED = "error: {in} is damaged or not a .npy file, expected float32 latents as encoder.py writes them"
 PICKLED = (
-    "error: {in} holds pickled Python objects, which are never loaded: expected float32 latents as encoder.py writes "
+    "error: {in} holds pickled Python objects, which are never loaded, expected float32 latents as encoder.py writes "
     "them"
 )
 FINE = ".json .wav"
@@ -54,12 +54,12 @@ LATENTS_ROWS = [
     row("complex", npy(Z.astype(complex)), "error: {in} holds complex128 values, expected real numbers (float32)"),
     row("text", npy(np.array([["a"]])), "error: {in} holds <U1 values, expected real numbers (float32)"),
     row("booleans", npy(Z > 0), "error: {in} holds bool values, expected real numbers (float32)"),
-    row("NaN", npy(Z_NAN), "error: {in} holds nan at dim 3, frame 7: expected finite values"),
-    row("Inf", npy(Z_INF), "error: {in} holds -inf at dim 0, frame 0: expected finite values"),
+    row("NaN", npy(Z_NAN), "error: {in} holds nan at dim 3, frame 7, expected finite values"),
+    row("Inf", npy(Z_INF), "error: {in} holds -inf at dim 0, frame 0, expected finite values"),
     row(
         "beyond float32",
         npy(np.full((8, 5), 1e300)),
-        "error: {in} holds 1e+300 at dim 0, frame 0: expected finite values",
+        "error: {in} holds 1e+300 at dim 0, frame 0, expected finite values",
     ),
     row(
         "axes swapped",
@@ -126,4 +126,4 @@ def test_mixed_dims_name_both_files(run: Run, tmp_path: Path) -> None:
     result = run("generator", "--input", tmp_path / "in", "--output", tmp_path / "out")
     a, b = tmp_path / "in" / "a.npy", tmp_path / "in" / "b.npy"
     assert result.code == 2
-    assert result.errors == [f"error: {b} has 8 dims, {a} has 4: give --input encodings of one model"]
+    assert result.errors == [f"error: {b} has 8 dims, {a} has 4: give encodings of one model (--input)"]

@@ -300,7 +300,7 @@ def test_flags_that_contradict_the_sidecars_are_refused(
     [statistics, *_] = run("generator", "--input", encodings, *flags, stated).paths
     for source in (["--input", encodings], ["--statistics", statistics], ["--tempo_table", "--input", encodings]):
         result = run("generator", *source, "--output", tmp_path / "none", f"--{flag}", given)
-        line = f"error: {flag} is {stated} by the encodings' sidecars, not {given}: leave --{flag} out\n"
+        line = f"error: --{flag} is {stated} by the encodings' sidecars, not {given}: leave it out\n"
         assert (result.code, result.paths, result.err) == (2, [], line)
     assert not (tmp_path / "none").exists()
 
@@ -514,7 +514,7 @@ def test_more_than_a_gibibyte_together_is_asked_for(
 def test_latent_audio_is_no_encoding(tmp_path: Path, encodings: Path, run: Run) -> None:
     [path] = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots"))
     result = run("generator", "--input", path, "--output", tmp_path)
-    assert result.code == 2 and "is a WAV, --input takes .npy" in result.err and "--input_loop" in result.err
+    assert result.code == 2 and "is a WAV, expected .npy" in result.err and "--input_loop" in result.err
 
 
 def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings: Path, run: Run) -> None:
@@ -531,7 +531,10 @@ def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings:
     assert result.code == 0 and "1 encoding, 80 frames" in result.err
     result = run("generator", "--input", made(first)[0].parent, *flags)
     assert result.code == 2 and result.paths == []
-    assert "holds no .npy but results of generator.py: give --input encodings" in result.err
+    assert (
+        "holds no .npy but results of generator.py: give encodings, or one of these results by its name (--input)"
+        in result.err
+    )
 
 
 def test_a_bad_encoding_is_named(tmp_path: Path, encodings: Path, run: Run) -> None:

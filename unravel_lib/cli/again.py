@@ -158,10 +158,12 @@ def _check_loops(args: argparse.Namespace, facts: Sidecar) -> None:
     from unravel_lib.cli.input_loops import read_input_loops
 
     made_from: list[dict[str, Any]] = facts.options.get("input_loop", [])
-    loops = read_input_loops(args.input_loop, args.sample_rate, args.compression)
+    loops = read_input_loops(args.input_loop, {}, args.sample_rate, args.compression)
     for loop, before in zip(loops, made_from, strict=False):
-        if sha256_of(loop.path) != before["sha256"]:
-            raise InputError(f"{printable(loop.path)} is not the file that the loop was taken from: give `input_loop`")
+        if loop.facts["sha256"] != before["sha256"]:
+            raise InputError(
+                "is not the file that the loop was taken from", path=loop.file.path, remedy_options=("input_loop",)
+            )
 
 
 def warn_of_changes(before: Sidecar, now: Sidecar) -> None:

@@ -14,7 +14,8 @@ from unravel_lib.cli.levels import log_levels
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
-from unravel_lib.latents.read import EXTENSIONS, is_latents, read_latents
+from unravel_lib.latents import Latents
+from unravel_lib.latents.files import EXTENSIONS, is_latents, read_latents
 from unravel_lib.page.provenance import decoded_sound
 from unravel_lib.statistics.fidelity import Fidelity, ceiling, fidelity, floor, report
 from unravel_lib.statistics.measure import measure
@@ -102,19 +103,18 @@ def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return described
 
 
-def compare(generated: Sequence[Path], recorded: Sequence[Path]) -> dict[str, Fidelity]:
-    """How true generated files are to recorded ones: `value`, and the `floor` and `ceiling` to compare it with.
+def compare(generated: Sequence[Latents], recorded: Sequence[Latents]) -> dict[str, Fidelity]:
+    """How true generated latents are to recorded ones: `value`, and the `floor` and `ceiling` to compare it with.
 
     Raises
     ------
     InputError
-        A file cannot be read, the dims differ, or there are too few frames.
+        The dims differ, or there are too few frames.
     """
-    files, others = ([read_latents(path) for path in paths] for paths in (generated, recorded))
     return {
-        "value": fidelity(files, others, np.random.default_rng(SEED)),
-        "floor": floor(others, np.random.default_rng(SEED)),
-        "ceiling": ceiling(others, np.random.default_rng(SEED)),
+        "value": fidelity(generated, recorded, np.random.default_rng(SEED)),
+        "floor": floor(recorded, np.random.default_rng(SEED)),
+        "ceiling": ceiling(recorded, np.random.default_rng(SEED)),
     }
 
 
@@ -134,7 +134,7 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
         except InputError as error:
             raise InputError(str(error).replace("`input`", "`against`")) from error
         _refuse_mixed(document["files"] + describe(recorded))
-        compared = compare(latents, recorded)
+        compared = compare([read_latents(path) for path in latents], [read_latents(path) for path in recorded])
         log.info("\n%s", report(**compared))
         document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
         return document

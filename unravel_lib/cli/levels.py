@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unravel_lib.audio.level import LOWEST_RATE
-from unravel_lib.cli.report import duration_text
 from unravel_lib.errors import InputError
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
-from unravel_lib.text import count_text, printable, table
+from unravel_lib.text import count_text, duration_text, printable, table
 
 MAX_ROWS = 40  # sounds that are listed one by one
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted

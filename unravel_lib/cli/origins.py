@@ -8,8 +8,8 @@ from typing import Any
 from unravel_lib.cli.messages import input_error_line
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.latents.files import read_latents
 from unravel_lib.latents.npy import content_key
-from unravel_lib.latents.read import read_latents
 from unravel_lib.models.pocket import POCKET
 from unravel_lib.page.provenance import Models, Origin, decoded_sound
 from unravel_lib.page.steps import Step, steps

@@ -2,17 +2,14 @@
 
 import argparse
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unravel_lib.cli import input_loops, report, sources
+from unravel_lib.cli import input_loops, report
 from unravel_lib.cli.generator_flags import DISTRIBUTION
-from unravel_lib.cli.sources import Rates
+from unravel_lib.cli.sources import Rates, Sources, read_sources
 from unravel_lib.errors import UsageError
-from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.latents.formats import Format, HeldLatentAudio, LatentAudio, LatentsFile
-from unravel_lib.latents.read import read_latents
 from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.distributions import DISTRIBUTIONS
@@ -21,7 +18,7 @@ from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics import measure, tables
 
 if TYPE_CHECKING:
-    from unravel_lib.statistics.summary import Statistics
+    from unravel_lib.statistics.measure import Statistics
 
 log = logging.getLogger("unravel_lib")
 
@@ -35,12 +32,8 @@ class Plan:
     composition : Composition
     file_format : Format
         What the results are written as.
-    paths : list of Path
-        The files that were measured.
-    loops : list of InputLoop
-        The loops that are given.
-    facts : Sidecar
-        The model that the latents belong to, and where they come from.
+    sources : Sources
+        What it is made from.
     rates : Rates
         Of the model.
     beats : int
@@ -51,17 +44,10 @@ class Plan:
 
     composition: Composition
     file_format: Format
-    paths: list[Path]
-    loops: list[input_loops.InputLoop]
-    facts: Sidecar
+    sources: Sources
     rates: Rates
     beats: int
     loop_frames: int | None
-
-    @property
-    def inputs(self) -> list[Path]:
-        """All files that are read."""
-        return [*self.paths, *(loop.path for loop in self.loops)]
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
@@ -79,13 +65,13 @@ def make_plan(args: argparse.Namespace) -> Plan:
     distribution = DISTRIBUTIONS.find(args.distribution)
     distribution_options = distribution.read_options(args.distribution_args)
     steps = tuple(parse_step(text) for text in args.transform)
-    loops = input_loops.read_input_loops(args.input_loop, args.sample_rate, args.compression)
+    sources = find_sources(args)
+    loops = sources.loops
     if len(loops) > 1 and "loop_b" not in pattern.inputs:
         raise UsageError(f"pattern {pattern.name} has no loop B: give one `input_loop`")
-    paths, facts = find_sources(args, [loop.path for loop in loops])
-    rates = sources.rates(facts)
+    rates = sources.rates()
     num_latents = len(loops[0].frames) if loops else _loop_length(args, rates)
-    statistics = read_statistics(args, paths)
+    statistics = read_statistics(args, sources)
     input_loops.refuse_other_dims(loops, statistics.dims)
     composition = Composition(
         statistics,
@@ -106,15 +92,12 @@ def make_plan(args: argparse.Namespace) -> Plan:
     elif args.num_files > 1 and not composition.is_random:
         log.warning("nothing is drawn: the %d files will be equal", args.num_files)
     file_format = _file_format(args, statistics.dims, rates)
-    return Plan(composition, file_format, paths, loops, facts, rates, args.beats, composition.loop_frames())
+    return Plan(composition, file_format, sources, rates, args.beats, composition.loop_frames())
 
 
-def find_sources(args: argparse.Namespace, loop_paths: list[Path]) -> tuple[list[Path], Sidecar]:
-    """Find the files to measure, and what the sidecars of all files agree on."""
-    paths = sources.find_sources(args.input, args.statistics, args.output) or list(dict.fromkeys(loop_paths))
-    facts = sources.known_facts([*paths, *loop_paths], args.sample_rate, args.compression)
-    named = args.input or ([args.statistics] if args.statistics else paths)
-    return paths, replace(facts, source=sources.paths_text(named))
+def find_sources(args: argparse.Namespace) -> Sources:
+    """Read the files that the flags name."""
+    return read_sources(args.input, args.statistics, args.output, args.input_loop, args.sample_rate, args.compression)
 
 
 def _loop_length(args: argparse.Namespace, rates: Rates) -> int:
@@ -129,13 +112,12 @@ def _loop_length(args: argparse.Namespace, rates: Rates) -> int:
     return length
 
 
-def read_statistics(args: argparse.Namespace, paths: list[Path]) -> "Statistics":
+def read_statistics(args: argparse.Namespace, sources: Sources) -> "Statistics":
     """Read or measure the statistics, and log them as a table."""
-    if args.statistics:
-        statistics = tables.read_csv(args.statistics, args.iqr)
-    else:  # latent audio may be the only `input_loop`
-        latents = [read_latents(path, args.compression) if path.suffix.lower() == ".wav" else path for path in paths]
-        statistics = measure.measure(latents, args.iqr)
+    if sources.statistics is not None:
+        statistics = tables.read_csv(sources.statistics, args.iqr)
+    else:
+        statistics = measure.measure_files(sources.encodings, args.iqr)
     if not args.quiet:
         log.info("%s", tables.report(statistics))
     return statistics

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from unravel_lib.cli import failures
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.folders import Identities, unchanged
+from unravel_lib.latents.files import LatentsFile, read_latents
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.latent_audio import PD_CHANNELS
 from unravel_lib.music import tempo
 from unravel_lib.music.distribution import Distribution
-from unravel_lib.statistics.summary import Statistics
-from unravel_lib.text import frames_text, printable
+from unravel_lib.statistics.measure import Statistics
+from unravel_lib.text import duration_text, frames_text, printable, size_text
 
 if TYPE_CHECKING:
     from unravel_lib.cli.plan import Plan
@@ -99,28 +100,13 @@ def warn_of_older_files(folder: Path, before: Identities) -> None:
     log.warning("%s still holds %s: this run did not write %s", printable(folder), files, which)
 
 
-def duration_text(seconds: float) -> str:
-    """Format a duration: "32.7 s", "0:02:10"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{seconds:.1f} s" if seconds < 60 else f"{hours}:{minutes:02d}:{rest:02d}"
-
-
-def size_text(n_bytes: float) -> str:
-    """Format a size: "480 bytes", "22.1 KiB"."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if n_bytes < 1024 or unit == "GiB":
-            break
-        n_bytes /= 1024
-    return f"{n_bytes:,.0f} {unit}" if unit == "bytes" else f"{n_bytes:,.1f} {unit}"
-
-
-def log_fidelity(results: Sequence[Path], encodings: Sequence[Path]) -> None:
+def log_fidelity(results: Sequence[Path], encodings: Sequence[LatentsFile]) -> None:
     """Say how true the results are to the encodings that they were made from."""
     from unravel_lib.cli.latents import compare
     from unravel_lib.statistics import fidelity
 
     try:
-        log.info("\n%s", fidelity.report(**compare(results, encodings)))
+        compared = compare([read_latents(path) for path in results], [file.latents for file in encodings])
+        log.info("\n%s", fidelity.report(**compared))
     except UnravelError as error:  # the results are written all the same
         log.warning("`fidelity`: %s", error)

@@ -11,7 +11,6 @@ import numpy as np
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.plan import Plan
 from unravel_lib.cli.progress import Progress
-from unravel_lib.cli.report import duration_text, size_text
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
@@ -21,9 +20,9 @@ from unravel_lib.latents.overview import Overview
 from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition, Piece
 from unravel_lib.music.registry import Entry
-from unravel_lib.statistics.summary import Statistics
+from unravel_lib.statistics.measure import Statistics
 from unravel_lib.statistics.tables import write_csv
-from unravel_lib.text import count_text, frames_text
+from unravel_lib.text import count_text, duration_text, frames_text, size_text
 
 LARGE_BYTES = 1 << 30  # of a run, which is hours of sound: more is a slip more often than not
 BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
@@ -121,9 +120,9 @@ def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, comm
         entries = (part.transform for step in composition.steps for part in step.parts())
         own = {_name(entry): _code_sha256(entry) for entry in entries if entry.source is not None}
         options |= {"transform_sha256": own} if own else {}
-    if plan.loops:
-        options["input_loop"] = [loop.facts() for loop in plan.loops]
-    facts = replace(plan.facts, **plan.rates._asdict())
+    if plan.sources.loops:
+        options["input_loop"] = [loop.facts for loop in plan.sources.loops]
+    facts = replace(plan.sources.facts, **plan.rates._asdict())
     return replace(facts, dims=file_format.dims, frames=n_frames, seed=composition.seed, options=options)
 
 
@@ -194,8 +193,8 @@ def _facts_line(plan: Plan, overviews: Sequence[Overview], frame_seconds: float)
     parts = [f"{length} x {dims}, {duration_text(longest * frame_seconds)}"]
     if len(overviews) == MAX_DRAWN:
         parts.append(f"the first {MAX_DRAWN} files")
-    if plan.facts.model is not None:
-        parts.append(f"model {plan.facts.model}")
+    if plan.sources.facts.model is not None:
+        parts.append(f"model {plan.sources.facts.model}")
     loop = f"loop of {frames_text(plan.loop_frames or plan.composition.num_latents)}"
     if plan.loop_frames is not None:
         loop += f", {tempo.format_bpm(tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats))} BPM"

@@ -1,9 +1,14 @@
 """Latents on disk and in memory, without torch.
 
 npy : latents files: read, checked, written atomically
-latent_audio : latents as a multichannel float WAV: its header, read back
-read : latents read from either kind of file
-blocks : long arrays as a sequence of loops: counted, re-blocked
-overview : what a picture shows of a long array, collected block by block
-formats : what a long array is written as: latents file, latent audio, held latent audio
+latent_audio : latents as a multichannel float WAV: written, read back
+files : either kind of file, read once with its sidecar; encodings, and what their sidecars agree on
 """
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Latents = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]  # [dims, frames], any real dtype
+Frames = npt.NDArray[np.float64]  # [frames, dims]

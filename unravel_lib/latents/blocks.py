@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from unravel_lib.errors import UsageError
+from unravel_lib.latents import Frames as Frames
 
-Frames = npt.NDArray[np.float64]  # [frames, dims]
 BLOCK_VALUES = 1 << 20  # values that are written at a time: 8 MiB of float64
 
 

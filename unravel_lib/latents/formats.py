@@ -18,12 +18,13 @@ from unravel_lib.errors import UsageError
 from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 from unravel_lib.latents.blocks import Frames, Loop, reblock
-from unravel_lib.latents.latent_audio import HEADER_BYTES, RIFF_BYTES, VALUE_BYTES, Subtype, frame_rate, wav_header
+from unravel_lib.latents.latent_audio import HEADER_BYTES, RIFF_BYTES, Subtype, frame_rate, wav_header
 from unravel_lib.text import printable
 
 Watch = Callable[[Frames], None]
 Blocks = Iterator[tuple[int, Frames]]  # with the number of its first frame
 DTYPES = {"DOUBLE": "<f8", "FLOAT": "<f4"}
+VALUE_BYTES = {"DOUBLE": 8, "FLOAT": 4}
 
 
 @dataclass(frozen=True)
@@ -179,22 +180,6 @@ class HeldLatentAudio(LatentAudio):
     def samples_per_frame(self) -> int:
         """Samples for which each frame is held."""
         return self.compression
-
-
-def write_latent_audio(
-    path: str | Path, frames: npt.ArrayLike, sample_rate: float, compression: int, subtype: Subtype = "DOUBLE"
-) -> None:
-    """Write frames [frames, dims] as latent audio, a channel per dim; `sample_rate` and `compression` are the model's.
-
-    Raises
-    ------
-    UsageError
-        Larger than 4 GiB, or a value that is not finite.
-    OutputError
-        The file cannot be written.
-    """
-    array = np.atleast_2d(np.asarray(frames, np.float64))
-    LatentAudio(array.shape[1], sample_rate, compression, subtype).write(Path(path), [array], len(array))
 
 
 def _counted(loops: Iterable[Loop], dims: int, n_frames: int, watch: Watch | None) -> Blocks:

@@ -1,19 +1,23 @@
-"""Latent audio: latents as a multichannel float WAV, one channel per dim. Its header, and how it is read back."""
+"""Latent audio: latents as a multichannel float WAV, a channel per dim, a sample per frame. Written, and read back."""
 
 import math
 import os
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import InputError
-from unravel_lib.files.sidecar import Sidecar, read_sidecar
-from unravel_lib.latents.blocks import BLOCK_VALUES
-from unravel_lib.latents.npy import MAX_DIMS, Latents, changed, refuse_not_finite
-from unravel_lib.text import library_error, printable
+from unravel_lib.errors import InputError, UsageError
+from unravel_lib.files.find import open_input
+from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar, read_sidecar
+from unravel_lib.latents import Frames, Latents
+from unravel_lib.latents.npy import MAX_DIMS, changed, narrowed, refuse_large, refuse_not_finite
+from unravel_lib.text import library_error
 
 if TYPE_CHECKING:
     import soundfile
@@ -25,7 +29,98 @@ HEADER_BYTES = 56  # RIFF 12, fmt 8 + 16, fact 8 + 4, data 8
 WAVE_FORMAT_IEEE_FLOAT = 3
 PD_CHANNELS = 64  # what Pure Data's soundfiler takes at most
 SOUND_RATE = 4000  # Hz; latents run at 20 to 400 frames a second, sound faster than this
-VALUE_BYTES = {"DOUBLE": 8, "FLOAT": 4}
+DTYPES = {"DOUBLE": "<f8", "FLOAT": "<f4"}
+BLOCK_VALUES = 1 << 20  # samples of held files that are read or written at a time
+
+
+@dataclass(frozen=True)
+class LatentAudio:
+    """Latent audio as a format for results: its names, sizes and limits, and how frames [frames, dims] are written.
+
+    With `hold` it runs at the model's sample rate, and each frame is held for `compression` samples.
+    """
+
+    dims: int
+    sample_rate: float  # of the model, in Hz
+    compression: int  # of the model, samples per frame
+    subtype: Subtype = "DOUBLE"
+    hold: bool = False
+    noun: ClassVar[str] = "latent audio"
+
+    @property
+    def suffix(self) -> str:
+        """What names end with."""
+        return "_hold.wav" if self.hold else ".wav"
+
+    @property
+    def rate(self) -> int:
+        """Samples per second that the header states."""
+        return max(1, int(self.sample_rate)) if self.hold else frame_rate(self.sample_rate, self.compression)
+
+    @property
+    def samples_per_frame(self) -> int:
+        """Samples for which each frame is held."""
+        return self.compression if self.hold else 1
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes that a frame takes."""
+        return self.samples_per_frame * self.dims * np.dtype(DTYPES[self.subtype]).itemsize
+
+    @property
+    def max_frames(self) -> int:
+        """Frames that a file can have at most: RIFF ends at 4 GiB."""
+        return (RIFF_BYTES + 8 - HEADER_BYTES) // self.frame_bytes
+
+    @property
+    def options(self) -> dict[str, bool | str]:
+        """What the sidecar states about the format."""
+        return {"hold": self.hold, "wav_subtype": self.subtype}
+
+    def n_bytes(self, n_frames: int) -> int:
+        """Return the size of a file of so many frames."""
+        return HEADER_BYTES + n_frames * self.frame_bytes
+
+    def write(self, path: Path, frames: Frames, sidecar: Sidecar | None = None) -> None:
+        """Write frames atomically, neither clipped nor scaled.
+
+        Raises
+        ------
+        UsageError
+            Larger than 4 GiB, or a value that is not finite or too large for 32 bits.
+        OutputError
+            The file cannot be written.
+        """
+        if len(frames) > self.max_frames:
+            raise UsageError("would be larger than 4 GiB, the limit of WAV", path=path)
+        values = narrowed(frames, DTYPES[self.subtype])
+        with atomic_write_with_sidecar(path, sidecar) as part, open(part, "wb") as file:
+            file.write(wav_header(len(values) * self.samples_per_frame, self.dims, self.rate, self.subtype))
+            for block in _held(values, self.samples_per_frame):
+                file.write(block.data)
+
+
+def _held(values: npt.NDArray[Any], times: int) -> Iterator[npt.NDArray[Any]]:
+    """Yield each frame `times` times, in blocks."""
+    step = max(1, BLOCK_VALUES // (times * values.shape[1]))
+    for start in range(0, len(values), step):
+        yield np.repeat(values[start : start + step], times, axis=0)
+
+
+def write_latent_audio(
+    path: str | Path, frames: npt.ArrayLike, sample_rate: float, compression: int, subtype: Subtype = "DOUBLE"
+) -> None:
+    """Write frames [frames, dims] as latent audio, a channel per dim; `sample_rate` and `compression` are the model's.
+
+    Raises
+    ------
+    UsageError
+        Larger than 4 GiB, or a value that is not finite.
+    OutputError
+        The file cannot be written.
+    """
+    array = np.atleast_2d(np.asarray(frames, np.float64))
+    LatentAudio(array.shape[1], sample_rate, compression, subtype).write(Path(path), array)
 
 
 def frame_rate(sample_rate: float, compression: int) -> int:
@@ -40,7 +135,7 @@ def wav_header(n_frames: int, dims: int, rate: int, subtype: Subtype) -> bytes:
     Layout: Microsoft, "Multimedia Programming Interface and Data Specifications 1.0" and "New Multimedia Data Types
     and Data Techniques" (the fact chunk that every format but PCM needs).
     """
-    width = VALUE_BYTES[subtype]
+    width = np.dtype(DTYPES[subtype]).itemsize
     data = n_frames * dims * width
     byte_rate = min(rate * dims * width, RIFF_BYTES)
     form = struct.pack("<HHIIHH", WAVE_FORMAT_IEEE_FLOAT, dims, rate, byte_rate, dims * width, 8 * width)
@@ -50,7 +145,7 @@ def wav_header(n_frames: int, dims: int, rate: int, subtype: Subtype) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body) + 8 + data) + body + b"data" + struct.pack("<I", data)
 
 
-def load_latent_audio(path: Path, compression: int | None = None) -> Latents:
+def load_latent_audio(path: str | Path, compression: int | None = None, facts: Sidecar | None = None) -> Latents:
     """Read latent audio back as an array (dims, frames), float32 or float64 as in the file, ready for a decoder.
 
     A file written with `hold` is recognised by its sidecar, or by a header rate that only sound has, and comes back
@@ -58,57 +153,64 @@ def load_latent_audio(path: Path, compression: int | None = None) -> Latents:
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         A float WAV.
     compression : int, optional
         Samples for which each frame of a held file is held, where no sidecar states it (the model's compression).
+    facts : Sidecar, optional
+        Its sidecar, where that is read already.
 
     Raises
     ------
     InputError
-        No float WAV, cut short, empty, NaN or Inf inside, or held in a way that does not fit.
+        No float WAV, cut short, empty, larger than 1 GiB, NaN or Inf inside, or held in a way that does not fit.
     """
-    import soundfile
-
-    _refuse_cut_short(path)
-    facts = read_sidecar(path)
-    try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            if file.format not in ("WAV", "WAVEX") or file.subtype not in VALUE_BYTES:
-                raise InputError(
-                    f"{printable(path)} is {file.format} {file.subtype}, expected a WAV of floats: is it latent audio? "
-                    "encode sound with encoder.py"
-                )
-            if file.frames == 0:
-                raise InputError(f"{printable(path)} is empty, expected at least one frame")
-            if file.channels > MAX_DIMS:
-                raise InputError(f"{printable(path)} has {file.channels} channels, at most {MAX_DIMS} dims make sense")
-            hold = _hold_of(path, facts, file.samplerate, compression)
-            if file.frames % hold:
-                raise InputError(
-                    f"{printable(path)} has {file.frames} samples, expected a multiple of {hold}, for which each "
-                    "frame is held: was it cut or resampled?"
-                )
-            array = _read_held(file, hold).T
-            if array.shape[1] != file.frames // hold:
-                raise changed(path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise InputError(f"{printable(path)} cannot be read as a WAV file: {library_error(error)}") from error
+    path = Path(path)
+    with open_input(path) as opened:
+        _refuse_cut_short(path, opened)
+        facts = facts or read_sidecar(path)
+        array = _read(path, opened, facts, compression)
     refuse_not_finite(path, array)
     return array
 
 
-def is_latent_audio(path: Path) -> bool:
-    """Return whether a WAV has a rate of latents, or a sidecar that states for how long its frames are held."""
+def _read(path: Path, opened: BufferedReader, facts: Sidecar | None, compression: int | None) -> Latents:
     import soundfile
 
     try:
-        facts = read_sidecar(path)
-    except InputError:  # a damaged sidecar of ours: reported when the file is opened
-        return True
+        with soundfile.SoundFile(opened) as file:
+            if file.format not in ("WAV", "WAVEX") or file.subtype not in DTYPES:
+                found, remedy = f"is {file.format} {file.subtype}", "is it latent audio? encode sound with encoder.py"
+                raise InputError(found, path=path, expected="a WAV of floats", remedy=remedy)
+            if file.frames == 0:
+                raise InputError("is empty", path=path, expected="at least one frame")
+            if file.channels > MAX_DIMS:
+                raise InputError(f"has {file.channels} channels, at most {MAX_DIMS} dims make sense", path=path)
+            hold = _hold_of(path, facts, file.samplerate, compression)
+            if file.frames % hold:
+                raise InputError(
+                    f"has {file.frames} samples",
+                    path=path,
+                    expected=f"a multiple of {hold}, for which each frame is held",
+                    remedy="was it cut or resampled?",
+                )
+            refuse_large(path, file.frames // hold * file.channels, DTYPES[file.subtype])
+            array: Latents = _read_held(file, hold).T
+            if array.shape[1] != file.frames // hold:
+                raise changed(path)
+            return array
+    except soundfile.SoundFileError as error:
+        raise InputError(f"cannot be read as a WAV file: {library_error(error)}", path=path) from error
+
+
+def is_latent_audio(path: Path, facts: Sidecar | None) -> bool:
+    """Return whether a WAV with that sidecar has a rate of latents, or holds frames by its sidecar."""
+    import soundfile
+
     try:
-        rate = soundfile.info(os.fsencode(path)).samplerate
-    except (soundfile.SoundFileError, OSError):
+        with open_input(path) as file:
+            rate = soundfile.info(file).samplerate
+    except (soundfile.SoundFileError, InputError):
         return facts is not None
     return rate < SOUND_RATE or bool(facts is not None and facts.options.get("hold"))
 
@@ -120,8 +222,9 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
     hold = facts.compression if facts is not None and facts.compression is not None else compression
     if hold is None:
         raise InputError(
-            f"{printable(path)} runs at {rate} Hz, as sound or held latents do, and no sidecar says for how many "
-            "samples a frame is held: put its .json beside it"
+            f"runs at {rate} Hz, as sound or held latents do, and no sidecar says for how many samples a frame is held",
+            path=path,
+            remedy="put its .json beside it",
         )
     return hold
 
@@ -129,8 +232,6 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
 def _read_held(file: "soundfile.SoundFile", hold: int) -> npt.NDArray[np.floating[Any]]:
     """Read the first of every `hold` samples of an open file, as [frames, dims]; fewer where it was cut meanwhile."""
     dtype = "float64" if file.subtype == "DOUBLE" else "float32"
-    if hold == 1:
-        return np.asarray(file.read(dtype=dtype, always_2d=True))
     result = np.empty((file.frames // hold, file.channels), dtype)
     step = max(1, BLOCK_VALUES // (hold * file.channels))
     for start in range(0, len(result), step):
@@ -141,17 +242,13 @@ def _read_held(file: "soundfile.SoundFile", hold: int) -> npt.NDArray[np.floatin
     return result
 
 
-def _refuse_cut_short(path: Path) -> None:
+def _refuse_cut_short(path: Path, file: BufferedReader) -> None:
     """Raise where the size field of RIFF states more than is there: libsndfile reads what is left without an error."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(12)
-            there = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise InputError(f"{printable(path)} cannot be read: {error.strerror}") from error
+    head, there = file.read(12), os.fstat(file.fileno()).st_size
+    file.seek(0)
     if there == 0:
-        raise InputError(f"{printable(path)} is empty (0 bytes), expected a WAV file")
+        raise InputError("is empty (0 bytes)", path=path, expected="a WAV file")
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
         stated = struct.unpack("<I", head[4:8])[0] + 8
         if stated - 8 not in (0, RIFF_BYTES) and there < stated:  # 0 and the largest: a writer that could not seek back
-            raise InputError(f"{printable(path)} is cut short: {there} bytes of {stated}: copy or make it again")
+            raise InputError(f"is cut short: {there} bytes of {stated}", path=path, remedy="copy or make it again")

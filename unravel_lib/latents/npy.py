@@ -1,24 +1,32 @@
 """Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written atomically."""
 
 import hashlib
+import io
+import math
 import os
-import sys
 import tokenize
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import InputError
+from unravel_lib.errors import InputError, UsageError
+from unravel_lib.files.find import open_input
+from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
-from unravel_lib.text import printable
+from unravel_lib.latents import Frames, Latents
+from unravel_lib.text import size_text
 
-Latents = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any] | np.integer[Any]]]  # [dims, frames], any real dtype
-
+MAX_BYTES = 1 << 30  # of latents in memory: 16 dims are 5 MB an hour
+MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables and pictures grow with dims * dims
+HEADER_BYTES = 1 << 16  # of a .npy that are read at most; latents have 128
 BLOCK_VALUES = 1 << 22  # values checked at a time, 16 MiB of float32; content keys of longer latents depend on it
-WANTED = "expected float32 latents as encoder.py writes them"
+EXPECTED = "float32 latents as encoder.py writes them"
 PICKLED = "holds pickled Python objects, which are never loaded"
 # What NumPy raises for invalid headers, found by fuzzing.
 HEADER_ERRORS = (
@@ -32,72 +40,98 @@ HEADER_ERRORS = (
     MemoryError,
     tokenize.TokenError,
 )
-MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables and pictures grow with dims * dims
 
 
-def load_latents(path: Path) -> Latents:
+def load_latents(path: str | Path) -> Latents:
     """Read a latents file as an array of shape (dims, frames) in its own real dtype.
 
-    Takes (1, dims, frames) and (dims, frames), any real dtype and byte order, C or Fortran order. The values are in
-    memory, so nothing that happens to the file changes them. Convert blocks to float32 or float64 as you use them.
+    Takes (1, dims, frames) and (dims, frames), any real dtype and byte order, C or Fortran order. Convert blocks to
+    float32 or float64 as you use them.
 
     Raises
     ------
     InputError
-        Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside; larger than the
-        memory; or written to while it was read.
+        Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside; larger than 1 GiB;
+        or written to while it was read.
     """
-    before = _state(path)
-    mapped = open_latents(path)  # the mapping itself is never read: if the file shrinks, that ends the process
-    array = read_values(path, mapped)
-    if _state(path) != before:
-        raise changed(path)
+    path = Path(path)
+    with open_input(path) as file:
+        before = _state(file)
+        shape, in_fortran_order, dtype = _header(path, file)
+        dims, n_frames = _checked_shape(path, shape, dtype)
+        refuse_large(path, dims * n_frames, dtype)
+        values: npt.NDArray[Any] = np.empty(dims * n_frames, dtype)
+        n_bytes = file.readinto(values.view(np.uint8).data)
+        if n_bytes != values.nbytes or _state(file) != before:
+            raise changed(path)
+    array: Latents = values.reshape((dims, n_frames), order="F" if in_fortran_order else "C")
     refuse_not_finite(path, array)
     return array
 
 
+def _state(file: BufferedReader) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
 def changed(path: Path) -> InputError:
     """Make the error for a file that changed while it was read."""
-    return InputError(f"{printable(path)} was changed by another program while it was read: run this again")
+    return InputError("was changed by another program while it was read", path=path, remedy="run this again")
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def _header(path: Path, file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, whether the order is Fortran's, and dtype; leave the file where its values begin."""
+    head = file.read(HEADER_BYTES)
+    for is_so, found, expected in (
+        (not head, "is empty (0 bytes)", "a .npy file"),
+        (head[:4] == b"PK\x03\x04", "is a zip archive (.npz?)", EXPECTED),
+        (head[:1] == b"\x80", PICKLED, EXPECTED),
+    ):
+        if is_so:
+            raise InputError(found, path=path, expected=expected)
+    stream = io.BytesIO(head)
     try:
-        status = os.stat(path)
-    except OSError as error:
-        raise InputError(f"{printable(path)} cannot be read: {error.strerror}") from error
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        old = np.lib.format.read_magic(stream) == (1, 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NumPy, for files that Python 2 wrote
+            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+            shape, in_fortran_order, dtype = read(stream)  # evaluated as a literal, never as code
+    except HEADER_ERRORS as error:
+        raise InputError("is damaged or not a .npy file", path=path, expected=EXPECTED) from error
+    if dtype.hasobject:
+        raise InputError(PICKLED, path=path, expected=EXPECTED)
+    there = os.fstat(file.fileno()).st_size - stream.tell()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > there:
+        raise InputError("is damaged or not a .npy file", path=path, expected=EXPECTED)
+    file.seek(stream.tell())
+    return shape, in_fortran_order, dtype
 
 
-def read_values(path: Path, mapped: Latents) -> Latents:
-    """Read the values of a mapped array [dims, frames] from its file."""
-    if not isinstance(mapped, np.memmap):
-        return mapped
-    free = _free_memory()
-    if mapped.nbytes > free:
+def _checked_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return dims and frames of an array in a file."""
+    if dtype.kind not in "fiu":
+        raise InputError(f"holds {dtype} values", path=path, expected="real numbers (float32)")
+    inner = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+    if len(inner) != 2:
+        raise InputError(f"has shape {shape}", path=path, expected="(1, dims, frames) or (dims, frames)")
+    dims, n_frames = inner
+    if dims * n_frames == 0:
+        raise InputError(f"is empty (shape {inner})", path=path, expected="at least one frame")
+    if dims > MAX_DIMS:
+        raise InputError(f"has {dims} dims, at most {MAX_DIMS} make sense", path=path, remedy="are axes swapped?")
+    return dims, n_frames
+
+
+def refuse_large(path: Path, n_values: int, dtype: npt.DTypeLike) -> None:
+    """Raise InputError where the values of a file would take more than 1 GiB of memory."""
+    n_bytes = n_values * max(4, np.dtype(dtype).itemsize)
+    if n_bytes > MAX_BYTES:
         raise InputError(
-            f"{printable(path)} needs {mapped.nbytes >> 20:,} MiB of memory, {free >> 20:,} are free: cut it into "
-            "pieces"
+            f"holds {size_text(n_bytes)} of latents",
+            path=path,
+            expected=f"at most {size_text(MAX_BYTES)}",
+            remedy="cut it into pieces",
         )
-    values = np.empty(mapped.size, mapped.dtype)
-    try:
-        with open(path, "rb") as file:
-            file.seek(mapped.offset)
-            n_bytes = file.readinto(values.view(np.uint8).data)
-    except OSError as error:
-        raise InputError(f"{printable(path)} cannot be read: {error.strerror}") from error
-    if n_bytes != values.nbytes:
-        raise changed(path)
-    return values.reshape(mapped.shape, order="C" if mapped.flags.c_contiguous else "F")
-
-
-def _free_memory() -> int:
-    """Return the bytes of free memory; `sys.maxsize` where the system does not report them."""
-    try:
-        text = Path("/proc/meminfo").read_text()
-        return 1024 * int(text.split("MemAvailable:")[1].split()[0])
-    except (OSError, LookupError, ValueError):
-        return sys.maxsize
 
 
 def refuse_not_finite(path: Path, array: Latents) -> None:
@@ -107,47 +141,8 @@ def refuse_not_finite(path: Path, array: Latents) -> None:
             finite = np.isfinite(block.astype(np.float32))
             if not finite.all():
                 dim, frame = np.argwhere(~finite)[0]
-                bad = block[dim, frame]
-                raise InputError(
-                    f"{printable(path)} holds {bad} at dim {dim}, frame {start + frame}: expected finite values"
-                )
-
-
-def open_latents(path: Path) -> Latents:
-    """Map a latents file (dims, frames) into memory; raises as `load_latents` does, but does not check the values."""
-    array = _open(path)
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{printable(path)} holds {array.dtype} values, expected real numbers (float32)")
-    if array.ndim == 3 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim != 2:
-        raise InputError(f"{printable(path)} has shape {array.shape}, expected (1, dims, frames) or (dims, frames)")
-    if array.size == 0:
-        raise InputError(f"{printable(path)} is empty (shape {array.shape}), expected at least one frame")
-    if array.shape[0] > MAX_DIMS:
-        raise InputError(
-            f"{printable(path)} has {array.shape[0]} dims, at most {MAX_DIMS} make sense: are axes swapped?"
-        )
-    return array
-
-
-def _open(path: Path) -> Latents:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4)
-        if not head:
-            raise InputError(f"{printable(path)} is empty (0 bytes), expected a .npy file")
-        if head == b"PK\x03\x04":
-            raise InputError(f"{printable(path)} is a zip archive (.npz?), {WANTED}")
-        if head[:1] == b"\x80":
-            raise InputError(f"{printable(path)} {PICKLED}: {WANTED}")
-        # reads the header only, never as code, and refuses a file shorter than its header states
-        return np.lib.format.open_memmap(path, mode="r")
-    except OSError as error:
-        raise InputError(f"{printable(path)} cannot be read: {error.strerror or 'not a .npy file'}") from error
-    except HEADER_ERRORS as error:
-        why = PICKLED if "Python objects" in str(error) else "is damaged or not a .npy file"
-        raise InputError(f"{printable(path)} {why}: {WANTED}") from error
+                found = f"holds {block[dim, frame]} at dim {dim}, frame {start + frame}"
+                raise InputError(found, path=path, expected="finite values")
 
 
 def blocks(array: Latents) -> Iterator[tuple[int, Latents]]:
@@ -188,3 +183,46 @@ def save_latents(
         header = {"descr": "<f4", "fortran_order": False, "shape": (1, *array.shape)}
         np.lib.format.write_array_header_1_0(file, header)
         file.write(array.astype("<f4", copy=False).data)  # np.save hides the cause where the disk is full
+
+
+@dataclass(frozen=True)
+class Npy:
+    """A latents file as a format for results: its names and sizes, and how frames [frames, dims] are written."""
+
+    dims: int
+    noun: ClassVar[str] = "latents file"
+    suffix: ClassVar[str] = f"{EMBEDDINGS}.npy"  # latents files and latent audio of the same name share no sidecar
+    options: ClassVar[dict[str, bool | str]] = {}  # what the sidecar states about the format
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes that a frame takes."""
+        return 4 * self.dims
+
+    def n_bytes(self, n_frames: int) -> int:
+        """Return the size of a file of so many frames."""
+        return 128 + n_frames * self.frame_bytes  # NumPy pads its header to a multiple of 64
+
+    def write(self, path: Path, frames: Frames, sidecar: Sidecar | None = None) -> None:
+        """Write frames atomically, neither clipped nor scaled; raises as `narrowed` and `save_latents` do."""
+        save_latents(path, narrowed(frames, "<f4").T, sidecar)
+
+
+def narrowed(frames: Frames, dtype: str) -> npt.NDArray[np.floating[Any]]:
+    """Return frames in the dtype of a file, C order.
+
+    Raises
+    ------
+    UsageError
+        A value is not finite, or too large for 32 bits.
+    """
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(frames, dtype=dtype)
+    if np.isfinite(values).all():
+        return values
+    if np.isfinite(frames).all():
+        raise UsageError("the pattern made values too large for 32 bits", remedy="check its options")
+    raise UsageError(
+        "the pattern, or a transform, made values that are not finite (NaN or Inf)",
+        remedy="check its options and its code",
+    )

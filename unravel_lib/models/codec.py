@@ -20,8 +20,9 @@ from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar, refuse_replacing
-from unravel_lib.latents.npy import Latents, blocks, content_key, refuse_not_finite, save_latents
-from unravel_lib.latents.read import read_latents
+from unravel_lib.latents import Latents
+from unravel_lib.latents.files import read_latents
+from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
 from unravel_lib.models.model import Model
 from unravel_lib.text import printable
 

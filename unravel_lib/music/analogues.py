@@ -18,7 +18,7 @@ import numpy.typing as npt
 from unravel_lib.latents.blocks import Frames
 from unravel_lib.music.distribution import distribution
 from unravel_lib.music.recordings import Recordings
-from unravel_lib.statistics.summary import Statistics
+from unravel_lib.statistics.measure import Statistics
 
 Index = npt.NDArray[np.int64]
 

@@ -14,7 +14,7 @@ from unravel_lib.music.options import Options
 from unravel_lib.music.pattern import Material, Pattern
 from unravel_lib.music.patterns import PATTERNS
 from unravel_lib.music.steps import Setting, Step, parse_step, transformed, try_steps
-from unravel_lib.statistics.summary import Array, Statistics
+from unravel_lib.statistics.measure import Array, Statistics
 
 MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
 

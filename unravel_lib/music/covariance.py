@@ -6,7 +6,7 @@ import logging
 import numpy as np
 
 from unravel_lib.latents.blocks import Frames
-from unravel_lib.statistics.summary import Array
+from unravel_lib.statistics.measure import Array
 
 ROUNDING = 1e-8  # negative eigenvalues of a correlation matrix smaller than this
 

@@ -21,7 +21,7 @@ from unravel_lib.latents.blocks import Frames
 from unravel_lib.music import user_code
 from unravel_lib.music.options import Options
 from unravel_lib.music.registry import Entry, Function, Registry
-from unravel_lib.statistics.summary import FLOAT32_MAX, Statistics
+from unravel_lib.statistics.measure import FLOAT32_MAX, Statistics
 
 Spread = Literal["always", "with_iqr", "never"]
 

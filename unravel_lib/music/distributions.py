@@ -21,8 +21,7 @@ from unravel_lib.latents.blocks import Frames
 from unravel_lib.music.covariance import correlated, nearest_psd
 from unravel_lib.music.distribution import DISTRIBUTIONS as DISTRIBUTIONS  # filled below
 from unravel_lib.music.distribution import distribution
-from unravel_lib.statistics.encodings import frames_at
-from unravel_lib.statistics.summary import PERCENTS, Array, Statistics
+from unravel_lib.statistics.measure import PERCENTS, Array, Statistics, frames_at
 
 UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
 MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would repeat its first frame

@@ -26,7 +26,7 @@ from unravel_lib.latents.blocks import Frames, Loop, Repeat
 from unravel_lib.music import user_code
 from unravel_lib.music.options import Options
 from unravel_lib.music.registry import Entry, Function, Registry
-from unravel_lib.statistics.summary import Array
+from unravel_lib.statistics.measure import Array
 
 MAX_EMPTY_LOOPS = 100_000  # in a row: a pattern that yields more of them never ends
 

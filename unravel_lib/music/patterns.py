@@ -21,7 +21,7 @@ import numpy as np
 from unravel_lib.latents.blocks import Frames, Loop, Repeat
 from unravel_lib.music.pattern import PATTERNS as PATTERNS  # filled below
 from unravel_lib.music.pattern import pattern
-from unravel_lib.statistics.summary import Array
+from unravel_lib.statistics.measure import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
 

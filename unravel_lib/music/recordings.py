@@ -1,23 +1,20 @@
 """The recordings behind the statistics, one by one: their frames, and in what order a ring visits them."""
 
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unravel_lib.latents.blocks import Frames
-from unravel_lib.statistics.encodings import Encoding
-from unravel_lib.statistics.summary import Array, Statistics
+from unravel_lib.latents import Frames, Latents
+from unravel_lib.statistics.measure import Array, Statistics
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
-MAX_VALUES = 1 << 25  # kept in memory, 256 MiB and as much for the trees; a recording that is read may add to that
 STRETCH = 64  # frames of a ring in the style of one recording
 
 
 class Recordings:
-    """Recorded frames in units of each dim's standard deviation; a recording is read when it is asked for, and kept.
+    """Recorded frames in units of each dim's standard deviation.
 
     Attributes
     ----------
@@ -27,25 +24,24 @@ class Recordings:
         Frames of each recording.
     """
 
-    def __init__(self, encodings: tuple[Encoding, ...], std: Array) -> None:
+    def __init__(self, encodings: tuple[Latents, ...], std: Array) -> None:
         self.scale: Array = np.where(std > 0, std, 1.0)
         self.lengths = np.array([encoding.shape[1] for encoding in encodings])
-        self._encodings = encodings
+        self._encodings, self._std = encodings, std
         self._frames: dict[int, Frames] = {}
         self._moments: dict[int, cKDTree] = {}
 
     @classmethod
     def of(cls, statistics: Statistics) -> "Recordings":
-        """The recordings that were measured; the same object for the same statistics, so that nothing is read twice."""
-        return _recordings(statistics.encodings, statistics.std.tobytes())
+        """The recordings that were measured; the same object for the same statistics, so that trees are kept."""
+        if not any(one._encodings is statistics.encodings and one._std is statistics.std for one in _last):
+            _last[:] = [cls(statistics.encodings, statistics.std)]
+        return _last[0]
 
     def frames(self, number: int) -> Frames:
         """Frames of one recording in units of `scale`, float64 [frames, dims]."""
         if number not in self._frames:
-            if sum(frames.size for frames in self._frames.values()) > MAX_VALUES:
-                self._frames.clear()
-                self._moments.clear()
-            self._frames[number] = np.ascontiguousarray(self._encodings[number].read().T / self.scale)
+            self._frames[number] = np.ascontiguousarray(self._encodings[number].T / self.scale)
         return self._frames[number]
 
     def moments(self, number: int) -> "cKDTree":
@@ -80,6 +76,4 @@ class Recordings:
         return list(zip(chosen.tolist(), np.diff(borders).tolist(), strict=True))
 
 
-@functools.lru_cache(maxsize=2)
-def _recordings(encodings: tuple[Encoding, ...], std: bytes) -> Recordings:
-    return Recordings(encodings, np.frombuffer(std))
+_last: list[Recordings] = []  # those that were asked for last

@@ -18,7 +18,7 @@ from unravel_lib.music import user_code
 from unravel_lib.music.options import Options, read_value
 from unravel_lib.music.transform import Transform
 from unravel_lib.music.transforms import TRANSFORMS
-from unravel_lib.statistics.summary import Array
+from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, printable
 
 

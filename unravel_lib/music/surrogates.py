@@ -8,7 +8,7 @@ import numpy.typing as npt
 from unravel_lib.latents.blocks import Frames
 from unravel_lib.music.distribution import distribution
 from unravel_lib.music.recordings import Recordings
-from unravel_lib.statistics.summary import Statistics
+from unravel_lib.statistics.measure import Statistics
 
 MAX_LAG = 32  # frames
 BLOCK = 512  # frequencies at a time

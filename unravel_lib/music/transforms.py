@@ -23,7 +23,7 @@ from unravel_lib.music import reorderings as reorderings  # registers those that
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.music.transform import TRANSFORMS as TRANSFORMS  # filled there and below
 from unravel_lib.music.transform import check_at_least, check_probability, transform
-from unravel_lib.statistics.summary import Array
+from unravel_lib.statistics.measure import Array
 
 # Values: X is the loop, M the centre of each dim, std its spread in the encodings.
 

@@ -16,8 +16,8 @@ from unravel_lib.errors import UnravelError
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.naming import result_name, result_names
 from unravel_lib.files.sidecar import Sidecar
-from unravel_lib.latents.read import EXTENSIONS as LATENTS
-from unravel_lib.latents.read import is_latents
+from unravel_lib.latents.files import EXTENSIONS as LATENTS
+from unravel_lib.latents.files import is_latents
 from unravel_lib.page.provenance import Origin, near, number
 
 USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = 42, 5, "PCM_24"  # defaults, which a command need not name

@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.latents.npy import Latents
+from unravel_lib.latents import Latents
 
 Picture = npt.NDArray[np.uint8]  # [height, width, 2 or 4]: grey or colour, and opacity
 Range = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]  # lowest and highest value of each column

@@ -17,8 +17,9 @@ from unravel_lib.audio.write import SUBTYPES
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
-from unravel_lib.latents.npy import Latents, content_key
-from unravel_lib.latents.read import read_latents
+from unravel_lib.latents import Latents
+from unravel_lib.latents.files import read_latents
+from unravel_lib.latents.npy import content_key
 from unravel_lib.statistics.tables import STATISTICS_CSV
 
 MAX_NUMBER = 1e15  # no option is beyond

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from unravel_lib.latents.overview import COLUMNS, LOOP_COLUMNS, Envelope, Overview
 from unravel_lib.plots.figure import DARK, DIVERGING, DPI, GREY, dim_ticks, fit, place, saved_figure
-from unravel_lib.statistics.summary import Array
+from unravel_lib.statistics.measure import Array
 from unravel_lib.text import frames_text
 
 LEFT, WIDE, LOOP_WIDE, BAR_WIDE = 0.75, COLUMNS / DPI, LOOP_COLUMNS / DPI, 0.12  # inches

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from unravel_lib.latents.overview import Overview
 from unravel_lib.plots.figure import BLUE, DARK, DIVERGING, GREY, ORANGE, PALE, dim_ticks, place, saved_figure
-from unravel_lib.statistics.summary import NORMAL_IQR, PERCENTS, Q1, Q3, Array, Statistics
+from unravel_lib.statistics.measure import NORMAL_IQR, PERCENTS, Q1, Q3, Array, Statistics
 from unravel_lib.text import frames_text
 
 BINS = 96  # of the histogram that a violin is smoothed from

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unravel_lib.errors import InputError
-from unravel_lib.latents.npy import Latents
+from unravel_lib.latents import Latents
 from unravel_lib.statistics.series import (
     asymmetry_error,
     autocorrelation_error,

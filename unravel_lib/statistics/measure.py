@@ -1,61 +1,221 @@
-"""Measure latents: moments, quantiles and rank correlation of all frames of all files. No random numbers.
-
-All but the rank correlation is exact. At most one dim of all files is in memory at a time.
-"""
+"""What is known about latents: where each dim lies, how far it spreads, how the dims correlate. No random numbers."""
 
 import bisect
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError
-from unravel_lib.statistics.encodings import Encoding, read_dim, total_frames
-from unravel_lib.statistics.sources import common_facts
-from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Array, Statistics, fences
+from unravel_lib.latents import Latents
+from unravel_lib.latents.files import LatentsFile, common_facts, find_encodings, read_latents_file
 from unravel_lib.text import printable
 
-MAX_FRAMES = 1 << 29  # 2 GiB a dim as float32; at 21.5 frames a second 289 days of sound
+Array = npt.NDArray[np.float64]
+_Given = str | Path | npt.ArrayLike
+
+PERCENTS = (0, 0.01, 0.1, 0.5, *range(1, 100), 99.5, 99.9, 99.99, 100)  # where the marginals are measured
+Q1, MEDIAN, Q3 = PERCENTS.index(25), PERCENTS.index(50), PERCENTS.index(75)
+WHISKER = 1.5  # bounds lie so many IQR outside the quartiles: Tukey, "Exploratory Data Analysis" (1977)
+NORMAL_IQR = 1.349  # IQR of the standard normal distribution, 2 * 0.6745
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+BLOCK_VALUES = 1 << 20  # values whose moments are taken at a time; the last digit depends on it
 MAX_RANKED = 1 << 26  # values that are ranked, 512 MiB of ranks; of more frames every n-th is ranked
 NO_SPREAD = 1e-12  # a spread below this share of the whole is rounding
 
 log = logging.getLogger("unravel_lib")
 
 
-def measure(latents: Sequence[str | Path | npt.ArrayLike], iqr: bool = False) -> Statistics:
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What is known about the latents of one or many encodings. Arrays are float64 [dims] unless stated.
+
+    Attributes
+    ----------
+    dims, frames, files : int
+    iqr : bool
+        What `location`, `scale`, `active_correlation` and `active_covariance` give: mean, standard deviation and
+        Pearson's correlation, or median, IQR / 1.349 and the robust correlation.
+    mean, std : Array
+        ddof=1; std is 0 for a single frame.
+    correlation : Array [dims, dims]
+        Pearson's; a constant dim has correlation 0 with every other.
+    autocorrelation : Array
+        Pearson's correlation of neighbouring frames, never across files; 0 where a dim is constant.
+    quantiles : Array [len(PERCENTS), dims]
+        Values at PERCENTS; exact, linear between neighbouring values as `numpy.quantile` does.
+    outlier_share : Array
+        Share of frames (0..1) below `lower` or above `upper`.
+    robust_correlation : Array [dims, dims] or None
+        2 sin(pi r / 6) of Spearman's rank correlation r, which is Pearson's if values are normal (K. Pearson, "On
+        further methods of determining correlation", 1907). Only measured with `iqr`.
+    encodings : tuple of arrays [dims, frames]
+        What was measured; empty when read back from CSV.
+    """
+
+    dims: int
+    frames: int
+    files: int
+    iqr: bool
+    mean: Array
+    std: Array
+    correlation: Array
+    autocorrelation: Array
+    quantiles: Array = field(repr=False)
+    outlier_share: Array
+    robust_correlation: Array | None = None
+    encodings: tuple[Latents, ...] = field(default=(), repr=False)
+
+    @property
+    def minimum(self) -> Array:
+        """The lowest value."""
+        return self._quantile(0)
+
+    @property
+    def maximum(self) -> Array:
+        """The highest value."""
+        return self._quantile(-1)
+
+    @property
+    def q1(self) -> Array:
+        """The lower quartile."""
+        return self._quantile(Q1)
+
+    @property
+    def median(self) -> Array:
+        """The median."""
+        return self._quantile(MEDIAN)
+
+    @property
+    def q3(self) -> Array:
+        """The upper quartile."""
+        return self._quantile(Q3)
+
+    def _quantile(self, place: int) -> Array:
+        row: Array = self.quantiles[place]
+        return row
+
+    @property
+    def lower(self) -> Array:
+        """Q1 - 1.5 IQR, the lower of Tukey's fences ("Exploratory Data Analysis", 1977)."""
+        return fences(self.quantiles)[0]
+
+    @property
+    def upper(self) -> Array:
+        """Q3 + 1.5 IQR, the upper of Tukey's fences."""
+        return fences(self.quantiles)[1]
+
+    @property
+    def robust_std(self) -> Array:
+        """IQR / 1.349, which is the standard deviation if values are normal."""
+        return (self.q3 - self.q1) / NORMAL_IQR
+
+    @property
+    def location(self) -> Array:
+        """Where each dim lies: its mean, or its median with `iqr`."""
+        return self.median if self.iqr else self.mean
+
+    @property
+    def scale(self) -> Array:
+        """How far each dim spreads: its standard deviation, or IQR / 1.349 with `iqr`."""
+        return self.robust_std if self.iqr else self.std
+
+    @property
+    def active_correlation(self) -> Array:
+        """Correlation of the dims [dims, dims]: Pearson's, or the robust one with `iqr`."""
+        return self.correlation if not self.iqr or self.robust_correlation is None else self.robust_correlation
+
+    @property
+    def active_covariance(self) -> Array:
+        """Covariance [dims, dims] by the statistics in use; the robust one may lack positive semi-definiteness."""
+        result: Array = np.outer(self.scale, self.scale) * self.active_correlation
+        return result
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        names = [f.name for f in fields(self) if f.name != "encodings"]
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+
+
+def fences(quantiles: Array) -> tuple[Array, Array]:
+    """Return Tukey's fences of quantiles [len(PERCENTS), ...]: Q1 - 1.5 IQR and Q3 + 1.5 IQR."""
+    reach = WHISKER * (quantiles[Q3] - quantiles[Q1])
+    return quantiles[Q1] - reach, quantiles[Q3] + reach
+
+
+def measure(latents: _Given | Iterable[_Given], iqr: bool = False) -> Statistics:
     """Measure all frames of all encodings.
 
     Parameters
     ----------
-    latents : sequence of paths or arrays
-        Latents files of the same model, or values [dims, frames].
+    latents : path, array [dims, frames], or iterable of these
+        Latents files of the same model, folders of them (without results of generator.py), or values.
     iqr : bool
         Also measure the robust correlation, and use the robust statistics.
 
     Raises
     ------
     InputError
-        A file is not a latents file, holds NaN or Inf, has other dims than the first, or comes from another model;
-        or they have more than MAX_FRAMES frames together.
+        A file is not a latents file, holds NaN or Inf, has other dims than the first, or comes from another model.
+    ValueError
+        There is nothing to measure, or an array is not (dims, frames) of finite real numbers.
     """
-    common_facts([Path(file) for file in latents if isinstance(file, (str, Path))])
-    encodings = tuple(Encoding.of(one) for one in latents)
-    first = encodings[0]
-    for encoding in encodings:
-        if encoding.shape[0] != first.shape[0]:
+    one = isinstance(latents, (str, os.PathLike)) or getattr(latents, "ndim", None) == 2
+    encodings: list[Latents] = []
+    files: list[LatentsFile] = []
+    for item in [latents] if one else latents:  # type: ignore[union-attr]
+        if isinstance(item, (str, os.PathLike)):
+            path = Path(item)
+            found = [read_latents_file(path)] if path.suffix.lower() == ".wav" else find_encodings([path])
+            encodings += [file.latents for file in found]
+            files += found
+        else:
+            encodings.append(_checked_array(item))
+    common_facts({file.path: file.sidecar for file in files})
+    return measure_files(files, iqr) if len(files) == len(encodings) else measure_arrays(encodings, iqr)
+
+
+def _checked_array(values: Any) -> Latents:
+    array = np.asarray(values)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
+        raise ValueError(f"an array of shape {array.shape} and type {array.dtype}, expected (dims, frames) of numbers")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array.astype(np.float32)).all():
+            raise ValueError("an array holds NaN, Inf or values beyond float32, expected finite values")
+    return array
+
+
+def measure_files(files: Sequence[LatentsFile], iqr: bool) -> Statistics:
+    """Measure latents that were read from files; raises InputError, with the files, where their dims differ."""
+    for file in files:
+        dims, first = file.latents.shape[0], files[0].latents.shape[0]
+        if dims != first:
             raise InputError(
-                f"{printable(encoding.path)} has {encoding.shape[0]} dims, {printable(first.path)} has "
-                f"{first.shape[0]}: give `input` encodings of one model"
+                f"has {dims} dims, {printable(files[0].path)} has {first}",
+                path=file.path,
+                remedy="give encodings of one model",
+                remedy_options=("input",),
             )
-    if total_frames(encodings) > MAX_FRAMES:
-        raise InputError(f"{total_frames(encodings):,} frames are too many to measure, at most {MAX_FRAMES:,}")
+    return measure_arrays([file.latents for file in files], iqr)
+
+
+def measure_arrays(encodings: Sequence[Latents], iqr: bool) -> Statistics:
+    """Measure arrays [dims, frames] of finite values; raises ValueError where there are none or their dims differ."""
+    if not encodings:
+        raise ValueError("there is nothing to measure, expected at least one encoding")
+    dims = {array.shape[0] for array in encodings}
+    if len(dims) > 1:
+        raise ValueError(f"encodings have {min(dims)} and {max(dims)} dims, expected those of one model")
     found = moments(encodings)
     quantiles, outlier_share = marginals(encodings)
     return Statistics(
-        dims=first.shape[0],
+        dims=dims.pop(),
         frames=found.frames,
         files=len(encodings),
         iqr=iqr,
@@ -66,7 +226,7 @@ def measure(latents: Sequence[str | Path | npt.ArrayLike], iqr: bool = False) ->
         quantiles=quantiles,
         outlier_share=outlier_share,
         robust_correlation=robust_correlation(encodings) if iqr else None,
-        encodings=encodings,
+        encodings=tuple(encodings),
     )
 
 
@@ -106,17 +266,12 @@ class Moments:
     autocorrelation: Array
 
 
-def moments(encodings: Sequence[Encoding]) -> Moments:
+def moments(encodings: Sequence[Latents]) -> Moments:
     """Measure mean, standard deviation, correlation and lag-1 autocorrelation of all frames.
 
     The standard deviation has ddof=1 and is 0 for a single frame. A constant dim has correlation 0 with every
     other, and 1 with itself. The autocorrelation is Pearson's correlation of all neighbouring frames (x[t], x[t + 1])
     within a file; 0 where there are fewer than two pairs or the dim is constant.
-
-    Raises
-    ------
-    InputError
-        NaN, Inf or a value beyond float32, by file, dim and frame.
     """
     spread = RunningMoments(lambda delta: np.outer(delta, delta))
     pairs = RunningMoments(lambda delta: np.stack([delta[0] ** 2, delta[1] ** 2, delta[0] * delta[1]]))
@@ -124,11 +279,10 @@ def moments(encodings: Sequence[Encoding]) -> Moments:
     low, high = np.full(dims, np.inf), np.full(dims, -np.inf)
     for encoding in encodings:
         before: Array | None = None
-        for block in encoding.blocks():
-            low, high = np.minimum(low, block.min(axis=1)), np.maximum(high, block.max(axis=1))
-            if not max(abs(low.min()), abs(high.max())) <= FLOAT32_MAX:  # also true for NaN
-                encoding.refuse_not_finite()
-            values = block.astype(np.float64)
+        low, high = np.minimum(low, encoding.min(axis=1)), np.maximum(high, encoding.max(axis=1))
+        step = max(1, BLOCK_VALUES // dims)
+        for start in range(0, encoding.shape[1], step):
+            values = encoding[:, start : start + step].astype(np.float64)
             _add_block(spread, pairs, values)
             if before is not None:  # the pair that spans two blocks
                 pairs.add(1, np.stack([before, values[:, 0]]), np.zeros((3, dims)))
@@ -175,7 +329,7 @@ def correlation_of(sums: Array, constant: npt.NDArray[np.bool_]) -> Array:
     return result
 
 
-def marginals(encodings: Sequence[Encoding]) -> tuple[Array, Array]:
+def marginals(encodings: Sequence[Latents]) -> tuple[Array, Array]:
     """Measure quantiles [len(PERCENTS), dims] of all frames, and the share [dims] of frames outside Tukey's fences.
 
     Linear between neighbouring values, as `numpy.quantile` does by default, but in float64.
@@ -183,8 +337,7 @@ def marginals(encodings: Sequence[Encoding]) -> tuple[Array, Array]:
     dims = encodings[0].shape[0]
     quantiles, outlier_share = np.empty((len(PERCENTS), dims)), np.empty(dims)
     for dim in range(dims):
-        values = read_dim(encodings, dim)
-        values.sort()
+        values = np.sort(_dim_of_all(encodings, dim))
         places = np.array(PERCENTS) / 100 * (len(values) - 1)
         left = np.floor(places).astype(np.int64)
         low, high = (values[i].astype(np.float64) for i in (left, np.minimum(left + 1, len(values) - 1)))
@@ -196,7 +349,13 @@ def marginals(encodings: Sequence[Encoding]) -> tuple[Array, Array]:
     return quantiles, outlier_share
 
 
-def robust_correlation(encodings: Sequence[Encoding]) -> Array:
+def _dim_of_all(encodings: Sequence[Latents], dim: int) -> npt.NDArray[np.floating[Any]]:
+    """One dim of all encodings, one after the other, [frames]: float32 where that is exact, else float64."""
+    exact = all(np.can_cast(encoding.dtype, np.float32) for encoding in encodings)
+    return np.concatenate([encoding[dim] for encoding in encodings], dtype=np.float32 if exact else np.float64)
+
+
+def robust_correlation(encodings: Sequence[Latents]) -> Array:
     """Return 2 sin(pi r / 6) of Spearman's r, [dims, dims]: Pearson's correlation if values are normal, but robust.
 
     K. Pearson, "On further methods of determining correlation" (1907). Not always positive semi-definite.
@@ -206,20 +365,36 @@ def robust_correlation(encodings: Sequence[Encoding]) -> Array:
     return result
 
 
-def spearman(encodings: Sequence[Encoding]) -> Array:
+def spearman(encodings: Sequence[Latents]) -> Array:
     """Measure Spearman's rank correlation [dims, dims], equal values sharing their mean rank.
 
     Of all frames up to MAX_RANKED values, beyond that of every n-th frame, which is logged. A constant dim has
     correlation 0 with every other, and 1 with itself.
     """
-    import pandas as pd
-
-    dims, count = encodings[0].shape[0], total_frames(encodings)
+    dims, count = encodings[0].shape[0], sum(encoding.shape[1] for encoding in encodings)
     every = -(-dims * count // MAX_RANKED)  # rounded up
     if every > 1:
         ordinal = f"{every}{ {2: 'nd', 3: 'rd'}.get(every, 'th') }"
         log.warning(f"{count:,} frames are too many to rank: the robust correlation is of every {ordinal} frame")
-    ranks = np.stack([pd.Series(read_dim(encodings, dim)[::every]).rank().to_numpy() for dim in range(dims)])
+    ranks = np.stack([_ranks(_dim_of_all(encodings, dim)[::every]) for dim in range(dims)])
     centred = 2 * ranks - (ranks.shape[1] + 1)  # whole numbers, so the sums are exact
     total = centred @ centred.T
     return correlation_of(total, np.diagonal(total) == 0)
+
+
+def _ranks(values: npt.NDArray[np.floating[Any]]) -> Array:
+    """The rank of each value, from 1; equal ones share their mean rank."""
+    _, label, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Array = np.cumsum(counts) - (counts - 1) / 2
+    return ranks[label]
+
+
+def frames_at(encodings: Sequence[Latents], index: npt.NDArray[np.int64]) -> Array:
+    """Return the frames at the given indices of all encodings, one after the other: float64 [len(index), dims]."""
+    result = np.empty((len(index), encodings[0].shape[0]))
+    start = 0
+    for encoding in encodings:
+        here = np.flatnonzero((index >= start) & (index < start + encoding.shape[1]))
+        result[here] = encoding[:, index[here] - start].T
+        start += encoding.shape[1]
+    return result

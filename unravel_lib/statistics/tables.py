@@ -11,7 +11,7 @@ import numpy.typing as npt
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import open_input
-from unravel_lib.statistics.summary import FLOAT32_MAX, PERCENTS, Array, Statistics
+from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics
 from unravel_lib.text import count_text, frames_text, printable, table
 
 STATISTICS_CSV, QUANTILES_CSV, CORRELATION_CSV = TABLES = "statistics.csv", "quantiles.csv", "correlation.csv"

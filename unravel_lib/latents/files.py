@@ -1,0 +1,177 @@
+"""Latents in files of either kind, `.npy` or latent audio, read once with their sidecars; and encodings in folders."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unravel_lib.errors import InputError
+from unravel_lib.files.find import find_files
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.latents import Latents
+from unravel_lib.latents.latent_audio import is_latent_audio, load_latent_audio
+from unravel_lib.latents.npy import MAX_BYTES, load_latents
+from unravel_lib.text import count_text, printable, size_text
+
+EXTENSIONS = (".npy", ".wav")
+MODEL_FACTS = ("model_sha256", "weights_sha256", "model")
+MAX_NAMED = 4  # models that an error names
+
+log = logging.getLogger("unravel_lib")
+
+
+@dataclass(frozen=True, eq=False)
+class LatentsFile:
+    """Latents [dims, frames] that were read from a file, and its sidecar; None where there is none."""
+
+    path: Path
+    latents: Latents
+    sidecar: Sidecar | None
+
+
+def read_latents(path: str | Path, compression: int | None = None) -> Latents:
+    """Read latents, in their own real dtype, [dims, frames].
+
+    Parameters
+    ----------
+    path : str or Path
+        A `.npy`, or a `.wav` of latent audio.
+    compression : int, optional
+        Samples for which latent audio that was written with `hold` repeats each frame, where no sidecar states it.
+
+    Raises
+    ------
+    InputError
+        Neither of the two, damaged, empty, larger than 1 GiB, or NaN or Inf inside.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        return load_latents(path)
+    return read_latents_file(path, compression).latents
+
+
+def read_latents_file(path: Path, compression: int | None = None) -> LatentsFile:
+    """Read latents with their sidecar; parameters and errors as of `read_latents`, or the sidecar is damaged."""
+    if path.suffix.lower() not in EXTENSIONS:
+        raise InputError("is no .npy and no latent audio .wav", path=path, remedy="encode sound with encoder.py")
+    facts = read_sidecar(path)
+    if path.suffix.lower() == ".npy":
+        return LatentsFile(path, load_latents(path), facts)
+    return LatentsFile(path, load_latent_audio(path, compression, facts), facts)
+
+
+def is_latents(path: Path) -> bool:
+    """Whether a file in a folder counts as latents: a `.npy`, or a `.wav` that is latent audio."""
+    if path.suffix.lower() == ".npy":
+        return True
+    try:
+        return is_latent_audio(path, read_sidecar(path))
+    except InputError:  # a damaged sidecar of ours: reported when the file is opened
+        return True
+
+
+def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[LatentsFile]:
+    """Read all `.npy` that are named or in folders that are named, each once.
+
+    Results of generator.py in a folder, and everything in the folder `output`, are left out: they are no encodings.
+
+    Raises
+    ------
+    InputError
+        A path does not exist or leads to no encodings; a file or its sidecar is damaged; or they have more than 1 GiB
+        together.
+    """
+    for root in roots:
+        if root.suffix.lower() == ".wav":
+            raise InputError(
+                "is a WAV",
+                path=root,
+                expected=".npy",
+                remedy="encode sound with encoder.py, and give latent audio to decoder.py or as a loop",
+                remedy_options=("input_loop",),
+            )
+    named, results, n_bytes = set(roots), 0, 0
+    found: list[LatentsFile] = []
+    for path in (source.path for source in find_files(roots, [".npy"], output)):
+        facts = read_sidecar(path)
+        if path not in named and facts is not None and facts.is_generated:
+            results += 1
+            continue
+        found.append(LatentsFile(path, load_latents(path), facts))
+        n_bytes += found[-1].latents.nbytes
+        if n_bytes > MAX_BYTES:
+            raise InputError(
+                f"{paths_text(roots)} holds more than {size_text(MAX_BYTES)} of latents", remedy="give fewer encodings"
+            )
+    if not found:
+        raise InputError(
+            f"{paths_text(roots)} holds no .npy but results of generator.py",
+            remedy="give encodings, or one of these results by its name",
+            remedy_options=("input",),
+        )
+    if results:
+        which = f"{count_text(results, 'result')} of generator.py in {paths_text(roots)}"
+        log.info("leaving out %s (`input` takes one by name)", which)
+    return found
+
+
+def paths_text(paths: Sequence[Path]) -> str:
+    """Name the first path and count the others: "latents and 2 more"."""
+    return printable(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+def common_facts(sidecars: Mapping[Path, Sidecar | None]) -> Sidecar:
+    """Return what the sidecars of these files agree on: sample_rate, compression, dims, model and its SHA-256.
+
+    A fact that no sidecar states is None; a file without sidecar states nothing. The offline and the streaming export
+    of the same weights are one model; the first of them is named. Works for the sidecar of a statistics.csv as well.
+
+    Raises
+    ------
+    InputError
+        Two sidecars name different models, rates, compressions or dims.
+    """
+    known: dict[str, tuple[Any, Path]] = {}
+    stated = {path: sidecar for path, sidecar in sidecars.items() if sidecar is not None}
+    for path, sidecar in stated.items():
+        same_model = any(n in known and known[n][0] == getattr(sidecar, n) for n in MODEL_FACTS[:2])
+        for name in (*MODEL_FACTS, "sample_rate", "compression", "dims"):
+            fact = getattr(sidecar, name)
+            if fact is None:
+                continue
+            before, source = known.setdefault(name, (fact, path))
+            # a model may have been renamed, or be the other export of the same weights
+            if fact != before and not (same_model and name in ("model", "model_sha256")):
+                if name in MODEL_FACTS:
+                    raise _mixture(stated)
+                raise InputError(
+                    f"has {name} {fact!s:.70}, {printable(source)} has {before!s:.70} (by their sidecars)",
+                    path=path,
+                    remedy="give encodings of one model",
+                    remedy_options=("input",),
+                )
+    return Sidecar(**{name: fact for name, (fact, _) in known.items()})
+
+
+def _mixture(sidecars: Mapping[Path, Sidecar]) -> InputError:
+    """Make the error that says which models made these files, and how many each."""
+    by_model: dict[str, list[Path]] = defaultdict(list)
+    for path, sidecar in sidecars.items():
+        mark = sidecar.weights_sha256 or sidecar.model_sha256 or sidecar.model
+        if mark:
+            by_model[mark].append(path)
+    names = [sidecars[paths[0]].model or "a model" for paths in by_model.values()]
+    parts = []
+    for mark, paths in sorted(by_model.items(), key=lambda item: -len(item[1]))[:MAX_NAMED]:
+        facts = sidecars[paths[0]]
+        name = facts.model or "a model"
+        alike = f" {(facts.model_sha256 or mark)[:8]}" if names.count(name) > 1 or facts.model is None else ""
+        parts.append(f"{count_text(len(paths), 'file')} of {printable(name)}{alike} (such as {printable(paths[0])})")
+    more = f" and {len(by_model) - MAX_NAMED} more" if len(by_model) > MAX_NAMED else ""
+    return InputError(
+        f"these are encodings of different models, by their sidecars: {', '.join(parts)}{more}",
+        remedy="give encodings of one model",
+        remedy_options=("input",),
+    )
