@@ -10,6 +10,7 @@ import fixtures_models as models
 import numpy as np
 import pytest
 import torch
+from fixtures_runs import Run
 from safetensors.torch import save_file
 
 from unravel_lib.errors import ModelError
@@ -527,6 +528,39 @@ def test_statistics_of_what_has_none() -> None:
         assert math.isnan(found.mean) and math.isnan(found.min) and found.shape == tuple(tensor.shape)
     assert math.isnan(weights.describe("x", torch.tensor([1.0, math.nan, 3.0])).max)
     assert weights.describe("x", torch.tensor([3 + 4j])).max == 5
+
+
+ODD = {
+    "meta": torch.empty(10**6, 10**6, device="meta"),
+    "quantised": torch.quantize_per_tensor(torch.ones(40, 50), 0.1, 3, torch.quint8),
+    "per channel": torch.quantize_per_channel(torch.ones(2, 3), torch.ones(2), torch.zeros(2), 0, torch.qint8),
+    "packed": torch.quantize_per_channel(torch.ones(4, 4), torch.ones(4), torch.zeros(4), 0, torch.quint4x2),
+    "sparse": torch.eye(40).to_sparse(),
+    "sparse rows": torch.eye(40).to_sparse_csr(),
+    "nested": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "expanded": torch.ones(1).expand(10**9),
+    "overlapping": torch.as_strided(torch.arange(10.0), (10**6, 10**6), (0, 0)),
+    "float8": torch.ones(3000).to(torch.float8_e4m3fn),
+    "uint64": torch.ones(3000, dtype=torch.uint64),
+    "complex32": torch.ones(3, dtype=torch.complex32),
+    "conjugate": torch.ones(3, dtype=torch.complex64).conj(),
+    "trained": torch.ones(3, requires_grad=True),
+    "bits": torch.ones(4, dtype=torch.uint8).view(torch.bits8),
+    "encoder.layers.0.weight_v": torch.nested.nested_tensor([torch.ones(2)]),
+    "decoder.layers.0.weight_v": torch.nested.nested_tensor([torch.ones(2)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_without_plain_values_are_shown_as_far_as_they_go(run: Run, tmp_path: Path) -> None:
+    torch.save({"state_dict": ODD, **ODD}, tmp_path / "x.ckpt")
+    for flag in ("--dict", "--attr"):
+        done = run("inspector", "--input", tmp_path / "x.ckpt", flag, stdin="*\n")
+        assert (done.code, done.errors) == (0, [])
+        assert all(f"\n{name}: " in done.text for name in ODD)
+    assert "  1000000x1000000 float32" in run("inspector", "--input", tmp_path / "x.ckpt", "--dict", stdin="").text
+    assert run("inspector", "--input", tmp_path / "x.ckpt", "--save", "--output", tmp_path / "out").code == 0
+    assert "tensor" in str(json_value(ODD["nested"])) and "tensor" in str(json_value(ODD["meta"]))
 
 
 def test_safetensors_of_bfloat16_with_missing_keys(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -50,6 +51,8 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns if its cache cannot be written
+    if not debug:
+        warnings.simplefilter("ignore")  # of libraries, for their callers
     try:
         with contextlib.suppress(ValueError):  # not in the main thread
             signals.install(remedy)

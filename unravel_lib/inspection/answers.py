@@ -7,7 +7,7 @@ import torch
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.facts import json_value
 from unravel_lib.inspection.inspect import Inspection
-from unravel_lib.inspection.tensors import describe, values_text
+from unravel_lib.inspection.tensors import describe, dtype_of, shape_of, values_text
 from unravel_lib.models import torchscript
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module, prints_to_stderr
 from unravel_lib.text import last_line, printable
@@ -17,7 +17,8 @@ VALUE_CHARACTERS = 4000
 
 def tensor_line(tensor: torch.Tensor) -> str:
     """Return shape and dtype for a list: `4x2x7 float32`."""
-    return f"{'x'.join(map(str, tensor.shape)) or 'single'} {_dtype(tensor)}"
+    shape = shape_of(tensor)
+    return f"{'nested' if shape is None else 'x'.join(map(str, shape)) or 'single'} {dtype_of(tensor)}"
 
 
 def tensor_text(key: str, tensor: torch.Tensor) -> str:
@@ -104,11 +105,8 @@ def _value_text(value: object) -> str:
 
 
 def _shape(tensor: torch.Tensor) -> str:
-    return " x ".join(map(str, tensor.shape)) or "a single value"
-
-
-def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+    shape = shape_of(tensor)
+    return "nested" if shape is None else " x ".join(map(str, shape)) or "a single value"
 
 
 def _indented(text: str) -> str:

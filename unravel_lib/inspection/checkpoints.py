@@ -16,7 +16,7 @@ import torch
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.facts import Facts, int_if_whole
 from unravel_lib.inspection.gin import gin_config
-from unravel_lib.inspection.tensors import SafeTensors
+from unravel_lib.inspection.tensors import SafeTensors, shape_of
 from unravel_lib.models.screening.mistakes import AGAIN, trainer_of
 from unravel_lib.models.screening.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
@@ -68,7 +68,8 @@ def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
     source = for_torch(file)
     mapped = mapped and isinstance(source, str)
     try:
-        found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.sparse.check_sparse_tensor_invariants(True):  # else wrong indices are read beyond the memory
+            found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except RuntimeError as error:
         if not mapped or "mmap" not in str(error):
             raise
@@ -191,12 +192,12 @@ def _sat_weights(tensors: Tensors, facts: Facts) -> None:
     prefix = next((p for p in ("", *SAT_PREFIXES) if p + FIRST_IN in tensors and p + FIRST_OUT in tensors), None)
     if prefix is None:
         return
-    first, last = tensors[prefix + FIRST_IN], tensors[prefix + FIRST_OUT]
-    if first.dim() != 3 or last.dim() != 3:
+    first, last = (shape_of(tensors[prefix + name]) or () for name in (FIRST_IN, FIRST_OUT))
+    if len(first) != 3 or len(last) != 3:
         return
     if facts.family is None:
         facts.family, facts.mark = SAT, f"keys {FIRST_IN} and {FIRST_OUT}"
-    channels, dims = int(first.shape[1]), int(last.shape[1])
+    channels, dims = first[1], last[1]
     if facts.dims not in (None, dims):
         facts.warnings.append(f"the config says {facts.dims} dims, the weights have {dims}")
     if facts.in_channels not in (None, channels):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -106,9 +107,11 @@ def json_value(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [json_value(item, depth + 1) for item in value]
     if hasattr(value, "numel") and hasattr(value, "tolist"):
-        if value.numel() <= MAX_VALUES:
-            return json_value(value.tolist(), depth + 1)
-        return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+        with suppress(RuntimeError, TypeError, ValueError):  # tensors without plain values
+            if value.numel() <= MAX_VALUES:
+                return json_value(value.tolist(), depth + 1)
+            return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+        return f"{str(value.dtype).removeprefix('torch.')} tensor"
     return str(value)
 
 

@@ -165,7 +165,7 @@ def _method_cell(method: Mapping[str, Any]) -> str:
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write one CSV row per tensor of a state_dict: key, shape, dtype, mean, std, min, max."""
     all_found = (describe(key, tensor) for key, tensor in tensors.items())
-    rows = ((t.key, "x".join(map(str, t.shape)), t.dtype, t.mean, t.std, t.min, t.max) for t in all_found)
+    rows = ((t.key, "x".join(map(str, t.shape or ())), t.dtype, t.mean, t.std, t.min, t.max) for t in all_found)
     _write_csv(path, ("key", "shape", "dtype", "mean", "std", "min", "max"), rows)
 
 

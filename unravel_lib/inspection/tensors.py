@@ -16,14 +16,15 @@ from unravel_lib.text import printable
 
 CHUNK_VALUES = 1 << 21  # values in one step: 16 MiB as float64
 PRINTED_VALUES = 1000  # of a tensor with more, only the corners are printed
+WITHOUT_VALUES = (RuntimeError, TypeError, ValueError)  # what PyTorch raises for meta, sparse, nested and other layouts
 
 
 @dataclass(frozen=True)
 class TensorStatistics:
-    """One tensor: its name, shape, dtype, and statistics over all its values; NaN where there are none."""
+    """One tensor: its name, shape (None: it has none), dtype, and statistics of all values; NaN where there are none."""
 
     key: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     dtype: str
     mean: float = math.nan
     std: float = math.nan
@@ -76,9 +77,9 @@ def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
     Sums run in float64 over chunks, joined by the rule of Chan, Golub and LeVeque (1983), so that a tensor of any size
     and any offset keeps its digits. Complex values are described by their magnitudes.
     """
-    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    shape, dtype = shape_of(tensor), dtype_of(tensor)
     count, mean, squares, low, high = 0, 0.0, 0.0, math.inf, -math.inf
-    with suppress(RuntimeError, NotImplementedError, TypeError):  # a layout without values, such as a sparse one
+    with suppress(*WITHOUT_VALUES):
         for chunk in _chunks(_without_repeats(tensor.detach())):
             n, total = chunk.numel(), count + chunk.numel()
             variance, chunk_mean = (float(value) for value in torch.var_mean(chunk, correction=0))
@@ -94,6 +95,18 @@ def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
         low, high = (math.nan, math.nan) if math.isnan(mean) else (low, high)
     std = math.nan if math.isnan(squares) else math.sqrt(squares / count)
     return TensorStatistics(key, shape, dtype, mean, std, low, high)
+
+
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...] | None:
+    """Return the shape, None for a nested tensor, which has none."""
+    with suppress(*WITHOUT_VALUES):
+        return tuple(tensor.shape)
+    return None
+
+
+def dtype_of(tensor: torch.Tensor) -> str:
+    """Return the dtype as NumPy names it: `float32`."""
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _without_repeats(tensor: torch.Tensor) -> torch.Tensor:
@@ -128,14 +141,16 @@ def _chunks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def values_text(tensor: torch.Tensor) -> str:
-    """Return the values as text, those of a large tensor by its corners."""
-    if tensor.numel() > PRINTED_VALUES:
-        tensor = _corners(tensor.detach())
-    array = tensor.detach().cpu()
-    array = array.float() if array.dtype in (torch.bfloat16, torch.float16) else array
-    with suppress(RuntimeError, TypeError):
-        return np.array2string(array.resolve_conj().numpy(), precision=6, threshold=PRINTED_VALUES, max_line_width=100)
-    return str(array)
+    """Return the values as text, those of a large tensor by its corners; as PyTorch writes them where NumPy cannot."""
+    tensor = tensor.detach()
+    with suppress(*WITHOUT_VALUES):
+        array = _corners(tensor) if tensor.numel() > PRINTED_VALUES else tensor
+        array = array.float() if array.dtype in (torch.bfloat16, torch.float16) else array
+        values = array.cpu().resolve_conj().resolve_neg().numpy()
+        return np.array2string(values, precision=6, threshold=PRINTED_VALUES, max_line_width=100)
+    with suppress(*WITHOUT_VALUES):
+        return str(tensor)
+    return "values that cannot be shown"
 
 
 def _corners(tensor: torch.Tensor) -> torch.Tensor:
