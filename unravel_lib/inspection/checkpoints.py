@@ -68,7 +68,8 @@ def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
     source = for_torch(file)
     mapped = mapped and isinstance(source, str)
     try:
-        with torch.sparse.check_sparse_tensor_invariants(True):  # else wrong indices are read beyond the memory
+        # else what wrong indices of sparse tensors lead to is read
+        with torch.sparse.check_sparse_tensor_invariants(True):  # type: ignore[no-untyped-call]
             found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except RuntimeError as error:
         if not mapped or "mmap" not in str(error):

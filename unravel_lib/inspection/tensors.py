@@ -21,7 +21,7 @@ WITHOUT_VALUES = (RuntimeError, TypeError, ValueError)  # what PyTorch raises fo
 
 @dataclass(frozen=True)
 class TensorStatistics:
-    """One tensor: its name, shape (None: it has none), dtype, and statistics of all values; NaN where there are none."""
+    """One tensor: name, shape (None: it has none), dtype, and statistics of all its values, NaN without any."""
 
     key: str
     shape: tuple[int, ...] | None
