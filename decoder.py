@@ -97,7 +97,6 @@ def main(argv: list[str]) -> int:
         normalize=args.normalize,
         fade_ms=args.fade,
         conditions=conditions,
-        sample_rate=args.sample_rate,
     )
     sounds = work_through(
         batch,

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
 
     from unravel_lib.models.codec import CodecOptions, encode_file
 
-    options = CodecOptions(args.seed, args.compensate_delay, overwrite=args.overwrite, sample_rate=args.sample_rate)
+    options = CodecOptions(args.seed, args.compensate_delay, overwrite=args.overwrite)
     latents = work_through(
         batch,
         sources,

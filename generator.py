@@ -6,6 +6,7 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 # isort: split
 import argparse
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from unravel_lib.files.folders import (
     make_run_folder,
     refuse_overwriting,
 )
-from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.files.sidecar import GeneratedSidecar
 
 if TYPE_CHECKING:
     from unravel_lib.latents.overview import Overview
@@ -78,7 +79,7 @@ def measure_only(args: argparse.Namespace) -> int:
     return batch.finish()
 
 
-def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar | None) -> int:
+def generate(args: argparse.Namespace, command: list[str], made_before: GeneratedSidecar | None) -> int:
     """Plan, report what will be written, write it; returns the exit code.
 
     `command` are the flags that make it again; `made_before` is the sidecar of the piece that is made again.
@@ -117,7 +118,9 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Sidecar 
             if number > args.first:  # the first is prepared already
                 piece = results.prepare(composition, file_format, number, free_bytes)
             own_command = [*command, "--first", str(number)] if number else command
-            sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, own_command)
+            sidecar = results.describe(
+                plan, number, len(piece.frames), statistics_sha256, os.path.abspath(__file__), own_command
+            )
             if made_before is not None and number == args.first:
                 again.warn_of_changes(made_before, sidecar)
             overview = results.write_result(file_format, piece, folder / name, sidecar, batch)

@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixtures_runs import spy
 
 from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
-from unravel_lib.files import sidecar
 from unravel_lib.files.atomic import folder_lock
-from unravel_lib.files.finished import Finished
 from unravel_lib.files.sidecar import (
     MAX_BYTES,
+    EncodingSidecar,
+    GeneratedSidecar,
+    GivenLoop,
+    Measured,
     Sidecar,
+    SoundSidecar,
     atomic_write_with_sidecar,
     is_complete,
     read_sidecar,
@@ -25,9 +27,14 @@ from unravel_lib.files.sidecar import (
     write_sidecar,
 )
 
-FACTS = Sidecar(
-    44100.0, 2048, 8, 3, "voice.ts", "a" * 64, "in\udcff.wav", "b" * 64, 7, {"subtype": "FLOAT", "x": (1, 2)}
-)
+FACTS = SoundSidecar(
+    44100.0, 2048, 8, 3, "voice.ts", "a" * 64, "in\udcff.wav", "b" * 64, 7,
+    subtype="FLOAT", conditions={"pitch": 3.0}, script="/x/decoder.py", command=("--input", "in.wav", "--seed", "7"),
+)  # fmt: skip
+PIECE = GeneratedSidecar(
+    seed=3, pattern="a.py:b", pattern_args={"n": 1, "way": "up"}, pattern_sha256="c" * 64, transform=("rev", "rot 1"),
+    transform_sha256={"x": "d" * 64}, bpm=120.5, hold=False, input_loop=(GivenLoop("x.npy", "e" * 64, (0, 4)),),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -44,7 +51,7 @@ def edit(path: Path, **changes: object) -> None:
 
 
 def test_what_is_written_is_read(file: Path) -> None:
-    assert read_sidecar(file) == replace(FACTS, options={"subtype": "FLOAT", "x": [1, 2]})
+    assert read_sidecar(file) == FACTS
     facts = json.loads(sidecar_path(file).read_text(encoding="ascii"))
     assert (facts["file"], facts["file_bytes"]) == ("x.npy", 7)
     assert facts["file_sha256"] == hashlib.sha256(b"content").hexdigest()
@@ -53,14 +60,17 @@ def test_what_is_written_is_read(file: Path) -> None:
 def test_of_decoded_sound_the_sidecar_of_its_latents_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     path.write_bytes(b"content")
-    earlier = replace(FACTS, options={"script": "generator"}, latents=FACTS)
-    write_sidecar(path, replace(FACTS, latents=earlier))
-    found = read_sidecar(path)
-    assert found is not None and found.latents == replace(earlier, latents=None)
+    for latents in (PIECE, EncodingSidecar(seed=1, device="cuda"), Sidecar(dims=3), None):
+        facts = replace(FACTS, latents=latents, measured=Measured(0.5, None, -3.0))
+        write_sidecar(path, facts)
+        assert read_sidecar(path) == facts
     assert is_complete(path, FACTS)
-    for wrong in ({"seed": -1}, {"options": 3}, [], "x"):
+    edit(path, latents=json.loads(sidecar_path(path).read_text()))
+    found = read_sidecar(path)
+    assert isinstance(found, SoundSidecar) and found.latents == replace(FACTS, measured=facts.measured)
+    for wrong in ({}, {"kind": "generated", "options": {}, "seed": -1}, {"kind": "sound", "options": 3}, [], "x"):
         edit(path, latents=wrong)
-        with pytest.raises(InputError, match=r"x\.json says latents = "):
+        with pytest.raises(InputError, match=r"x\.json says latents"):
             read_sidecar(path)
 
 
@@ -72,10 +82,10 @@ def test_other_json_is_no_sidecar(file: Path, data: bytes) -> None:
 
 def test_thousands_of_inputs_have_room(file: Path) -> None:
     command = [f"/recordings of a composer/with long names/{index:06d}.npy" for index in range(40_000)]
-    write_sidecar(file, replace(FACTS, options={"command": command}))
+    write_sidecar(file, replace(FACTS, command=tuple(command)))
     assert sidecar_path(file).stat().st_size > 2 << 20
     found = read_sidecar(file)
-    assert found is not None and found.options["command"] == command
+    assert found is not None and found.command == tuple(command)
 
 
 def test_a_huge_or_strange_json_is_not_read(file: Path) -> None:
@@ -106,13 +116,23 @@ BAD = [
     ("model", 3),
     ("source", ["x"]),
     ("options", []),
+    ("options", {"command": "--input x"}),
+    ("options", {"command": [3]}),
+    ("options", {"subtype": 24}),
+    ("options", {"fade_ms": -1}),
+    ("options", {"conditions": {"pitch": "high"}}),
+    ("options", {"compensate_delay": 1}),
+    ("kind", None),
+    ("kind", "song"),
+    ("kind", ["sound"]),
     ("measured", {"peak": -1.0}),
+    ("measured", {"peak": 1.0, "x": 1}),
     ("measured", {"peak": None}),
     ("measured", {"peak": float("nan")}),
     ("measured", {"peak": 10**400}),
     ("measured", {"peak": 1.0, "loudness": float("-inf")}),
     ("measured", {"peak": "1"}),
-    ("format_version", 2),
+    ("format_version", 1),
     ("format_version", None),
 ]
 
@@ -125,21 +145,48 @@ def test_impossible_values_are_refused(file: Path, name: str, value: object) -> 
     assert not is_complete(file, FACTS)
 
 
+PIECES = [
+    {"pattern": 3},
+    {"pattern_args": {"x": [1]}},
+    {"distribution_args": []},
+    {"transform": "rev"},
+    {"bpm": 0},
+    {"bpm": float("inf")},
+    {"beats": 0},
+    {"hold": 1},
+    {"input_loop": [{"file": "x", "sha256": "y"}]},
+    {"input_loop": [{"file": "x", "sha256": "y", "frames": [1]}]},
+    {"input_loop": [{"file": 1, "sha256": "y", "frames": [1, 2]}]},
+    {"input_loop": {"file": "x", "sha256": "y", "frames": [1, 2]}},
+]
+
+
+@pytest.mark.parametrize("options", PIECES, ids=str)
+def test_impossible_values_of_generated_latents_are_refused(file: Path, options: dict[str, object]) -> None:
+    write_sidecar(file, PIECE)
+    edit(file, options=options)
+    with pytest.raises(InputError) as error:
+        read_sidecar(file)
+    assert error.value.path == sidecar_path(file) and error.value.found.startswith(f"says {next(iter(options))} = ")
+
+
 def test_fields_without_a_value_are_unknown(file: Path) -> None:
-    edit(file, **dict.fromkeys(Sidecar.__dataclass_fields__))
-    assert read_sidecar(file) == Sidecar()
+    edit(file, **dict.fromkeys(("sample_rate", "dims", "model", "source", "seed", "measured", "latents")), options={})
+    assert read_sidecar(file) == SoundSidecar(compression=2048, frames=3, model_sha256="a" * 64, source_sha256="b" * 64)
 
 
 def test_complete_is_what_the_same_run_would_make(file: Path) -> None:
     assert is_complete(file, FACTS)
     assert is_complete(file, replace(FACTS, source="elsewhere/in.wav", frames=None))
-    assert is_complete(file, replace(FACTS, options={**FACTS.options, "sample_rate": 44100.0}))  # nor this
-    assert is_complete(file, replace(FACTS, weights_sha256="c" * 64))  # which version 1.0 did not write
+    assert is_complete(file, replace(FACTS, script="/y/decoder.py", command=("--input", "/elsewhere")))
+    assert not is_complete(file, EncodingSidecar(seed=7))
     for name, value in (
         ("model_sha256", "c" * 64),
         ("source_sha256", "c" * 64),
         ("seed", 8),
-        ("options", {"subtype": "PCM_16"}),
+        ("subtype", "PCM_16"),
+        ("normalize", -20.0),
+        ("conditions", {}),
         ("sample_rate", 48000.0),
         ("compression", 1024),
         ("dims", 4),
@@ -214,12 +261,12 @@ OTHER_MODEL, OTHER_INPUT = {"model": "b.ts", "model_sha256": "c" * 64}, {"source
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        (OTHER_MODEL, r"x\.npy was made with voice\.ts, not with b\.ts: choose another `output`, or add `overwrite`$"),
+        (OTHER_MODEL, r"x\.npy was made with voice\.ts, not with b\.ts: choose another folder"),
         ({"model_sha256": "c" * 64}, r"x\.npy was made with another voice\.ts, not with this one: "),
-        (OTHER_INPUT, r"x\.npy was made from in\\udcff\.wav, not from y\.wav: choose another `output`, or add `over"),
+        (OTHER_INPUT, r"x\.npy was made from in\\udcff\.wav, not from y\.wav: choose another folder"),
         ({"source": "y.wav"}, None),  # the same content elsewhere
-        ({"source": "./in\udcff.wav", "source_sha256": "c" * 64}, None),  # changed since
-        ({"seed": 8, "options": {}, "sample_rate": 48000.0, "frames": 9}, None),
+        ({"source_sha256": "c" * 64}, None),  # changed since
+        ({"seed": 8, "subtype": "PCM_16", "sample_rate": 48000.0, "frames": 9}, None),
     ],
 )
 def test_a_result_of_something_else_is_not_replaced(file: Path, changes: dict[str, object], why: str | None) -> None:
@@ -227,8 +274,9 @@ def test_a_result_of_something_else_is_not_replaced(file: Path, changes: dict[st
     if why is None:
         refuse_replacing(file, new)
         return
-    with pytest.raises(OutputError, match=why):
+    with pytest.raises(OutputError, match=why) as error:
         refuse_replacing(file, new)
+    assert error.value.path == file and error.value.remedy_options == ("output", "overwrite")
     with pytest.raises(OutputError, match=why), atomic_write_with_sidecar(file, new, overwrite=False) as part:
         part.write_bytes(b"other")
     assert is_complete(file, FACTS) and len(list(file.parent.iterdir())) == 2
@@ -239,8 +287,8 @@ def test_a_result_of_something_else_is_not_replaced(file: Path, changes: dict[st
 
 def test_what_a_killed_run_left_may_be_replaced_but_not_what_has_an_unknown_sidecar(file: Path) -> None:
     new = replace(FACTS, **OTHER_MODEL)  # type: ignore[arg-type]
-    edit(file, format_version=2)
-    with pytest.raises(InputError, match="has format version 2"):
+    edit(file, format_version=3)
+    with pytest.raises(InputError, match="has format version 3"):
         refuse_replacing(file, new)
     sidecar_path(file).write_text("{}")
     refuse_replacing(file, new)
@@ -249,54 +297,3 @@ def test_what_a_killed_run_left_may_be_replaced_but_not_what_has_an_unknown_side
     write_sidecar(file, FACTS)
     file.unlink()
     refuse_replacing(file, new)
-
-
-@pytest.mark.parametrize(
-    ("ours", "since", "found", "same"),
-    [
-        ("1.2.0", "1.0.0", "1.0.0", True),
-        ("1.2.0", "1.0.0", "1.2.0", True),
-        ("1.10.0", "1.9.0", "1.9.1", True),
-        ("1.2.0", "1.1.0", "1.0.9", False),
-        ("1.2.0", "1.0.0", "1.3.0", False),
-        ("1.2.0", "1.0.0", "one", False),
-        ("1.2.0", "1.0.0", None, False),
-    ],
-)
-def test_results_of_versions_that_make_the_same_bytes_are_complete(
-    file: Path, monkeypatch: pytest.MonkeyPatch, ours: str, since: str, found: object, same: bool
-) -> None:
-    monkeypatch.setattr(sidecar, "__version__", ours)
-    monkeypatch.setattr(sidecar, "SAME_BYTES_SINCE", since)
-    edit(file, unravel_version=found)
-    assert is_complete(file, FACTS) is same
-
-
-def test_a_result_under_an_old_name_belongs_to_the_input_with_the_longest_path(tmp_path: Path) -> None:
-    facts = replace(FACTS, source="/mnt/in/a/x.wav")
-    old = tmp_path / "encoded--x--01234567.npy"
-    old.write_bytes(b"content")
-    write_sidecar(old, facts)
-    for inputs, owner in ((["x.wav", "a/x.wav"], "a/x.wav"), (["x.wav", "b/x.wav"], "x.wav"), (["b/x.wav"], None)):
-        finished = Finished(tmp_path, inputs)
-        for relative in (*inputs, *inputs):
-            assert finished.holds(tmp_path / "encoded--x--89abcdef.npy", relative, FACTS) is (relative == owner)
-    finished = Finished(tmp_path, ["x.wav"])
-    assert not finished.holds(tmp_path / "encoded--y--89abcdef.npy", "x.wav", FACTS)
-    assert not finished.holds(tmp_path / "encoded--x--89abcdef.npy", "x.wav", replace(FACTS, seed=8))
-
-
-def test_each_sidecar_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = spy(monkeypatch, sidecar, "_read_json")
-    for index in range(40):
-        path = tmp_path / f"encoded--take--{index:08x}.npy"
-        path.write_bytes(b"content")
-        write_sidecar(path, replace(FACTS, source=f"/mnt/{index}/take.wav", source_sha256=f"{index:064x}"))
-    relatives = [f"{index}/take.wav" for index in range(40)]
-    finished = Finished(tmp_path, relatives)
-    for index, relative in enumerate(relatives):
-        key = f"{index:064x}"
-        assert finished.holds(
-            tmp_path / f"encoded--take--a{index:07x}.npy", relative, replace(FACTS, source_sha256=key)
-        )
-    assert reads.call_count <= 40 + 2 * 40  # each once, and those that are compared

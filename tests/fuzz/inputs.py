@@ -66,7 +66,7 @@ def read_sidecar(data: bytes) -> None:
         facts = sidecar.read_sidecar(path)
         if facts is not None:
             text.printable(facts.model or "")
-            assert sidecar._as_json(facts, "x", path)
+            assert sidecar._as_text(facts, "x", path)
     assert not sidecar.is_complete(path, sidecar.Sidecar(seed=1, source_sha256="0" * 64))
 
 
@@ -179,8 +179,10 @@ def _adts() -> bytes:
 def _sidecar() -> bytes:
     path = PLACE / "seed.npy"
     path.write_bytes(b"x")
-    facts = sidecar.Sidecar(44100.0, 2048, 8, 3, "a.ts", "0" * 64, "x.wav", "0" * 64, 1, {"a": [1, 2.5, None]})
-    return sidecar._as_json(facts, "x.npy", path).encode()
+    facts = sidecar.GeneratedSidecar(
+        44100.0, 2048, 8, 3, "a.ts", "0" * 64, "x.wav", "0" * 64, 1, pattern_args={"a": 2.5}
+    )
+    return sidecar._as_text(facts, "x.npy", path).encode()
 
 
 def _pocket(*endings: str) -> list[bytes]:
@@ -201,7 +203,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             runs.npy("a"),
         ],
     ),
-    "sidecar": (read_sidecar, [_sidecar(), b"{}", b"[]", b'{"format": "unravel-sidecar", "format_version": 1}']),
+    "sidecar": (read_sidecar, [_sidecar(), b"{}", b"[]", b'{"format": "unravel-sidecar", "format_version": 2}']),
     "audio": (
         read_audio,
         [

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from unravel_lib.errors import InputError
-from unravel_lib.files.sidecar import Sidecar, write_sidecar
+from unravel_lib.files.sidecar import GeneratedSidecar, write_sidecar
 from unravel_lib.latents import latent_audio
 from unravel_lib.latents.formats import HeldLatentAudio
 
@@ -36,7 +36,7 @@ def held(folder: Path, options: dict[str, object] | None, rate: int = 44100, com
     path = folder / "held.wav"
     HeldLatentAudio(2, rate, compression).write(path, [BEYOND], 3)
     if options is not None:
-        write_sidecar(path, Sidecar(compression=compression, options=options))
+        write_sidecar(path, GeneratedSidecar(compression=compression, **options))
     return path
 
 

@@ -178,7 +178,7 @@ def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) ->
     del facts["options"]["command"]
     sidecar.write_text(json.dumps(facts))
     result = run("generator", "--again", sidecar, "--output", tmp_path / "o")
-    assert result.code == 2 and "by a version that did not keep the flags" in result.err
+    assert result.code == 2 and "does not say with which flags it was made" in result.err
 
 
 def test_the_command_makes_that_file_alone(run: Run, tmp_path: Path, encodings: Path) -> None:

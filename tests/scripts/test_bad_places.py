@@ -13,7 +13,7 @@ from fixtures_runs import TONE, Run, Z, kinds_left, npy, wav
 
 from unravel_lib.files import atomic
 from unravel_lib.files.naming import output_name
-from unravel_lib.files.sidecar import Sidecar, write_sidecar
+from unravel_lib.files.sidecar import EncodingSidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
 
 
@@ -271,7 +271,7 @@ def test_nothing_that_a_sidecar_names_is_opened(run: Run, tmp_path: Path, monkey
     save_latents(tmp_path / "in" / "x.npy", Z[0])
     write_sidecar(
         tmp_path / "in" / "x.npy",
-        Sidecar(44100, 2048, 8, 30, path, path, path, path, 1, {"pattern": path, "statistics": path, "hold": path}),
+        EncodingSidecar(44100, 2048, 8, 30, path, path, path, path, 1, script=path, command=("--input", path)),
     )
     os.utime(bait, (0, 0))
     touched: list[str] = []
@@ -301,7 +301,7 @@ def test_broken_sidecars(run: Run, tmp_path: Path, data: bytes) -> None:
     if b"unravel" not in data:
         assert result.code == 0
         return
-    line = f"error: {tmp_path}/x.json has format version None, this UnRAVEl reads 1: "
+    line = f"error: {tmp_path}/x.json has format version None, expected 2: "
     line += "move it away and give its facts by flags"
     assert (result.code, result.errors) == (2, [line])
 

@@ -1,6 +1,7 @@
 """decoder.py as a user runs it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,9 +14,7 @@ import soundfile
 from fixtures_runs import Run, spy
 
 import unravel_lib
-from unravel_lib.files import naming
-from unravel_lib.files.find import Source
-from unravel_lib.files.sidecar import Sidecar, write_sidecar
+from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
 from unravel_lib.models.model import Model, load
 
@@ -43,18 +42,14 @@ def test_latents_become_sound(latents: Path, tmp_path: Path, run: Run) -> None:
         assert json.loads(path.with_suffix(".json").read_text())["frames"] == frames
 
 
-def test_names_leave_embeddings_out_and_skip_existing_knows_results_whose_names_did_not(
-    latents: Path, tmp_path: Path, run: Run
-) -> None:
+def test_names_leave_embeddings_out(latents: Path, tmp_path: Path, run: Run) -> None:
     (latents / "a.npy").rename(latents / "a_embeddings.npy")
     flags = ("--input", latents, "--output", tmp_path / "out", "--skip_existing")
     paths = run("decoder", *flags).paths
     assert [path.name.split("--")[1] for path in paths] == ["a", "b"]
-    for file in (paths[0], paths[0].with_suffix(".json")):
-        file.rename(file.with_name(f"decoded--a_embeddings--0123abcd{file.suffix}"))
     again = run("decoder", *flags)
     assert (again.code, again.paths) == (0, []) and "2 files were finished before" in again.err
-    (tmp_path / "out" / "decoded--a_embeddings--0123abcd.wav").write_bytes(b"cut short")
+    paths[0].write_bytes(b"cut short")
     assert run("decoder", *flags).paths == [paths[0]]
 
 
@@ -118,11 +113,11 @@ def test_damaged_latent_audio_in_a_folder_is_named(latents: Path, tmp_path: Path
         write_sidecar(latents / f"{name}.wav", Sidecar(dims=8, frames=5, sample_rate=44100, compression=2048))
     (latents / "cut.wav").write_bytes((latents / "cut.wav").read_bytes()[:30])
     sidecar = latents / "odd.json"
-    sidecar.write_text(sidecar.read_text().replace('"format_version": 1', '"format_version": 2'))
+    sidecar.write_text(sidecar.read_text().replace('"format_version": 2', '"format_version": 3'))
     result = run("decoder", "--input", latents, "--output", tmp_path / "out")
     assert (result.code, len(result.paths)) == (1, 2)
     assert "2 of 4 inputs failed" in result.err
-    assert "cut.wav" in result.err and "odd.json has format version 2" in result.err
+    assert "cut.wav" in result.err and "odd.json has format version 3" in result.err
 
 
 def test_sound_is_not_mistaken_for_latents(tmp_path: Path, run: Run) -> None:
@@ -172,7 +167,10 @@ def test_two_models_do_not_share_a_result(tmp_path: Path, run: Run) -> None:
     before = written.read_bytes()
     result = run("decoder", *flags, "--model", second)
     assert (result.code, result.paths, written.read_bytes()) == (2, [], before)
-    assert f"error: {written} was made with voice.ts, not with drums.ts: choose another --output, or add" in result.err
+    assert (
+        f"error: {written} was made with voice.ts, not with drums.ts: choose another folder, or replace it "
+        "(--output, --overwrite)"
+    ) in result.err
     again = run("decoder", *flags, "--model", second, "--overwrite")
     assert (again.code, again.paths) == (0, [written])
     assert json.loads(written.with_suffix(".json").read_text())["model"] == "drums.ts"
@@ -191,7 +189,7 @@ def test_the_summary_says_an_equal_reason_once(tmp_path: Path, run: Run) -> None
     dims, other = [line for line in result.err.splitlines() if line.startswith("error:   ")]
     assert "x.npy has 16 dims, drums.ts decodes 4: " in dims and dims.endswith(" (and 1 more for the same reason)")
     assert f"{first} was made with voice.ts, not with drums.ts: " in other
-    assert other.endswith("add --overwrite (and 4 more for the same reason)")
+    assert other.endswith("(--output, --overwrite) (and 4 more for the same reason)")
 
 
 def test_a_changed_input_is_decoded_again_and_another_of_the_same_name_is_refused(
@@ -231,7 +229,7 @@ def test_latents_that_are_cut_while_they_are_decoded(
 def generated(latents: Path) -> Path:
     """Latents that by their sidecar generator.py made, with the values of a.npy."""
     path = latents.parent / "generated.npy"
-    save_latents(path, np.load(latents / "a.npy")[0], Sidecar(options={"script": "generator"}))
+    save_latents(path, np.load(latents / "a.npy")[0], GeneratedSidecar())
     return path
 
 
@@ -246,7 +244,7 @@ def test_runs_with_equal_names_become_sounds_of_one_folder_by_whatever_way_they_
 ) -> None:
     for index, folder in enumerate(("rev", "euclid")):
         values = np.full((8, 1 + index), 0.1)
-        save_latents(tmp_path / "T" / folder / "x.npy", values, Sidecar(options={"script": "generator"}))
+        save_latents(tmp_path / "T" / folder / "x.npy", values, GeneratedSidecar())
     output = ("--output", tmp_path / "out")
     one_by_one = [run("decoder", "--input", tmp_path / "T" / name, *output).paths for name in ("euclid", "rev")]
     both = run("decoder", "--input", tmp_path / "T", *output).paths
@@ -262,25 +260,11 @@ def test_runs_with_equal_names_become_sounds_of_one_folder_by_whatever_way_they_
     assert sorted(path.name for paths in shards for path in paths) == sorted(path.name for path in both)
 
 
-def test_skip_existing_knows_generated_sound_under_its_earlier_name(tmp_path: Path, run: Run) -> None:
-    """Which had a hash of the name alone; the sound of a run with equal content does not count as this one's."""
-    for folder in ("rev", "euclid"):
-        save_latents(tmp_path / folder / "x.npy", np.full((8, 1), 0.1), Sidecar(options={"script": "generator"}))
-    flags = ("--output", tmp_path / "out", "--skip_existing", "--input")
-    [now] = run("decoder", *flags, tmp_path / "rev").paths
-    earlier = naming.result_name(Source(Path(), "x.npy"), "decoded", ".wav")
-    for file in (now, now.with_suffix(".json")):
-        file.rename(file.with_name(earlier).with_suffix(file.suffix))
-    assert now.name != earlier
-    assert run("decoder", *flags, tmp_path / "rev").paths == []
-    assert len(run("decoder", *flags, tmp_path / "euclid").paths) == 1
-
-
 def test_generated_sound_is_faded_and_recorded_sound_is_exact(
     latents: Path, generated: Path, tmp_path: Path, run: Run
 ) -> None:
     plain, facts = decoded(run, latents / "a.npy", tmp_path / "1")
-    assert "fade_ms" not in facts["options"]
+    assert facts["options"]["fade_ms"] == 0
     model = load()
     np.testing.assert_array_equal(plain, unravel_lib.decode(model, latents / "a.npy")[0])
     faded, facts = decoded(run, generated, tmp_path / "2")
@@ -290,7 +274,7 @@ def test_generated_sound_is_faded_and_recorded_sound_is_exact(
     assert abs(faded[0]) < 1e-3 * abs(plain[0]) and abs(faded[-1]) < 1e-3 * abs(plain[-1])
     none, facts = decoded(run, generated, tmp_path / "3", "--fade", 0)
     np.testing.assert_array_equal(none, plain)
-    assert "fade_ms" not in facts["options"]
+    assert facts["options"]["fade_ms"] == 0
     longer, _ = decoded(run, latents / "a.npy", tmp_path / "4", "--fade", 100)
     assert (longer[n : 4 * n] != plain[n : 4 * n]).mean() > 0.9
 
@@ -298,24 +282,20 @@ def test_generated_sound_is_faded_and_recorded_sound_is_exact(
 def test_what_the_latents_say_of_themselves_is_kept_and_does_not_count_as_another_way_to_decode(
     generated: Path, tmp_path: Path, run: Run
 ) -> None:
-    options = {"script": "generator", "pattern": "fibo", "command": ["--seed", "3"]}
-    write_sidecar(generated, Sidecar(seed=3, options=options))
+    made = GeneratedSidecar(seed=3, pattern="fibo", command=("--seed", "3"))
+    write_sidecar(generated, made)
     flags = ("--input", generated, "--output", tmp_path / "out", "--skip_existing")
     [written] = run("decoder", *flags).paths
-    facts = json.loads(written.with_suffix(".json").read_text())
-    assert facts["latents"] == {"seed": 3, "options": options}
+    assert read_sidecar(written).latents == made  # type: ignore[union-attr]
     assert run("decoder", *flags).paths == []
-    write_sidecar(generated, Sidecar(seed=3, options=options | {"command": ["--seed", "3", "--beats", "2"]}))
+    write_sidecar(generated, replace(made, command=("--seed", "3", "--beats", "2")))
     assert run("decoder", *flags).paths == []  # the same values
-    del facts["latents"]  # as of earlier versions
-    written.with_suffix(".json").write_text(json.dumps(facts))
-    assert run("decoder", *flags).paths == []
 
 
 def test_normalized_sound_and_its_gain(latents: Path, tmp_path: Path, run: Run) -> None:
     plain, before = decoded(run, latents / "a.npy", tmp_path / "1")
     loud, facts = decoded(run, latents / "a.npy", tmp_path / "2", "--normalize", -30)
-    assert "gain_db" not in before["measured"] and "normalize" not in before["options"]
+    assert before["measured"]["gain_db"] is None and before["options"]["normalize"] is None
     assert facts["options"]["normalize"] == -30
     gain = 10 ** (facts["measured"]["gain_db"] / 20)
     np.testing.assert_allclose(loud, gain * plain, rtol=2e-3)

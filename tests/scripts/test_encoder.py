@@ -163,7 +163,8 @@ def test_results_of_another_model_are_not_replaced(sounds: Path, tmp_path: Path,
     result = run("encoder", *flags, *other)
     assert (result.code, result.paths) == (2, [])
     line = (
-        f"error: {written[0]} was made with pocket.ts, not with voice.ts: choose another --output, or add --overwrite"
+        f"error: {written[0]} was made with pocket.ts, not with voice.ts: choose another folder, "
+        "or replace it (--output, --overwrite)"
     )
     assert result.err.splitlines().count(line) == 1
     (tmp_path / "out" / "failures.csv").unlink()
@@ -187,7 +188,7 @@ def test_results_of_another_recording_are_not_replaced_but_those_of_a_changed_on
     assert (result.code, result.paths) == (2, [])
     assert (
         f"{written} was made from {tmp_path}/monday/take.wav, not from {tmp_path}/tuesday/take.wav: choose another "
-        "--output, or add --overwrite"
+        "folder, or replace it (--output, --overwrite)"
     ) in result.err
     again = run("encoder", "--input", tmp_path / "copy", *flags)  # the same sound
     assert (again.code, again.paths) == (0, [written])
@@ -216,29 +217,6 @@ def test_inputs_whose_results_would_have_one_name_are_refused_before_anything_is
     assert (result.code, result.paths, len(result.err.splitlines())) == (2, [], 1)
     assert f"the results of {inputs[0]} and {inputs[1]} would have the same name" in result.err
     assert not (tmp_path / "out").exists()
-
-
-def old_name(path: Path) -> Path:
-    """The name that version 1.0 gave a result: by the absolute path of its source, whatever that was."""
-    return path.with_name(f"{path.name.rpartition('--')[0]}--0123abcd{path.suffix}")
-
-
-def test_skip_existing_knows_results_under_the_names_of_version_1(
-    sounds: Path, tmp_path: Path, run: Run, encodings: Mock
-) -> None:
-    flags = ("--output", tmp_path / "out", "--skip_existing", "--extensions", "wav")
-    written = run("encoder", "--input", sounds / "deep", *flags).paths
-    assert len(written) == 2
-    for path in written:
-        for file in (path, path.with_suffix(".json")):
-            file.rename(old_name(file))
-    again = run("encoder", "--input", sounds / "deep", *flags)
-    assert (again.code, again.paths) == (0, [])
-    # another recording with the same sound and the same name has no result yet
-    result = run("encoder", "--input", sounds, *flags)
-    assert (result.code, sorted(path.name.split("--")[1] for path in result.paths)) == (0, ["kick", "odd_name"])
-    old_name(written[0]).write_bytes(b"cut short")
-    assert run("encoder", "--input", sounds / "deep", *flags).paths == [written[0]]
 
 
 def test_a_home_folder_several_inputs_and_extensions_with_commas(

@@ -56,9 +56,9 @@ def test_conditions_shape_the_sound_and_stand_in_the_sidecar(latents: list[Path]
     [plain] = decoded(run, model, latents[:1], tmp_path / "plain")
     [high] = decoded(run, model, latents[:1], tmp_path / "high", "--condition", "pitch=3", "octave=0.5")
     np.testing.assert_allclose(high - plain, 30 + 50, atol=1e-3)
-    for folder, stated in (("plain", None), ("high", {"octave": 0.5, "pitch": 3})):
+    for folder, stated in (("plain", {}), ("high", {"octave": 0.5, "pitch": 3})):
         [sidecar] = (tmp_path / folder).glob("*.json")
-        assert json.loads(sidecar.read_text())["options"].get("conditions") == stated
+        assert json.loads(sidecar.read_text())["options"]["conditions"] == stated
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fixtures_runs import Result, Run, snapshot, spy
+from fixtures_runs import ROOT, Result, Run, snapshot, spy
 
 import generator
 from unravel_lib.cli.generator_flags import build_parser
 from unravel_lib.cli.results import MAX_DRAWN
 from unravel_lib.errors import UnravelError
-from unravel_lib.files.sidecar import Sidecar, read_sidecar, write_sidecar
+from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents import formats, latent_audio
 from unravel_lib.latents.npy import MAX_DIMS, load_latents, save_latents
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.distributions import DISTRIBUTIONS
 from unravel_lib.music.patterns import PATTERNS
 
-ROOT = Path(generator.__file__).parent
 DIMS = 3
 OWN_PATTERNS = [name for name, entry in PATTERNS.items() if entry.source is None]
 
@@ -102,7 +101,7 @@ def test_every_distribution_and_every_pattern_runs(
     spread = measured.std(axis=1, keepdims=True)
     assert (np.abs(latents - measured.mean(axis=1, keepdims=True)) < 12 * spread).all()  # from these statistics
     facts = read_sidecar(path)
-    assert facts is not None and facts.options["distribution"] == distribution and facts.options["iqr"] is iqr
+    assert isinstance(facts, GeneratedSidecar) and facts.distribution == distribution and facts.iqr is iqr
     assert (facts.frames, facts.dims) == (latents.shape[1], DIMS)
 
 
@@ -214,26 +213,13 @@ def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> Non
     flags_of_content = ["--pattern", "orale", "--pattern_args", "levels=1", "--num_latents", "5", "--hold"]
     files = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots", *flags_of_content))
     facts = read_sidecar(files[0])
-    assert facts is not None
-    assert (facts.sample_rate, facts.compression, facts.dims, facts.frames) == (48000, 1024, DIMS, 80)
-    assert (facts.model, facts.model_sha256, facts.seed) == ("voice.ts", "a" * 64, 42)
-    assert facts.options == {
-        "script": "generator",
-        "distribution": "normal",
-        "iqr": False,
-        "pattern": "orale",
-        "pattern_sha256": None,
-        "pattern_args": {"levels": 1},
-        "num_latents": 5,
-        "num_loops": 4,
-        "beats": 1,
-        "bpm": 562.5,
-        "file_index": 0,
-        "hold": True,
-        "wav_subtype": "FLOAT",
-        "statistics_sha256": facts.options["statistics_sha256"],
-        "command": ["--input", str(encodings), *flags_of_content],
-    }
+    assert isinstance(facts, GeneratedSidecar)
+    assert facts == GeneratedSidecar(
+        48000, 1024, DIMS, 80, "voice.ts", "a" * 64, str(encodings), None, 42,
+        script=str(ROOT / "generator.py"), command=("--input", str(encodings), *flags_of_content),
+        distribution="normal", pattern="orale", pattern_args={"levels": 1}, num_latents=5, num_loops=4, bpm=562.5,
+        file_index=0, hold=True, wav_subtype="FLOAT", statistics_sha256=facts.statistics_sha256,
+    )  # fmt: skip
     info = soundfile.info(files[0])
     assert (info.samplerate, info.frames, info.subtype) == (48000, 80 * 1024, "FLOAT")
     assert latent_audio.load_latent_audio(files[0]).shape == (DIMS, 80)
@@ -356,8 +342,8 @@ def test_own_pattern_file(tmp_path: Path, encodings: Path, run: Run) -> None:
     lengths = [latent_audio.load_latent_audio(path).shape[1] for path in made(result)]
     assert len(set(lengths)) > 1 and [path.name[:16] for path in made(result)] == ["gaps_normal_seed"] * 3
     facts = read_sidecar(made(result)[0])
-    assert facts is not None and facts.options["pattern"] == "mine.py:gaps" and facts.frames == lengths[0]
-    assert len(facts.options["pattern_sha256"]) == 64 and facts.options["pattern_args"] == {"most": 9}
+    assert isinstance(facts, GeneratedSidecar) and facts.pattern == "mine.py:gaps" and facts.frames == lengths[0]
+    assert len(facts.pattern_sha256 or "") == 64 and facts.pattern_args == {"most": 9}
 
 
 def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> None:
@@ -374,8 +360,8 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> Non
     assert (latent_audio.load_latent_audio(made(result)[0]) == 2.5).all()
     assert made(result)[0].name == "loop_flat_seed42_0000.wav"
     facts = read_sidecar(made(result)[0])
-    assert facts is not None and facts.options["distribution"] == "mine.py:flat"
-    assert len(facts.options["distribution_sha256"]) == 64 and facts.options["distribution_args"] == {"at": 2.5}
+    assert isinstance(facts, GeneratedSidecar) and facts.distribution == "mine.py:flat"
+    assert len(facts.distribution_sha256 or "") == 64 and facts.distribution_args == {"at": 2.5}
     listed = run("generator", "--list_distributions", "--distribution", mine)
     assert f"{mine}:flat  Always the same. [at=float, default 0.0]" in listed.text
     result = run("generator", "--input", encodings, *flags, "--distribution_args", "att=1")

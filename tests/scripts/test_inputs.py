@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fixtures_runs import Run, npy
 
-from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.files.sidecar import GeneratedSidecar
 from unravel_lib.latents.npy import save_latents
 from unravel_lib.models.pocket import POCKET
 
@@ -35,7 +35,7 @@ def test_decoder(run: Run, pieces: list[Path], tmp_path: Path) -> None:
 def test_generator_learns_from_all_and_takes_its_own_results_by_name_only(
     run: Run, pieces: list[Path], tmp_path: Path
 ) -> None:
-    save_latents(tmp_path / "one" / "own.npy", np.zeros((8, 4)), Sidecar(options={"script": "generator"}))
+    save_latents(tmp_path / "one" / "own.npy", np.zeros((8, 4)), GeneratedSidecar())
     flags = ("--output", tmp_path / "out", "--no_plots")
     result = run("generator", "--input", tmp_path / "one", *pieces[1:], *flags)
     assert result.code == 0

@@ -447,11 +447,9 @@ def test_one_damaged_sidecar_does_not_end_the_others(run: Run, results: dict[str
         bad = results[name].with_stem("bad")
         shutil.copy(results[name], bad)
         facts = json.loads(results[name].with_suffix(".json").read_text())
-        bad.with_suffix(".json").write_text(json.dumps({**facts, "measured": {"peak": -1}}))
+        bad.with_suffix(".json").write_text(json.dumps({**facts, "seed": -1}))
         folder = results[name].parent
         done = run("inspector", "--input", folder)
         assert done.code == 1 and results[name].name in done.err and f"how {results[name]} was made" in done.err
-        assert done.errors[0] == (
-            f"error: {folder}/bad.json says measured = {{'peak': -1}}: correct or remove this sidecar"
-        )
+        assert done.errors[0] == (f"error: {folder}/bad.json says seed = -1: correct or remove this sidecar")
         assert run("inspector", "--input", bad).code == 2

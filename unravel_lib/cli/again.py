@@ -4,12 +4,11 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.sidecar import Sidecar, read_sidecar, sidecar_path
+from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
 from unravel_lib.statistics.tables import STATISTICS_CSV
 from unravel_lib.text import printable
 
@@ -72,7 +71,7 @@ def _word(value: object) -> str:
     return f"./{text}" if text.startswith("-") and not isinstance(value, float) else text
 
 
-def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.Namespace, list[str], Sidecar]:
+def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.Namespace, list[str], GeneratedSidecar]:
     """Return the flags that made a piece, with those of `argv` in place of some; the same as a command; its sidecar.
 
     The statistics beside the piece take the place of encodings that are not needed; the command keeps the encodings.
@@ -96,12 +95,11 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
         raise InputError(f"{printable(piece)} {found}: give `again` the .json of a result of generator.py")
     facts = read_sidecar(piece)
     where = printable(sidecar_path(piece))
-    if facts is None or not facts.is_generated:
+    if not isinstance(facts, GeneratedSidecar):
         raise InputError(f"{where} is no sidecar of a result of generator.py: give `again` such a .json")
-    command = facts.options.get("command")
-    if not (isinstance(command, list) and all(isinstance(word, str) for word in command)):
-        raise InputError(f"{where} was written by a version that did not keep the flags: give the flags yourself")
-    args = parser.parse(command)
+    if not facts.command:
+        raise InputError(f"{where} does not say with which flags it was made: give the flags yourself")
+    args = parser.parse(facts.command)
     given = parser.given(argv)
     for flag in given:
         for name in FORGOTTEN.get(flag, ()):
@@ -129,7 +127,7 @@ def _draws(args: argparse.Namespace) -> bool:
     return len(args.input_loop) < 1 + ("loop_b" in PATTERNS.find(args.pattern).inputs)
 
 
-def _find_statistics(args: argparse.Namespace, piece: Path, facts: Sidecar) -> None:
+def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSidecar) -> None:
     """Take the statistics.csv beside the piece where it is that of the piece and no encodings are needed."""
     from unravel_lib.music.distributions import DISTRIBUTIONS
 
@@ -141,11 +139,11 @@ def _find_statistics(args: argparse.Namespace, piece: Path, facts: Sidecar) -> N
                 "there: give `input`"
             )
         return
-    needs_encodings = args.fidelity or (args.iqr and not facts.options.get("iqr"))
+    needs_encodings = args.fidelity or (args.iqr and not facts.iqr)
     if needs_encodings and args.input and all(path.exists() for path in args.input):
         return
     beside = piece.with_name(STATISTICS_CSV)
-    if beside.exists() and sha256_of(beside) == facts.options["statistics_sha256"]:
+    if beside.exists() and sha256_of(beside) == facts.statistics_sha256:
         args.input, args.statistics = None, beside
     elif not all(path.exists() for path in args.input or [args.statistics or beside]):
         raise InputError(
@@ -154,22 +152,21 @@ def _find_statistics(args: argparse.Namespace, piece: Path, facts: Sidecar) -> N
         )
 
 
-def _check_loops(args: argparse.Namespace, facts: Sidecar) -> None:
+def _check_loops(args: argparse.Namespace, facts: GeneratedSidecar) -> None:
     from unravel_lib.cli.input_loops import read_input_loops
 
-    made_from: list[dict[str, Any]] = facts.options.get("input_loop", [])
     loops = read_input_loops(args.input_loop, {}, args.sample_rate, args.compression)
-    for loop, before in zip(loops, made_from, strict=False):
-        if loop.facts["sha256"] != before["sha256"]:
+    for loop, before in zip(loops, facts.input_loop, strict=False):
+        if loop.facts.sha256 != before.sha256:
             raise InputError(
                 "is not the file that the loop was taken from", path=loop.file.path, remedy_options=("input_loop",)
             )
 
 
-def warn_of_changes(before: Sidecar, now: Sidecar) -> None:
+def warn_of_changes(before: GeneratedSidecar, now: GeneratedSidecar) -> None:
     """Warn where the piece will be another one without being asked for: other statistics, other code of the user's."""
     for name, chosen in CONTENT.items():
-        was, is_now = before.options.get(name), now.options.get(name)
-        same_choice = chosen is None or before.options.get(chosen) == now.options.get(chosen)
+        was, is_now = getattr(before, name), getattr(now, name)
+        same_choice = chosen is None or getattr(before, chosen) == getattr(now, chosen)
         if same_choice and was != is_now:
             log.warning("%s: the new one may be another", CONTENT_TEXT[name])

@@ -14,9 +14,9 @@ from unravel_lib.cli.messages import input_error_line, with_flags
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError
 from unravel_lib.files.find import Source
-from unravel_lib.files.finished import Finished
 from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.shard import WHOLE, Shard
+from unravel_lib.files.sidecar import is_complete
 from unravel_lib.text import count_text, printable
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
@@ -173,15 +173,12 @@ def work_through(
     the targets that are finished, by this run or an earlier one
     """
     done: list[Path] = []
-    folders = {target.parent for target in targets.values()}
-    names = [source.relative for source in sources]
-    finished = {folder: Finished(folder, names) for folder in folders} if skip_existing else {}
     with Progress(list(targets), seconds, "s of sound") as bar:
         for source in bar:
             target = targets[source]
             with batch.attempt(source.path, target):
                 refuse_overwriting(target, [source.path])
-                is_done = partial(finished[target.parent].holds, target, source.relative) if skip_existing else None
+                is_done = partial(is_complete, target) if skip_existing else None
                 if work(source.path, target, is_done, bar.update):
                     batch.wrote(target)
                 else:

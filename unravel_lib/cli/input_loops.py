@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.files.sidecar import GivenLoop, Sidecar
 from unravel_lib.latents import Frames
 from unravel_lib.latents.files import EXTENSIONS, LatentsFile, read_latents_file
 from unravel_lib.music import tempo
@@ -34,10 +33,10 @@ class InputLoop:
     frames: Frames
 
     @functools.cached_property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> GivenLoop:
         """What a sidecar says about it."""
         path = self.file.path
-        return {"file": path.name, "sha256": sha256_of(path), "frames": [self.first, self.end]}
+        return GivenLoop(path.name, sha256_of(path), (self.first, self.end))
 
 
 def read_input_loops(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.errors import InputError
-from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.files.sidecar import Measured, SoundSidecar, read_sidecar
 from unravel_lib.text import count_text, duration_text, printable, table
 
 MAX_ROWS = 40  # sounds that are listed one by one
@@ -21,7 +21,7 @@ log = logging.getLogger("unravel_lib")
 def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
     """Log length, loudness and peak of finished sounds, as their sidecars state them; of very many the range.
 
-    Sounds whose sidecars state no level, as those of version 1.0, are left out.
+    Sounds whose sidecars state no level are left out.
     """
     levels = {path: facts for path in sounds if (facts := _facts(path)) is not None}
     if not levels:
@@ -30,7 +30,7 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
         head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
         log.info("%s", table([head, *(_row(path, facts) for path, facts in levels.items())]))
     else:
-        loudness = [level for facts in levels.values() if (level := _measured(facts, "loudness")) is not None]
+        loudness = [level for facts in levels.values() if (level := _measured(facts).loudness) is not None]
         span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
         log.info("%s: %s", count_text(len(levels), "sound"), span)
     if normalize is not None and not all(map(_is_metered, levels.values())):
@@ -45,18 +45,18 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
             log.info(text, len(limits), count, normalize, remedy)
 
 
-def _facts(path: Path) -> Sidecar | None:
+def _facts(path: Path) -> SoundSidecar | None:
     """Return the sidecar of a sound if it states a level."""
     try:
         facts = read_sidecar(path) if path.is_file() else None
     except InputError:  # damaged since; the sound is complete
         return None
-    return facts if facts is not None and facts.measured else None
+    return facts if isinstance(facts, SoundSidecar) and facts.measured else None
 
 
-def _row(path: Path, facts: Sidecar) -> list[str]:
-    loudness, peak = _measured(facts, "loudness"), _measured(facts, "peak") or 0.0
-    clipped = " clipped" if peak > 1 and facts.options.get("subtype") != "FLOAT" else ""
+def _row(path: Path, facts: SoundSidecar) -> list[str]:
+    loudness, peak = _measured(facts).loudness, _measured(facts).peak
+    clipped = " clipped" if peak > 1 and facts.subtype != "FLOAT" else ""
     return [
         f"{duration_text(facts.seconds):>8}",
         f"{_loudness_text(facts, loudness):>6}",
@@ -65,21 +65,21 @@ def _row(path: Path, facts: Sidecar) -> list[str]:
     ]
 
 
-def _loudness_text(facts: Sidecar, loudness: float | None) -> str:
+def _loudness_text(facts: SoundSidecar, loudness: float | None) -> str:
     if loudness is not None:
         return f"{loudness:.1f}"
     return "silent" if _is_metered(facts) else "?"
 
 
-def _is_metered(facts: Sidecar) -> bool:
+def _is_metered(facts: SoundSidecar) -> bool:
     return (facts.sample_rate or LOWEST_RATE) >= LOWEST_RATE
 
 
-def _measured(facts: Sidecar, name: str) -> float | None:
-    return (facts.measured or {}).get(name)
+def _measured(facts: SoundSidecar) -> Measured:
+    return facts.measured or Measured(0)
 
 
-def _peak_limit(facts: Sidecar, loudness: float) -> float | None:
+def _peak_limit(facts: SoundSidecar, loudness: float) -> float | None:
     """Return the loudness of a sound whose peak kept it below the wanted one; None for all others."""
-    found, peak = _measured(facts, "loudness"), _measured(facts, "peak") or 0.0
+    found, peak = _measured(facts).loudness, _measured(facts).peak
     return found if found is not None and found < loudness - SLACK and peak > LOWEST_LIMIT else None

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from unravel_lib.cli.plan import Plan
 from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.sidecar import Sidecar, write_sidecar
+from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
 from unravel_lib.latents.blocks import Frames
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.overview import Overview
@@ -90,40 +89,37 @@ def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch
     return tables[0]
 
 
-def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, command: list[str]) -> Sidecar:
-    """Make the sidecar of output number `index`; `command` are the flags that make it again."""
+def describe(
+    plan: Plan, index: int, n_frames: int, statistics_sha256: str, script: str, command: Sequence[str]
+) -> GeneratedSidecar:
+    """Make the sidecar of output number `index`; `command` are the flags that make it again with `script`."""
     composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
     bpm = None if plan.loop_frames is None else tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats)
-    options: dict[str, Any] = {
-        "script": "generator",
-        "distribution": _name(distribution) if composition.draws else None,
-        "iqr": composition.statistics.iqr,
-        "pattern": _name(pattern),
-        "pattern_sha256": _code_sha256(pattern),
-        "pattern_args": composition.pattern_options,
-        "num_latents": composition.num_latents,
-        "num_loops": composition.num_loops,
-        "beats": plan.beats,
-        "bpm": None if bpm is None else round(float(bpm), 4),
-        "file_index": index,
-        "statistics_sha256": statistics_sha256,
-        "command": command,
+    transforms = (part.transform for step in composition.steps for part in step.parts())
+    facts = replace(
+        plan.sources.facts, **plan.rates._asdict(), dims=file_format.dims, frames=n_frames, seed=composition.seed
+    )
+    return GeneratedSidecar(
+        **{**vars(facts), "script": script, "command": tuple(command)},
+        distribution=_name(distribution) if composition.draws else None,
+        distribution_args=composition.distribution_options,
+        distribution_sha256=_code_sha256(distribution),
+        iqr=composition.statistics.iqr,
+        pattern=_name(pattern),
+        pattern_args=composition.pattern_options,
+        pattern_sha256=_code_sha256(pattern),
+        transform=tuple(step.text for step in composition.steps),
+        transform_sha256={_name(one): sha256_of(Path(one.source)) for one in transforms if one.source is not None},
+        num_latents=composition.num_latents,
+        num_loops=composition.num_loops,
+        beats=plan.beats,
+        bpm=None if bpm is None else round(float(bpm), 4),
+        file_index=index,
+        statistics_sha256=statistics_sha256,
+        input_loop=tuple(loop.facts for loop in plan.sources.loops),
         **file_format.options,
-    }
-    if distribution.source is not None:
-        options["distribution_sha256"] = _code_sha256(distribution)
-    if composition.distribution_options:
-        options["distribution_args"] = composition.distribution_options
-    if composition.steps:
-        options["transform"] = [step.text for step in composition.steps]
-        entries = (part.transform for step in composition.steps for part in step.parts())
-        own = {_name(entry): _code_sha256(entry) for entry in entries if entry.source is not None}
-        options |= {"transform_sha256": own} if own else {}
-    if plan.sources.loops:
-        options["input_loop"] = [loop.facts for loop in plan.sources.loops]
-    facts = replace(plan.sources.facts, **plan.rates._asdict())
-    return replace(facts, dims=file_format.dims, frames=n_frames, seed=composition.seed, options=options)
+    )
 
 
 def _name(entry: Entry) -> str:

@@ -1,30 +1,80 @@
-"""The sidecar: a small JSON beside every result, which states what the file is and how it was made."""
+"""The sidecar: a small JSON beside every result, which states what the file is and how it was made.
+
+Each kind of file has a dataclass: `EncodingSidecar`, `GeneratedSidecar`, `SoundSidecar`; the statistics.csv of a run
+has a plain `Sidecar`. On disk, what every file has is on top; `options` are what shaped the content, with `script` and
+`command`. A sidecar may be a stranger's: all types and ranges are checked when it is read.
+"""
 
 import contextlib
+import functools
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files.atomic import atomic_write, folder_lock
 from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import open_input
 from unravel_lib.text import printable
 
 FORMAT = "unravel-sidecar"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BYTES = 1 << 24  # a sidecar is about 1 KB, more where thousands of inputs are named; over 16 MiB it is not one
 MAX_LEVEL = 1e9  # no loudness, peak or gain is beyond
-OF_SOUND = ("measured", "latents")  # fields that only decoded sound has
-SAME_BYTES_SINCE = "1.0.0"  # the first version whose results have the same bytes as those of this one
+
+DEFAULT_SEED = 42
+DEFAULT_SUBTYPE = "PCM_24"
+DEFAULT_FADE_MS = 5.0  # of generated latents, which begin and end anywhere: a sound that does so clicks
+
+Check = Callable[[Any], bool]
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _integer(low: int, high: int = 2**53) -> Check:
+    return lambda value: type(value) is int and low <= value < high
+
+
+def _number(low: float, high: float) -> Check:
+    return lambda value: type(value) in (int, float) and low <= value < high  # not NaN either
+
+
+def _list_of(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _mapping_of(check: Check) -> Check:
+    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
+
+
+def _plain(value: object) -> bool:
+    """Whether it is a value of an option of a pattern or a distribution."""
+    return value is None or _text(value) or _boolean(value) or _number(-math.inf, math.inf)(value)
+
+
+# What fields may hold on disk, beside null for unknown
+Text = Annotated[str | None, _text]
+Switch = Annotated[bool | None, _boolean]
+Count = Annotated[int | None, _integer(1)]
+Number = Annotated[float | None, _number(-1e15, 1e15)]
+Texts = Annotated[tuple[str, ...], _list_of(_text)]
+Options = Annotated[Mapping[str, Any], _mapping_of(_plain)]
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What is known about one file; None stands for unknown.
+    """What is known about any file of ours; None stands for unknown.
 
     Attributes
     ----------
@@ -37,44 +87,174 @@ class Sidecar:
     model, model_sha256 : str or None
         Name and hash of the model file.
     source, source_sha256 : str or None
-        Path and hash of the input; only the page opens it, and uses it if it has this hash.
+        Absolute path and hash of the input.
     seed : int or None
         Of the random numbers.
-    options : mapping
-        Every other option that shaped the content.
     weights_sha256 : str or None
         The same for the offline and the streaming export of the same weights (see
         `unravel_lib.models.state.weights_sha256`).
-    measured : mapping or None
-        Of decoded sound: `loudness` in LUFS (None for silence), `peak` where 1 is full scale, and `gain_db`, the gain
-        of `normalize`.
-    latents : Sidecar or None
-        Of decoded sound: the sidecar of its latents as it was, for when they are gone.
+    script : str or None
+        What made the file: the absolute path of a script, or the name under which it is installed.
+    command : tuple of str
+        The flags with which that script makes it again in any folder; empty where it was made from Python.
     """
 
-    sample_rate: float | None = None
-    compression: int | None = None
-    dims: int | None = None
-    frames: int | None = None
-    model: str | None = None
-    model_sha256: str | None = None
-    source: str | None = None
-    source_sha256: str | None = None
-    seed: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    weights_sha256: str | None = None
-    measured: Mapping[str, float | None] | None = None
-    latents: "Sidecar | None" = None
+    kind: ClassVar[str] = "statistics"
+
+    sample_rate: Annotated[float | None, _number(1, 1e9)] = None
+    compression: Count = None
+    dims: Count = None
+    frames: Count = None
+    model: Text = None
+    model_sha256: Text = None
+    source: Text = None
+    source_sha256: Text = None
+    seed: Annotated[int | None, _integer(0, 2**63)] = None
+    weights_sha256: Text = None
+    script: Text = None
+    command: Texts = ()
 
     @property
     def is_generated(self) -> bool:
         """Whether generator.py made the file."""
-        return self.options.get("script") == "generator"
+        return isinstance(self, GeneratedSidecar)
 
     @property
     def seconds(self) -> float:
         """How long the sound of these latents lasts; 0 where that is unknown."""
         return (self.frames or 0) * (self.compression or 0) / (self.sample_rate or 1)
+
+
+@dataclass(frozen=True)
+class EncodingSidecar(Sidecar):
+    """Of latents that encoder.py made of a recording."""
+
+    kind: ClassVar[str] = "encoding"
+
+    compensate_delay: Annotated[bool, _boolean] = False
+    device: Text = None
+
+
+@dataclass(frozen=True)
+class GivenLoop:
+    """Where a loop that was not drawn comes from: the name of a file, its hash, and first and last but one frame."""
+
+    file: str
+    sha256: str
+    frames: tuple[int, int]
+
+
+def _given_loop(value: object) -> bool:
+    frames = value.get("frames") if isinstance(value, dict) and set(value) == {"file", "sha256", "frames"} else None
+    named = isinstance(value, dict) and _text(value.get("file")) and _text(value.get("sha256"))
+    return named and _list_of(_integer(0))(frames) and len(frames) == 2  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class GeneratedSidecar(Sidecar):
+    """Of what generator.py made.
+
+    Attributes
+    ----------
+    distribution, pattern : str or None
+        Names; "FILE.py:name" for the user's own. The distribution is None where nothing was drawn.
+    distribution_args, pattern_args : mapping
+        Their options.
+    distribution_sha256, pattern_sha256, transform_sha256 : str or mapping of str by name
+        Hashes of the user's own code.
+    iqr : bool
+        Whether the statistics are the robust ones.
+    transform : tuple of str
+        The steps.
+    num_latents, num_loops, beats : int or None
+    bpm : float or None
+        Tempo of the loops; None where they differ in length.
+    file_index : int or None
+        Number of the file in its run.
+    statistics_sha256 : str or None
+        Of the statistics.csv that it was drawn from.
+    input_loop : tuple of GivenLoop
+    hold : bool or None
+        Of latent audio: whether each frame is held for `compression` samples.
+    wav_subtype : str or None
+        Of latent audio.
+    """
+
+    kind: ClassVar[str] = "generated"
+
+    distribution: Text = None
+    distribution_args: Options = field(default_factory=dict)
+    distribution_sha256: Text = None
+    iqr: Annotated[bool, _boolean] = False
+    pattern: Text = None
+    pattern_args: Options = field(default_factory=dict)
+    pattern_sha256: Text = None
+    transform: Texts = ()
+    transform_sha256: Annotated[Mapping[str, str], _mapping_of(_text)] = field(default_factory=dict)
+    num_latents: Count = None
+    num_loops: Count = None
+    beats: Annotated[int, _integer(1)] = 1
+    bpm: Annotated[float | None, _number(1e-9, 1e12)] = None
+    file_index: Annotated[int | None, _integer(0)] = None
+    statistics_sha256: Text = None
+    input_loop: Annotated[tuple[GivenLoop, ...], _list_of(_given_loop)] = ()
+    hold: Switch = None
+    wav_subtype: Text = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The level of a sound: `loudness` in LUFS, None for silence; `peak`, 1 is full scale; the gain of `normalize`."""
+
+    peak: float
+    loudness: float | None = None
+    gain_db: float | None = None
+
+
+def _level(value: object) -> bool:
+    if not isinstance(value, dict) or not set(value) <= {"peak", "loudness", "gain_db"}:
+        return False
+    others = (value.get("loudness"), value.get("gain_db"))
+    in_range = _number(-MAX_LEVEL, MAX_LEVEL)
+    return _number(0, MAX_LEVEL)(value.get("peak")) and all(one is None or in_range(one) for one in others)
+
+
+@dataclass(frozen=True)
+class SoundSidecar(Sidecar):
+    """Of sound that decoder.py made of latents.
+
+    Attributes
+    ----------
+    subtype : str
+        How samples are stored.
+    normalize : float or None
+        The loudness in LUFS that was asked for.
+    fade_ms : float
+        Length of the fades at both ends.
+    conditions : mapping of float
+        Values of the conditions of the model, by name.
+    measured : Measured or None
+        Its level.
+    latents : Sidecar or None
+        The sidecar of its latents as it was, for when they are gone.
+    """
+
+    kind: ClassVar[str] = "sound"
+
+    compensate_delay: Annotated[bool, _boolean] = False
+    device: Text = None
+    subtype: Annotated[str, _text] = DEFAULT_SUBTYPE
+    normalize: Number = None
+    fade_ms: Annotated[float, _number(0, 1e9)] = 0.0
+    conditions: Annotated[Mapping[str, float], _mapping_of(_number(-1e15, 1e15))] = field(default_factory=dict)
+    measured: Annotated[Measured | None, _level] = None
+    latents: Annotated[Sidecar | None, _mapping_of(lambda _: True)] = None
+
+
+KINDS = {kind.kind: kind for kind in (Sidecar, EncodingSidecar, GeneratedSidecar, SoundSidecar)}
+FACTS = tuple(one.name for one in fields(Sidecar) if one.name not in ("script", "command"))  # of every file
+BESIDE = ("measured", "latents")  # fields of a kind that are no options
+NOT_COMPARED = ("source", "weights_sha256", "script", "command", *BESIDE)  # by `is_complete`
 
 
 def sidecar_path(path: Path) -> Path:
@@ -85,7 +265,7 @@ def sidecar_path(path: Path) -> Path:
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Write the sidecar of the finished file at `path`; it records that file's size and SHA-256."""
     with atomic_write(sidecar_path(path)) as part:
-        part.write_text(_as_json(sidecar, path.name, path), encoding="utf-8")
+        part.write_text(_as_text(sidecar, path.name, path), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -117,35 +297,36 @@ def atomic_write_with_sidecar(
     ):
         yield part
         facts = sidecar() if callable(sidecar) else sidecar
-        text = _as_json(facts, path.name, part)
+        text = _as_text(facts, path.name, part)
         note.write_text(text, encoding="utf-8")
         lock.enter_context(folder_lock(path.parent))
         if not overwrite:
             refuse_replacing(path, facts)
-        if not _has_text(sidecar_path(path), text):
+        if _read_bytes(sidecar_path(path)) != text.encode():
             sidecar_path(path).unlink(missing_ok=True)
 
 
-def _has_text(target: Path, text: str) -> bool:
-    try:
-        return target.stat().st_size == len(text) and target.read_bytes() == text.encode()
-    except FileNotFoundError:
-        return False
-
-
-def _as_json(sidecar: Sidecar, name: str, content: Path) -> str:
+def _as_text(sidecar: Sidecar, name: str, content: Path) -> str:
     facts: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "unravel_version": __version__,
-        **{key: value for key, value in asdict(sidecar).items() if key not in OF_SOUND or value is not None},
+        **_as_json(sidecar),
         "file": name,
         "file_bytes": content.stat().st_size,
         "file_sha256": sha256_of(content),
     }
-    if sidecar.latents is not None:
-        facts["latents"] = {key: value for key, value in facts["latents"].items() if value is not None}
     return json.dumps(facts, indent=1) + "\n"
+
+
+def _as_json(sidecar: Sidecar) -> dict[str, Any]:
+    values = asdict(sidecar)
+    facts = {"kind": sidecar.kind, **{name: values.pop(name) for name in FACTS}}
+    beside = {name: values.pop(name) for name in BESIDE if name in values}
+    facts = {**facts, "options": values, **beside}
+    if isinstance(sidecar, SoundSidecar) and sidecar.latents is not None:
+        facts["latents"] = _as_json(sidecar.latents)
+    return facts
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -160,62 +341,65 @@ def read_sidecar(path: Path) -> Sidecar | None:
     return None if facts is None else _from_json(facts, path)
 
 
-def _from_json(facts: Mapping[str, Any], path: Path) -> Sidecar:
-    where = printable(sidecar_path(path))
-    if facts.get("format_version") != FORMAT_VERSION:
+def _from_json(facts: Mapping[str, Any], path: Path, within: str = "") -> Sidecar:
+    if not within and facts.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"{where} has format version {facts.get('format_version')!r:.40}, this UnRAVEl reads {FORMAT_VERSION}: "
-            "move it away and give its facts by flags"
+            f"has format version {facts.get('format_version')!r:.40}",
+            path=sidecar_path(path),
+            expected=str(FORMAT_VERSION),
+            remedy="move it away and give its facts by flags",
         )
-    values = _values(facts)
-    for name in OF_SOUND:
-        values[name] = facts.get(name)
-    for name, value in values.items():
-        if not _valid(name, value):
-            raise InputError(f"{where} says {name} = {value!r:.60}: correct or remove this sidecar")
-    if values["latents"] is not None:
-        values["latents"] = Sidecar(**_values(values["latents"]))
-    return Sidecar(**values)
+    kind, options = KINDS.get(str(facts.get("kind"))), facts.get("options")
+    if kind is None or not isinstance(options, dict):
+        name = "options" if kind else "kind"
+        raise _impossible(path, within + name, facts.get(name))
+    values: dict[str, Any] = {}
+    for name, check in _checks(kind).items():
+        value = (facts if name in (*FACTS, *BESIDE) else options).get(name)
+        if value is not None:
+            if not check(value):
+                raise _impossible(path, within + name, value)
+            values[name] = tuple(value) if isinstance(value, list) else value
+    if "input_loop" in values:
+        values["input_loop"] = tuple(GivenLoop(**{**v, "frames": tuple(v["frames"])}) for v in values["input_loop"])
+    if "measured" in values:
+        values["measured"] = Measured(**values["measured"])
+    if "latents" in values:
+        latents = {name: value for name, value in values["latents"].items() if name != "latents"}
+        values["latents"] = _from_json(latents, path, "latents: ")
+    return kind(**values)
 
 
-def _values(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that every file has."""
-    values = {name: facts.get(name) for name in Sidecar.__dataclass_fields__ if name not in OF_SOUND}
-    return values | {"options": {} if values["options"] is None else values["options"]}
+@functools.cache
+def _checks(kind: type[Sidecar]) -> dict[str, Check]:
+    """Return what says whether a field may have a value."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {one.name: hints[one.name].__metadata__[0] for one in fields(kind)}
+
+
+def _impossible(path: Path, name: str, value: object) -> InputError:
+    return InputError(f"says {name} = {value!r:.60}", path=sidecar_path(path), remedy="correct or remove this sidecar")
 
 
 def is_complete(path: Path, expected: Sidecar) -> bool:
     """Return whether `path` is finished and has, by its sidecar and SHA-256, the content that `expected` describes.
 
-    Fields that are None in `expected` are not compared: `measured` and `latents`, which an earlier result may lack, are
-    set only when a result is written. Nor is `source`, since a file may be named in many ways, nor what older sidecars
-    lack and other fields imply: `weights_sha256` (by `model_sha256`) and the option `sample_rate` (by the field).
+    Facts that are None in `expected` are not compared, nor is how the input and the script were named, nor what is
+    known only when a result is written.
     """
     facts = _read_json(path)
-    if facts is None or not _same_bytes(facts.get("unravel_version")) or not path.is_file():
+    if facts is None or facts.get("unravel_version") != __version__ or not path.is_file():
         return False
     try:
         found = _from_json(facts, path)
     except InputError:
         return False
-    want, have = asdict(expected), asdict(found)
-    want = json.loads(json.dumps(want))  # tuples become lists, as on disk
-    for facts_of in (want, have):
-        facts_of["options"].pop("sample_rate", None)
-    left_out = ("source", "weights_sha256")
-    same = all(have[name] == value for name, value in want.items() if value is not None and name not in left_out)
+    compared = [one.name for one in fields(expected) if one.name not in NOT_COMPARED]
+    same = type(found) is type(expected) and all(
+        getattr(found, name) == getattr(expected, name) or (name in FACTS and getattr(expected, name) is None)
+        for name in compared
+    )
     return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
-
-
-def _same_bytes(version: object) -> bool:
-    """Return whether results of that version have the same bytes as those of this one."""
-    try:
-        first, found, ours = (
-            tuple(map(int, text.split("."))) for text in (SAME_BYTES_SINCE, str(version), __version__)
-        )
-    except ValueError:
-        return False
-    return first <= found <= ours
 
 
 def refuse_replacing(target: Path, facts: Sidecar) -> None:
@@ -236,54 +420,36 @@ def refuse_replacing(target: Path, facts: Sidecar) -> None:
         return
     if found.model_sha256 not in (None, facts.model_sha256):
         ours, theirs = printable(facts.model or "this model"), printable(found.model or "another model")
-        other = f"another {theirs}, not with this one" if ours == theirs else f"{theirs}, not with {ours}"
-        raise OutputError(f"{printable(target)} was made with {other}: choose another `output`, or add `overwrite`")
-    same_path = (
-        found.source is not None
-        and facts.source is not None
-        and os.path.abspath(found.source) == os.path.abspath(facts.source)
+        other = f"with another {theirs}, not with this one" if ours == theirs else f"with {theirs}, not with {ours}"
+    elif found.source_sha256 not in (None, facts.source_sha256) and (
+        found.source is None or found.source != facts.source
+    ):
+        other = f"from {printable(found.source or 'another file')}, not from {printable(facts.source or 'this one')}"
+    else:
+        return
+    raise OutputError(
+        f"was made {other}",
+        path=target,
+        remedy="choose another folder, or replace it",
+        remedy_options=("output", "overwrite"),
     )
-    if found.source_sha256 not in (None, facts.source_sha256) and not same_path:
-        raise OutputError(
-            f"{printable(target)} was made from {printable(found.source or 'another file')}, not from "
-            f"{printable(facts.source or 'this one')}: choose another `output`, or add `overwrite`"
-        )
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     """Return the JSON object beside `path` if it is marked as a sidecar, else None."""
-    target = sidecar_path(path)
+    data = _read_bytes(sidecar_path(path))
     try:
-        if not target.is_file() or target.stat().st_size > MAX_BYTES:
-            return None
-        facts = json.loads(target.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        facts = None if data is None else json.loads(data)
+    except (ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and facts.get("format") == FORMAT else None
 
 
-def _valid(name: str, value: object) -> bool:
-    if name == "options":
-        return isinstance(value, dict)
-    if value is None:
-        return True
-    if name == "latents":
-        return isinstance(value, dict) and all(_valid(*field) for field in _values(value).items())
-    if name == "measured":
-        return isinstance(value, dict) and all(map(_valid_level, value.items()))
-    if isinstance(value, bool):
-        return False
-    if name in ("compression", "dims", "frames"):
-        return isinstance(value, int) and 0 < value < 2**53
-    if name == "seed":
-        return isinstance(value, int) and value >= 0
-    if name == "sample_rate":
-        return isinstance(value, int | float) and 1 <= value < 1e9  # not NaN either
-    return isinstance(value, str)
-
-
-def _valid_level(named: tuple[str, object]) -> bool:
-    name, value = named
-    if value is None:
-        return name != "peak"
-    return type(value) in (int, float) and (0 if name == "peak" else -MAX_LEVEL) <= value < MAX_LEVEL  # type: ignore[operator]  # not NaN
+def _read_bytes(path: Path) -> bytes | None:
+    """Return what a file holds; None if there is none, it is no plain file, too large for a sidecar, or unreadable."""
+    try:
+        with open_input(path) as file:
+            data = file.read(MAX_BYTES + 1)
+    except InputError:
+        return None
+    return data if len(data) <= MAX_BYTES else None

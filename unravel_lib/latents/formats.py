@@ -47,7 +47,7 @@ class Format(ABC):
         return math.inf
 
     @property
-    def options(self) -> dict[str, bool | str]:
+    def options(self) -> dict[str, Any]:
         """What the sidecar states about the format."""
         return {}
 
@@ -154,7 +154,7 @@ class LatentAudio(Format):
         return (RIFF_BYTES + 8 - HEADER_BYTES) // self.frame_bytes
 
     @property
-    def options(self) -> dict[str, bool | str]:
+    def options(self) -> dict[str, Any]:
         """What the sidecar states about the format."""
         return {"hold": self.hold, "wav_subtype": self.subtype}
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.find import open_input
-from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar, read_sidecar
+from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, atomic_write_with_sidecar, read_sidecar
 from unravel_lib.latents import Frames, Latents
 from unravel_lib.latents.npy import MAX_DIMS, changed, narrowed, refuse_large, refuse_not_finite
 from unravel_lib.text import library_error
@@ -212,11 +212,11 @@ def is_latent_audio(path: Path, facts: Sidecar | None) -> bool:
             rate = soundfile.info(file).samplerate
     except (soundfile.SoundFileError, InputError):
         return facts is not None
-    return rate < SOUND_RATE or bool(facts is not None and facts.options.get("hold"))
+    return rate < SOUND_RATE or bool(isinstance(facts, GeneratedSidecar) and facts.hold)
 
 
 def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | None) -> int:
-    stated = facts.options.get("hold") if facts is not None else None
+    stated = facts.hold if isinstance(facts, GeneratedSidecar) else None
     if stated is False or (stated is None and rate < SOUND_RATE):
         return 1
     hold = facts.compression if facts is not None and facts.compression is not None else compression

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,17 @@ from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.sidecar import Sidecar, read_sidecar, refuse_replacing
+from unravel_lib.files.sidecar import (
+    DEFAULT_FADE_MS,
+    DEFAULT_SEED,
+    DEFAULT_SUBTYPE,
+    EncodingSidecar,
+    Measured,
+    Sidecar,
+    SoundSidecar,
+    read_sidecar,
+    refuse_replacing,
+)
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import read_latents
 from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
@@ -31,7 +42,6 @@ IsDone = Callable[[Sidecar], bool]  # returns whether a result with these facts 
 
 MAX_CHANNELS = 8  # of an array; one with more has its axes swapped
 ARRAY = "the array"
-FADE_MS = 5.0  # generated latents begin and end anywhere, and a sound that does so clicks
 
 log = logging.getLogger("unravel_lib")
 
@@ -47,26 +57,27 @@ class CodecOptions:
     subtype : of decoded sound, one of `unravel_lib.audio.write.SUBTYPES`
     overwrite : replace results of another model or of another input
     normalize : bring decoded sound to this loudness in LUFS, without clipping; None leaves it as it is
-    fade_ms : fade decoded sound in and out; None: `FADE_MS` for what generator.py made, nothing for other latents
+    fade_ms : fade decoded sound in and out; None: `DEFAULT_FADE_MS` for what generator.py made, nothing for others
     conditions : values of the model's conditions by name, for decode
-    sample_rate : the rate that the model was said to have, if it was; only recorded
+    script, command : what makes all results again but for their input (see `Sidecar`); only recorded
     """
 
-    seed: int = 42
+    seed: int = DEFAULT_SEED
     compensate_delay: bool = False
-    subtype: str = "PCM_24"
+    subtype: str = DEFAULT_SUBTYPE
     overwrite: bool = False
     normalize: float | None = None
     fade_ms: float | None = None
     conditions: Mapping[str, float] | None = None
-    sample_rate: float | None = None
+    script: str | None = None
+    command: tuple[str, ...] = ()
 
 
 def encode(
     model: Model,
     sound: str | os.PathLike[str] | npt.ArrayLike,
     sample_rate: float | None = None,
-    seed: int = 42,
+    seed: int = DEFAULT_SEED,
     compensate_delay: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Encode a recording to latents, float32 [dims, frames].
@@ -128,7 +139,7 @@ def _encode(
 def decode(
     model: Model,
     latents: str | os.PathLike[str] | npt.ArrayLike,
-    seed: int = 42,
+    seed: int = DEFAULT_SEED,
     compensate_delay: bool = False,
     conditions: Mapping[str, float] | None = None,
 ) -> Sound:
@@ -206,7 +217,7 @@ def encode_file(
     """
     source, target = Path(source), Path(target)
     key = sha256_of(source)
-    facts = describe(model, source, key, options)
+    facts = EncodingSidecar(**_common_facts(model, source, key, options))
     if is_done is not None and is_done(facts):
         return False
     if not options.overwrite:
@@ -234,11 +245,15 @@ def decode_file(
     array = read_latents(source, model.compression)
     key = content_key(array)
     fade_ms = default_fade(source) if options.fade_ms is None else options.fade_ms
-    conditions = dict(sorted((options.conditions or {}).items()))
-    chosen = {"normalize": options.normalize, "fade_ms": fade_ms or None, "conditions": conditions or None}
-    further = {name: value for name, value in chosen.items() if value is not None}  # else as sidecars of version 1.0
-    facts = describe(model, source, key, options, subtype=options.subtype, **further)
-    facts = replace(facts, dims=array.shape[0], frames=array.shape[1])
+    facts = SoundSidecar(
+        **_common_facts(model, source, key, options),
+        dims=array.shape[0],
+        frames=array.shape[1],
+        subtype=options.subtype,
+        normalize=options.normalize,
+        fade_ms=fade_ms,
+        conditions=dict(sorted((options.conditions or {}).items())),
+    )
     if is_done is not None and is_done(facts):
         return False
     if not options.overwrite:
@@ -260,11 +275,11 @@ def decode_file(
 def default_fade(latents: Path) -> float:
     """Return by how many milliseconds the sound of latents is faded: not at all, unless generator.py made them."""
     facts = read_sidecar(latents)
-    return FADE_MS if facts is not None and facts.is_generated else 0.0
+    return DEFAULT_FADE_MS if facts is not None and facts.is_generated else 0.0
 
 
 def _write_sound(
-    model: Model, sound: Iterable[Sound], samples: int, target: Path, facts: Sidecar, options: CodecOptions
+    model: Model, sound: Iterable[Sound], samples: int, target: Path, facts: SoundSidecar, options: CodecOptions
 ) -> Level:
     """Write a sound, normalised if the options say so, with a sidecar that states its level."""
     rate, channels = model.sample_rate, model.out_channels
@@ -273,26 +288,29 @@ def _write_sound(
         sound = normalised = Normalised(sound, rate, channels, options.normalize, target.parent)
 
     def with_level(level: Level) -> Sidecar:
-        gain = {} if normalised is None else {"gain_db": round(20 * math.log10(normalised.gain), 2)}
-        return replace(facts, measured={"loudness": level.loudness, "peak": round(level.peak, 6), **gain})
+        gain_db = None if normalised is None else round(20 * math.log10(normalised.gain), 2)
+        return replace(facts, measured=Measured(round(level.peak, 6), level.loudness, gain_db))
 
     return write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
 
 
-def describe(model: Model, source: Path, key: str, options: CodecOptions, **further: object) -> Sidecar:
-    """Return the sidecar of a result of `source`, whose content key is `key`; without dims and frames."""
-    said = {} if options.sample_rate is None else {"sample_rate": options.sample_rate}
-    return Sidecar(
-        sample_rate=model.sample_rate,
-        compression=model.compression,
-        model=model.name,
-        model_sha256=model.sha256,
-        weights_sha256=model.weights_sha256,
-        source=os.path.abspath(source),
-        source_sha256=key,
-        seed=options.seed,
-        options={"compensate_delay": options.compensate_delay, "device": model.device.type, **said, **further},
-    )
+def _common_facts(model: Model, source: Path, key: str, options: CodecOptions) -> dict[str, Any]:
+    """Return what the sidecars of encodings and of sounds have in common; `key` is the content key of `source`."""
+    absolute = os.path.abspath(source)
+    return {
+        "sample_rate": model.sample_rate,
+        "compression": model.compression,
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "weights_sha256": model.weights_sha256,
+        "source": absolute,
+        "source_sha256": key,
+        "seed": options.seed,
+        "script": options.script,
+        "command": ("--input", absolute, *options.command) if options.script else (),
+        "compensate_delay": options.compensate_delay,
+        "device": model.device.type,
+    }
 
 
 def check_fit(model: Model, source: Path) -> int:

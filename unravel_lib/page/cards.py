@@ -12,11 +12,10 @@ import soundfile
 from unravel_lib.audio.level import LOWEST_RATE, Level, Meter
 from unravel_lib.audio.read import open_audio
 from unravel_lib.audio.resample import to_channels
-from unravel_lib.errors import InputError, UnravelError
+from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.naming import EMBEDDINGS
-from unravel_lib.files.sidecar import Sidecar, read_sidecar
-from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
 from unravel_lib.music.tempo import exact_bpm, format_bpm
 from unravel_lib.page import pictures
 from unravel_lib.page.commands import commands
@@ -100,7 +99,8 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
     OutputError
         A picture cannot be written.
     """
-    facts = read_sidecar(sound) or Sidecar()
+    facts = read_sidecar(sound)
+    assert isinstance(facts, SoundSidecar)  # see `find_sounds`
     origin = Origin(sound, facts, models, inputs or LatentsByHash())
     level, info = _level(sound, facts), soundfile.info(sound)
     stem = f"{FOLDER}/{sound.stem}"
@@ -130,7 +130,7 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
         loudness=level.loudness,
         metered=info.samplerate >= LOWEST_RATE,
         peak=level.peak,
-        clipped=level.peak > 1 and facts.options.get("subtype") != "FLOAT",
+        clipped=level.peak > 1 and facts.subtype != "FLOAT",
         tempo=tempo,
         run=printable(origin.latents_path.parent.name) if is_generated else "",
         transforms=printable(transforms(origin)),
@@ -145,11 +145,10 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
     )
 
 
-def _level(sound: Path, facts: Sidecar) -> Level:
+def _level(sound: Path, facts: SoundSidecar) -> Level:
     """Return what the sidecar states; else measure the sound."""
-    measured = facts.measured or {}
-    if isinstance(measured.get("peak"), int | float):
-        return Level(measured.get("loudness"), float(measured["peak"] or 0))
+    if facts.measured is not None:
+        return Level(facts.measured.loudness, facts.measured.peak)
     with soundfile.SoundFile(sound) as file:
         meter = Meter(file.samplerate, file.channels)
         for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
@@ -172,17 +171,12 @@ def _copy_recording(recording: Path, target: Path) -> None:
 
 def _tempo(origin: Origin) -> tuple[str, int | None]:
     """Return the tempo in BPM and the length of a loop; "" and None where they are unknown, or loops change theirs."""
-    facts, length = origin.latents_facts, origin.option("num_latents")
+    facts = origin.latents_facts
     if not origin.is_generated or not facts.sample_rate or not facts.compression:
         return "", None
     frames_per_minute = exact_bpm(1, facts.sample_rate, facts.compression)
-    if "bpm" in facts.options:  # None: the length of loops changes
-        bpm, beats = origin.option("bpm"), origin.option("beats") or 1
-        return (format_bpm(Fraction(bpm)), round(beats * frames_per_minute / Fraction(bpm))) if bpm else ("", None)
-    with suppress(UnravelError):  # version 1.0, or a pattern of the user's own
-        if PATTERNS.find(str(origin.option("pattern"))).steady:
-            return format_bpm(frames_per_minute / length), length
-    return "", None
+    bpm, beats = origin.option("bpm"), origin.option("beats")
+    return (format_bpm(Fraction(bpm)), round(beats * frames_per_minute / Fraction(bpm))) if bpm else ("", None)
 
 
 def _title(origin: Origin) -> str:

@@ -15,12 +15,12 @@ from unravel_lib.audio.read import EXTENSIONS as SOUND
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.naming import result_name, result_names
-from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SEED, DEFAULT_SUBTYPE, Sidecar
 from unravel_lib.latents.files import EXTENSIONS as LATENTS
 from unravel_lib.latents.files import is_latents
 from unravel_lib.page.provenance import Origin, near, number
 
-USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = 42, 5, "PCM_24"  # defaults, which a command need not name
+USUAL_SEED, USUAL_FADE, USUAL_SUBTYPE = DEFAULT_SEED, DEFAULT_FADE_MS, DEFAULT_SUBTYPE
 
 
 def commands(origin: Origin) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _holds_only(folder: Path, recordings: Sequence[Source], output: Path) -> boo
 
 
 def _generate(origin: Origin) -> list[str]:
-    facts, options = origin.latents_facts, origin.latents_facts.options
+    facts, options = origin.latents_facts, vars(origin.latents_facts)
     place = _new_run(origin)
     run_flags = ["--output", near(place.parent), "--run", place.name]
     if origin.typed:
@@ -121,7 +121,7 @@ def _generate(origin: Origin) -> list[str]:
     command += ["--num_files", str(index + 1)] if isinstance(index, int) and index else []
     command += ["--seed", str(facts.seed)]
     command += ["--hold"] if options.get("hold") else []
-    if "wav_subtype" in options:
+    if options.get("wav_subtype"):
         command += ["--wav_subtype", str(options["wav_subtype"])]
     else:
         command += ["--embeddings"]
@@ -142,7 +142,7 @@ def _new_run(origin: Origin) -> Path:
 
 
 def _decode(origin: Origin, sound: Path) -> list[str]:
-    options = origin.facts.options
+    options = vars(origin.facts)
     latents = _new_run(origin) / origin.latents_path.name if origin.is_generated else _decoder_input(origin, sound)
     command = ["decoder.py", "--input", near(latents), "--output", near(sound.parent)]
     command += _model_flags(origin, origin.facts)
@@ -171,10 +171,8 @@ def _decoder_input(origin: Origin, sound: Path) -> Path:
 def _model_flags(origin: Origin, facts: Sidecar) -> list[str]:
     model = origin.models.get(facts.model_sha256 or "", Path(facts.model) if facts.model else None)
     flags = ["--model", near(model)] if model is not None else []
-    rate = number(facts.options.get("sample_rate"))
-    flags += ["--sample_rate", exact(rate)] if rate is not None else []
     flags += ["--seed", str(facts.seed)] if facts.seed not in (None, USUAL_SEED) else []
-    return flags + (["--compensate_delay"] if facts.options.get("compensate_delay") else [])
+    return flags + (["--compensate_delay"] if getattr(facts, "compensate_delay", False) else [])
 
 
 def exact(value: float) -> str:

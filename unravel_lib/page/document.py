@@ -57,7 +57,10 @@ def refuse_other_page(target: Path) -> None:
         text = b""
     if not any(mark in text for mark in MARKS):
         raise OutputError(
-            "is not a page of decoder.py", path=target, remedy="move it away, or add", remedy_options=("overwrite",)
+            "is not a page of decoder.py",
+            path=target,
+            remedy="move it away, or replace it",
+            remedy_options=("overwrite",),
         )
 
 

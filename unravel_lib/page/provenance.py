@@ -16,7 +16,7 @@ from typing import Any
 from unravel_lib.audio.write import SUBTYPES
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.files.sidecar import Sidecar, SoundSidecar, read_sidecar
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import read_latents
 from unravel_lib.latents.npy import content_key
@@ -30,7 +30,7 @@ Models = Mapping[str, Path | None]  # path of a model file by its SHA-256; None:
 def decoded_sound(path: Path) -> Sidecar | None:
     """Return the sidecar of a decoded sound; None for any other file."""
     facts = _sidecar_of(path) if path.is_file() else None
-    return facts if facts is not None and facts.source and facts.options.get("subtype") in SUBTYPES else None
+    return facts if isinstance(facts, SoundSidecar) and facts.source and facts.subtype in SUBTYPES else None
 
 
 class LatentsByHash:
@@ -94,7 +94,7 @@ class Origin:
     def latents_facts(self) -> Sidecar:
         """The sidecar of the latents; if they are gone or others now, what the sound's own keeps of it."""
         found = None if self.latents is None else _sidecar_of(self.latents_path)
-        return found or self.facts.latents or Sidecar()
+        return found or getattr(self.facts, "latents", None) or Sidecar()
 
     @property
     def is_generated(self) -> bool:
@@ -156,18 +156,18 @@ class Origin:
     def typed(self) -> list[str]:
         """Return the flags in the sidecar that make the latents again; none in those of version 1.0."""
         typed = self.option("command")
-        return typed if isinstance(typed, list) and all(isinstance(word, str) for word in typed) else []
+        return list(typed or ())
 
     @property
     def conditions(self) -> dict[str, float]:
         """What a conditioned model decoded beside the latents: values by name."""
-        given = self.facts.options.get("conditions")
+        given = getattr(self.facts, "conditions", None)
         named = given.items() if isinstance(given, dict) else ()
         return {name: value for name, text in named if (value := number(text)) is not None}
 
     def option(self, name: str) -> Any:
         """Return an option of the generator; None where it is unknown."""
-        return self.latents_facts.options.get(name)
+        return getattr(self.latents_facts, name, None)
 
 
 def number(value: object) -> float | None:

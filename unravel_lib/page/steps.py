@@ -53,7 +53,7 @@ def all_facts(origin: Origin) -> Facts:
 def transforms(origin: Origin) -> str:
     """Return the transforms of the loops, each in quotes; "" where there are none."""
     steps = origin.option("transform") if origin.is_generated else None
-    return " ".join(f'"{step}"' for step in steps) if isinstance(steps, list) else str(steps or "")
+    return " ".join(f'"{step}"' for step in steps or ())
 
 
 def _told(facts: Facts) -> Facts:
@@ -62,8 +62,9 @@ def _told(facts: Facts) -> Facts:
 
 def _decoder_facts(origin: Origin) -> Facts:
     facts = origin.facts
-    gain, loudness = (facts.measured or {}).get("gain_db"), number(facts.options.get("normalize"))
-    fade = number(facts.options.get("fade_ms"))
+    measured = getattr(facts, "measured", None)
+    gain, loudness = measured and measured.gain_db, number(getattr(facts, "normalize", None))
+    fade = number(getattr(facts, "fade_ms", None))
     return [
         ("decoded by", facts.model or ""),
         ("decoder's seed", str(facts.seed)),
@@ -114,8 +115,7 @@ def _with_options(origin: Origin, name: str) -> str:
 def _loop_text(origin: Origin) -> str:
     length, times = origin.option("num_latents"), origin.option("num_loops")
     loops = origin.option("input_loop")
-    loops = [loop for loop in loops if isinstance(loop, dict) and "file" in loop] if isinstance(loops, list) else []
-    given = ", from " + " and ".join(str(loop["file"]) for loop in loops) if loops else ""
+    given = ", from " + " and ".join(loop.file for loop in loops) if loops else ""
     return f"{frames_text(length)}{given}, {times} loops" if isinstance(length, int) else ""
 
 
