@@ -87,9 +87,14 @@ class Project:
         from snakemake.cli import main
 
         output = io.StringIO()
-        with keeping_signals(), contextlib.chdir(self.folder), contextlib.redirect_stderr(output):
-            with contextlib.redirect_stdout(output), pytest.raises(SystemExit) as left:
-                main([*map(str, SNAKEFILE), "--cores", "1", *map(str, flags)])
+        with (
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+            contextlib.chdir(self.folder),
+            keeping_signals(),
+            pytest.raises(SystemExit) as left,
+        ):
+            main([*map(str, SNAKEFILE), "--cores", "1", *map(str, flags)])
         assert isinstance(left.value.code, int)
         return left.value.code, output.getvalue()
 

@@ -102,7 +102,10 @@ def distances(rows: Array, others: Array, k: int = 1, left_out: Flags | None = N
         table += np.einsum("ij,ij->i", part, part)[:, np.newaxis]
         if left_out is not None:
             table[left_out[start : start + step]] = np.inf
-        table = np.sort(np.partition(table, k - 1, axis=1)[:, :k], axis=1)
+        if k > 1:
+            table = np.sort(np.partition(table, k - 1, axis=1)[:, :k], axis=1)
+        else:  # 40 times as fast
+            table = table.min(axis=1, keepdims=True)
         found[start : start + step, :k] = np.sqrt(np.maximum(table, 0.0))
     return found
 
