@@ -33,7 +33,8 @@ from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
 from unravel_lib.latents import latent_audio, npy  # noqa: E402
-from unravel_lib.models.screening import code, object_table  # noqa: E402
+from unravel_lib.models.screening import object_table  # noqa: E402
+from unravel_lib.models.screening.code import Code  # noqa: E402
 from unravel_lib.models.screening.model_file import open_model  # noqa: E402
 
 MEMORY = Path("/dev/shm")
@@ -102,8 +103,9 @@ def check_model(data: bytes) -> None:
 def check_model_parts(data: bytes) -> None:
     """Check the code and the object tables inside a model file."""
     sizes = {str(key): 64 for key in range(4)}
-    list(code.suspicions(data))
-    list(object_table.suspicions(data, sizes))
+    read = Code({"code/__torch__/x.py": data})
+    list(read.suspicions("code/__torch__/x.py"))
+    list(object_table.suspicions(data, sizes, read.classes))
 
 
 def parse_arguments(data: bytes) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models.screening import code, object_table
+from unravel_lib.models.screening import object_table
 from unravel_lib.models.screening.archive import Archive, inner, is_code, is_loaded, is_text
+from unravel_lib.models.screening.code import Code
 from unravel_lib.models.screening.mistakes import AGAIN, mistake
 from unravel_lib.text import printable
 
@@ -233,14 +234,14 @@ def _copied(blocks: Iterator[bytes], info: zipfile.ZipInfo, target: zipfile.ZipF
 def _suspicions(texts: dict[zipfile.ZipInfo, bytes], archive: Archive) -> Iterator[str]:
     """Yield what the code and the object tables of a TorchScript archive contain that no model needs."""
     sizes = {inner(info).lower(): info.file_size for info in archive.members}
-    for info, text in texts.items():
+    code = Code({inner(info): text for info, text in texts.items() if is_code(info)})
+    for info, text in sorted(texts.items(), key=lambda item: not is_code(item[0])):  # tables are judged by the code
         name = inner(info)
         if is_code(info):
-            found = code.suspicions(text)
+            found = code.suspicions(name)
         else:
             folder = f"{name.lower().removesuffix('.pkl')}/"
-            found = object_table.suspicions(
-                text, {key.removeprefix(folder): size for key, size in sizes.items() if key.startswith(folder)}
-            )
+            tensors = {key.removeprefix(folder): size for key, size in sizes.items() if key.startswith(folder)}
+            found = object_table.suspicions(text, tensors, code.classes)
         for what in found:
             yield f"{what} in {name}"

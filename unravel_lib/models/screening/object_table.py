@@ -1,6 +1,7 @@
 """The object tables of a TorchScript file, `data.pkl` and `constants.pkl`: read without making any of their objects.
 
-PyTorch does not check them: names of classes, how deep they nest, how large each tensor is. That is done here.
+PyTorch does not check them: names of classes, how deep they nest, how large each tensor is, and whether a value has the
+type that the code declares for it. That is done here.
 """
 
 import io
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unravel_lib.models.screening.code import MAX_DEPTH
+from unravel_lib.models.screening.code import MAX_DEPTH, Classes, class_key, is_checked, type_parts, type_text
 
 MAX_GLOBALS = 100_000
 MAX_REPEATED = 1 << 24  # values of a tensor that has fewer of its own; a copy of it, 64 MiB
@@ -32,6 +33,12 @@ OF_PYTORCH = {
     "torch.jit._pickle.restore_type_tag",
     *(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor")),
 }
+SIMPLE = {
+    **{kind.__name__: (kind,) for kind in (int, float, bool, str, type(None))},
+    "number": (int, float),
+    "Any": (int, float, bool, str, type(None)),
+}
+INTERFACES = ("Interface", "ModuleInterface")
 ITEM_BYTES = {
     **dict.fromkeys(("torch.BoolStorage", "torch.ByteStorage", "torch.CharStorage"), 1),
     **dict.fromkeys(("torch.ShortStorage", "torch.HalfStorage", "torch.BFloat16Storage"), 2),
@@ -41,17 +48,19 @@ ITEM_BYTES = {
 }
 
 
-def suspicions(data: bytes, tensor_bytes: Mapping[str, int]) -> Iterator[str]:
-    """Yield what an object table contains that PyTorch does not write.
+def suspicions(data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -> Iterator[str]:
+    """Yield what an object table contains that PyTorch does not write, or that its code does not declare.
 
     Parameters
     ----------
     tensor_bytes : the bytes that the archive has for each key of a tensor
+    classes : what the code declares
     """
     try:
         yield from filter(None, map(_name, imports(data)))
         _refuse_odd_steps(data)
-        _Reader(data, tensor_bytes).load()
+        reader = _Reader(data, tensor_bytes)
+        _Types(classes, reader.tags).check(reader.load(), "Any", "it")
     except (ValueError, TypeError, AttributeError, LookupError, EOFError, pickle.UnpicklingError) as error:
         yield f"an odd object table ({' '.join(str(error).split())[:80]})"
 
@@ -151,29 +160,62 @@ class _Storage:
     count: int
 
 
-class _Object:
-    """Stand-in for every object that the table would make."""
+class _Other:
+    """Stand-in for a tensor, or for a device."""
 
-    def __init__(self, *parts: Any) -> None:
-        pass
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
+class _Object:
+    """Stand-in for an object of a class that the code declares."""
+
+    class_name = ""
+    state: dict[str, Any] | None = None  # until it is complete
 
     def __setstate__(self, state: Any) -> None:
-        pass
+        if self.state is not None or type(state) is not dict:
+            raise ValueError("an object that is made in an odd way")
+        self.state = dict(state)  # as PyTorch takes it over now, whatever is added later
 
 
 class _Reader(pickle.Unpickler):
-    """Python's own reader of pickles, which imports nothing here."""
+    """Python's own reader of pickles, which imports nothing here.
+
+    Attributes
+    ----------
+    tags : the type that the table says a list or dict has, by the identity of that
+    """
 
     def __init__(self, data: bytes, tensor_bytes: Mapping[str, int]) -> None:
         super().__init__(io.BytesIO(data))
         self._tensor_bytes = tensor_bytes
+        self._own: dict[str, type[_Object]] = {}
+        self._kept: list[Any] = []  # so that no identity is given twice
+        self.tags: dict[int, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for an imported name."""
         full = f"{module}.{name}"
-        if full == "torch._utils._rebuild_tensor_v2":
-            return _tensor
-        return full if full in ITEM_BYTES else _Object
+        if full.startswith("__torch__."):
+            return self._own.setdefault(full, type(name, (_Object,), {"class_name": full}))
+        if full in ITEM_BYTES:
+            return full
+        if name.startswith("build_"):
+            kind = {"int": "int", "double": "float", "bool": "bool", "tensor": "Tensor"}[name[6:-4]]
+            return lambda values: self._tagged(values, f"List[{kind}]", list)
+        return {
+            "torch._utils._rebuild_tensor_v2": _tensor,
+            "torch.jit._pickle.restore_type_tag": lambda value, tag: self._tagged(value, type_text(tag), list, dict),
+            "torch.device": lambda name: _Other("Device"),
+            "collections.OrderedDict": lambda: None,
+        }[full]
+
+    def _tagged(self, value: Any, tag: str, *kinds: type) -> Any:
+        if type(value) not in kinds or self.tags.setdefault(id(value), tag) != tag:
+            raise ValueError(f"{tag[:40]} for something else")
+        self._kept.append(value)
+        return value
 
     def persistent_load(self, pid: Any) -> _Storage:
         """Return the values of a tensor, which the archive must have as many of as the table says."""
@@ -184,7 +226,7 @@ class _Reader(pickle.Unpickler):
         return _Storage(count)
 
 
-def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> _Object:
+def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> _Other:
     """Return a tensor, which must lie within its values."""
     if min((offset, *size, *stride)) < 0:
         raise ValueError("a tensor of negative size")
@@ -193,4 +235,88 @@ def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple
         raise ValueError("a tensor larger than its values")
     if math.prod(size) > max(storage.count, MAX_REPEATED):
         raise ValueError("a tensor that repeats its values without end")
-    return _Object()
+    return _Other("Tensor")
+
+
+class _Types:
+    """Checks that all values of a table have the types that the code declares; PyTorch does not.
+
+    What is taken for a value of another class is read and written at places that it does not have.
+    """
+
+    def __init__(self, classes: Classes, tags: Mapping[int, str]) -> None:
+        self._classes, self._tags = classes, tags
+        self._checked: set[tuple[int, str]] = set()
+
+    def check(self, value: Any, declared: str, where: str) -> None:
+        """Raise ValueError if a value, or anything in it, is not of its declared type."""
+        if (id(value), declared) in self._checked:
+            return
+        self._checked.add((id(value), declared))
+        if isinstance(value, _Object):
+            self._check_object(value)
+        if not self._fits(value, declared):
+            raise ValueError(f"{where[-60:]}, declared as {declared[:60]}, is {self._kind(value)[:60]}")
+        name, parts = type_parts(declared)
+        if name in ("Optional", "Union"):
+            self.check(value, next(part for part in (*parts, "NoneType") if self._fits(value, part)), where)
+        elif isinstance(value, (list, dict)):
+            kinds = type_parts(self._tags[id(value)])[1]
+            for kind, items in zip(
+                kinds, (value, value.values()) if isinstance(value, dict) else (value,), strict=True
+            ):
+                for item in items:
+                    self.check(item, kind, where)
+        elif isinstance(value, tuple):
+            kinds = ["Any"] * len(value) if name == "Any" else self._tuple_types(declared) or []
+            for item, kind in zip(value, kinds, strict=True):
+                self.check(item, kind, where)
+
+    def _check_object(self, value: _Object) -> None:
+        known = self._classes.get(class_key(value.class_name))
+        if value.state is None or known is None or known.kind not in ("", "Module"):
+            raise ValueError(f"an object of {value.class_name[:60]}, which the code does not declare")
+        if value.state.keys() != known.attributes.keys():
+            raise ValueError(f"{value.class_name[:60]} with other attributes than declared")
+        for name, declared in known.attributes.items():
+            self.check(value.state[name], declared, f"{value.class_name}.{name}")
+
+    def _fits(self, value: Any, declared: str) -> bool:
+        """Return True if a value is of a type, without a look at what it contains."""
+        name, parts = type_parts(declared)
+        if name in ("Optional", "Union"):
+            return any(self._fits(value, part) for part in parts) or (name == "Optional" and value is None)
+        if isinstance(value, (list, dict)):  # the tag is what PyTorch goes by: one container has one type everywhere
+            tag = self._tags.get(id(value), "untagged")
+            kind, parts = type_parts(tag)
+            # keys that are equal in Python, such as 1 and True, hide values from this check
+            hides = kind == "Dict" and parts[0] != "str" and not is_checked(parts[1])
+            return declared in ("Any", tag) and (kind, type(value)) in (("List", list), ("Dict", dict)) and not hides
+        if isinstance(value, tuple):
+            kinds = self._tuple_types(declared)
+            return name == "Any" or (kinds is not None and len(kinds) == len(value))
+        if isinstance(value, _Object):
+            return name in ("Any", value.class_name) or self._implements(value, name)
+        if isinstance(value, _Other):
+            return name in ("Any", value.kind)
+        return type(value) in SIMPLE.get(name, ())
+
+    def _tuple_types(self, declared: str) -> list[str] | None:
+        """Return the types in a tuple; None where the type is no tuple or may be any."""
+        name, parts = type_parts(declared)
+        known = self._classes.get(class_key(name))
+        if known is not None and known.kind == "NamedTuple":
+            return list(known.attributes.values())
+        return parts if name == "Tuple" else None
+
+    def _implements(self, value: _Object, name: str) -> bool:
+        """Return True if `name` is an interface and the class of an object has its methods, type by type."""
+        wanted, own = (self._classes.get(class_key(key)) for key in (name, value.class_name))
+        if wanted is None or own is None or wanted.kind not in INTERFACES:
+            return False
+        return wanted.methods.items() <= own.methods.items()
+
+    def _kind(self, value: Any) -> str:
+        if isinstance(value, _Object):
+            return value.class_name
+        return self._tags.get(id(value)) or str(getattr(value, "kind", type(value).__name__))
