@@ -67,10 +67,11 @@ def test_all_recordings_of_a_chain_are_read(tmp_path: Path, format_: str, subtyp
 def test_other_rates_and_channels_follow_the_first(tmp_path: Path, format_: str, subtype: str) -> None:
     first, second = recording(220, 1, format_, subtype), recording(330, 1, format_, subtype, 24000, 1)
     stereo, mono = read(tmp_path / "x", first + second), read(tmp_path / "x", second + first)
+    own = 48000 if subtype == "OPUS" else 24000  # Opus always runs at 48 kHz
     assert stereo.shape == (2, 96000)
-    assert mono.shape == (1, 48000)
+    assert mono.shape == (1, 2 * own)
     np.testing.assert_array_equal(stereo[0, 48000:], stereo[1, 48000:])
-    for x, rate in ((stereo[0, 60000:84000], 48000), (mono[0, 6000:18000], 24000)):
+    for x, rate in ((stereo[0, 60000:84000], 48000), (mono[0, own // 4 : 3 * own // 4], own)):
         spectrum = np.abs(np.fft.rfft(x * np.hanning(len(x))))
         assert spectrum.argmax() * rate / len(x) == pytest.approx(330, abs=2)
         assert spectrum.max() / len(x) == pytest.approx(0.1, rel=0.05)
@@ -80,7 +81,7 @@ def test_other_rates_and_channels_follow_the_first(tmp_path: Path, format_: str,
 def test_a_chain_whose_last_recording_is_cut_is_refused(tmp_path: Path, format_: str, subtype: str) -> None:
     parts = [recording(220, 1, format_, subtype), recording(330, 4, format_, subtype)]
     for data in (parts[0] + parts[1][: len(parts[1]) // 2], parts[1][: len(parts[1]) // 2] + parts[0]):
-        with pytest.raises(InputError, match="x is cut short"):
+        with pytest.raises(InputError, match=r"x is (cut short|damaged)"):
             read(tmp_path / "x", data)
 
 
@@ -138,12 +139,11 @@ def test_a_tag_in_latin_1_is_no_reason_to_refuse(tmp_path: Path) -> None:
     assert read(tmp_path / "x.mp3", mp3_by_ffmpeg(1, xing=False) + LATIN_TAG).shape[1] > 40_000
 
 
-def test_finding_joined_mp3s_reads_few_bytes_where_the_header_counts_them(tmp_path: Path) -> None:
+def test_opening_an_mp3_reads_few_bytes(tmp_path: Path) -> None:
     path = tmp_path / "x.mp3"
     path.write_bytes(recording(220, 60, "MP3", "MPEG_LAYER_III") + LATIN_TAG)
     with open(path, "rb") as file:
-        [part] = containers.parts_of(path, file)
-        assert part == (0, path.stat().st_size, True)
+        next(containers.mp3_frames(file))
         assert file.tell() < 5000
 
 

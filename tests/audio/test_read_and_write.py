@@ -12,8 +12,7 @@ from fixtures_sounds import ffmpeg_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unravel_lib.audio.audio_file import BLOCK_SAMPLES
-from unravel_lib.audio.read import open_audio
+from unravel_lib.audio.read import BLOCK_SAMPLES, open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.write import SUBTYPES, write_audio
 from unravel_lib.errors import InputError

@@ -1,242 +1,489 @@
-"""The recordings in the bytes of a sound file, and whether it was cut short, before it is decoded.
+"""What the container of a sound file states before it is decoded: length, recordings, damage.
 
-A chained Ogg, as internet radios write it, and joined MP3s contain several recordings in a row. libsndfile reads the
-first one and stops; so they are found here and read one by one.
+No sound is decoded here. An Ogg numbers its pages and has a checksum in each; WAV and its relatives state the bytes of
+their sound; MP3 has neither, so its frames are found one by one.
 """
 
-import os
+import io
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from unravel_lib.errors import InputError
-from unravel_lib.text import printable
 
-OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # first bytes of a stream of sound
-OGG_FIRST, OGG_LAST = 2, 4  # flags of the first and the last page of a stream
-MP3_HEADER = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # MPEG 2.5, 2 and 1, layer III
-MP3_KBITS = {  # bit rates by index in MPEG 1, and in MPEG 2 and 2.5
-    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
-    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
-}
-MP3_TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")  # first bytes of what may be between two MP3s
-MP3_TAG_BYTES = 128  # of an ID3v1 tag, which readers accept at the end of a file
-MP3_PADDING_FRAMES = 8  # fewer than this after the frames that a header counts are padding, not another recording
+ID3_HEAD, ID3V1_BYTES, APE_HEAD = 10, 128, 32
+MOST_BYTES = 1 << 62
 SEARCH_BYTES = 1 << 16  # read in one call while searching
+REST_BYTES = 1 << 16  # more than this behind the sound of a WAV, if these are no chunks, may be lost sound
 
 
-class Part(NamedTuple):
-    """One recording in a file.
+class Seekable(Protocol):
+    """An open binary file, or a part of one."""
 
-    Attributes
-    ----------
-    start, stop : int
-        Where its bytes are.
-    counted : bool
-        It is an MP3 whose header states how many frames it has.
-    """
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to a position."""
 
-    start: int
-    stop: int
-    counted: bool = False
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes."""
 
 
 def cut_short(path: Path, what: str) -> InputError:
     """Return the error for an incomplete file; `what` names the part that is missing."""
-    return InputError(
-        f"{printable(path)} is cut short ({what}): copy it again, or open it in an audio editor and save what is left"
-    )
+    remedy = "copy it again, or open it in an audio editor and save what is left"
+    return InputError(f"is cut short ({what})", path=path, remedy=remedy)
 
 
-def parts_of(path: Path, file: BinaryIO) -> list[Part]:
-    """Find the recordings in a sound file: several in a chained Ogg or in joined MP3s, one in other files.
+def damaged(path: Path, what: str) -> InputError:
+    """Return the error for a file whose bytes were changed, lost or doubled."""
+    return InputError(f"is damaged: {what}", path=path)
+
+
+def id3_end(file: Seekable, at: int = 0) -> int:
+    """Return where the ID3v2 tags end that begin at `at`; `at` if there are none. Pictures in them may look like sound.
+
+    Source: id3.org, ID3v2.4.0 structure, section 3.1.
+    """
+    while (head := peek(file, at, ID3_HEAD))[:3] == b"ID3" and len(head) == ID3_HEAD and max(head[6:]) < 0x80:
+        footer = ID3_HEAD if head[5] & 0x10 else 0
+        at += ID3_HEAD + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + footer
+    return at
+
+
+def peek(file: Seekable, at: int, length: int) -> bytes:
+    """Return up to `length` bytes from `at` on."""
+    if at > MOST_BYTES:  # what a damaged header says
+        return b""
+    file.seek(at)
+    return file.read(length)
+
+
+class Window(io.RawIOBase):
+    """A part of a file as a file for FFmpeg, some of its bytes replaced.
+
+    Its methods raise nothing, because PyAV prints what they raise: `error` is the first failure of the disk, after
+    which the file ends.
 
     Parameters
     ----------
-    path : Path
-        The name of the file, for error texts.
     file : binary file
-        The open file, at its start.
+    start, stop : int
+        The part.
+    patch : (int, bytes)
+        Bytes that replace those at a position of the file.
+    """
+
+    def __init__(self, file: Seekable, start: int, stop: int, patch: tuple[int, bytes] = (0, b"")) -> None:
+        self._file, self._start, self._stop, self._at, self._patch = file, start, stop, start, patch
+        self.error: OSError | None = None
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move, also behind the end, and return the new position; a position before the start is the start."""
+        base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._at, io.SEEK_END: self._stop}[whence]
+        self._at = max(self._start, base + offset)
+        return self.tell()
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at - self._start
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes; none at the end or after a failure."""
+        free = max(0, self._stop - self._at)
+        length = free if size < 0 else min(size, free)
+        if not length or self.error:
+            return b""
+        try:
+            data = peek(self._file, self._at, length)
+        except OSError as error:
+            self.error = error
+            return b""
+        at, new = self._patch[0] - self._at, self._patch[1]
+        if new and -len(new) < at < len(data):
+            data = data[: max(0, at)] + new[max(0, -at) : len(data) - at] + data[max(0, at + len(new)) :]
+        self._at += len(data)
+        return data
+
+
+# WAV, AIFF and their relatives: chunks
+
+
+class Form(NamedTuple):
+    """How the chunks of a file are written: each is an id, a size, and that many bytes."""
+
+    head: int  # bytes before the first chunk
+    id_bytes: int
+    size_bytes: int
+    order: Literal["little", "big"]
+    sound: bytes  # the id of the chunk of sound
+    align: int = 2  # a chunk begins at a multiple
+    counts_itself: bool = False  # the size includes id and size
+
+
+FORMS = {
+    b"RIFF": Form(12, 4, 4, "little", b"data"),
+    b"RF64": Form(12, 4, 4, "little", b"data"),
+    b"BW64": Form(12, 4, 4, "little", b"data"),
+    b"RIFX": Form(12, 4, 4, "big", b"data"),
+    b"FORM": Form(12, 4, 4, "big", b"SSND"),
+    b"caff": Form(8, 4, 8, "big", b"data", 1),
+    b"riff": Form(40, 16, 8, "little", bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), 8, True),  # W64
+    b".snd": Form(4, 0, 4, "big", b""),  # AU, one chunk; its header has no id, but the place of the sound
+}
+WHOLE_SIZE = (b"RIFF", b"RIFX", b"FORM")  # the size of the file is in bytes 4 to 8
+UNKNOWN_SIZES = (1 << 31, 1 << 32, 1 << 63, 1 << 64)  # writers to a pipe put about such a size: they cannot know it
+UNKNOWN_SLACK = 0x1000
+
+
+class Stated(NamedTuple):
+    """What WAV and its relatives state about their sound.
+
+    Attributes
+    ----------
+    patch : (int, bytes) or None
+        The size of the sound was never written: where that belongs, and the size that is there.
+    rest : int
+        Bytes behind the sound that are no chunks.
+    """
+
+    patch: tuple[int, bytes] | None = None
+    rest: int = 0
+
+
+def read_chunks(path: Path, file: Seekable, start: int, size: int) -> Stated:
+    """Compare the sizes that WAV, AIFF, AU, CAF or W64 state with the size of the file.
+
+    Sources: RIFF (Microsoft 1991), EBU Tech 3306 (RF64), AIFF 1.3, Apple Core Audio Format 1.0, Sony Wave64, Sun AU.
 
     Raises
     ------
     InputError
-        The file is an Ogg or CAF that is cut short.
+        The file is cut short.
     """
-    head = file.read(4)
-    whole = [Part(0, file.seek(0, os.SEEK_END))]
-    if head == b"OggS":
-        return _ogg_parts(path, file)
-    if head == b"caff":
-        _refuse_cut_caf(path, file)
-    if head[:3] == b"ID3" or MP3_HEADER.match(head):
-        return _mp3_parts(file) or whole
-    return whole
+    magic = peek(file, start, 4)
+    form, wide = FORMS[magic], 0
+    for name, field, body, stated in _chunks(file, form, start + form.head):
+        if name == b"ds64":
+            wide = body + 8  # RF64 has the size of its sound here
+        if name != form.sound:
+            if body + stated > size:
+                raise cut_short(path, f"{max(0, size - body)} bytes of {stated}")
+            continue
+        width, there = form.size_bytes, size - body
+        if wide and stated == 0xFFFFFFFF:
+            field, width = wide, 8
+            stated = int.from_bytes(peek(file, wide, 8), "little")
+        is_tidy = _only_chunks(file, form, body + stated, size)
+        if there > 0 and (_is_unknown(stated, there) or (not stated and not is_tidy)):
+            value = there + form.counts_itself * (form.id_bytes + form.size_bytes)
+            return Stated((field, min(value, (1 << 8 * width) - 1).to_bytes(width, form.order)))
+        whole = start + 8 + int.from_bytes(peek(file, start + 4, 4), form.order) if magic in WHOLE_SIZE else 0
+        if stated > there or (whole > size + 8 and not _is_unknown(whole, size)):
+            raise cut_short(path, f"{there} bytes of {stated}" if stated > there else f"{size} bytes of {whole}")
+        rest = size - body - stated
+        return Stated(rest=0 if is_tidy or rest < REST_BYTES else rest)
+    return Stated()
 
 
-def _ogg_parts(path: Path, file: BinaryIO) -> list[Part]:
-    """Find the recordings in an Ogg file; each begins with the first pages of all its streams.
+def _chunks(file: Seekable, form: Form, at: int) -> Iterator[tuple[bytes, int, int, int]]:
+    """Yield of each chunk its id, where its size is, where its bytes begin, and its size."""
+    head = form.id_bytes + form.size_bytes
+    while len(data := peek(file, at, head)) == head:
+        field, body = at + form.id_bytes, at + head
+        stated = int.from_bytes(data[form.id_bytes :], form.order)
+        if not form.id_bytes:
+            body, field = at - 4 + stated, at + 4
+            stated = int.from_bytes(peek(file, field, 4), form.order)
+        stated -= head * form.counts_itself
+        yield data[: form.id_bytes], field, body, max(0, stated)
+        at = body + stated + -stated % form.align
 
-    Source: RFC 3533, sections 4 and 6.
+
+def _only_chunks(file: Seekable, form: Form, at: int, size: int) -> bool:
+    """Return whether there are chunks only from `at` to the end, or nothing."""
+    at += -at % form.align
+    for name, _, body, stated in _chunks(file, form, at):
+        if not form.id_bytes or not all(0x20 <= letter < 0x7F for letter in name[:4]):
+            return False
+        at = body + stated
+    return at <= size + form.align and size - at < form.id_bytes + form.size_bytes
+
+
+def _is_unknown(stated: int, there: int) -> bool:
+    return stated > there and any(abs(stated - size) <= UNKNOWN_SLACK for size in UNKNOWN_SIZES)
+
+
+def flac_length_is_right(file: Seekable, start: int, size: int) -> bool:
+    """Return whether a FLAC states its length, and no frame at the end of the file is behind that.
+
+    Source: RFC 9639, sections 8.2 and 9.1.
     """
-    size = file.seek(0, os.SEEK_END)
-    starts = [0]
-    ended: dict[int, bool] = {}  # serial number of a stream of sound -> its last page was found
-    first_before = False  # the page before was the first of a stream
-    for start, stop, head in _ogg_pages(file):
-        if stop > size:
-            raise cut_short(path, "its last page is incomplete")
-        first, serial = bool(head[5] & OGG_FIRST), int.from_bytes(head[14:18], "little")
-        if first and not first_before:
-            _refuse_without_end(path, ended)
-            starts += [start] if start else []
-            ended = {}
-        if first and head[27 + head[26] :].startswith(OGG_SOUND):
-            ended[serial] = False
-        if serial in ended:
-            ended[serial] |= bool(head[5] & OGG_LAST)
-        first_before = first
-    _refuse_without_end(path, ended)
-    return [Part(*ends) for ends in zip(starts, [*starts[1:], size], strict=True)]
+    info = peek(file, start + 8, 18)
+    total, block_samples = int.from_bytes(info[10:], "big") & (1 << 36) - 1, int.from_bytes(info[2:4], "big")
+    at, is_last = start + 4, False
+    while not is_last:
+        head = peek(file, at, 4)
+        is_last, at = len(head) < 4 or head[0] > 0x7F, at + 4 + int.from_bytes(head[1:], "big")
+    first = peek(file, at, 4)
+    if not total or len(first) < 4:
+        return False
+    tail = peek(file, max(at, size - SEARCH_BYTES), SEARCH_BYTES)
+    for match in re.finditer(re.escape(first[:2]), tail):
+        head = tail[match.start() : match.start() + 11]
+        if len(head) == 11 and head[2] & 15 == first[2] & 15 and head[3] & 15 == first[3] & 15:
+            number = _flac_number(head[4:]) * (1 if first[1] & 1 else block_samples)
+            if number >= total:  # or by chance no frame: the other reader is slower, and as good
+                return False
+    return True
 
 
-def _refuse_without_end(path: Path, ended: dict[int, bool]) -> None:
-    if not all(ended.values()):
+def _flac_number(coded: bytes) -> int:
+    """Return the number of a frame, or of its first sample, which is coded as in UTF-8."""
+    ones = 8 - (coded[0] ^ 0xFF).bit_length()  # in front: as many bytes if more than one
+    value = coded[0] & 0xFF >> ones + 1
+    for byte in coded[1:ones]:
+        value = value << 6 | byte & 0x3F
+    return value
+
+
+# Ogg: pages
+
+OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # first bytes of a stream of sound
+OGG_FIRST, OGG_LAST = 2, 4  # flags of the first and the last page of a stream
+OGG_HEAD = 27
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def ogg_recordings(path: Path, file: Seekable, start: int, size: int) -> list[tuple[int, int]]:
+    """Return where the recordings of an Ogg begin and end: several in a chain, as internet radios write it.
+
+    Each begins with the first pages of all its streams. Source: RFC 3533, sections 4 and 6.
+
+    Raises
+    ------
+    InputError
+        A page is damaged, missing or not in order, or the file is cut short.
+    """
+    starts: list[int] = []
+    numbers: dict[bytes, int] = {}  # serial number of a stream -> number of its next page
+    unended: set[bytes] = set()  # streams of sound whose last page was not found yet
+    was_first = False
+    for at, page in _ogg_pages(path, file, start, size):
+        is_first, serial, number = bool(page[5] & OGG_FIRST), page[14:18], int.from_bytes(page[18:22], "little")
+        if is_first and not was_first:
+            _refuse_without_end(path, unended)
+            starts.append(at)
+            numbers.clear()
+        elif not is_first and number != numbers.get(serial):
+            raise damaged(path, f"its Ogg page {number} at byte {at} does not follow the one before it")
+        numbers[serial] = number + 1
+        if is_first and page[OGG_HEAD + page[26] :].startswith(OGG_SOUND):
+            unended.add(serial)
+        if page[5] & OGG_LAST:
+            unended.discard(serial)
+        was_first = is_first
+    _refuse_without_end(path, unended)
+    return list(zip(starts, [*starts[1:], size], strict=True))
+
+
+def _refuse_without_end(path: Path, unended: set[bytes]) -> None:
+    if unended:
         raise cut_short(path, "it ends without an end-of-stream mark")
 
 
-def _refuse_cut_caf(path: Path, file: BinaryIO) -> None:
-    """Compare the sizes of the chunks with the size of the file; a size of -1 is one that the writer did not know.
-
-    Source: Apple Core Audio Format Specification 1.0.
-    """
-    size, at = file.seek(0, os.SEEK_END), 8
-    while at + 12 <= size:
-        file.seek(at + 4)
-        stated, there = int.from_bytes(file.read(8), "big", signed=True), size - at - 12
-        if stated > there:
-            raise cut_short(path, f"{there} bytes of {stated}")
-        at += 12 + stated if stated >= 0 else size
-
-
-def _ogg_pages(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """Yield start, end and first bytes of each page; a page that is cut short ends after the end of the file."""
-    start = _find_ogg(file, 0)
-    while start is not None:
-        file.seek(start)
-        head = file.read(27 + 255 + 8)
-        segments = head[26] if len(head) > 26 else 0
-        if len(head) < 27 + segments:
-            head, stop = head.ljust(27, b"\0"), start + 27 + segments
-        else:
-            stop = start + 27 + segments + sum(head[27 : 27 + segments])
-        yield start, stop, head
-        start = _find_ogg(file, stop)
+def _ogg_pages(path: Path, file: Seekable, at: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the position and the bytes of each page."""
+    while (found := _find(file, at, b"OggS")) is not None:
+        head = peek(file, found, OGG_HEAD + 255)
+        length = OGG_HEAD + head[26] + sum(head[OGG_HEAD : OGG_HEAD + head[26]]) if len(head) > OGG_HEAD else OGG_HEAD
+        if found + length > size or len(head) < OGG_HEAD:
+            raise cut_short(path, "its last page is incomplete")
+        page = peek(file, found, length)
+        if _ogg_checksum(page) != page[22:26]:
+            raise damaged(path, f"the checksum of its Ogg page at byte {found} is wrong")
+        yield found, page
+        at = found + length
 
 
-def _find_ogg(file: BinaryIO, at: int) -> int | None:
-    """Return the position of the first page from `at` on."""
-    file.seek(at)
-    window = file.read(4)  # in most files it is exactly there
-    while len(window) >= 4:
-        found = window.find(b"OggS")
-        if found >= 0:
+def _ogg_checksum(page: bytes) -> bytes:
+    """Source: RFC 3533, section 6: the CRC of zlib with all bits in reverse order, and without its inversions."""
+    mirrored = (page[:22] + bytes(4) + page[26:]).translate(MIRRORED)
+    return (zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF).to_bytes(4, "big").translate(MIRRORED)
+
+
+def _find(file: Seekable, at: int, wanted: bytes) -> int | None:
+    """Return the position of the first such bytes from `at` on."""
+    window = peek(file, at, len(wanted))  # in most files they are exactly there
+    while len(window) >= len(wanted):
+        if (found := window.find(wanted)) >= 0:
             return at + found
-        at += len(window) - 3
-        file.seek(at)
-        window = file.read(SEARCH_BYTES)
+        at += len(window) - len(wanted) + 1
+        window = peek(file, at, SEARCH_BYTES)
     return None
 
 
-def _mp3_parts(file: BinaryIO) -> list[Part]:
-    """Find the recordings in an MP3, without the tags around them; none where no frame is found.
+# MP3: frames
 
-    A recording begins with a frame that counts the others (a Xing or Info header), or after the last frame that such a
-    header counts. Without such headers it begins after a tag or where the kind of frames changes.
+MP3_HEADER = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # MPEG 2.5, 2 and 1, layer III
+MPEG1 = 0x18  # bits of the version in a header
+MP3_KBITS = {  # bit rates by index in MPEG 1, and in MPEG 2 and 2.5
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+}
+DECODER_DELAY = 529  # samples that a decoder of MP3 adds in front; LAME's tag does not count them
+MOST_PADDING = 4095  # samples, the largest number in LAME's tag
+
+
+class Mp3Header(NamedTuple):
+    """What a frame without sound, at the beginning of a recording, states; all may be wrong.
+
+    Attributes
+    ----------
+    frames, size : int
+        Of the frames behind it, and bytes of all; 0 where it does not say.
+    skip, padding : int
+        Samples of silence in front of the sound and behind it.
     """
-    size = file.seek(0, os.SEEK_END)
-    end = _mp3_stated_end(file)
-    if end and end + MP3_TAG_BYTES >= size:
-        return [Part(0, size, True)]
-    parts: list[Part] = []
-    lengths: list[int] = []  # in frames
-    kind, stated = (0, 0, False), 0
-    for start, head, after_tag in _mp3_frames(file):
-        marked, count = _mp3_count(head)
-        over = lengths[-1] > stated if stated else after_tag or _mp3_kind(head) != kind
-        if not parts or marked or over:
-            parts.append(Part(start, start, bool(count)))
-            lengths.append(0)
-            stated = count
-        kind = _mp3_kind(head)
-        lengths[-1] += 1
-        parts[-1] = parts[-1]._replace(stop=start + _mp3_bytes(head))
-    padding = {
-        part for part, n in zip(parts[1:], lengths[1:], strict=True) if n < MP3_PADDING_FRAMES and not part.counted
-    }
-    return [part for part in parts if part not in padding]
+
+    frames: int = 0
+    size: int = 0
+    skip: int = 0
+    padding: int = 0
 
 
-def _mp3_stated_end(file: BinaryIO) -> int:
-    """Return where the first recording ends if its first frame counts frames and bytes, else 0."""
-    start = _find_mp3(file, 0)
-    head = b"" if start is None else _peek(file, start)
-    if start is None or not _mp3_count(head)[1]:
-        return 0
-    at = _mp3_mark(head)
-    return start + int.from_bytes(head[at + 12 : at + 16], "big") if head[at + 7] & 2 else 0
+class Mp3Frame(NamedTuple):
+    """A frame of an MP3: where it begins, and its bytes."""
+
+    start: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """Where the next frame begins."""
+        return self.start + len(self.data)
+
+    @property
+    def kind(self) -> tuple[int, int, bool]:
+        """Version, index of the sample rate, and whether it is mono."""
+        return self.data[1] & 0x18, self.data[2] & 0x0C, self.data[3] >> 6 == 3
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return _mp3_rate(self.data)
+
+    @property
+    def channels(self) -> int:
+        """1 or 2."""
+        return 1 if self.kind[2] else 2
+
+    @property
+    def samples(self) -> int:
+        """Samples per channel."""
+        return 1152 if self.kind[0] == MPEG1 else 576
+
+    @property
+    def header(self) -> Mp3Header | None:
+        """What a Xing, Info or VBRI header states; None for a frame of sound.
+
+        Sources: the Xing VBR header SDK, LAME's "Mp3 Info Tag" revision 1, Fraunhofer's VBRI header.
+        """
+        data = self.data
+        if data[36:40] == b"VBRI":
+            return Mp3Header(int.from_bytes(data[50:54], "big"), int.from_bytes(data[46:50], "big"))
+        version, _, is_mono = self.kind
+        at = 4 + ((17 if is_mono else 32) if version == MPEG1 else (9 if is_mono else 17))
+        if data[at : at + 4] not in (b"Xing", b"Info"):
+            return None
+        flags, at = data[at + 7], at + 8
+        numbers = [0, 0]  # frames and bytes
+        for bit in (0, 1):
+            if flags >> bit & 1:
+                numbers[bit], at = int.from_bytes(data[at : at + 4], "big"), at + 4
+        at += 100 * bool(flags & 4) + 4 * bool(flags & 8)
+        if data[at : at + 4] not in (b"LAME", b"Lavf", b"Lavc"):
+            return Mp3Header(numbers[0], numbers[1])
+        delays = int.from_bytes(data[at + 21 : at + 24], "big")
+        skip, padding = (delays >> 12) + DECODER_DELAY, max(0, (delays & MOST_PADDING) - DECODER_DELAY)
+        return Mp3Header(numbers[0], numbers[1], skip, padding)
 
 
-def _mp3_frames(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield start and first bytes of each frame, and whether a tag is before it."""
-    at, before, kind = 0, 0, (0, 0, False)
+def mp3_frames(file: Seekable) -> Iterator[Mp3Frame]:
+    """Yield the frames of an MP3; tags between them are skipped by the length that they state.
+
+    What else is between them ends where three frames of one kind follow each other, so that it is no coincidence.
+    """
+    at = before = 0
+    kind = None
     while True:
-        head, after_tag = _peek(file, at), False
-        if not _mp3_bytes(head) or _mp3_kind(head) != kind:
-            after_tag = head.startswith(MP3_TAGS)
-            found = _find_mp3(file, before)  # the frame before may be cut short, and the next begin inside it
-            if found is None:
+        frame = _mp3_frame(file, at)
+        if frame is None or frame.kind != kind:
+            behind = _tags_end(file, at)
+            # The frame before may be cut short, and the next begin inside it.
+            frame = _find_mp3(file, behind if behind > at else before)
+            if frame is None:
                 return
-            at, head = found, _peek(file, found)
-            kind = _mp3_kind(head)
-        yield at, head, after_tag
-        at, before = at + _mp3_bytes(head), at + 1
+        yield frame
+        kind, before, at = frame.kind, frame.start + 1, frame.end
 
 
-def _peek(file: BinaryIO, at: int) -> bytes:
-    file.seek(at)
-    return file.read(64)  # enough for a Xing header
+def _tags_end(file: Seekable, at: int) -> int:
+    """Return where the tags that begin at `at` end. Source: APE tags specification 2.0."""
+    while True:
+        head, start = peek(file, at, APE_HEAD), at
+        at = id3_end(file, at)
+        if head.startswith(b"APETAGEX"):
+            is_header = len(head) == APE_HEAD and head[23] & 0x20
+            at += int.from_bytes(head[12:16], "little") + APE_HEAD if is_header else APE_HEAD
+        elif head.startswith(b"TAG"):
+            at += ID3V1_BYTES
+        if at == start:
+            return at
 
 
-def _find_mp3(file: BinaryIO, at: int) -> int | None:
-    """Return the position of the first frame from `at` on that two of its kind follow, so that it is no coincidence."""
-    window = _peek(file, at)
+def _find_mp3(file: Seekable, at: int) -> Mp3Frame | None:
+    """Return the first frame from `at` on that two of its kind follow."""
+    window = peek(file, at, 64)
     while len(window) >= 4:
         for match in MP3_HEADER.finditer(window):
-            if _two_follow(file, at + match.start()):
-                return at + match.start()
+            if frame := _first_of_three(file, at + match.start()):
+                return frame
         at += len(window) - 1
-        file.seek(at)
-        window = file.read(SEARCH_BYTES)
+        window = peek(file, at, SEARCH_BYTES)
     return None
 
 
-def _two_follow(file: BinaryIO, at: int) -> bool:
-    kinds = set()
+def _first_of_three(file: Seekable, at: int) -> Mp3Frame | None:
+    frames: list[Mp3Frame] = []
     for _ in range(3):
-        head = _peek(file, at)
-        length = _mp3_bytes(head)
-        if not length:
-            return False
-        kinds.add(_mp3_kind(head))
-        at += length
-    return len(kinds) == 1
+        frame = _mp3_frame(file, at)
+        if frame is None or (frames and frame.kind != frames[0].kind):
+            return None
+        frames.append(frame)
+        at = frame.end
+    return frames[0]
 
 
-def _mp3_kind(head: bytes) -> tuple[int, int, bool]:
-    """Return version, index of the sample rate, and whether it is mono."""
-    return head[1] & 0x18, head[2] & 0x0C, head[3] >> 6 == 3
+def _mp3_frame(file: Seekable, at: int) -> Mp3Frame | None:
+    """Return the frame at this place; None if there is none, or a part of one."""
+    head = peek(file, at, 4)
+    length = _mp3_bytes(head)
+    data = head + file.read(length - 4) if length else b""
+    return Mp3Frame(at, data) if length and len(data) == length else None
+
+
+def _mp3_rate(head: bytes) -> int:
+    """Return the sample rate in the header of a frame in Hz, 0 if it is none."""
+    return (44100, 48000, 32000, 0)[head[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[head[1] >> 3 & 3]
 
 
 def _mp3_bytes(head: bytes) -> int:
@@ -246,23 +493,6 @@ def _mp3_bytes(head: bytes) -> int:
     """
     if len(head) < 4 or not MP3_HEADER.match(head):
         return 0
-    version = head[1] >> 3 & 3  # 3, 2 and 0 for MPEG 1, 2 and 2.5
-    kbits, rate = MP3_KBITS[version == 3][head[2] >> 4], (44100, 48000, 32000, 0)[head[2] >> 2 & 3]
-    if not kbits or not rate:
-        return 0
-    rate >>= {3: 0, 2: 1, 0: 2}[version]
-    return (144_000 if version == 3 else 72_000) * kbits // rate + (head[2] >> 1 & 1)
-
-
-def _mp3_mark(head: bytes) -> int:
-    """Return the position of a Xing or Info header in its frame: where the side information of another frame ends."""
-    version, _, mono = _mp3_kind(head)
-    return 4 + {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[version == 0x18, mono]
-
-
-def _mp3_count(head: bytes) -> tuple[bool, int]:
-    """Return whether the frame is a Xing or Info header, and how many other frames that counts (0 if it does not)."""
-    at = _mp3_mark(head)
-    if head[at : at + 4] not in (b"Xing", b"Info"):
-        return False, 0
-    return True, int.from_bytes(head[at + 8 : at + 12], "big") if head[at + 7] & 1 else 0
+    first = head[1] & 0x18 == MPEG1
+    kbits, rate = MP3_KBITS[first][head[2] >> 4], _mp3_rate(head)
+    return (144_000 if first else 72_000) * kbits // rate + (head[2] >> 1 & 1) if kbits and rate else 0

@@ -1,28 +1,142 @@
-"""Sound files in: any format that libsndfile or FFmpeg reads, as float32 blocks [channels, n]."""
+"""Sound files in: WAV, AIFF and FLAC by libsndfile, all others by FFmpeg; as float32 blocks [channels, n]."""
 
 import contextlib
+import itertools
+import logging
 import os
-import tempfile
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from unravel_lib.audio import read_libsndfile
-from unravel_lib.audio.audio_file import AudioFile
-from unravel_lib.audio.containers import Part, parts_of
-from unravel_lib.audio.read_ffmpeg import open_ffmpeg
+import numpy as np
+import soundfile
+
+from unravel_lib.audio import containers
+from unravel_lib.audio.containers import Mp3Frame, Mp3Header, Window, cut_short, damaged
 from unravel_lib.audio.resample import resampled, to_channels
-from unravel_lib.audio.windows import Sound
+from unravel_lib.audio.windows import Sound, trim
 from unravel_lib.errors import InputError
-from unravel_lib.text import printable
+from unravel_lib.files.find import open_input
+from unravel_lib.text import library_error, printable
+
+if TYPE_CHECKING:
+    from av import AudioCodecContext, AudioFrame, AudioStream, Packet
+    from av.container import InputContainer
+
+    AudioPacket = Packet[AudioStream]
 
 EXTENSIONS = (".wav", ".mp3", ".ogg", ".aac", ".opus", ".aif", ".aiff", ".flac", ".m4a")
-COPY_BYTES = 1 << 20
+BLOCK_SAMPLES = 1 << 17  # samples per block, about 3 s
+SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
+LOSSY_SLACK = 0.2  # seconds by which the length of compressed sound may differ from what is stated: padding of codecs
+# FFmpeg's names of streams without a container, whose length it guesses from the bit rate of the first frames.
+GUESSED_LENGTH = ("aac", "mp3", "ac3", "eac3", "dts", "loas", "amr", "rm", "mpeg", "mpegts")
+# What FFmpeg may read: single sound and film files. No playlists, which could refer to other files or to the network.
+FORMATS = (
+    "aac,ac3,aiff,alac,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp2,"
+    "mp3,mpc,mpc8,mpeg,mpegts,ogg,opus,rm,tak,tta,w64,wav,wv"
+)
+VORBIS_BLOCK = 8192  # samples, the longest; so many may be too much at the end
+EXACT_TIMES = ("ogg", "flac")  # each packet states where it begins, to the sample
+
+log = logging.getLogger("unravel_lib")
+
+
+class Recording(NamedTuple):
+    """One recording in a sound file; most files hold one.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    channels : int
+    samples : int or None
+        Length in samples per channel as the file states it; None where it does not.
+    blocks : iterator of Sound
+        The output of the decoder.
+    slack : float
+        Seconds by which the length may differ from what is stated.
+    is_hint : bool
+        The stated length is often wrong; whether the file is cut short is looked at elsewhere.
+    """
+
+    sample_rate: int
+    channels: int
+    samples: int | None
+    blocks: Iterator[Sound]
+    slack: float = LOSSY_SLACK
+    is_hint: bool = False
+
+
+class AudioFile:
+    """A sound file that is open for reading.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    channels : int
+    seconds : float
+        Length as the file states it; 0 where it does not.
+
+    Raises
+    ------
+    InputError
+        The sample rate is not one of a sound.
+    """
+
+    def __init__(self, path: Path, first: Recording, rest: Iterator[Recording]) -> None:
+        self._path, self._first, self._rest = path, first, rest
+        self.sample_rate, self.channels = first.sample_rate, first.channels
+        self.seconds = (first.samples or 0) / first.sample_rate
+        low, high = SAMPLE_RATES
+        if not low <= self.sample_rate <= high:
+            remedy = "decode latent audio with decoder.py" if self.sample_rate < low else "is its header damaged?"
+            found, expected = f"runs at {self.sample_rate} Hz", f"{low} to {high}"
+            raise InputError(found, path=path, expected=expected, remedy=remedy)
+
+    def blocks(self) -> Iterator[Sound]:
+        """Yield the sound as float32 blocks [channels, n]; works once.
+
+        Raises
+        ------
+        InputError
+            The file is damaged or cut short, contains NaN or Inf, or has no samples.
+        """
+        is_empty = True
+        try:
+            for recording in itertools.chain([self._first], self._rest):
+                blocks = to_channels(self._checked(recording), self.channels)
+                for block in resampled(blocks, recording.sample_rate, self.sample_rate):
+                    is_empty = False
+                    yield block
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        if is_empty:
+            raise InputError("holds 0 samples", path=self._path, expected="at least one")
+
+    def _checked(self, recording: Recording) -> Iterator[Sound]:
+        """Yield the blocks of a recording; compare their length with what is stated."""
+        length, stated = 0, recording.samples
+        for block in recording.blocks:
+            finite = np.isfinite(block)
+            if not finite.all():
+                found = f"holds NaN or Inf at sample {length + int(np.argwhere(~finite)[0][1])}"
+                raise InputError(found, path=self._path, remedy="repair or render it again")
+            length += block.shape[1]
+            yield block
+        if stated is None or abs(length - stated) <= recording.slack * recording.sample_rate:
+            return
+        found, said = (f"{samples / recording.sample_rate:.1f} s" for samples in (length, stated))
+        if length < stated and not recording.is_hint:
+            raise cut_short(self._path, f"{found} of {said}")
+        log.warning("%s holds %s of sound, its header says %s: all of it is read", printable(self._path), found, said)
 
 
 @contextlib.contextmanager
 def open_audio(path: Path) -> Iterator[AudioFile]:
-    """Open a sound file with libsndfile (WAV, AIFF, FLAC, Ogg, Opus, MP3, ...) or else with FFmpeg (AAC, M4A, ...).
+    """Open a sound file of any format that is read.
 
     Recordings that follow each other in one Ogg or MP3 file become one sound, with the sample rate and the channels
     of the first.
@@ -32,53 +146,216 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
     InputError
         The file cannot be read, or is not a complete sound file.
     """
+    with open_input(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            raise InputError("is empty (0 bytes)", path=path, expected="a sound file")
+        with contextlib.closing(_recordings(path, file, size)) as recordings:
+            first = next(recordings, None)
+            if first is None:
+                raise _not_sound(path)
+            yield AudioFile(path, first, recordings)
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot be read: {error.strerror}", path=path)
+
+
+def _not_sound(path: Path) -> InputError:
+    found = "is not a sound file of a format that is read, or is damaged"
+    return InputError(found, path=path, remedy="convert it to WAV")
+
+
+def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
+    start = containers.id3_end(file)
+    head, window = containers.peek(file, start, 4), Window(file, start, size)
+    if head == b"OggS":
+        for part in containers.ogg_recordings(path, file, start, size):
+            yield from _by_ffmpeg(path, Window(file, *part))
+        return
+    sound = None
+    if head in containers.FORMS:
+        stated = containers.read_chunks(path, file, start, size)
+        if stated.patch:
+            yield from _by_ffmpeg(path, Window(file, start, size, stated.patch), is_hint=True)
+            log.warning("%s does not say how long it is: it is read to its end", printable(path))
+            return
+        if stated.rest:
+            log.warning("%s: %d bytes behind its sound are not read", printable(path), stated.rest)
+        sound = _open_libsndfile(file)
+    elif head == b"fLaC" and containers.flac_length_is_right(file, start, size):
+        sound = _open_libsndfile(file)
+    if sound is not None:
+        with sound:
+            yield Recording(sound.samplerate, sound.channels, sound.frames, _libsndfile_blocks(path, sound), 0.0)
+    else:
+        yield from _by_ffmpeg(path, window)
+
+
+# libsndfile
+
+
+def source_of(file: BinaryIO) -> BinaryIO | int:
+    """Return what soundfile.SoundFile should open for an open file: its descriptor, or on Windows the file itself.
+
+    With a descriptor libsndfile reads and writes by itself. With a Python file it calls back into Python, and an
+    exception there, KeyboardInterrupt included, is printed and discarded.
+    """
+    return file if sys.platform == "win32" else file.fileno()
+
+
+def _open_libsndfile(file: BinaryIO) -> soundfile.SoundFile | None:
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # file.seek() may only move inside its buffer
+    try:
+        return soundfile.SoundFile(source_of(file), closefd=False)
+    except soundfile.LibsndfileError:
+        return None
+
+
+def _libsndfile_blocks(path: Path, sound: soundfile.SoundFile) -> Iterator[Sound]:
+    try:
+        while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+            yield np.ascontiguousarray(block.T)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise damaged(path, library_error(error)) from error
+
+
+# FFmpeg
+
+
+def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Recording]:
+    """Open a file with FFmpeg; yields one recording, of an MP3 all."""
+    import av
+
     with contextlib.ExitStack() as stack:
         try:
-            if path.stat().st_size == 0:
-                raise InputError(f"{printable(path)} is empty (0 bytes), expected a sound file")
-            file = stack.enter_context(open(path, "rb"))
-            first, *rest = parts_of(path, file)
-        except OSError as error:
-            raise InputError(f"{printable(path)} cannot be read: {error.strerror}") from error
-        sound = stack.enter_context(_open_part(path, file, first))
-        if rest:
-            sound = AudioFile(path, sound.sample_rate, sound.channels, None, _joined_blocks(path, file, sound, rest))
-        yield sound
+            options = {"format_whitelist": FORMATS}
+            container = stack.enter_context(av.open(window, "r", options=options, metadata_errors="replace"))
+            if not container.streams.audio:
+                raise InputError("holds no sound", path=path, expected="at least one audio track")
+            stream = container.streams.audio[0]
+            if stream.codec_context is None:  # a codec that FFmpeg does not have
+                raise _not_sound(path)
+            rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise (_unreadable(path, window.error) if window.error else _not_sound(path)) from error
+        if container.format.name == "mp3" and stream.codec_context.name.startswith("mp3"):
+            container.close()
+            yield from _mp3_recordings(path, window)
+            return
+        if not rate or not channels:
+            raise InputError("does not say its sample rate or channels", path=path, remedy="is it complete?")
+        samples = None
+        if stream.duration and stream.time_base and container.format.name not in GUESSED_LENGTH:
+            samples = int(stream.duration * stream.time_base * rate)
+        if stream.codec_context.name == "flac":
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        blocks = _decoded(path, window, stream.codec_context, _in_order(path, container, stream))
+        if samples and container.format.name == "ogg" and stream.codec_context.name == "vorbis":
+            # FFmpeg trims wrongly where all sound is on one page.
+            stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
+            blocks = _without_end(blocks, VORBIS_BLOCK, lambda length: length - samples)
+        yield Recording(rate, channels, samples, blocks, is_hint=is_hint)
 
 
-@contextlib.contextmanager
-def _open_part(path: Path, file: BinaryIO, part: Part) -> Iterator[AudioFile]:
-    """Open one recording in a file; a part of a file is copied first, since the readers take whole files only."""
-    with contextlib.ExitStack() as stack:
-        try:
-            if part != (0, file.seek(0, os.SEEK_END), part.counted):
-                file = _copied(file, part, stack.enter_context(tempfile.TemporaryFile()))
-            file.seek(0)
-            sound = read_libsndfile.open_libsndfile(path, file)
-        except OSError as error:
-            raise InputError(f"{printable(path)} cannot be read: {error.strerror}") from error
-        if sound is not None:
-            stack.enter_context(sound)
-        if sound is None or (sound.format == "MP3" and not part.counted):  # libsndfile would stop at a guessed length
-            file.seek(0)
-            yield stack.enter_context(open_ffmpeg(path, file))
-        else:
-            yield read_libsndfile.audio_file(path, sound)
+def _in_order(path: Path, container: "InputContainer", stream: "AudioStream") -> "Iterator[AudioPacket]":
+    """Yield the packets; each begins where the one before it ended."""
+    is_exact, end = container.format.name in EXACT_TIMES, None
+    seconds = float(stream.time_base or 0)
+    for packet in container.demux(stream):
+        if packet.pts is not None and end is not None and packet.size:
+            gap = (packet.pts - end) * seconds
+            if is_exact and gap:
+                raise damaged(path, f"{gap:.2f} s of sound are missing at {end * seconds:.1f} s")
+            if gap > LOSSY_SLACK:
+                log.warning("%s: %.1f s of sound are missing at %.1f s", printable(path), gap, end * seconds)
+        if packet.pts is not None:
+            end = packet.pts + (packet.duration or 0)
+        yield packet
 
 
-def _copied(file: BinaryIO, part: Part, copy: BinaryIO) -> BinaryIO:
-    file.seek(part.start)
-    while chunk := file.read(min(COPY_BYTES, part.stop - file.tell())):
-        copy.write(chunk)
-    copy.flush()
-    return copy
+def _decoded(
+    path: Path, window: Window, context: "AudioCodecContext", packets: "Iterable[AudioPacket]"
+) -> Iterator[Sound]:
+    import av
+
+    convert = None
+    try:
+        for packet in packets:
+            for frame in context.decode(packet):
+                if convert is None:  # PyAV cannot take many planes out of a frame
+                    layout, rate = frame.layout, frame.sample_rate
+                    convert = av.AudioResampler("flt", layout, rate, frame_size=BLOCK_SAMPLES)
+                yield from _arrays(convert.resample(frame))
+        if convert is not None:
+            yield from _arrays(convert.resample(None))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise (_unreadable(path, window.error) if window.error else damaged(path, library_error(error))) from error
+    if window.error:
+        raise _unreadable(path, window.error)
 
 
-def _joined_blocks(path: Path, file: BinaryIO, first: AudioFile, rest: list[Part]) -> Iterator[Sound]:
-    yield from first.blocks()
-    for part in rest:
-        with _open_part(path, file, part) as sound:
-            if sound.samples == 0:  # internet radios may send an empty recording between two songs
-                continue
-            blocks = to_channels(sound.blocks(), first.channels)
-            yield from resampled(blocks, sound.sample_rate, first.sample_rate)
+def _arrays(frames: "list[AudioFrame]") -> Iterator[Sound]:
+    for frame in frames:
+        yield np.asarray(frame.to_ndarray(), np.float32).reshape(-1, frame.layout.nb_channels).T
+
+
+# MP3
+
+
+def _mp3_recordings(path: Path, file: Window) -> Iterator[Recording]:
+    """Yield the recordings of an MP3; one begins at a frame that describes it, or where the kind of frames changes."""
+    number, kind = 0, None
+
+    def recording_of(frame: Mp3Frame) -> int:
+        nonlocal number, kind
+        number += frame.header is not None or frame.kind != kind
+        kind = frame.kind
+        return number
+
+    for _, frames in itertools.groupby(containers.mp3_frames(file), recording_of):
+        first = next(frames)
+        samples = None
+        if first.header is None:
+            frames = itertools.chain([first], frames)
+        elif first.header.frames:
+            samples = first.header.frames * first.samples - first.header.skip - first.header.padding
+        yield Recording(
+            first.sample_rate, first.channels, samples, _mp3_blocks(path, file, first, frames), is_hint=True
+        )
+
+
+def _mp3_blocks(path: Path, file: Window, first: Mp3Frame, frames: Iterator[Mp3Frame]) -> Iterator[Sound]:
+    """Decode the frames of a recording, without the silence that its encoder put around it."""
+    import av
+
+    header = first.header or Mp3Header()
+    count, end = 0, first.end
+
+    def packets() -> "Iterator[AudioPacket]":
+        nonlocal count, end
+        for frame in frames:
+            count, end = count + 1, frame.end
+            yield cast("AudioPacket", av.Packet(frame.data))
+
+    def padding(_: int) -> int:
+        if count < header.frames and end - first.start + containers.ID3V1_BYTES < header.size:
+            raise cut_short(path, f"{count} of {header.frames} frames")
+        return header.padding if count == header.frames else 0
+
+    blocks = _decoded(path, file, av.CodecContext.create("mp3", "r"), packets())
+    yield from _without_end(trim(blocks, header.skip, 0), containers.MOST_PADDING, padding)
+
+
+def _without_end(blocks: Iterable[Sound], most: int, padding: Callable[[int], int]) -> Iterator[Sound]:
+    """Leave out as many samples at the end as `padding` returns for the length, if these are at most `most`."""
+    length, held = 0, None
+    for block in blocks:
+        length += block.shape[1]
+        held = block if held is None else np.concatenate([held, block], axis=1)
+        if held.shape[1] > most:
+            yield held[:, : held.shape[1] - most]
+            held = held[:, held.shape[1] - most :]
+    end = padding(length)
+    if held is not None:
+        yield held[:, : held.shape[1] - (end if 0 < end <= most else 0)]

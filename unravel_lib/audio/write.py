@@ -1,17 +1,20 @@
 """Sound files out: a WAV, written block by block."""
 
+import errno
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import soundfile
 
 from unravel_lib.audio.level import Level, Meter, metered
-from unravel_lib.audio.libsndfile import omit_peak_chunk, source_of, write_error
+from unravel_lib.audio.read import source_of
 from unravel_lib.audio.windows import Sound
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 SUBTYPES = tuple(SAMPLE_BYTES)
+SFC_SET_ADD_PEAK_CHUNK = 0x1050  # a command of libsndfile
 RIFF_LIMIT = (1 << 32) - (1 << 16)  # bytes of sound that fit into a plain WAV beside its header
 
 
@@ -68,10 +71,33 @@ def write_audio(
             source_of(file), "w", round(sample_rate), channels, subtype, format=kind, closefd=False
         ) as sound,
     ):
-        omit_peak_chunk(sound)
+        _omit_peak_chunk(sound)
         for block in metered(blocks, meter):
             try:
                 sound.write(block.T)
             except (soundfile.LibsndfileError, AssertionError) as error:
-                raise write_error(sound) from error
+                raise _write_error(sound) from error
     return meter.level
+
+
+# Calls of libsndfile that python-soundfile does not make public; nothing else uses its private names.
+
+
+def _omit_peak_chunk(sound: soundfile.SoundFile) -> None:
+    """Keep libsndfile from writing a PEAK chunk: it holds the time of day, and the same sound must give the same bytes.
+
+    Source: SFC_SET_ADD_PEAK_CHUNK in libsndfile's command interface.
+    """
+    soundfile._snd.sf_command(sound._file, SFC_SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
+
+
+def _write_error(sound: soundfile.SoundFile) -> OSError:
+    """Return the reason why the last write failed as an OSError; soundfile itself reports only "System error".
+
+    Source: sf_strerror in libsndfile's interface gives the text of the system.
+    """
+    text = soundfile._ffi.string(soundfile._snd.sf_strerror(sound._file)).decode("utf-8", "replace")
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        if os.strerror(number) in text:
+            return OSError(number, os.strerror(number))
+    return OSError(errno.EIO, text.removeprefix("System error : ").rstrip("."))

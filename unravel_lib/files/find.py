@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -26,16 +27,24 @@ class Source:
         Where it is.
     relative : str
         Its path below the `input` that contains it, with "/" ("a/b.wav"). For a file that is itself an `input` this is
-        its name.
+        its name. In Unicode's composed form (NFC): the same name may be composed on one machine and not on another.
     """
 
     path: Path
     relative: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "relative", composed(self.relative))
+
     def in_folder(self) -> "Source":
         """Return it with the name of its folder in front of `relative`, where that has no folder yet."""
         folder = Path(os.path.abspath(self.path)).parent.name
         return self if "/" in self.relative or not folder else Source(self.path, f"{folder}/{self.relative}")
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form: "e" and an accent are one letter, as Linux and Windows write it."""
+    return unicodedata.normalize("NFC", name)
 
 
 class Report(Protocol):
@@ -114,7 +123,10 @@ def _files_under(root: Path, extensions: Sequence[str], output: Path | None, rep
             report.searched(folder)
     if not search.files and not search.failures:
         raise InputError(f"{printable(root)} holds no {' '.join(extensions)} file: {search.other_files()}")
-    return [Source(path, path.relative_to(root).as_posix()) for path in sorted(search.files, key=os.fsencode)]
+    return [
+        Source(path, path.relative_to(root).as_posix())
+        for path in sorted(search.files, key=lambda path: os.fsencode(composed(os.fspath(path))))
+    ]
 
 
 class _Search:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, cut
-from unravel_lib.files.find import Source
+from unravel_lib.files.find import Source, composed
 from unravel_lib.text import printable
 
 EMBEDDINGS = "_embeddings"  # ends the names of latents files that generator.py makes; other results leave it out
@@ -19,8 +19,9 @@ MOST_DIGITS = 64  # all of SHA-256
 def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
     """Return `prefix--<stem>--<first hex digits of the SHA-256 of the key><suffix>`.
 
-    The stem is cut so that the name fits; its characters that do not print become "_".
+    The stem is cut so that the name fits; its characters that do not print become "_". Stem and key are composed.
     """
+    stem, key = composed(stem), composed(key)
     digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:digits]
     free = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
     text = os.fsencode(cut(stem, free)).decode()
