@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.audio.audio_file import SAMPLE_RATES
 from unravel_lib.audio.level import Level, Normalised, faded
-from unravel_lib.audio.read import open_audio
+from unravel_lib.audio.read import SAMPLE_RATES, open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
