@@ -106,11 +106,11 @@ def _attribute(found: Inspection, name: str, kind: str, yes: bool) -> str:
     if needed:
         return f"{text}\n  needs {needed} argument{'s' if needed > 1 else ''}: not called"
     if yes:
-        return f"{text}\n{answers.result_text(module, name, kind)}"
+        return f"{text}\n{answers.result_text(module, found.facts.name, name, kind)}"
     if not _is_terminal():
         return f"{text}\n  not called: --yes allows it"
     print(text, flush=True)
-    return answers.result_text(module, name, kind) if _confirmed() else "  not called"
+    return answers.result_text(module, found.facts.name, name, kind) if _confirmed() else "  not called"
 
 
 def _confirmed() -> bool:

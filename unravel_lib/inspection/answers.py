@@ -9,7 +9,7 @@ from unravel_lib.inspection.facts import json_value
 from unravel_lib.inspection.inspect import Inspection
 from unravel_lib.inspection.tensors import describe, dtype_of, shape_of, values_text
 from unravel_lib.models import torchscript
-from unravel_lib.models.torchscript import MODEL_ERRORS, Module, prints_to_stderr
+from unravel_lib.models.torchscript import MODEL_ERRORS, Module, prints_logged
 from unravel_lib.text import last_line, printable
 
 VALUE_CHARACTERS = 4000
@@ -69,7 +69,7 @@ def needed_arguments(module: Module, name: str, kind: str) -> int:
     return torchscript.needed_arguments(module, name) if kind == "method" else 0
 
 
-def result_text(module: Module, name: str, kind: str) -> str:
+def result_text(module: Module, model_name: str, name: str, kind: str) -> str:
     """Return the result of a method or a property. Runs code of the model.
 
     Raises
@@ -78,7 +78,7 @@ def result_text(module: Module, name: str, kind: str) -> str:
         It fails.
     """
     try:
-        with prints_to_stderr():
+        with prints_logged(model_name):
             value = getattr(module, name) if kind == "property" else getattr(module, name)()
     except MODEL_ERRORS as error:
         raise ModelError(f"{printable(name)} failed when called: {last_line(error)}") from error

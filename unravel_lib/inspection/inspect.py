@@ -21,7 +21,7 @@ from unravel_lib.models.model import Model
 from unravel_lib.models.screening import object_table
 from unravel_lib.models.screening.model_file import Kind, ModelFile, open_model
 from unravel_lib.models.state import weights_sha256
-from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
+from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged
 from unravel_lib.text import last_line, printable, unexpected_error
 
 MAX_COMPRESSION = 1 << 16  # samples per frame; RAVE has up to 8192
@@ -53,7 +53,6 @@ class Inspection:
     failure: UnravelError | None = None
 
 
-@prints_to_stderr()
 def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection:
     """Find the facts about a model file; of a file that cannot be opened, those that follow from its bytes.
 
@@ -67,7 +66,7 @@ def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection
     try:
         if path.is_file():
             facts.bytes, facts.sha256 = path.stat().st_size, sha256_of(path)
-        with open_model(path) as file:
+        with prints_logged(path.name), open_model(path) as file:
             _open(file, found, trust)
     except (ModelError, InputError) as error:
         found.failure = error
@@ -75,7 +74,8 @@ def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection
         return found
     if found.module is not None:
         try:
-            _read_module(path, found.module, found, measure)
+            with prints_logged(path.name):
+                _read_module(path, found.module, found, measure)
         except Exception as error:  # also an error in this program: the facts so far are kept
             log.debug("traceback of the failure below", exc_info=True)
             facts.warnings.append(f"failed unexpectedly: {unexpected_error(error)}")

@@ -27,7 +27,7 @@ from unravel_lib.models.runner import CallError, Runner
 from unravel_lib.models.screening.mistakes import trainer_of
 from unravel_lib.models.screening.model_file import Kind, open_model
 from unravel_lib.models.state import State, weights_sha256
-from unravel_lib.models.torchscript import MODEL_ERRORS, prints_to_stderr
+from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged
 from unravel_lib.text import last_line, printable
 
 CHUNK_SECONDS = 20.0  # one call of the model; shorter ones compute more context, longer ones take more memory
@@ -55,7 +55,6 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-@prints_to_stderr()
 def load(
     path: str | Path | None = None, device: str = "cpu", trust: bool = False, sample_rate: float | None = None
 ) -> "Model":
@@ -81,12 +80,14 @@ def load(
             raise ModelError(f"{printable(path)} is a {kind}, expected a TorchScript export (.ts): {remedy}")
         target = choose_device(device)
         try:
-            return Model(path, torchscript.load(file, trust), target, sample_rate)
+            with prints_logged(path.name):  # the module may be asked for its rate and its methods
+                return Model(path, torchscript.load(file, trust), target, sample_rate)
         except MODEL_ERRORS as error:
             if target.type != "mps":
                 raise ModelError(f"{printable(path)} fails on {target}: {last_line(error)}") from error
             log.warning("%s cannot run on MPS (%s): running on the CPU", printable(path.name), last_line(error))
-        return Model(path, torchscript.load(file, trust), torch.device("cpu"), sample_rate)
+        with prints_logged(path.name):
+            return Model(path, torchscript.load(file, trust), torch.device("cpu"), sample_rate)
 
 
 class Model:

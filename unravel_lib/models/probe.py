@@ -178,7 +178,7 @@ class Probe:
     def _call(self, method: str, x: torch.Tensor) -> torch.Tensor | None:
         """Return the result, or None where the model refuses this shape."""
         try:
-            result = torchscript.call(self.state.module, method, x.to(self.device))
+            result = torchscript.call(self.state.module, self.where, method, x.to(self.device))
         except MODEL_ERRORS as error:
             if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
                 raise

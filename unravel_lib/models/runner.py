@@ -102,7 +102,7 @@ class Runner:
         signal = torch.from_numpy(x)
         if not self._takes_any_length:
             signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % step))
-        output = torchscript.call(self._state.module, method, signal.to(self.device))
+        output = torchscript.call(self._state.module, self._name, method, signal.to(self.device))
         if tuple(output.shape) != expected:
             raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x)
         result: Block = output.float().cpu().numpy()

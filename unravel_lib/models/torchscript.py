@@ -3,7 +3,9 @@
 import ast
 import contextlib
 import copy
-import sys
+import io
+import logging
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +21,8 @@ INNER = ("_rave", "rave_model")  # where RAVE 1 with its prior, and MSPrior, kee
 # PyTorch does, or where a result has an unexpected type or shape.
 MODEL_ERRORS = (torch.jit.Error, RuntimeError, ValueError, IndexError, TypeError, AttributeError)
 
+log = logging.getLogger("unravel_lib")
+
 
 def load(file: ModelFile, trust: bool = False) -> Module:
     """Load a TorchScript file onto the CPU, in evaluation mode.
@@ -29,7 +33,7 @@ def load(file: ModelFile, trust: bool = False) -> Module:
         As `ModelFile.check`; or this PyTorch cannot load it.
     """
     try:
-        with file.screened(trust) as source:
+        with prints_logged(file.path.name), file.screened(trust) as source:
             module: Module = torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
             return module
     except (*MODEL_ERRORS, OSError) as error:
@@ -38,20 +42,48 @@ def load(file: ModelFile, trust: bool = False) -> Module:
         ) from error
 
 
+class _Prints(io.TextIOBase):
+    """Logs what the code of a model prints: each line behind the model's name, control characters made visible."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._line = name, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            log.info("%s: %s", self._name, printable(line))
+        return len(text)
+
+    def end(self) -> None:
+        """Log what was printed without an end of line."""
+        if self._line:
+            self.write("\n")
+
+
 @contextlib.contextmanager
-def prints_to_stderr() -> Iterator[None]:
-    """Redirect what the code of a model prints to stderr: stdout is for results."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+def prints_logged(name: str) -> Iterator[None]:
+    """Log what the code of a model prints or warns of: stdout is for results, and the terminal is not the model's.
+
+    Parameters
+    ----------
+    name : the model's
+    """
+    prints = _Prints(printable(name))
+    with contextlib.redirect_stdout(prints), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(message)
+        try:
+            yield
+        finally:
+            prints.end()
 
 
-def call(module: Module, method: str, x: torch.Tensor) -> Any:
-    """Call a method by the plain interpreter.
+def call(module: Module, name: str, method: str, x: torch.Tensor) -> Any:
+    """Call a method by the plain interpreter; `name` is the model's.
 
     The profiling one recompiles for new shapes and fuses after a few calls: slower on short files, and the bytes of a
     file would depend on how many came before it.
     """
-    with prints_to_stderr(), torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+    with prints_logged(name), torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         return getattr(module, method)(x)
 
 
