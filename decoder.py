@@ -14,7 +14,8 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
-from unravel_lib.files.sidecar import read_sidecar
+from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SUBTYPE, read_sidecar
+from unravel_lib.history import commands
 from unravel_lib.text import printable
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -48,8 +49,8 @@ def build_parser() -> flags.Parser:
     result.add_argument(
         "--subtype",
         choices=SUBTYPES,
-        default="PCM_24",
-        help="how samples are stored; FLOAT keeps peaks beyond full scale (default PCM_24)",
+        default=DEFAULT_SUBTYPE,
+        help=f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})",
     )
     result.add_argument(
         "--normalize",
@@ -61,7 +62,7 @@ def build_parser() -> flags.Parser:
         "--fade",
         type=flags.number(0, 10_000),
         metavar="MS",
-        help="fade in and out, in milliseconds (default: 5 for what generator.py made, else 0)",
+        help=f"fade in and out, in milliseconds (default: {DEFAULT_FADE_MS:g} for what generator.py made, else 0)",
     )
     result.add_argument(
         "--page", action="store_true", help="write index.html beside the sounds: to listen, compare and choose"
@@ -74,7 +75,8 @@ def build_parser() -> flags.Parser:
 
 def main(argv: list[str]) -> int:
     """Decode every latents file that `--input` names; returns the exit code."""
-    args = build_parser().parse(argv)
+    parser = build_parser()
+    args = parser.parse(argv)
     batch = Batch(args.output, args.shard)
     sources, targets = find_targets(args, batch)
     make_output_folder(args.output)
@@ -97,6 +99,8 @@ def main(argv: list[str]) -> int:
         normalize=args.normalize,
         fade_ms=args.fade,
         conditions=conditions,
+        script=commands.script("decoder"),
+        command=tuple(parser.command(args, {*commands.SHAPING["decoder"], "output"} - {"input"})),
     )
     sounds = work_through(
         batch,

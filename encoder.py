@@ -16,6 +16,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files, normalised_extensions
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
+from unravel_lib.history import commands
 from unravel_lib.text import count_text, frames_text
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -54,7 +55,8 @@ def build_parser() -> flags.Parser:
 
 def main(argv: list[str]) -> int:
     """Encode every sound file that `--input` names; returns the exit code."""
-    args = build_parser().parse(argv)
+    parser = build_parser()
+    args = parser.parse(argv)
     batch = Batch(args.output, args.shard)
     sources, targets = find_targets(args, batch)
     make_output_folder(args.output)
@@ -62,7 +64,13 @@ def main(argv: list[str]) -> int:
 
     from unravel_lib.models.codec import CodecOptions, encode_file
 
-    options = CodecOptions(args.seed, args.compensate_delay, overwrite=args.overwrite)
+    options = CodecOptions(
+        args.seed,
+        args.compensate_delay,
+        overwrite=args.overwrite,
+        script=commands.script("encoder"),
+        command=tuple(parser.command(args, {*commands.SHAPING["encoder"], "output"} - {"input"})),
+    )
     latents = work_through(
         batch,
         sources,

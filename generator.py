@@ -111,16 +111,15 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Generate
     batch = Batch(folder)
     statistics_csv = results.write_statistics(composition.statistics, folder, plan.sources.facts, batch)
     statistics_sha256 = sha256_of(statistics_csv)
+    place = ["--output", os.path.abspath(args.output), *([f"--run={args.run}"] if args.run else [])]
     overviews: dict[str, Overview] = {}  # for the pictures
     written: list[Path] = []
     for number, name in names.items():
         with batch.attempt(folder / name):
             if number > args.first:  # the first is prepared already
                 piece = results.prepare(composition, file_format, number, free_bytes)
-            own_command = [*command, "--first", str(number)] if number else command
-            sidecar = results.describe(
-                plan, number, len(piece.frames), statistics_sha256, os.path.abspath(__file__), own_command
-            )
+            own_command = [*command, *(["--first", str(number)] if number else []), *place]
+            sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, own_command)
             if made_before is not None and number == args.first:
                 again.warn_of_changes(made_before, sidecar)
             overview = results.write_result(file_format, piece, folder / name, sidecar, batch)

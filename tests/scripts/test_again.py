@@ -34,6 +34,12 @@ def results(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "r").iterdir() if path.suffix in (".npy", ".wav")}
 
 
+def content(command: object) -> list[str]:
+    """A recorded command without the place of the results, which is at its end."""
+    assert isinstance(command, list) and command[-3] == "--output"
+    return command[:-3]
+
+
 def options(path: Path) -> dict[str, object]:
     found: dict[str, object] = json.loads(path.with_suffix(".json").read_text())["options"]
     return found
@@ -61,16 +67,20 @@ def test_again_makes_the_same_bytes(run: Run, tmp_path: Path, encodings: Path, f
     generate(run, tmp_path / "c", "--again", tmp_path / "b" / "r" / name)
     assert results(tmp_path / "c") == {name: first[name]}
     commands = [options(tmp_path / folder / "r" / name)["command"] for folder in "bc"]
-    assert commands[0] == commands[1]
+    assert content(commands[0]) == content(commands[1])
 
 
 def test_the_command_in_the_sidecar_is_one_for_the_shell(run: Run, tmp_path: Path, encodings: Path) -> None:
     flags = ("--input", encodings, "--seed", 7, "--transform", "rot 1", "rev", *FLAGS)
     result = generate(run, tmp_path / "a", *flags)
     command = options(next(path for path in result.paths if path.suffix == ".npy"))["command"]
-    assert command == [*("--input", str(encodings), "--transform", "rot 1", "rev", "--seed", "7", "--embeddings")]
-    generate(run, tmp_path / "b", *command)  # type: ignore[misc]
-    assert results(tmp_path / "a") == results(tmp_path / "b")
+    place = ["--output", str(tmp_path / "a"), "--run=r"]
+    flags = ("--input", str(encodings), "--transform", "rot 1", "rev", "--seed", "7", "--embeddings", *place)
+    assert command == [*flags]
+    first = results(tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")
+    assert run("generator", *command).code == 0
+    assert results(tmp_path / "a") == first
 
 
 def test_further_flags_take_the_place_of_those_of_the_piece(run: Run, tmp_path: Path, encodings: Path) -> None:
@@ -128,10 +138,10 @@ def test_changed_code_and_loops_are_noticed(run: Run, tmp_path: Path, encodings:
     generate(run, tmp_path / "a", *flags, *FLAGS)
     [piece] = (tmp_path / "a" / "r").glob("*.npy")
     code.write_text(code.read_text() + "# another\n")
-    result = generate(run, tmp_path / "b", "--again", piece)
+    result = generate(run, tmp_path / "b", "--again", piece, "--trust_code")
     assert "warning: the code of a transform has changed" in result.err
     save_latents(loop, load_latents(encodings / "1.npy"))
-    result = run("generator", "--again", piece, "--output", tmp_path / "c")
+    result = run("generator", "--again", piece, "--output", tmp_path / "c", "--trust_code")
     assert result.code == 2 and "loop.npy is not the file that the loop was taken from" in result.err
 
 
@@ -167,7 +177,7 @@ def test_what_is_given_now_may_need_the_encodings(run: Run, tmp_path: Path, enco
 def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) -> None:
     for path, message in [
         (encodings / "0.json", "0.json is no sidecar of a result of generator.py"),
-        (encodings, "is a folder: give --again the .json"),
+        (encodings, "is a folder: give the .json of a result of generator.py (--again)"),
         (tmp_path / "nowhere.json", "nowhere.json does not exist"),
     ]:
         result = run("generator", "--again", path, "--output", tmp_path / "o")
@@ -185,12 +195,13 @@ def test_the_command_makes_that_file_alone(run: Run, tmp_path: Path, encodings: 
     """The sidecar of a file does not depend on how many were made with it."""
     generate(run, tmp_path / "a", "--input", encodings, "--num_files", 3, *FLAGS)
     command = options(tmp_path / "a" / "r" / "loop_normal_seed42_0002_embeddings.npy")["command"]
-    generate(run, tmp_path / "b", "--no_plots", *command)  # type: ignore[misc]
-    assert sorted(path.name for path in (tmp_path / "b" / "r").glob("loop*.json")) == [
+    (tmp_path / "a").rename(tmp_path / "before")
+    assert run("generator", "--no_plots", *command).code == 0  # type: ignore[misc]
+    assert [path.name for path in (tmp_path / "a" / "r").glob("loop*.json")] == [
         "loop_normal_seed42_0002_embeddings.json"
     ]
-    for path in (tmp_path / "b" / "r").iterdir():
-        assert path.read_bytes() == (tmp_path / "a" / "r" / path.name).read_bytes()
+    for path in (tmp_path / "a" / "r").iterdir():
+        assert path.read_bytes() == (tmp_path / "before" / "r" / path.name).read_bytes()
 
 
 def test_first_makes_one_of_many(run: Run, tmp_path: Path, encodings: Path) -> None:
@@ -237,3 +248,100 @@ def test_steps_change_the_tempo_and_fibo_has_none(run: Run, tmp_path: Path, enco
 def test_one_length_only(run: Run, tmp_path: Path, encodings: Path, flags: tuple[object, ...]) -> None:
     result = run("generator", "--input", encodings, "--output", tmp_path / "o", *flags)
     assert result.code == 2 and "not allowed with" in result.err
+
+
+def edited(tmp_path: Path, run: Run, encodings: Path, **changes: list[str]) -> Path:
+    """The sidecar of a piece, with words added to its command."""
+    generate(run, tmp_path / "a", "--input", encodings, *FLAGS)
+    [sidecar] = (tmp_path / "a" / "r").glob("loop*.json")
+    facts = json.loads(sidecar.read_text())
+    facts["options"]["command"] += changes.pop("command", [])
+    facts["options"] |= changes
+    sidecar.write_text(json.dumps(facts))
+    return sidecar
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--pattern", "{}:x"),
+        ("--pattern", "{}"),
+        ("--pattern={}:x",),
+        ("--distribution", "{}:x"),
+        ("--distribution", "{}"),
+        ("--transform", "every 2 {}:x"),
+        ("--transform", "rev", "{}"),
+        ("--seed", "3", "--transform=rev", "--transform={}:x"),
+    ],
+    ids=" ".join,
+)
+def test_code_that_a_sidecar_names_is_run_only_if_it_is_trusted(
+    run: Run, tmp_path: Path, encodings: Path, words: tuple[str, ...]
+) -> None:
+    evil, ran = tmp_path / "evil.py", tmp_path / "ran"
+    evil.write_text(f"open({str(ran)!r}, 'w')\n")
+    sidecar = edited(tmp_path, run, encodings, command=[word.format(evil) for word in words])
+    result = run("generator", "--again", sidecar, "--output", tmp_path / "o")
+    assert (result.code, ran.exists(), (tmp_path / "o").exists()) == (2, False, False)
+    assert f"error: {sidecar} names code to run, " in result.err and str(evil) in result.err
+    assert result.err.endswith(": look at that file, then allow it (--trust_code)\n")
+    result = run("generator", "--again", sidecar, "--output", tmp_path / "o", "--trust_code")
+    assert (result.code, ran.exists()) == (2, any(":x" in word for word in words))  # which has no function x
+
+
+def test_what_is_given_now_is_trusted(run: Run, tmp_path: Path, encodings: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("from unravel_lib import pattern\n@pattern\ndef x(loop):\n    return [loop, loop]\n")
+    sidecar = edited(tmp_path, run, encodings, command=["--pattern", "/nowhere/evil.py:x"])
+    generate(run, tmp_path / "b", "--again", sidecar, "--pattern", f"{mine}:x")
+    generate(run, tmp_path / "c", "--again", sidecar, "--pattern", "loop")
+
+
+@pytest.mark.parametrize("place", [("--output", "{}", "--run", "mine"), ("--output={}", "--run=mine"), ()])
+def test_only_what_shapes_the_content_is_taken_from_a_sidecar(
+    run: Run, tmp_path: Path, encodings: Path, place: tuple[str, ...]
+) -> None:
+    """Neither where results go, nor leave to replace others, nor flags that do something else."""
+    mine = tmp_path / "precious" / "mine"
+    mine.mkdir(parents=True)
+    (mine / "statistics.csv").write_text("mine")
+    more = ["--overwrite", "--large", "--num_files", "9", "--help", "-h", "--version", "--tempo_table", "--again", "x"]
+    more += ["--measure_only", "--list_patterns", "--trust_code", "--debug", "--live", "/x/y.ts", "--", "z"]
+    words = [*(word.format(tmp_path / "precious") for word in place), *more, "--seed", "7"]
+    sidecar = edited(tmp_path, run, encodings, command=words)
+    result = run("generator", "--again", sidecar, "--output", tmp_path / "b", "--no_plots")
+    assert result.code == 0, result.err
+    assert {path.parent.parent for path in result.paths} == {tmp_path / "b"}
+    assert (mine / "statistics.csv").read_text() == "mine"
+    [made] = [path for path in result.paths if path.suffix == ".npy"]
+    assert "seed7" in made.name
+    command = [str(word) for word in options(made)["command"]]  # type: ignore[attr-defined]
+    assert not {word.partition("=")[0] for word in command} & set(more)
+
+
+def test_a_piece_is_made_again_from_any_folder(
+    run: Run, tmp_path: Path, encodings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that was typed relative to the folder of the first run: encodings, loops, and code."""
+    shutil.copytree(encodings, tmp_path / "first" / "in")
+    monkeypatch.chdir(tmp_path / "first")
+    Path("mine.py").write_text(
+        "from unravel_lib import pattern, transform\n@pattern\ndef twice(loop):\n    return [loop, loop]\n"
+        "@transform\ndef noise(loop):\n    return loop + 1\n"
+    )
+    flags = ("--input", "in", "--pattern", "mine.py:twice", "--transform", "every 2 mine.py:noise", "--seed", 5)
+    generate(run, Path("a"), *flags, "--distribution", "empirical", *FLAGS)
+    generate(run, Path("b"), "--input", "in", "--input_loop", "in/0.npy:2:9", *FLAGS)
+    (tmp_path / "second").mkdir()
+    monkeypatch.chdir(tmp_path / "second")
+    for name in ("a", "b"):
+        first = results(tmp_path / "first" / name)
+        [piece] = (tmp_path / "first" / name / "r").glob("*_embeddings.json")
+        generate(run, Path("again"), "--again", piece, "--trust_code")
+        assert results(Path("again")) == first
+        facts = json.loads(piece.read_text())
+        assert facts["source"] == str(tmp_path / "first" / "in")
+        shutil.rmtree(tmp_path / "first" / name)
+        assert run("generator", *facts["options"]["command"]).code == 0
+        assert results(tmp_path / "first" / name) == first
+        shutil.rmtree("again")

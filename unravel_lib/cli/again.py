@@ -2,13 +2,16 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import Any
 
 from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
+from unravel_lib.history.commands import SHAPING, own_code, shaping
 from unravel_lib.statistics.tables import STATISTICS_CSV
 from unravel_lib.text import printable
 
@@ -35,40 +38,24 @@ CONTENT_TEXT = {
     "distribution_sha256": "the code of the distribution has changed since the piece was made",
     "transform_sha256": "the code of a transform has changed since the piece was made",
 }
-NOT_KEPT = (
-    "again",
-    "output",
-    "run",
-    "overwrite",
-    "large",
-    "debug",
-    "no_plots",
-    "quiet",
-    "measure_only",
-    "fidelity",
-    "num_files",
-    "first",
-)
+_WANTED: dict[str, Any] = {"remedy": "give the .json of a result of generator.py", "remedy_options": ("again",)}
 
 log = logging.getLogger("unravel_lib")
 
 
 def as_command(parser: Parser, args: argparse.Namespace) -> list[str]:
-    """Return the flags that shape the content: ["--seed", "7"]; neither which of many files nor where they go."""
-    command: list[str] = []
-    for action in parser.flags():
-        value = getattr(args, action.dest)
-        if value == action.default or action.dest in NOT_KEPT:
-            continue
-        values = value if isinstance(value, list) else [] if value is True else [value]
-        command += [action.option_strings[0], *map(_word, values)]
-    return command
+    """Return the flags that shape the content, for a shell in any folder; neither which of many files nor where."""
+    anywhere = argparse.Namespace(**vars(args))
+    for name in ("distribution", "pattern"):
+        setattr(anywhere, name, _absolute(getattr(args, name)))
+    anywhere.input_loop = [os.path.abspath(Path(text).expanduser()) for text in args.input_loop]
+    anywhere.transform = [" ".join(map(_absolute, text.split())) for text in args.transform]
+    return parser.command(anywhere, set(SHAPING["generator"]) - {"first"})
 
 
-def _word(value: object) -> str:
-    """Return a value as a word of the shell that no script takes for a flag."""
-    text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-    return f"./{text}" if text.startswith("-") and not isinstance(value, float) else text
+def _absolute(text: str) -> str:
+    """Return `FILE.py:name` with the whole path of the file; any other name as it is."""
+    return os.path.abspath(text) if ".py" in text else text
 
 
 def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.Namespace, list[str], GeneratedSidecar]:
@@ -90,17 +77,12 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
     InputError
         There is no sidecar, or it does not say how the piece was made; or a file that it was made from has changed.
     """
-    if not piece.is_file():
-        found = "is a folder" if piece.is_dir() else "does not exist"
-        raise InputError(f"{printable(piece)} {found}: give `again` the .json of a result of generator.py")
-    facts = read_sidecar(piece)
-    where = printable(sidecar_path(piece))
-    if not isinstance(facts, GeneratedSidecar):
-        raise InputError(f"{where} is no sidecar of a result of generator.py: give `again` such a .json")
-    if not facts.command:
-        raise InputError(f"{where} does not say with which flags it was made: give the flags yourself")
-    args = parser.parse(facts.command)
     given = parser.given(argv)
+    facts = _sidecar_of(piece)
+    command = shaping("generator", facts.command)
+    if "trust_code" not in given:
+        _refuse_code(command, given, piece)
+    args = parser.parse(command)
     for flag in given:
         for name in FORGOTTEN.get(flag, ()):
             if name != flag and getattr(args, name) != parser.get_default(name):
@@ -120,6 +102,30 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
     return args, again, facts
 
 
+def _sidecar_of(piece: Path) -> GeneratedSidecar:
+    if not piece.is_file():
+        raise InputError("is a folder" if piece.is_dir() else "does not exist", path=piece, **_WANTED)
+    facts = read_sidecar(piece)
+    if not isinstance(facts, GeneratedSidecar):
+        raise InputError("is no sidecar of a result of generator.py", path=sidecar_path(piece), **_WANTED)
+    if not facts.command:
+        remedy = "give the flags yourself"
+        raise InputError("does not say with which flags it was made", path=sidecar_path(piece), remedy=remedy)
+    return facts
+
+
+def _refuse_code(command: Sequence[str], given: Container[str], piece: Path) -> None:
+    """Raise where a sidecar names Python code, which may be anybody's, and nothing given now takes its place."""
+    names = list(map(printable, own_code(command, given)))
+    if names:
+        raise InputError(
+            f"names code to run, {', '.join(names)}",
+            path=sidecar_path(piece),
+            remedy="look at that file, then allow it",
+            remedy_options=("trust_code",),
+        )
+
+
 def _draws(args: argparse.Namespace) -> bool:
     """Whether a loop is drawn, as not all that the pattern takes are given."""
     from unravel_lib.music.patterns import PATTERNS
@@ -135,8 +141,10 @@ def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSide
         missing = [path for path in args.input or [] if not path.exists()]
         if missing:
             raise InputError(
-                f"`distribution` {args.distribution} takes frames of the encodings, and {printable(missing[0])} is not "
-                "there: give `input`"
+                f"takes frames of the encodings, and {printable(missing[0])} is not there",
+                option="distribution",
+                value=args.distribution,
+                remedy_options=("input",),
             )
         return
     needs_encodings = args.fidelity or (args.iqr and not facts.iqr)
@@ -147,8 +155,10 @@ def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSide
         args.input, args.statistics = None, beside
     elif not all(path.exists() for path in args.input or [args.statistics or beside]):
         raise InputError(
-            f"{printable(beside)} is not the statistics that {printable(piece)} was made from: give `statistics`, or "
-            "`input` the encodings"
+            f"is not the statistics that {printable(piece)} was made from",
+            path=beside,
+            remedy="give it, or the encodings",
+            remedy_options=("statistics", "input"),
         )
 
 

@@ -124,6 +124,11 @@ def _add_music(p: Parser) -> None:
         metavar="PIECE.json",
         help="make a piece again, from the .json beside it; further flags replace those that it was made with",
     )
+    group.add_argument(
+        "--trust_code",
+        action="store_true",
+        help="with --again: run the Python code that the .json names, once you saw it",
+    )
     p.general.add_argument("--tempo_table", action="store_true", help="show the tempi that loops can have and exit")
 
 

@@ -4,7 +4,7 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +12,8 @@ from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
 from unravel_lib.cli.messages import register, with_flags
 from unravel_lib.files.shard import WHOLE, Shard
+from unravel_lib.files.sidecar import DEFAULT_SEED
+from unravel_lib.history.commands import option
 from unravel_lib.text import did_you_mean, printable
 
 MAX_SEED = 2**63 - 1
@@ -48,9 +50,20 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown argument {printable(unknown[0])}{did_you_mean(unknown[0].split('=')[0], flags)}")
         return known
 
-    def flags(self) -> list[argparse.Action]:
-        """All flags but those that print a text and exit."""
-        return [action for action in self._actions if action.dest not in ("help", "version")]
+    def command(self, args: argparse.Namespace, names: Container[str]) -> list[str]:
+        """Return the options of these names, where they are not the default, as flags for a shell in any folder."""
+        words: list[str] = []
+        for action in self._actions:
+            value = getattr(args, action.dest, None)
+            if action.dest not in names or (value == action.default and action.dest != "output"):
+                continue
+            flag, values = action.option_strings[0], value if isinstance(value, list) else [value]
+            texts = [] if value is True else list(map(_word, values))
+            if any(option(text) is not None for text in texts):  # a value that looks like a flag
+                words += [f"{flag}={text}" for text in texts]
+            else:
+                words += [flag, *texts]
+        return words
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return the values of the flags that stand in `argv`, without defaults."""
@@ -72,6 +85,15 @@ class Parser(argparse.ArgumentParser):
         message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
         message = with_flags(printable(" ".join(message.split())))
         self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
+
+
+def _word(value: object) -> str:
+    """Return a value as a word of a command."""
+    if isinstance(value, Path):
+        return os.path.abspath(value)
+    if isinstance(value, tuple):  # of `named_number`
+        return f"{value[0]}={_word(value[1])}"
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def path(text: str) -> Path:
@@ -142,14 +164,14 @@ def add_output(group: argparse._ArgumentGroup, default: str) -> None:
     )
 
 
-def add_seed(group: argparse._ArgumentGroup, default: int = 42) -> None:
+def add_seed(group: argparse._ArgumentGroup) -> None:
     """Add `--seed`, the same in every script."""
     group.add_argument(
         "--seed",
         type=whole_number(0, MAX_SEED),
-        default=default,
+        default=DEFAULT_SEED,
         metavar="N",
-        help=f"same seed, same bytes (default {default})",
+        help=f"same seed, same bytes (default {DEFAULT_SEED})",
     )
 
 

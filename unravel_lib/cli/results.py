@@ -13,6 +13,7 @@ from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
+from unravel_lib.history.commands import script
 from unravel_lib.latents.blocks import Frames
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.overview import Overview
@@ -89,10 +90,8 @@ def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch
     return tables[0]
 
 
-def describe(
-    plan: Plan, index: int, n_frames: int, statistics_sha256: str, script: str, command: Sequence[str]
-) -> GeneratedSidecar:
-    """Make the sidecar of output number `index`; `command` are the flags that make it again with `script`."""
+def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, command: Sequence[str]) -> GeneratedSidecar:
+    """Make the sidecar of output number `index`; `command` are the flags that make it again."""
     composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
     bpm = None if plan.loop_frames is None else tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats)
@@ -101,7 +100,7 @@ def describe(
         plan.sources.facts, **plan.rates._asdict(), dims=file_format.dims, frames=n_frames, seed=composition.seed
     )
     return GeneratedSidecar(
-        **{**vars(facts), "script": script, "command": tuple(command)},
+        **{**vars(facts), "script": script("generator"), "command": tuple(command)},
         distribution=_name(distribution) if composition.draws else None,
         distribution_args=composition.distribution_options,
         distribution_sha256=_code_sha256(distribution),

@@ -1,6 +1,7 @@
 """The inputs of generator.py, each file and its sidecar read once; and model and rates by the sidecars."""
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -100,6 +101,6 @@ def read_sources(
         joined[name] = given if stated is None else stated
     named = encodings or ([statistics] if statistics else list(files))
     if named:
-        joined["source"] = paths_text(named)
+        joined["source"] = paths_text([os.path.abspath(path) for path in named])
     measured = found or ([] if statistics else list(files.values()))
     return Sources(measured, statistics, loops, replace(facts, **joined))

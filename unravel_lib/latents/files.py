@@ -117,7 +117,7 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
     return found
 
 
-def paths_text(paths: Sequence[Path]) -> str:
+def paths_text(paths: Sequence[str | Path]) -> str:
     """Name the first path and count the others: "latents and 2 more"."""
     return printable(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
