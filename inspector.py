@@ -24,7 +24,8 @@ from unravel_lib.files.naming import output_name
 from unravel_lib.text import printable
 
 if TYPE_CHECKING:
-    from unravel_lib.inspection.inspect import Inspection
+    from unravel_lib.inspection.facts import Facts
+    from unravel_lib.inspection.worker import Opener
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
 DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay. Of latents and of
@@ -96,29 +97,31 @@ def main(argv: list[str]) -> int:
     paths = find_models(args, batch)
     if args.save:
         make_output_folder(args.output)
-    from unravel_lib.inspection import inspect, report
+    from unravel_lib.inspection import report
+    from unravel_lib.inspection.worker import Worker
 
     wrote = partial(log.info, "wrote %s") if args.json or questions else batch.wrote  # stdout has the answers
     many = args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
     all_facts, configs, unanswered = [], {}, 0
-    # measuring takes seconds for each model
-    with Progress(paths, lambda path: 1, "models") if many and not questions else nullcontext(paths) as models:
+    progress = Progress(paths, lambda path: 1, "models") if many and not questions else nullcontext(paths)
+    with progress as models, Worker() as opener:
         for path in models:
             with batch.attempt(path):
-                found = inspect.inspect(path, args.trust_model, measure=args.save or not questions)
-                all_facts.append(found.facts)
-                if found.facts.kind is not None and not (args.json or questions):
-                    log.info("%s\n", report.text(found.facts))
-                if found.failure is not None:
-                    raise found.failure
+                # measuring takes seconds for each model
+                facts, failure = opener.open(path, args.trust_model, measure=args.save or not questions)
+                all_facts.append(facts)
+                if facts.kind is not None and not (args.json or questions):
+                    log.info("%s\n", report.text(facts))
+                if failure is not None:
+                    raise failure
                 if args.save:
-                    save(found, path, args.output, wrote)
+                    save(facts, opener, path, args.output, wrote)
                 if args.config:
-                    configs[str(path)] = inspect.config(found, path)
+                    configs[str(path)] = opener.answer("config")
                 if args.dict or args.attr:
                     if many:
                         log.info("%s", printable(path))
-                    unanswered += answer_questions(found, args.dict, args.attr, args.yes)
+                    unanswered += answer_questions(opener, args.dict, args.attr, args.yes)
     if args.json and (many or all_facts):
         documents = [facts.as_json() for facts in all_facts]
         print_json(documents if many else documents[0])
@@ -156,25 +159,24 @@ def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
     return [POCKET]
 
 
-def answer_questions(found: "Inspection", tensors: bool, attributes: bool, yes: bool) -> int:
+def answer_questions(opener: "Opener", tensors: bool, attributes: bool, yes: bool) -> int:
     """Answer questions about tensors, attributes or both; returns how many had no answer."""
     from unravel_lib.cli import prompt
 
-    unanswered = prompt.ask_about_tensors(found) if tensors else 0
-    return unanswered + (prompt.ask_about_attributes(found, yes) if attributes else 0)
+    unanswered = prompt.ask_about_tensors(opener) if tensors else 0
+    return unanswered + (prompt.ask_about_attributes(opener, yes) if attributes else 0)
 
 
-def save(found: "Inspection", path: Path, output: Path, wrote: Callable[[Path], None]) -> None:
+def save(facts: "Facts", opener: "Opener", path: Path, output: Path, wrote: Callable[[Path], None]) -> None:
     """Write the tables of one model, and the picture where its shares of variance are known; reports each file."""
     from unravel_lib.inspection import report
 
-    facts = found.facts
     key = facts.sha256 or str(path)  # so that no model's tables replace another's
     targets = [output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
     report.write_facts(targets[0], facts)
-    report.write_tensors(targets[1], found.tensors)
+    report.write_tensors(targets[1], opener.answer("statistics"))
     if facts.variance_shares:
         from unravel_lib import plots
 

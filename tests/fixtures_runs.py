@@ -76,8 +76,14 @@ class Run(Protocol):
 
 
 def runner(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a `Run`; it loads the bundled model only once, since that takes half a second."""
+    """Return a `Run`; it loads the bundled model only once, since that takes half a second.
+
+    inspector.py opens models in this process, not in one of its own.
+    """
+    from unravel_lib.inspection import worker
     from unravel_lib.models import model
+
+    monkeypatch.setattr(worker, "Worker", worker.Opener)
 
     load = model.load
     monkeypatch.setattr(model, "load", lambda path, *rest: _pocket(*rest) if path is None else load(path, *rest))

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from unravel_lib.errors import UnravelError
-from unravel_lib.inspection import answers
-from unravel_lib.inspection.inspect import Inspection
+from unravel_lib.inspection.worker import Opener
 from unravel_lib.text import did_you_mean, printable, table
 
 Answer = Callable[[str], str]
@@ -17,22 +16,22 @@ EXIT_WORDS = ("exit", "EOF")  # the second is what `cmd` makes of the end of the
 DELIMITERS = " \t\n"  # keys contain dots and dashes
 
 
-def ask_about_tensors(found: Inspection) -> int:
+def ask_about_tensors(opener: Opener) -> int:
     """List the state_dict on stdout, then answer questions about its tensors; returns how many had no answer."""
-    tensors = found.tensors
-    print(table([(printable(key), answers.tensor_line(tensors[key])) for key in tensors]), flush=True)
-    return run_prompt(list(tensors), lambda key: answers.tensor_text(key, tensors[key]))
+    rows = opener.answer("tensor_rows")
+    print(table([(printable(key), text) for key, text in rows]), flush=True)
+    return run_prompt([key for key, _ in rows], lambda key: opener.answer("tensor_text", key))
 
 
-def ask_about_attributes(found: Inspection, yes: bool) -> int:
+def ask_about_attributes(opener: Opener, yes: bool) -> int:
     """List the attributes on stdout, then answer questions about them; returns how many had no answer.
 
     Code of the model runs only after a typed yes, or, without a terminal, by `yes`.
     """
-    kinds = answers.attribute_kinds(found)
-    rows = [(printable(name), printable(answers.attribute_line(found, name, kind))) for name, kind in kinds.items()]
-    print(table(rows), flush=True)
-    return run_prompt(list(kinds), lambda name: _attribute(found, name, kinds[name], yes))
+    rows = opener.answer("attribute_rows")
+    print(table([(printable(name), printable(text)) for name, _, text in rows]), flush=True)
+    kinds = {name: kind for name, kind, _ in rows}
+    return run_prompt(list(kinds), lambda name: _attribute(opener, name, kinds[name], yes))
 
 
 def run_prompt(names: Sequence[str], answer: Answer) -> int:
@@ -97,20 +96,20 @@ class Prompt(cmd.Cmd):
         print(text, file=sys.stderr, flush=True)
 
 
-def _attribute(found: Inspection, name: str, kind: str, yes: bool) -> str:
-    module = found.module
-    if kind == "data" or module is None:
-        return answers.data_text(found, name)
-    text = answers.callable_text(module, name, kind)
-    needed = answers.needed_arguments(module, name, kind)
+def _attribute(opener: Opener, name: str, kind: str, yes: bool) -> str:
+    if kind == "data":
+        return str(opener.answer("data_text", name))
+    text, needed = opener.answer("callable_text", name, kind)
     if needed:
         return f"{text}\n  needs {needed} argument{'s' if needed > 1 else ''}: not called"
-    if yes:
-        return f"{text}\n{answers.result_text(module, found.facts.name, name, kind)}"
-    if not _is_terminal():
-        return f"{text}\n  not called: --yes allows it"
-    print(text, flush=True)
-    return answers.result_text(module, found.facts.name, name, kind) if _confirmed() else "  not called"
+    if not yes:
+        if not _is_terminal():
+            return f"{text}\n  not called: --yes allows it"
+        print(text, flush=True)
+        if not _confirmed():
+            return "  not called"
+    result = str(opener.answer("result_text", name, kind))
+    return f"{text}\n{result}" if yes else result
 
 
 def _confirmed() -> bool:

@@ -30,8 +30,8 @@ class _Lines(logging.Handler):
         text = with_flags(record.getMessage())
         if record.levelno != logging.INFO:
             text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
-        if record.exc_info:
-            text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        trace = record.exc_text or ("".join(traceback.format_exception(*record.exc_info)) if record.exc_info else "")
+        text = f"{text}\n{trace}".rstrip()
         with beside_bar(sys.stderr):
             print(text, file=sys.stderr)
 
@@ -51,8 +51,7 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns if its cache cannot be written
-    if not debug:
-        warnings.simplefilter("ignore")  # of libraries, for their callers
+    warnings.showwarning = lambda message, *_, **__: log.debug("%s", message)  # of libraries, for their callers
     try:
         with contextlib.suppress(ValueError):  # not in the main thread
             signals.install(remedy)

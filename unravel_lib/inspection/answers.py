@@ -1,11 +1,13 @@
 """What one tensor or attribute of a model is, as text."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection.facts import json_value
+from unravel_lib.inspection import checkpoints
+from unravel_lib.inspection.facts import TensorStatistics, json_value
 from unravel_lib.inspection.inspect import Inspection
 from unravel_lib.inspection.tensors import describe, dtype_of, shape_of, values_text
 from unravel_lib.models import torchscript
@@ -15,14 +17,52 @@ from unravel_lib.text import last_line, printable
 VALUE_CHARACTERS = 4000
 
 
-def tensor_line(tensor: torch.Tensor) -> str:
-    """Return shape and dtype for a list: `4x2x7 float32`."""
-    shape = shape_of(tensor)
-    return f"{'nested' if shape is None else 'x'.join(map(str, shape)) or 'single'} {dtype_of(tensor)}"
+def config(found: Inspection) -> dict[str, Any]:
+    """Return the training config of a checkpoint.
+
+    Raises
+    ------
+    ModelError
+        There is none, neither inside nor next to it.
+    """
+    path = Path(found.facts.path)
+    if found.failure is not None:
+        raise found.failure
+    if found.module is not None:
+        raise ModelError(
+            "is a TorchScript export, which keeps no training config", path=path, remedy="give a checkpoint"
+        )
+    config_and_place = checkpoints.config_of(path, found.entries, found.tensors)
+    if config_and_place is None:
+        name = printable(path.with_suffix(".json").name)
+        needed = "config.gin: copy that of its run there" if found.facts.family == "RAVE" else f"JSON: name it {name}"
+        raise ModelError(
+            "has no training config inside, and none beside it that belongs to it",
+            path=path,
+            remedy=f"it would be in a {needed}",
+        )
+    values: dict[str, Any] = json_value(config_and_place[0])
+    return values
 
 
-def tensor_text(key: str, tensor: torch.Tensor) -> str:
+def statistics(found: Inspection) -> list[TensorStatistics]:
+    """Return the statistics of all tensors."""
+    return [describe(key, tensor) for key, tensor in found.tensors.items()]
+
+
+def tensor_rows(found: Inspection) -> list[tuple[str, str]]:
+    """Return the key of each tensor, with shape and dtype: `4x2x7 float32`."""
+    return [
+        (key, f"{_shape(found.tensors[key], 'x', 'single')} {dtype_of(found.tensors[key])}") for key in found.tensors
+    ]
+
+
+def tensor_text(found: Inspection, key: str) -> str:
     """Return shape, dtype, statistics and values."""
+    return _tensor_text(key, found.tensors[key])
+
+
+def _tensor_text(key: str, tensor: torch.Tensor) -> str:
     facts = describe(key, tensor)
     numbers = f"mean {facts.mean:.6g}, std {facts.std:.6g}, min {facts.min:.6g}, max {facts.max:.6g}"
     return f"{printable(key)}: {_shape(tensor)}, {facts.dtype}\n  {numbers}\n{_indented(values_text(tensor))}"
@@ -35,7 +75,12 @@ def attribute_kinds(found: Inspection) -> dict[str, str]:
     return torchscript.attributes(found.module, found.declared)
 
 
-def attribute_line(found: Inspection, name: str, kind: str) -> str:
+def attribute_rows(found: Inspection) -> list[tuple[str, str, str]]:
+    """Return name, kind and text of each attribute."""
+    return [(name, kind, _attribute_line(found, name, kind)) for name, kind in attribute_kinds(found).items()]
+
+
+def _attribute_line(found: Inspection, name: str, kind: str) -> str:
     """Return an attribute in a list: the signature of a method, the type of data."""
     if kind != "data" and found.module is not None:
         return f"{kind} {_signature(found.module, name, kind)}"
@@ -51,7 +96,7 @@ def data_text(found: Inspection, name: str) -> str:
     """Return the value of an attribute that is data."""
     value = _data(found, name)
     if isinstance(value, torch.Tensor):
-        return tensor_text(name, value).replace(": ", ": data, ", 1)
+        return _tensor_text(name, value).replace(": ", ": data, ", 1)
     if isinstance(value, Module):
         parts = [f"{child}: {printable(torchscript.class_name(part))}" for child, part in value.named_children()]
         what = f"module {printable(torchscript.class_name(value))}"
@@ -59,17 +104,15 @@ def data_text(found: Inspection, name: str) -> str:
     return f"{printable(name)}: data, {type(value).__name__}\n{_indented(_value_text(value))}"
 
 
-def callable_text(module: Module, name: str, kind: str) -> str:
-    """Return what a method or a property is; nothing is called."""
-    return f"{printable(name)}: {kind}\n  {printable(_signature(module, name, kind))}"
+def callable_text(found: Inspection, name: str, kind: str) -> tuple[str, int]:
+    """Return what a method or a property is, and how many arguments it needs; nothing is called."""
+    if found.module is None:
+        raise ValueError("a checkpoint has data only")
+    text = f"{printable(name)}: {kind}\n  {printable(_signature(found.module, name, kind))}"
+    return text, torchscript.needed_arguments(found.module, name) if kind == "method" else 0
 
 
-def needed_arguments(module: Module, name: str, kind: str) -> int:
-    """Return how many arguments must be given."""
-    return torchscript.needed_arguments(module, name) if kind == "method" else 0
-
-
-def result_text(module: Module, model_name: str, name: str, kind: str) -> str:
+def result_text(found: Inspection, name: str, kind: str) -> str:
     """Return the result of a method or a property. Runs code of the model.
 
     Raises
@@ -78,10 +121,10 @@ def result_text(module: Module, model_name: str, name: str, kind: str) -> str:
         It fails.
     """
     try:
-        with prints_logged(model_name):
-            value = getattr(module, name) if kind == "property" else getattr(module, name)()
+        with prints_logged(found.facts.name):
+            value = getattr(found.module, name) if kind == "property" else getattr(found.module, name)()
     except MODEL_ERRORS as error:
-        raise ModelError(f"{printable(name)} failed when called: {last_line(error)}") from error
+        raise ModelError(f"failed when called: {last_line(error)}", path=name) from error
     return _indented(_value_text(value))
 
 
@@ -95,7 +138,7 @@ def _data(found: Inspection, name: str) -> Any:
     try:
         return found.entries[name] if found.module is None else getattr(found.module, name)
     except MODEL_ERRORS as error:
-        raise ModelError(f"{printable(name)} cannot be read: {last_line(error)}") from error
+        raise ModelError(f"cannot be read: {last_line(error)}", path=name) from error
 
 
 def _value_text(value: object) -> str:
@@ -104,9 +147,9 @@ def _value_text(value: object) -> str:
     return str(json_value(value))
 
 
-def _shape(tensor: torch.Tensor) -> str:
+def _shape(tensor: torch.Tensor, between: str = " x ", single: str = "a single value") -> str:
     shape = shape_of(tensor)
-    return "nested" if shape is None else " x ".join(map(str, shape)) or "a single value"
+    return "nested" if shape is None else between.join(map(str, shape)) or single
 
 
 def _indented(text: str) -> str:

@@ -7,6 +7,7 @@ a state_dict, the config in a JSON next to it) and unwrapped safetensors (flat k
 import json
 import math
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -69,7 +70,8 @@ def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
     mapped = mapped and isinstance(source, str)
     try:
         # else what wrong indices of sparse tensors lead to is read
-        with torch.sparse.check_sparse_tensor_invariants(True):  # type: ignore[no-untyped-call]
+        with torch.sparse.check_sparse_tensor_invariants(True), warnings.catch_warnings():  # type: ignore[no-untyped-call]
+            warnings.simplefilter("ignore")  # which layouts are new or old
             found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except RuntimeError as error:
         if not mapped or "mmap" not in str(error):

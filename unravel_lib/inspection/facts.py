@@ -94,6 +94,19 @@ class Facts:
         return found
 
 
+@dataclass(frozen=True)
+class TensorStatistics:
+    """One tensor: name, shape (None: it has none), dtype, and statistics of all its values, NaN without any."""
+
+    key: str
+    shape: tuple[int, ...] | None
+    dtype: str
+    mean: float = math.nan
+    std: float = math.nan
+    min: float = math.nan
+    max: float = math.nan
+
+
 def json_value(value: Any, depth: int = 0) -> Any:
     """Return any value as JSON can represent it: tensors become lists or are named, NaN and Inf become null."""
     if value is None or isinstance(value, (bool, int, str)):

@@ -12,7 +12,7 @@ import torch
 from unravel_lib.errors import InputError, ModelError, UnravelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.inspection import checkpoints, exports, families
-from unravel_lib.inspection.facts import Facts
+from unravel_lib.inspection.facts import Facts, json_value
 from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models import torchscript
 from unravel_lib.models.context import OutOfTimeError
@@ -80,6 +80,7 @@ def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection
             log.debug("traceback of the failure below", exc_info=True)
             facts.warnings.append(f"failed unexpectedly: {unexpected_error(error)}")
             found.failure = ModelError(f"{printable(path)} {facts.warnings[-1]}")
+    facts.details, facts.attributes = json_value(facts.details), json_value(facts.attributes)
     return found
 
 
@@ -164,28 +165,3 @@ def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
         facts.out_channels = facts.out_channels or model.out_channels
     except (UnravelError, *MODEL_ERRORS) as error:
         facts.warnings.append(f"delay and receptive field could not be measured: {last_line(error)}")
-
-
-def config(found: Inspection, path: Path) -> dict[str, Any]:
-    """Return the training config of a checkpoint.
-
-    Raises
-    ------
-    ModelError
-        There is none, neither inside nor next to it.
-    """
-    if found.failure is not None:
-        raise found.failure
-    if found.module is not None:
-        raise ModelError(
-            f"{printable(path)} is a TorchScript export, which keeps no training config: give a checkpoint"
-        )
-    config_and_place = checkpoints.config_of(path, found.entries, found.tensors)
-    if config_and_place is None:
-        name = printable(path.with_suffix(".json").name)
-        needed = "config.gin: copy that of its run there" if found.facts.family == "RAVE" else f"JSON: name it {name}"
-        raise ModelError(
-            f"{printable(path)} has no training config inside, and none beside it that belongs to it: it would be in "
-            f"a {needed}"
-        )
-    return config_and_place[0]

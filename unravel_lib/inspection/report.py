@@ -5,11 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.inspection.facts import Facts, Method, json_value
-from unravel_lib.inspection.tensors import describe
+from unravel_lib.inspection.facts import Facts, Method, TensorStatistics, json_value
 from unravel_lib.text import cell_text, printable
 from unravel_lib.text import table as text_table
 
@@ -162,10 +159,9 @@ def _method_cell(method: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={method[name]}" for name in names if method[name] is not None)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+def write_tensors(path: Path, tensors: Sequence[TensorStatistics]) -> None:
     """Write one CSV row per tensor of a state_dict: key, shape, dtype, mean, std, min, max."""
-    all_found = (describe(key, tensor) for key, tensor in tensors.items())
-    rows = ((t.key, "x".join(map(str, t.shape or ())), t.dtype, t.mean, t.std, t.min, t.max) for t in all_found)
+    rows = ((t.key, "x".join(map(str, t.shape or ())), t.dtype, t.mean, t.std, t.min, t.max) for t in tensors)
     _write_csv(path, ("key", "shape", "dtype", "mean", "std", "min", "max"), rows)
 
 

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from unravel_lib.errors import ModelError
+from unravel_lib.inspection.facts import TensorStatistics
 from unravel_lib.models.screening.mistakes import AGAIN
 from unravel_lib.models.screening.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
@@ -17,19 +17,6 @@ from unravel_lib.text import printable
 CHUNK_VALUES = 1 << 21  # values in one step: 16 MiB as float64
 PRINTED_VALUES = 1000  # of a tensor with more, only the corners are printed
 WITHOUT_VALUES = (RuntimeError, TypeError, ValueError)  # what PyTorch raises for meta, sparse, nested and other layouts
-
-
-@dataclass(frozen=True)
-class TensorStatistics:
-    """One tensor: name, shape (None: it has none), dtype, and statistics of all its values, NaN without any."""
-
-    key: str
-    shape: tuple[int, ...] | None
-    dtype: str
-    mean: float = math.nan
-    std: float = math.nan
-    min: float = math.nan
-    max: float = math.nan
 
 
 class SafeTensors(Mapping[str, torch.Tensor]):
