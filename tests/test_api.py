@@ -85,9 +85,9 @@ def test_draw_and_arrange() -> None:
     np.testing.assert_array_equal(unravel.arrange("loop", loop, n_loops=3), np.tile(loop, (3, 1)))
     assert unravel.arrange("orale", loop, 1, levels=1).shape == (24, 2)
     assert unravel.arrange("swapper", loop, 2, loop_b=loop + 9).max() > 8
-    with pytest.raises(UsageError, match="pattern orale has no option level, it takes levels"):
+    with pytest.raises(UsageError, match="pattern orale has no option level: it takes levels"):
         unravel.arrange("orale", loop, level=1)
-    with pytest.raises(UsageError, match=r"`distribution` wlk is unknown: .*did you mean walk"):
+    with pytest.raises(UsageError, match=r"distribution wlk is unknown: .*did you mean walk"):
         unravel.draw("wlk", statistics, 3)
 
 

@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from unravel_lib.models.codec import encode_file as encode_file
     from unravel_lib.models.model import load as load_model  # noqa: F401
     from unravel_lib.music import tempo as tempo
+    from unravel_lib.music.catalogue import DISTRIBUTIONS as DISTRIBUTIONS
+    from unravel_lib.music.catalogue import PATTERNS as PATTERNS
+    from unravel_lib.music.catalogue import TRANSFORMS as TRANSFORMS
+    from unravel_lib.music.catalogue import distribution as distribution
+    from unravel_lib.music.catalogue import pattern as pattern
+    from unravel_lib.music.catalogue import transform as transform
     from unravel_lib.music.composition import Composition as Composition
     from unravel_lib.music.composition import arrange as arrange
-    from unravel_lib.music.distribution import distribution as distribution
-    from unravel_lib.music.distributions import DISTRIBUTIONS as DISTRIBUTIONS
     from unravel_lib.music.distributions import draw as draw
-    from unravel_lib.music.pattern import pattern as pattern
-    from unravel_lib.music.patterns import PATTERNS as PATTERNS
-    from unravel_lib.music.transform import transform as transform
-    from unravel_lib.music.transforms import TRANSFORMS as TRANSFORMS
     from unravel_lib.statistics.measure import measure as measure
 
 __version__ = "1.1.0"
@@ -61,13 +61,13 @@ _NAMES = {
     "draw": "music.distributions:draw",
     "arrange": "music.composition:arrange",
     "Composition": "music.composition:Composition",
-    "DISTRIBUTIONS": "music.distributions:DISTRIBUTIONS",
-    "PATTERNS": "music.patterns:PATTERNS",
-    "TRANSFORMS": "music.transforms:TRANSFORMS",
+    "DISTRIBUTIONS": "music.catalogue:DISTRIBUTIONS",
+    "PATTERNS": "music.catalogue:PATTERNS",
+    "TRANSFORMS": "music.catalogue:TRANSFORMS",
     "Repeat": "latents.blocks:Repeat",
-    "distribution": "music.distribution:distribution",
-    "pattern": "music.pattern:pattern",
-    "transform": "music.transform:transform",
+    "distribution": "music.catalogue:distribution",
+    "pattern": "music.catalogue:pattern",
+    "transform": "music.catalogue:transform",
     "tempo": "music:tempo",
 }
 __all__ = sorted(_NAMES)

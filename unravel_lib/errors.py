@@ -66,8 +66,8 @@ class UnravelError(Exception):
         return f"{text}: {options}" if options else text
 
 
-class UsageError(UnravelError):
-    """Options that do not fit each other, the input or the machine.
+class UsageError(UnravelError, ValueError):
+    """Options that do not fit each other, the input or the machine; in Python a ValueError too.
 
     `detail` is printed below the line where it helps: a text with a mark under the wrong word.
     """

@@ -9,8 +9,8 @@ from fixtures_runs import Run
 
 import unravel_lib as unravel
 from unravel_lib.errors import UsageError
-from unravel_lib.music import analogues
-from unravel_lib.music.recordings import Recordings
+from unravel_lib.music import following
+from unravel_lib.music.following import Recordings
 from unravel_lib.statistics.fidelity import fidelity
 from unravel_lib.statistics.measure import Statistics, measure
 
@@ -135,7 +135,7 @@ def test_options_move_what_they_name(statistics: Statistics) -> None:
     recordings = Recordings.of(statistics)
     shares = []
     for follow in (0.0, 0.5, 1.0):
-        _, e = analogues._path(recordings, np.random.default_rng(0), 400, analogues.Rules(follow, 8, 0.0, 1000))
+        _, e = following._path(recordings, np.random.default_rng(0), 400, following.Rules(follow, 8, 0.0, 1000))
         everything = np.concatenate([recordings.frames(n) for n in range(4)])
         places = np.array([np.abs(everything - frame).sum(axis=1).argmin() for frame in e])
         shares.append(float((np.diff(places) == 1).mean()))
@@ -195,4 +195,6 @@ def test_statistics_alone_are_refused_in_one_line(name: str, run: Run, tmp_path:
     table = tmp_path / "out" / "a" / "statistics.csv"
     refused = run("generator", "--statistics", table, "--distribution", name, *flags, "--run", "b")
     assert refused.code == 2
-    assert refused.errors == [f"error: --distribution {name} takes frames of encodings: give --input, not --statistics"]
+    assert refused.errors == [
+        f"error: --distribution {name} takes frames of encodings: give them, not a table (--input)"
+    ]

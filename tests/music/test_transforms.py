@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from unravel_lib.errors import UsageError
 from unravel_lib.latents.blocks import Loop, Repeat
-from unravel_lib.music import reorderings, rhythms, steps, transforms
-from unravel_lib.music.steps import Setting, on_letters, parse_step, transformed, try_steps
-from unravel_lib.music.transforms import TRANSFORMS
+from unravel_lib.music import rhythms, steps, transforms
+from unravel_lib.music.catalogue import TRANSFORMS
+from unravel_lib.music.steps import Place, on_letters, parse_step, transformed, try_steps
 
 OWN = {name: entry for name, entry in TRANSFORMS.items() if entry.source is None}
 SEED = np.random.SeedSequence(3, spawn_key=(0, 2))
@@ -48,8 +48,8 @@ WRITTEN = {
 }
 
 
-def setting(dims: int, seed: np.random.SeedSequence = SEED) -> Setting:
-    return Setting(np.linspace(0.5, 2, dims), np.linspace(-1, 1, dims), seed)
+def place(dims: int) -> Place:
+    return Place(np.linspace(0.5, 2, dims), np.linspace(-1, 1, dims))
 
 
 def joined(loops: list[Loop], *texts: str, seed: np.random.SeedSequence = SEED) -> list[np.ndarray]:
@@ -57,7 +57,7 @@ def joined(loops: list[Loop], *texts: str, seed: np.random.SeedSequence = SEED) 
     first = loops[0]
     dims = (first.loop if isinstance(first, Repeat) else first).shape[1]
     result = []
-    for loop in transformed(loops, [parse_step(text) for text in texts], setting(dims, seed)):
+    for loop in transformed(loops, [parse_step(text) for text in texts], place(dims), seed):
         result += [loop.loop] * loop.times if isinstance(loop, Repeat) else [loop]
     return result
 
@@ -78,7 +78,7 @@ def test_every_transform_is_tried_here() -> None:
     assert list(WRITTEN) == list(OWN)
 
 
-@pytest.mark.parametrize("module", [transforms, reorderings, steps, rhythms])
+@pytest.mark.parametrize("module", [transforms, steps, rhythms])
 def test_examples_in_docstrings(module: ModuleType) -> None:
     found = doctest.testmod(module, extraglobs={"on_letters": on_letters})
     assert found.attempted > 0 and found.failed == 0
@@ -124,9 +124,10 @@ def test_what_does_not_vary_is_transformed_once(monkeypatch: pytest.MonkeyPatch)
         entry = TRANSFORMS[name]
         plain = entry.function
         monkeypatch.setitem(entry.__dict__, "function", lambda plain=plain, **k: calls.append(plain) or plain(**k))
-    [first] = transformed([Repeat(np.ones((3, 1)), 1000)], [parse_step("rev")], setting(1))
+    [first] = transformed([Repeat(np.ones((3, 1)), 1000)], [parse_step("rev")], place(1), SEED)
     assert isinstance(first, Repeat) and first.times == 1000 and len(calls) == 1
-    assert len(list(transformed([Repeat(np.ones((3, 1)), 1000)], [parse_step("dims 0 phase 2")], setting(1)))) == 1000
+    repeated = [Repeat(np.ones((3, 1)), 1000)]
+    assert len(list(transformed(repeated, [parse_step("dims 0 phase 2")], place(1), SEED))) == 1000
     assert len(calls) == 1001
 
 
@@ -370,16 +371,16 @@ def test_probabilities(probability: float) -> None:
 # What is wrong is marked
 
 WRONG = [
-    ("revv", "`transform` revv is unknown.*did you mean rev", "^^^^", 0),
+    ("revv", "transform revv is unknown.*did you mean rev", "^^^^", 0),
     ("every 4 revv", "did you mean rev", "^^^^", 8),
-    ("every", "LOOPS is missing", "^^^^^", 0),
-    ("every 4", "a step is missing", "^", 6),
-    ("every rev", "a step is missing", "^^^", 6),
-    ("rot", "FRAMES is missing: put the words of a step in quotes", "^^^", 0),
-    ("rot 1 2", "FRAMES takes 1 argument: an argument has no spaces", "^", 6),
+    ("every", "every lacks LOOPS, expected every LOOPS STEP", "^^^^^", 0),
+    ("every 4", "lacks a step, expected every LOOPS STEP", "^", 6),
+    ("every rev", "lacks a step, expected every LOOPS STEP", "^^^", 6),
+    ("rot", "lacks FRAMES, expected rot FRAMES: put the words of a step in quotes", "^^^", 0),
+    ("rot 1 2", "rot takes 1 argument: an argument has no blanks", "^", 6),
     ("rev dims 3 rev", "rev takes no arguments: .* each step stands in quotes of its own", "^^^^^^^^^^", 4),
-    ("sieve 3@0 | 5@2", "takes 1 argument: an argument has no spaces in it", "^^^^^", 10),
-    ("rot x", "FRAMES is x, expected a whole number", "^", 4),
+    ("sieve 3@0 | 5@2", "takes 1 argument: an argument has no blanks in it", "^^^^^", 10),
+    ("rot x", "has frames=x, expected a whole number", "^", 4),
     ("rot 1.5", "expected a whole number", "^^^", 4),
     ("rot 99999999999", "at most 2,147,483,648", "^^^^^^^^^^^", 4),
     ("degrade nan", "expected a finite number", "^^^", 8),
@@ -413,7 +414,6 @@ WRONG = [
     ("sieve 3@0|", "is no sieve", "^^^^", 6),
     ("sieve 3", "is no sieve", "^", 6),
     ("sieve 0@1", "modulus 0", "^^^", 6),
-    ("sieve __import__('os')", "is no sieve", "^" * 16, 6),
     ("sieve " + "(" * 500, "is no sieve", "^" * 500, 6),
     ("scale 1e308", "values that are not finite", "^^^^^", 6),
 ]
@@ -421,7 +421,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("step", "message", "mark", "column"), WRONG, ids=[row[0][:30] for row in WRONG])
 def test_wrong_steps(step: str, message: str, mark: str, column: int) -> None:
-    wide = Setting(np.full(8, 10.0), np.zeros(8), SEED)
+    wide = Place(np.full(8, 10.0), np.zeros(8))
     with pytest.raises(UsageError, match=message) as caught:
         try_steps([parse_step(step)], 10, wide)
     assert "\n" not in str(caught.value)
@@ -442,7 +442,7 @@ def test_any_words_are_a_step_or_one_line(text: str, n_frames: int, dims: int) -
     """And what passes the trial runs, and has the length that the trial says."""
     try:
         step = parse_step(text)
-        length = try_steps([step], n_frames, setting(dims))
+        length = try_steps([step], n_frames, place(dims))
     except UsageError as error:
         assert str(error).isprintable()
         return
@@ -452,7 +452,7 @@ def test_any_words_are_a_step_or_one_line(text: str, n_frames: int, dims: int) -
 
 
 def test_lengths_that_the_trial_says() -> None:
-    of = setting(2)
+    of = place(2)
     for texts, expected in [
         ((), 10),
         (("ply 2", "take 15", "rev"), 15),
@@ -504,9 +504,9 @@ def test_a_step_is_tried_on_the_dims_that_it_gets(tmp_path: Path) -> None:
     pair = "@transform\ndef pair(loop, step):\n    loop[:, [0, 2]] = step(loop[:, [0, 2]], [0, 2])\n    return loop\n"
     file = own_file(tmp_path, turn + pair)
     for text in (f"dims 0-1 {file}:turn", f"every 3 dims 1,2 {file}:turn", f"{file}:pair {file}:turn"):
-        assert try_steps([parse_step(text)], 4, setting(4)) == 4
+        assert try_steps([parse_step(text)], 4, place(4)) == 4
     with pytest.raises(UsageError, match="expected dims from 0 to 1") as caught:
-        try_steps([parse_step("dims 0-1 every 3 dims 3 shift 1")], 4, setting(4))
+        try_steps([parse_step("dims 0-1 every 3 dims 3 shift 1")], 4, place(4))
     assert caught.value.detail.splitlines()[1] == "    " + " " * 22 + "^"
 
 
@@ -524,7 +524,7 @@ def test_whole_numbers_and_halves_become_float64(tmp_path: Path) -> None:
 def test_a_wrapper_of_ones_own_that_changes_lengths_says_so(tmp_path: Path) -> None:
     file = own_file(tmp_path, "@transform\ndef f(loop, step):\n    return np.concatenate([loop, step(loop)])\n")
     with pytest.raises(UsageError, match=r"declare @transform\(keeps_length=False\)"):
-        try_steps([parse_step(f"{file}:f rev")], 4, setting(2))
+        try_steps([parse_step(f"{file}:f rev")], 4, place(2))
 
 
 def test_in_place_work_of_ones_own_does_no_harm(tmp_path: Path) -> None:
@@ -541,7 +541,7 @@ def test_random_numbers_of_ones_own_are_seeded(tmp_path: Path) -> None:
 
 
 FAILING = [
-    ("@transform\ndef f(loop):\n    return 1 / 0\n", r"mine\.py, line 5: ZeroDivisionError"),
+    ("@transform\ndef f(loop):\n    return 1 / 0\n", r"mine\.py line 5: ZeroDivisionError"),
     ("@transform\ndef f(loop):\n    return loop[:1]\n", r"declare @transform\(keeps_length=False\)"),
     ("@transform\ndef f(loop):\n    return loop[:, :1]\n", r"shape \(4, 1\), expected \(frames, 2\)"),
     ("@transform\ndef f(loop):\n    return None\n", r"a loop holds object values"),
@@ -555,7 +555,7 @@ FAILING = [
 def test_errors_in_ones_own_transform(tmp_path: Path, code: str, message: str) -> None:
     file = own_file(tmp_path, code)
     with pytest.raises(UsageError, match=message) as caught:
-        try_steps([parse_step(f"{file}:f")], 4, setting(2))
+        try_steps([parse_step(f"{file}:f")], 4, place(2))
     assert "\n" not in str(caught.value) and "^" in caught.value.detail
 
 

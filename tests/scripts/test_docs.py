@@ -177,7 +177,7 @@ def untrue_patterns(page: Path) -> list[str]:
     rows, known = named_rows(page, "Patterns"), [name for name, _ in PATTERNS.listing()]
     wrong = [] if list(rows) == known else [f"the page has {list(rows)}, the registry {known}"]
     for name in rows.keys() & set(known):
-        for option, parameter in PATTERNS.find(name).parameters.items():
+        for option, parameter in PATTERNS.find(name).options.items():
             if f"`{option}={parameter.default}`" not in " ".join(rows[name]):
                 wrong.append(f"{name}: `{option}={parameter.default}` is not on the page")
     return wrong

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from unravel_lib.cli.messages import with_flags
-from unravel_lib.music.distributions import DISTRIBUTIONS
-from unravel_lib.music.patterns import PATTERNS
-from unravel_lib.music.transforms import TRANSFORMS
+from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
+from unravel_lib.music.steps import split_words
 
 
 def show_distributions(chosen: str) -> None:
@@ -20,7 +19,7 @@ def show_patterns(chosen: str) -> None:
 
 def show_transforms(chosen: Sequence[str]) -> None:
     """Print all transforms, and those of the user's file that the first step with one names, if any."""
-    files = [word for step in chosen for word in step.split() if ".py" in word]
+    files = [word for step in chosen for word in split_words(step) if ".py" in word]
     _show("transforms", TRANSFORMS.listing(files[0] if files else ""))
 
 

@@ -12,7 +12,7 @@ from unravel_lib.latents.files import LatentsFile, read_latents
 from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.latent_audio import PD_CHANNELS
 from unravel_lib.music import tempo
-from unravel_lib.music.distribution import Distribution
+from unravel_lib.music.kinds import Distribution
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.text import duration_text, frames_text, printable, size_text
 

@@ -19,7 +19,7 @@ from unravel_lib.latents.formats import Format, LatentAudio
 from unravel_lib.latents.overview import Overview
 from unravel_lib.music import tempo
 from unravel_lib.music.composition import Composition, Piece
-from unravel_lib.music.registry import Entry
+from unravel_lib.music.kinds import Entry
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.statistics.tables import write_csv
 from unravel_lib.text import count_text, duration_text, frames_text, size_text

@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import UsageError
-from unravel_lib.latents.blocks import Frames, Loop, Repeat
-from unravel_lib.music.distribution import Distribution
-from unravel_lib.music.options import Options
-from unravel_lib.music.pattern import Material, Pattern
-from unravel_lib.music.patterns import PATTERNS
-from unravel_lib.music.steps import Setting, Step, parse_step, transformed, try_steps
-from unravel_lib.statistics.measure import Array, Statistics
+from unravel_lib.latents import Frames
+from unravel_lib.latents.blocks import Loop, Repeat
+from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
+from unravel_lib.music.kinds import Distribution, Function, Material, Options, Pattern, whole_number
+from unravel_lib.music.steps import Place, Step, read_steps, transformed, try_steps
+from unravel_lib.statistics.measure import Statistics
 
 MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
 
@@ -78,18 +77,20 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """All settings of one run, with defaults filled in.
+    """All settings of one run.
 
     Attributes
     ----------
     statistics : Statistics
         What the loops are drawn from.
     distribution : Distribution
-        How a loop is drawn.
+        How a loop is drawn; a name, or a function of your own, is looked up.
     distribution_options : dict
+        Defaults are filled in.
     pattern : Pattern
-        How the loops are arranged.
+        How the loops are arranged; a name, or a function of your own, is looked up.
     pattern_options : dict
+        Defaults are filled in.
     num_latents : int
         Frames in a loop.
     num_loops : int
@@ -97,7 +98,7 @@ class Composition:
     seed : int
         Same seed, same bytes.
     steps : tuple of Step
-        What changes the loops that the pattern yields, in this order.
+        What changes the loops that the pattern yields, in this order; texts are read.
     given_loops : tuple of float64 [num_latents, dims]
         Loop A, or A and B, in place of draws.
 
@@ -119,6 +120,23 @@ class Composition:
     seed: int
     steps: tuple[Step, ...] = ()
     given_loops: tuple[Frames, ...] = ()
+
+    def __post_init__(self) -> None:
+        for option in ("num_latents", "num_loops"):
+            whole_number(option, getattr(self, option))
+        distribution, pattern = DISTRIBUTIONS.find(self.distribution), PATTERNS.find(self.pattern)
+        completed = {
+            "distribution": distribution,
+            "distribution_options": distribution.complete(self.distribution_options),
+            "pattern": pattern,
+            "pattern_options": pattern.complete(self.pattern_options),
+            "steps": read_steps(self.steps),
+            "given_loops": tuple(
+                _loop("given_loops", loop, (self.num_latents, self.statistics.dims)) for loop in self.given_loops
+            ),
+        }
+        for name, value in completed.items():
+            object.__setattr__(self, name, value)
 
     @property
     def label(self) -> str:
@@ -153,17 +171,17 @@ class Composition:
         loop = given[0] if given else self._draw(for_a)
         loop_b = given[1] if len(given) > 1 else self._draw(for_b) if "loop_b" in self.pattern.inputs else loop
         material = Material(loop, loop_b, self.num_loops, self.statistics.scale, for_pattern)
-        loops = transformed(
-            self.pattern.loops(material, self.pattern_options), self.steps, self._setting(material.seed)
-        )
-        return Piece.of(loops, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
+        loops = self.pattern.loops(material, self.pattern_options)
+        played = transformed(loops, self.steps, self._place, material.seed)
+        return Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
 
     def _draw(self, seed: np.random.SeedSequence) -> Frames:
         rng = np.random.default_rng(seed)
         return self.distribution.draw(self.statistics, rng, self.num_latents, self.distribution_options)
 
-    def _setting(self, seed: np.random.SeedSequence) -> Setting:
-        return Setting(self.statistics.scale, self.statistics.location, seed)
+    @property
+    def _place(self) -> Place:
+        return Place(self.statistics.scale, self.statistics.location)
 
     def loop_frames(self) -> int | None:
         """Return how many frames each loop has behind the steps, or None where their lengths differ.
@@ -173,26 +191,26 @@ class Composition:
         UsageError
             The arguments of a step are out of range, or it fails; nothing is drawn for that.
         """
-        n_frames = try_steps(self.steps, self.num_latents, self._setting(np.random.SeedSequence(self.seed)))
+        n_frames = try_steps(self.steps, self.num_latents, self._place)
         return n_frames if self.pattern.steady else None
 
 
 def arrange(
-    name: str,
-    loop: Frames,
+    name: str | Function,
+    loop: npt.ArrayLike,
     n_loops: int = 4,
     seed: int = 42,
-    loop_b: Frames | None = None,
-    std: Array | None = None,
-    transform: Sequence[str] = (),
+    loop_b: npt.ArrayLike | None = None,
+    std: npt.ArrayLike | None = None,
+    transform: str | Sequence[str] = (),
     **options: int | float | bool | str,
 ) -> Frames:
-    """Arrange a loop in a pattern by name: the long array, float64 [frames, dims].
+    """Arrange a loop in a pattern: the piece, float64 [frames, dims].
 
     Parameters
     ----------
-    name : str
-        A name of PATTERNS, or `FILE.py:name`.
+    name : str or function
+        A name of PATTERNS or of your own pattern, `FILE.py:name`, or your own pattern itself.
     loop : [frames, dims]
     n_loops : int
         How often the pattern repeats things.
@@ -202,7 +220,7 @@ def arrange(
         A second loop, for patterns that take one; the first one without it.
     std : [dims], optional
         How far values spread, for patterns that take it; that of the loop without it.
-    transform : sequence of str
+    transform : str or sequence of str
         Steps that change the loops, such as "every 4 rev", in this order.
     **options
         Options of the pattern.
@@ -210,7 +228,7 @@ def arrange(
     Raises
     ------
     UsageError
-        No such pattern, option or transform, or one of them failed.
+        No such pattern, option or transform, or one of them failed; a loop that is none; more than 1 GiB.
 
     Examples
     --------
@@ -218,10 +236,22 @@ def arrange(
     array([1., 1., 2., 1., 2., 3.])
     """
     entry = PATTERNS.find(name)
-    loop = np.asarray(loop, np.float64)
-    other = loop if loop_b is None else np.asarray(loop_b, np.float64)
-    spread = loop.std(axis=0) if std is None else std
+    whole_number("n_loops", n_loops)
+    loop = _loop("loop", loop)
+    other = loop if loop_b is None else _loop("loop_b", loop_b, loop.shape)
+    spread = loop.std(axis=0) if std is None else np.broadcast_to(np.asarray(std, np.float64), loop.shape[1])
     material = Material(loop, other, n_loops, spread, np.random.SeedSequence(seed))
-    setting = Setting(spread, loop.mean(axis=0), material.seed)
-    loops = transformed(entry.loops(material, entry.complete(options)), [*map(parse_step, transform)], setting)
-    return Piece.of(loops, loop.shape[1], ("n_loops",)).frames
+    loops = entry.loops(material, entry.complete(options))
+    played = transformed(loops, read_steps(transform), Place(spread, loop.mean(axis=0)), material.seed)
+    return Piece.of(played, loop.shape[1], ("n_loops",)).frames
+
+
+def _loop(option: str, values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> Frames:
+    """Return a loop that is given, [frames, dims]; raise UsageError where it is none, or has another shape."""
+    array = np.asarray(values)
+    real = array.dtype.kind in "fiu" and array.ndim == 2 and array.size and np.isfinite(array).all()
+    if not real or array.shape != (shape or array.shape):
+        found = f"is an array of shape {array.shape} and type {array.dtype}"
+        expected = f"finite numbers, (frames, dims){f' = {shape}' if shape else ''}"
+        raise UsageError(found, option=option, expected=expected)
+    return array.astype(np.float64)

@@ -1,4 +1,4 @@
-"""The catalogue of distributions: statistics -> new frames. `distribution` defines what a distribution is.
+"""Distributions: statistics -> new frames. `kinds` defines what a distribution is.
 
 One of your own is five lines in a file of yours:
 
@@ -13,18 +13,23 @@ One of your own is five lines in a file of yours:
 and is drawn from with `distribution` my_distributions.py:triangle.
 """
 
+import functools
+import logging
 from statistics import NormalDist
 
 import numpy as np
 
-from unravel_lib.latents.blocks import Frames
-from unravel_lib.music.covariance import correlated, nearest_psd
-from unravel_lib.music.distribution import DISTRIBUTIONS as DISTRIBUTIONS  # filled below
-from unravel_lib.music.distribution import distribution
+from unravel_lib.latents import Frames
+from unravel_lib.music.catalogue import DISTRIBUTIONS as DISTRIBUTIONS
+from unravel_lib.music.catalogue import distribution
+from unravel_lib.music.kinds import Function
 from unravel_lib.statistics.measure import PERCENTS, Array, Statistics, frames_at
 
 UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
 MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would repeat its first frame
+ROUNDING = 1e-8  # negative eigenvalues of a correlation matrix smaller than this
+
+log = logging.getLogger("unravel_lib")
 
 
 @distribution
@@ -110,14 +115,18 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
 
 
 def draw(
-    name: str, statistics: Statistics, n_frames: int, seed: int = 42, **options: int | float | bool | str
+    name: str | Function,
+    statistics: Statistics,
+    n_frames: int,
+    seed: int = 42,
+    **options: int | float | bool | str,
 ) -> Frames:
-    """Draw frames from a distribution by name: float64 [n_frames, dims]; same seed, same frames.
+    """Draw frames from a distribution: float64 [n_frames, dims]; same seed, same frames.
 
     Parameters
     ----------
-    name : str
-        A name of DISTRIBUTIONS, or `FILE.py:name`.
+    name : str or function
+        A name of DISTRIBUTIONS or of your own distribution, `FILE.py:name`, or your own distribution itself.
     statistics : Statistics
         What was measured.
     n_frames, seed : int
@@ -149,5 +158,47 @@ def ring_coefficients(lag_1: Array, n_frames: int) -> Array:
     return (low + high) / 2
 
 
-from unravel_lib.music import analogues as analogues  # noqa: E402  which adds its own to the catalogue
-from unravel_lib.music import surrogates as surrogates  # noqa: E402  likewise
+def correlated(rng: np.random.Generator, n_frames: int, covariance: Array) -> Frames:
+    """Draw normal values [n_frames, dims] around 0 with a positive semi-definite covariance [dims, dims]."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # symmetric, so eigenvector signs do not matter
+    frames: Frames = rng.standard_normal((n_frames, len(covariance))) @ root
+    return frames
+
+
+def nearest_psd(covariance: Array, name: str) -> Array:
+    """Return a covariance as it is if it is positive semi-definite, else the nearest that is, and log that once.
+
+    Parameters
+    ----------
+    covariance : float64 [dims, dims]
+    name : str
+        What it is, for the message.
+
+    Notes
+    -----
+    Negative eigenvalues of the correlation become 0, which is the nearest positive semi-definite matrix (Higham,
+    "Computing a nearest symmetric positive semidefinite matrix", 1988); then the diagonal is scaled back, so that
+    variances stay (Rebonato & Jaeckel, "The most general methodology to create a valid correlation matrix", 1999).
+    """
+    scale = np.sqrt(np.diagonal(covariance))
+    divisor = np.where(scale > 0, scale, 1.0)
+    correlation = covariance / divisor / divisor[:, np.newaxis]
+    values, vectors = np.linalg.eigh(correlation)
+    if values[0] >= -ROUNDING:
+        return covariance
+    near = (vectors * np.maximum(values, 0)) @ vectors.T
+    rescale = np.sqrt(np.where(scale > 0, np.diagonal(near), 1.0))
+    near = near / rescale / rescale[:, np.newaxis]
+    warn_once(
+        f"{name} is not positive semi-definite (smallest eigenvalue of its correlation {values[0]:.2g}): repaired to "
+        f"the nearest that is, correlations change by up to {np.abs(near - correlation).max():.2g}"
+    )
+    result: Array = near * np.outer(scale, scale)
+    return result
+
+
+@functools.lru_cache(maxsize=64)
+def warn_once(text: str) -> None:
+    """Log a warning the first time only: a run draws many times from the same matrix."""
+    log.warning("%s", text)

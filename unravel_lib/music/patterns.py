@@ -1,4 +1,4 @@
-"""The catalogue of patterns: a loop -> a long array over time. `pattern` defines what a pattern is.
+"""Patterns: a loop -> a piece. `kinds` defines what a pattern is.
 
 One of your own is five lines in a file of yours:
 
@@ -18,9 +18,10 @@ from typing import Literal
 
 import numpy as np
 
-from unravel_lib.latents.blocks import Frames, Loop, Repeat
-from unravel_lib.music.pattern import PATTERNS as PATTERNS  # filled below
-from unravel_lib.music.pattern import pattern
+from unravel_lib.latents import Frames
+from unravel_lib.latents.blocks import Loop, Repeat
+from unravel_lib.music.catalogue import PATTERNS as PATTERNS
+from unravel_lib.music.catalogue import pattern
 from unravel_lib.statistics.measure import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops

@@ -1,25 +1,41 @@
 """The language of transforms: a text such as "every 4 dims 0-3 rev" read as a step, and steps applied to loops.
 
-A step is words separated by spaces: the name of a transform, its arguments, and for one that wraps another the step
-that it wraps.
+A step is words separated by blanks: the name of a transform, its arguments, and for one that wraps another the step
+that it wraps. Quotes hold a word with blanks together, as in a shell.
 """
 
+import contextlib
 import hashlib
+import re
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
 from unravel_lib.errors import UsageError
-from unravel_lib.latents.blocks import Frames, Loop, Repeat
-from unravel_lib.music import user_code
-from unravel_lib.music.options import Options, read_value
-from unravel_lib.music.transform import Transform
-from unravel_lib.music.transforms import TRANSFORMS
+from unravel_lib.latents import Frames
+from unravel_lib.latents.blocks import Loop, Repeat
+from unravel_lib.music.catalogue import TRANSFORMS
+from unravel_lib.music.kinds import Options, Transform, seed_global_generators
 from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, printable
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a loop is in a piece, and what else steps may ask for: see `kinds`.
+
+    In a `trial` what a step makes is thrown away; a wrapped step is applied even where its wrapper does not call it.
+    """
+
+    std: Array
+    centre: Array
+    index: int = 0
+    start: int = 0
+    trial: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +53,8 @@ class Step:
         All words of the text; a wrapped step has those of its wrapper too.
     begin, end : int
         Which of them are its name and its arguments.
+    rng : numpy.random.Generator, optional
+        Its random numbers, where it is `seeded`.
     """
 
     transform: Transform
@@ -45,21 +63,22 @@ class Step:
     words: tuple[str, ...]
     begin: int
     end: int
+    rng: np.random.Generator | None = None
 
     @property
     def text(self) -> str:
-        """The step as it was written, with single spaces."""
-        return " ".join(self.words)
+        """The step as it was written, with single blanks."""
+        return " ".join(map(quoted, self.words))
 
     @property
     def keeps_length(self) -> bool:
         """Whether a loop keeps its number of frames."""
-        return self.transform.keeps_length and (self.inner is None or self.inner.keeps_length)
+        return all(part.transform.keeps_length for part in self.parts())
 
     @property
     def varies(self) -> bool:
         """Whether the same loop may become another one each time."""
-        return self.transform.varies or (self.inner is not None and self.inner.varies)
+        return any(part.transform.varies for part in self.parts())
 
     @property
     def is_random(self) -> bool:
@@ -72,6 +91,64 @@ class Step:
         if self.inner is not None:
             yield from self.inner.parts()
 
+    def seeded(self, seed: np.random.SeedSequence, occurrence: int = 0) -> Self:
+        """Return the step with random numbers, which depend on the seed, its text and which of equal steps it is."""
+        digest = hashlib.sha256(self.text.encode("utf-8", "surrogateescape")).digest()
+        key = (*seed.spawn_key, *np.frombuffer(digest[:16], "<u4").tolist(), occurrence, self.begin)
+        inner = None if self.inner is None else self.inner.seeded(seed, occurrence)
+        if self.transform.source is not None:
+            seed_global_generators(seed)
+        rng = np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=key))
+        return replace(self, inner=inner, rng=rng)
+
+    def apply(self, loop: Frames, place: Place) -> Frames:
+        """Apply the step, which is `seeded`, to a loop.
+
+        Raises
+        ------
+        UsageError
+            The transform failed; names the user's file and the line; `detail` marks the arguments.
+        """
+        inner = None if self.inner is None else _Inner(self.inner, place)
+        with marked(self.words, min(self.begin + 1, self.end - 1), self.end):
+            result = self.transform.apply({**vars(place), "loop": loop, "rng": self.rng, "step": inner}, self.options)
+            if place.trial and not np.isfinite(result).all():
+                raise self.transform.wrong("makes values that are not finite")
+        if place.trial and inner is not None and not inner.called:
+            inner(loop)
+        return result
+
+
+class _Inner:
+    """The wrapped step as a wrapper calls it."""
+
+    def __init__(self, step: Step, place: Place) -> None:
+        self._step, self._place, self.called = step, place, False
+        self.keeps_length = step.keeps_length
+
+    def __call__(self, loop: Frames, dims: Array | slice = slice(None)) -> Frames:
+        self.called, place = True, self._place
+        return self._step.apply(loop, replace(place, std=place.std[dims], centre=place.centre[dims]))
+
+
+def split_words(text: str) -> list[str]:
+    """Split a step into words as a shell does; where its quotes are not closed, at blanks only."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def quoted(word: str) -> str:
+    """Return a word with quotes around it where it needs them."""
+    return word if re.fullmatch(r"[^\s'\"\\]+", word) else shlex.quote(word)
+
+
+def read_steps(steps: str | Step | Sequence[str | Step]) -> tuple[Step, ...]:
+    """Read one step or several; what is read already stays as it is."""
+    several = [steps] if isinstance(steps, (str, Step)) else steps
+    return tuple(step if isinstance(step, Step) else parse_step(step) for step in several)
+
 
 def parse_step(text: str) -> Step:
     """Read a step such as "every 4 rev".
@@ -81,137 +158,64 @@ def parse_step(text: str) -> Step:
     UsageError
         An unknown transform, wrong arguments, or a wrapper without a step; `detail` marks the word.
     """
-    words = tuple(text.split())
+    words = tuple(split_words(text))
     if not words:
-        raise UsageError("`transform` is empty, expected a step such as rev")
+        raise UsageError("is empty", option="transform", expected="a step such as rev")
     return _parse(words, 0)
 
 
 def _parse(words: tuple[str, ...], begin: int) -> Step:
-    try:
+    with marked(words, begin, begin + 1):
         transform = TRANSFORMS.find(words[begin])
-    except UsageError as error:
-        raise _marked(words, begin, begin + 1, str(error)) from error
-    parameters, left = transform.parameters, len(words) - begin - 1
-    needed = sum(p.default is p.empty for p in parameters.values())
-    usage = f"`transform` {printable(words[begin])}{transform.arguments}"
+    options, left = [*transform.options.values()], len(words) - begin - 1
+    end = begin + 1 + min(left - transform.wraps, len(options))
+    needed = sum(option.is_required for option in options)
     if left < needed + transform.wraps:
-        missing = "a step" if left >= needed else f"{list(parameters)[left].upper()}"
-        remedy = "" if len(words) > 1 else ": put the words of a step in quotes"
-        raise _marked(words, len(words) - 1, len(words), f"{usage}: {missing} is missing{remedy}")
-    end = begin + 1 + min(left - transform.wraps, len(parameters))
+        missing = "a step" if left >= needed else options[left].name.upper()
+        remedy = "" if len(words) > 1 else "put the words of a step in quotes"
+        with marked(words, len(words) - 1, len(words)):
+            raise transform.wrong(f"lacks {missing}", expected=words[begin] + transform.arguments, remedy=remedy)
     if end < len(words) and not transform.wraps:
-        takes = count_text(len(parameters), "argument") if parameters else "no arguments"
-        remedy = "an argument has no spaces in it, and each step stands in quotes of its own"
-        raise _marked(words, end, len(words), f"{usage} takes {takes}: {remedy}")
-    options: Options = {name: p.default for name, p in parameters.items()}
-    for number, (name, parameter) in enumerate(list(parameters.items())[: end - begin - 1], begin + 1):
-        try:
-            options[name] = read_value(parameter, words[number])
-        except ValueError as error:
-            found = f"{usage}: {name.upper()} is {printable(words[number])}, expected {error}"
-            raise _marked(words, number, number + 1, found) from error
+        takes = count_text(len(options), "argument") if options else "no arguments"
+        remedy = "an argument has no blanks in it, and each step stands in quotes of its own"
+        with marked(words, end, len(words)):
+            raise transform.wrong(f"takes {takes}", remedy=remedy)
+    values: Options = {option.name: option.default for option in options}
+    for number, option in enumerate(options[: end - begin - 1], begin + 1):
+        with marked(words, number, number + 1):
+            values[option.name] = transform.checked(option, option.read(words[number]))
     inner = _parse(words, end) if transform.wraps else None
-    return Step(transform, options, inner, words, begin, end)
+    return Step(transform, values, inner, words, begin, end)
 
 
-def _marked(words: Sequence[str], begin: int, end: int, message: str) -> UsageError:
-    """Make an error whose detail shows the step, with a mark under some of its words."""
-    shown = [printable(word) for word in words]
-    before, wrong = " ".join([*shown[:begin], ""]), " ".join(shown[begin:end])
-    return UsageError(message, f"    {' '.join(shown)}\n    {' ' * len(before)}{'^' * len(wrong)}")
+@contextlib.contextmanager
+def marked(words: Sequence[str], begin: int, end: int) -> Iterator[None]:
+    """Show the step in the `detail` of an error, with a mark under some of its words."""
+    try:
+        yield
+    except UsageError as error:
+        shown = [printable(quoted(word)) for word in words]
+        before, wrong = " ".join([*shown[:begin], ""]), " ".join(shown[begin:end])
+        error.detail = error.detail or f"    {' '.join(shown)}\n    {' ' * len(before)}{'^' * len(wrong)}"
+        raise
 
 
-class Setting(NamedTuple):
-    """What steps may ask for beside the loop: see `transform`."""
-
-    std: Array
-    centre: Array
-    seed: np.random.SeedSequence
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    index: int
-    start: int
-    std: Array
-    centre: Array
-
-
-class _Running:
-    """A step with its own random generator, applied to one loop after the other."""
-
-    called = False  # in a trial
-
-    def __init__(self, step: Step, seed: np.random.SeedSequence, occurrence: int) -> None:
-        self.step = step
-        digest = hashlib.sha256(step.text.encode("utf-8", "surrogateescape")).digest()
-        key = np.frombuffer(digest[:16], "<u4").tolist()
-        self.rng = np.random.default_rng(
-            np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key, occurrence, step.begin))
-        )
-        self.inner = None if step.inner is None else type(self)(step.inner, seed, occurrence)
-        if step.transform.source is not None:
-            user_code.seed_global_generators(seed)
-
-    def apply(self, loop: Frames, place: _Place) -> Frames:
-        transform = self.step.transform
-        own = transform.source is None
-        inputs = {
-            "loop": loop if own else loop.copy(),
-            "index": place.index,
-            "start": place.start,
-            "std": place.std,
-            "centre": place.centre,
-            "rng": self.rng,
-            "step": None if self.inner is None else _Inner(self.inner.apply, self.inner.step, place),
-        }
-        return transform.apply(inputs, self.step.options)
-
-
-class _Trial(_Running):
-    """A step applied to a loop that is thrown away; a wrapped one even where its wrapper does not call it."""
-
-    def apply(self, loop: Frames, place: _Place) -> Frames:
-        self.called = True
-        try:
-            result = super().apply(loop, place)
-            if not np.isfinite(result).all():
-                raise UsageError(f"transform {self.step.transform.name}: it makes values that are not finite")
-        except UsageError as error:
-            if error.detail:  # of the wrapped step
-                raise
-            begin = min(self.step.begin + 1, self.step.end - 1)
-            raise _marked(self.step.words, begin, self.step.end, str(error)) from error
-        if self.inner is not None and not self.inner.called:
-            self.inner.apply(loop, place)
-        return result
-
-
-class _Inner:
-    """The wrapped step as a wrapper calls it."""
-
-    def __init__(self, apply: Callable[[Frames, _Place], Frames], step: Step, place: _Place) -> None:
-        self._apply, self._place = apply, place
-        self.keeps_length = step.keeps_length
-
-    def __call__(self, loop: Frames, dims: Array | slice = slice(None)) -> Frames:
-        place = self._place
-        return self._apply(loop, replace(place, std=place.std[dims], centre=place.centre[dims]))
-
-
-def transformed(loops: Iterable[Loop], steps: Sequence[Step], setting: Setting) -> Iterator[Loop]:
+def transformed(
+    loops: Iterable[Loop], steps: Sequence[Step], place: Place, seed: np.random.SeedSequence
+) -> Iterator[Loop]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
 
-    Each step has random numbers of its own, which depend on the file and on the text of the step only. Of equal steps
+    Each step has random numbers of its own, which depend on the piece and on the text of the step only. Of equal steps
     each has others.
 
     Parameters
     ----------
     loops : iterable of float64 [frames, dims] or Repeat
     steps : sequence of Step
-    setting : Setting
-        Its `seed` is that of the pattern.
+    place : Place
+        Of the first loop.
+    seed : numpy.random.SeedSequence
+        That of the pattern.
 
     Yields
     ------
@@ -224,26 +228,25 @@ def transformed(loops: Iterable[Loop], steps: Sequence[Step], setting: Setting) 
     """
     seen: Counter[str] = Counter()
     for step in steps:
-        loops = _run(loops, _Running(step, setting.seed, seen[step.text]), setting)
+        loops = _each(loops, step.seeded(seed, seen[step.text]), place)
         seen[step.text] += 1
     return iter(loops)
 
 
-def _run(loops: Iterable[Loop], running: _Running, setting: Setting) -> Iterator[Loop]:
-    index = start = 0
-    for loop in loops:
-        array, times = (loop.loop, loop.times) if isinstance(loop, Repeat) else (loop, 1)
-        if not running.step.varies and times:
-            result = running.apply(array, _Place(0, 0, setting.std, setting.centre))
+def _each(loops: Iterable[Loop], step: Step, place: Place) -> Iterator[Loop]:
+    for item in loops:
+        loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
+        if not step.varies and times:
+            result = step.apply(loop, place)
             yield Repeat(result, times) if times > 1 else result
             continue
         for _ in range(times):
-            result = running.apply(array, _Place(index, start, setting.std, setting.centre))
+            result = step.apply(loop, place)
             yield result
-            index, start = index + 1, start + len(result)
+            place = replace(place, index=place.index + 1, start=place.start + len(result))
 
 
-def try_steps(steps: Sequence[Step], n_frames: int, setting: Setting) -> int | None:
+def try_steps(steps: Sequence[Step], n_frames: int, place: Place) -> int | None:
     """Apply each step to one loop that is thrown away, so that wrong arguments are found before anything is drawn.
 
     Returns
@@ -256,23 +259,21 @@ def try_steps(steps: Sequence[Step], n_frames: int, setting: Setting) -> int | N
     UsageError
         Arguments are out of range, or a user's transform failed; `detail` marks the arguments.
     """
-    ramp = np.linspace(-1, 1, n_frames)[:, None]
-    loop = setting.centre + setting.std * ramp
-    place = _Place(0, 0, setting.std, setting.centre)
+    loop = place.centre + place.std * np.linspace(-1, 1, n_frames)[:, None]
     for step in steps:
-        loop = _Trial(step, setting.seed, 0).apply(loop, place)
+        loop = step.seeded(np.random.SeedSequence(0)).apply(loop, replace(place, trial=True))
     known = all(step.keeps_length or not step.varies for step in steps)
     return len(loop) if known else None
 
 
-def on_letters(step: str, letters: str, n_loops: int = 1, seed: int = 0) -> str:
-    """Show what a step makes of a loop of letters, for examples; loops are separated by a space.
+def on_letters(text: str, letters: str, n_loops: int = 1, seed: int = 0) -> str:
+    """Show what a step makes of a loop of letters, for examples; loops are separated by a blank.
 
     >>> on_letters("every 2 rev", "ABCD", n_loops=2)
     'ABCD DCBA'
     """
     loop = np.array([[float(ord(letter))] for letter in letters])
-    setting = Setting(np.ones(1), loop.mean(axis=0), np.random.SeedSequence(seed))
-    results = transformed([loop] * n_loops, [parse_step(step)], setting)
+    step, place = parse_step(text).seeded(np.random.SeedSequence(seed)), Place(np.ones(1), loop.mean(axis=0))
+    results = _each([loop] * n_loops, step, place)
     frames = (result.loop if isinstance(result, Repeat) else result for result in results)
     return " ".join("".join(chr(round(value)) for value in array[:, 0]) for array in frames)

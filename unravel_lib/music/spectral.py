@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.latents.blocks import Frames
-from unravel_lib.music.distribution import distribution
-from unravel_lib.music.recordings import Recordings
+from unravel_lib.latents import Frames
+from unravel_lib.music.catalogue import distribution
+from unravel_lib.music.following import Recordings
 from unravel_lib.statistics.measure import Statistics
 
 MAX_LAG = 32  # frames
