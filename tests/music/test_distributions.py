@@ -340,7 +340,7 @@ def test_tables_give_the_same_bytes_as_files(statistics: Statistics, tmp_path: P
 
 
 def test_empirical_needs_the_files(statistics: Statistics) -> None:
-    with pytest.raises(UsageError, match="`input`"):
+    with pytest.raises(UsageError, match="takes frames of encodings, not a table"):
         draw("empirical", replace(statistics, encodings=()), np.random.default_rng(0), 3)
 
 

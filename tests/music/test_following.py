@@ -196,5 +196,5 @@ def test_statistics_alone_are_refused_in_one_line(name: str, run: Run, tmp_path:
     refused = run("generator", "--statistics", table, "--distribution", name, *flags, "--run", "b")
     assert refused.code == 2
     assert refused.errors == [
-        f"error: --distribution {name} takes frames of encodings: give them, not a table (--input)"
+        f"error: --distribution {name} takes frames of encodings, not a table: give the encodings (--input)"
     ]

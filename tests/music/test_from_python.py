@@ -85,29 +85,32 @@ def test_a_composition_fills_in_defaults(statistics: Statistics) -> None:
         unravel.Composition(statistics, *of[:3], {"level": 1}, 8, 1, seed=1)
 
 
-@unravel.pattern
-def thrice(loop: "NDArray[Any]", times: "Count" = 3) -> "Sized":
-    """A loop three times."""
-    return np.tile(loop, (times, 1))
+@pytest.fixture
+def own() -> dict[str, Any]:
+    """Functions of the running code, whose annotations are not there while it runs."""
+
+    @unravel.pattern
+    def thrice(loop: "NDArray[Any]", times: "Count" = 3) -> "Sized":
+        """A loop three times."""
+        return np.tile(loop, (times, 1))
+
+    @unravel.distribution
+    def flat(statistics: "NDArray", n_frames: "Count", value: "float" = 1.0) -> "Sized":
+        """The same value everywhere."""
+        return np.full((n_frames, statistics.dims), value)
+
+    @unravel.transform
+    def louder(loop: "NDArray[Any]", by: "Count" = 2, way: "Literal['up', 'down']" = "up") -> "Sized":  # noqa: F821
+        """Louder."""
+        return loop * by if way == "up" else loop / by
+
+    return {"thrice": thrice, "flat": flat, "louder": louder}
 
 
-@unravel.distribution
-def flat(statistics: "NDArray", n_frames: "Count", value: "float" = 1.0) -> "Sized":
-    """The same value everywhere."""
-    return np.full((n_frames, statistics.dims), value)
-
-
-@unravel.transform
-def louder(loop: "NDArray[Any]", by: "Count" = 2, way: "Literal['up', 'down']" = "up") -> "Sized":  # noqa: F821
-    """Louder."""
-    return loop * by if way == "up" else loop / by
-
-
-def test_ones_own_are_found_by_name_and_as_functions(statistics: Statistics) -> None:
-    """Though their annotations are not there while they run."""
-    for name in ("thrice", thrice, unravel.PATTERNS["thrice"]):
+def test_ones_own_are_found_by_name_and_as_functions(statistics: Statistics, own: dict[str, Any]) -> None:
+    for name in ("thrice", own["thrice"], unravel.PATTERNS["thrice"]):
         np.testing.assert_array_equal(unravel.arrange(name, LOOP, times=2), np.tile(LOOP, (2, 1)))
-    for name in ("flat", flat):
+    for name in ("flat", own["flat"]):
         assert (unravel.draw(name, statistics, 4, value=7) == 7).all()
     np.testing.assert_array_equal(unravel.arrange("loop", LOOP, 1, transform="louder 3 down"), LOOP / 3)
     mine = unravel.Composition(statistics, unravel.DISTRIBUTIONS["flat"], {}, unravel.PATTERNS["thrice"], {}, 4, 1, 1)
@@ -116,11 +119,11 @@ def test_ones_own_are_found_by_name_and_as_functions(statistics: Statistics) -> 
         unravel.arrange("trice", LOOP)
 
 
-def test_functions_that_are_none(statistics: Statistics) -> None:
+def test_functions_that_are_none(own: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="<lambda> is no pattern: put @pattern"):
         unravel.arrange(lambda loop: loop, LOOP)
     with pytest.raises(UsageError, match="flat is no pattern"):
-        unravel.arrange(flat, LOOP)
+        unravel.arrange(own["flat"], LOOP)
 
 
 def test_what_is_defined_again_takes_the_place_of_the_old(caplog: pytest.LogCaptureFixture) -> None:

@@ -325,7 +325,8 @@ class Distribution(Entry):
         """
         whole_number("n_frames", n_frames)
         if self.needs_frames and not statistics.encodings:
-            raise self.wrong("takes frames of encodings", remedy="give them, not a table", remedy_options=("input",))
+            found = "takes frames of encodings, not a table"
+            raise self.wrong(found, remedy="give the encodings", remedy_options=("input",))
         if self.source is not None:
             seed_global_generators(rng.bit_generator.seed_seq)
         with self.naming_errors():
