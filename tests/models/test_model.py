@@ -118,6 +118,7 @@ def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatc
     """Time grows with the square of the length here, as with attention: 160 frames would end at 30.4 s."""
     clock, tried = [0.0], []
     monkeypatch.setattr(context.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(context.time, "process_time", lambda: clock[0])
 
     def response(frames: int) -> tuple[np.ndarray, bool]:
         tried.append(frames)
@@ -126,10 +127,27 @@ def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(context.OutOfTimeError):
         context._context(response, 30.0)
-    assert tried == [8, 24, 64]
+    assert tried == [8, 8, 24, 64]
     tried.clear()
     assert context._context(response, math.inf) is None
     assert tried == list(context.TRIED_FRAMES)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_slow_first_call_or_other_programs_do_not_stop_the_measuring(
+    monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    """The first call takes 5 s, or each takes 5 s of which this process works for 0.01 s."""
+    clock, worked = [0.0], [0.0]
+    monkeypatch.setattr(context.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(context.time, "process_time", lambda: worked[0])
+
+    def response(frames: int) -> tuple[np.ndarray, bool]:
+        clock[0] += 5.0 if busy else 0.01 if clock[0] else 5.0
+        worked[0] += 0.01
+        return np.eye(frames)[frames // 2] if frames == 160 else np.ones(frames), False
+
+    assert context._context(response, 30.0) == context.Context(1, 1)
 
 
 def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:

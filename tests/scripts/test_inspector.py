@@ -442,6 +442,22 @@ def test_latents_of_different_dims_and_models_among_them_are_named(
     assert f"{files['rave_training']} is a model, others are latents or sounds" in result.err
 
 
+def test_one_damaged_file_does_not_end_the_others(run: Run, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.npy", tmp_path / "bad.npy"
+    np.save(good, np.random.default_rng(0).standard_normal((1, 8, 50), np.float32))
+    bad.write_bytes(good.read_bytes()[:-9])
+    for flags in ([good, bad], [tmp_path]):
+        done = run("inspector", "--input", *flags, "--json")
+        assert done.code == 1 and [file["path"] for file in json.loads(done.text)["files"]] == [str(good)]
+        assert done.errors[0].startswith(f"error: {bad} ")
+    done = run("inspector", "--input", bad)
+    assert done.code == 2 and len(done.err.splitlines()) == 1
+    bad.rename(tmp_path / "worse.npy")
+    shutil.copy(tmp_path / "worse.npy", bad)
+    done = run("inspector", "--input", bad, tmp_path / "worse.npy")
+    assert done.code == 2 and len(done.errors) == 3
+
+
 def test_one_damaged_sidecar_does_not_end_the_others(run: Run, results: dict[str, Path]) -> None:
     for name in ("sound", "latents"):
         bad = results[name].with_stem("bad")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.latents import Latents
-from unravel_lib.latents.files import EXTENSIONS, is_latents, read_latents
+from unravel_lib.latents.files import EXTENSIONS, LatentsFile, is_latents, read_latents_file
 from unravel_lib.page.provenance import decoded_sound
 from unravel_lib.statistics.fidelity import Fidelity, ceiling, fidelity, floor, report
 from unravel_lib.statistics.measure import measure
@@ -41,66 +42,47 @@ def are_latents(paths: Sequence[Path], model_extensions: Sequence[str]) -> bool:
     return False
 
 
-def find_latents(paths: Sequence[Path]) -> list[Path]:
-    """Find latents files and latent audio; other sound files in folders are left out.
+def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[LatentsFile], list[Path]]:
+    """Read latents; also return decoded sounds, which have the sidecar of one. The batch receives damaged files.
 
     Raises
     ------
     InputError
-        A path does not exist, or leads to no latents.
+        A path does not exist or leads to no results; without a batch a file is damaged; or the only file is.
     """
-    latents, _ = _find(paths)
-    if not latents:
-        raise _no_latents(paths)
-    return latents
-
-
-def _no_latents(paths: Sequence[Path]) -> InputError:
-    return InputError(f"{printable(paths[0])} holds sound, but no latents")
-
-
-def _find(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Path], list[Path]]:
-    """Return latents, and decoded sounds, which have the sidecar of one; the batch receives damaged sidecars."""
     named = set(paths)
     found = [source.path for source in find_files(paths, EXTENSIONS)]
-    latents, sounds = [], []
+    latents: list[LatentsFile] = []
+    sounds = []
     for path in found:
-        try:
-            read_sidecar(path)
-        except InputError as error:
-            if batch is None or len(found) == 1:
-                raise
-            batch.failed(path, str(error))
-            continue
-        if decoded_sound(path) is not None:
-            sounds.append(path)
-        elif path in named or is_latents(path):
-            latents.append(path)
+        with nullcontext() if batch is None or len(found) == 1 else batch.check(path):
+            if decoded_sound(path) is not None:
+                sounds.append(path)
+            elif path in named or is_latents(path):
+                compression = (read_sidecar(path) or Sidecar()).compression
+                latents.append(read_latents_file(path, compression))
     if batch is not None:
         batch.done += len(latents) + len(sounds)
+    if not latents and not (batch is not None and (sounds or batch.failures)):
+        raise InputError("holds sound, but no latents", path=paths[0])
     return latents, sounds
 
 
-def describe(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Facts of each file: path, dims, frames, and what its sidecar says: seconds, frame_rate, model; else None."""
-    described = []
-    for path in paths:
-        sidecar = read_sidecar(path) or Sidecar()
-        dims, frames = read_latents(path, sidecar.compression).shape
-        rate = None
-        if sidecar.sample_rate and sidecar.compression:
-            rate = sidecar.sample_rate / sidecar.compression
-        described.append(
-            {
-                "path": str(path),
-                "dims": dims,
-                "frames": frames,
-                "seconds": None if rate is None else frames / rate,
-                "frame_rate": rate,
-                "model": sidecar.model,
-            }
-        )
-    return described
+def _facts(file: LatentsFile) -> dict[str, Any]:
+    """Facts of a file: path, dims, frames, and what its sidecar says: seconds, frame_rate, model; else None."""
+    sidecar = file.sidecar or Sidecar()
+    dims, frames = file.latents.shape
+    rate = None
+    if sidecar.sample_rate and sidecar.compression:
+        rate = sidecar.sample_rate / sidecar.compression
+    return {
+        "path": str(file.path),
+        "dims": dims,
+        "frames": frames,
+        "seconds": None if rate is None else frames / rate,
+        "frame_rate": rate,
+        "model": sidecar.model,
+    }
 
 
 def compare(generated: Sequence[Latents], recorded: Sequence[Latents]) -> dict[str, Fidelity]:
@@ -122,49 +104,57 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
     """Log what there is to say about latents and decoded sounds; return the same for JSON.
 
     Of latents facts and movement, of sounds length and level, and how they were made; or, with encodings to compare
-    `against`, the fidelity of latents. The batch receives files whose sidecar is damaged.
+    `against`, the fidelity of latents. The batch receives damaged files.
     """
-    latents, sounds = _find(paths, batch)
-    if not latents and (against or not sounds):
-        raise _no_latents(paths)
-    document = _inspect_latents(latents) if latents else {"files": []}
+    latents, sounds = _read(paths, batch)
     if against is not None:
-        try:
-            recorded = find_latents(against)
-        except InputError as error:
-            raise InputError(str(error).replace("`input`", "`against`")) from error
-        _refuse_mixed(document["files"] + describe(recorded))
-        compared = compare([read_latents(path) for path in latents], [read_latents(path) for path in recorded])
-        log.info("\n%s", report(**compared))
-        document["fidelity"] = {name: asdict(one) for name, one in compared.items()}
-        return document
+        if not latents:
+            raise InputError("holds sound, but no latents", path=paths[0])
+        return _compared(latents, against)
+    document = _described(latents) if latents else {"files": []}
     if latents and sounds:
         log.info("")
     log_levels(sounds, None)
-    return {**document, "sounds": list(map(str, sounds)), "made": origins.tell([*latents, *sounds])}
+    return {
+        **document,
+        "sounds": list(map(str, sounds)),
+        "made": origins.tell([*(file.path for file in latents), *sounds]),
+    }
 
 
-def _refuse_mixed(described: Sequence[dict[str, Any]]) -> None:
+def _compared(latents: Sequence[LatentsFile], against: Sequence[Path]) -> dict[str, Any]:
+    document = _described(latents)
+    try:
+        recorded, _ = _read(against)
+    except InputError as error:
+        raise InputError(str(error).replace("`input`", "`against`")) from error
+    _refuse_mixed([*latents, *recorded])
+    found = compare([file.latents for file in latents], [file.latents for file in recorded])
+    log.info("\n%s", report(**found))
+    return {**document, "fidelity": {name: asdict(one) for name, one in found.items()}}
+
+
+def _refuse_mixed(files: Sequence[LatentsFile]) -> None:
     """Raise InputError, with the files, where latents have different dims."""
-    first = described[0]
-    for file in described:
-        if file["dims"] != first["dims"]:
+    for file in files:
+        if len(file.latents) != len(files[0].latents):
             raise InputError(
-                f"{printable(file['path'])} has {file['dims']} dims, {printable(first['path'])} has {first['dims']}: "
-                "they belong to different models, inspect them in separate runs"
+                f"has {len(file.latents)} dims, {printable(files[0].path)} has {len(files[0].latents)}",
+                path=file.path,
+                remedy="they belong to different models, inspect them in separate runs",
             )
 
 
-def _inspect_latents(latents: Sequence[Path]) -> dict[str, Any]:
-    described = describe(latents)
-    _refuse_mixed(described)
+def _described(files: Sequence[LatentsFile]) -> dict[str, Any]:
+    _refuse_mixed(files)
+    described = [_facts(file) for file in files]
     rows = [["latents", "dims", "frames", "seconds", "Hz", "model"]]
     for file in described:
         seconds, rate = (("?" if file[name] is None else f"{file[name]:.{n}f}") for name, n in FIGURES)
         name, model = printable(file["path"]), printable(file["model"] or "?")
         rows.append([name, str(file["dims"]), str(file["frames"]), seconds, rate, model])
     log.info("%s\n", table(rows))
-    statistics = measure([read_latents(path) for path in latents])
+    statistics = measure([file.latents for file in files])
     log.info("%s", statistics_report(statistics))
     return {
         "files": described,

@@ -54,16 +54,19 @@ def decoder_context(
 
 def _context(response: Callable[[int], tuple[Energy, bool]], deadline: float) -> Context | None:
     seconds_per_square = 0.0  # attention takes time by the square of the length
-    for frames in (TIMED_FRAMES, *TRIED_FRAMES) if deadline < math.inf else TRIED_FRAMES:
-        started = time.monotonic()
-        if started + seconds_per_square * frames**2 > deadline:
+    # the first call of all is slow, so that it is made twice
+    for frames in (TIMED_FRAMES, TIMED_FRAMES, *TRIED_FRAMES) if deadline < math.inf else TRIED_FRAMES:
+        started, worked = time.monotonic(), time.process_time()
+        expected = seconds_per_square * frames**2 if frames > TIMED_FRAMES else 0.0
+        if started + expected > deadline:
             raise OutOfTimeError("measuring would take too long")
         middle = frames // 2
         try:
             energy, coded = response(frames)
         except ModelError:  # longer than the model takes
             return None
-        seconds_per_square = (time.monotonic() - started) / frames**2
+        # on a busy machine a thread of this process waits for other programs
+        seconds_per_square = min(time.monotonic() - started, time.process_time() - worked) / frames**2
         if frames == TIMED_FRAMES:
             continue
         touched = np.flatnonzero(energy)
