@@ -1,26 +1,41 @@
 """A browser for the tests of the page, and scripts run in a folder."""
 
+import contextlib
+import io
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from fixtures_runs import ROOT
+import pytest
+from fixtures_runs import ROOT, SCRIPTS, keeping_signals
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+
+from unravel_lib.cli import run as cli
 
 HOSTILE = "<img src=x onerror=alert(1)>"  # as a file name
 
 
-def run_in(folder: Path, *command: object) -> "subprocess.CompletedProcess[str]":
-    """Run a script of the repository in a folder: run_in(folder, "encoder.py", "--input", "x.wav")."""
+def run_in(folder: Path, *command: object) -> str:
+    """Run a script in this process and a folder; returns stdout: run_in(folder, "encoder.py", "--input", "x.wav")."""
     script, *args = map(str, command)
-    line = [sys.executable, str(ROOT / script), *args]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape") for _ in range(2))
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        patch.object(sys, "argv", [str(ROOT / script), *args]),
+        keeping_signals(),
+        pytest.raises(SystemExit) as left,
+    ):
+        cli.run(SCRIPTS[script.removesuffix(".py")].main, args)
+    for stream in (out, err):
+        stream.seek(0)
+    assert left.value.code == 0, err.read()
+    return out.read()
 
 
 class Browser:
