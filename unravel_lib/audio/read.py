@@ -37,7 +37,7 @@ FORMATS = (
     "aac,ac3,aiff,alac,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp2,"
     "mp3,mpc,mpc8,mpeg,mpegts,ogg,opus,rm,tak,tta,w64,wav,wv"
 )
-VORBIS_BLOCK = 8192  # samples, the longest; so many may be too much at the end
+VORBIS_BLOCK = 4096  # samples, the longest in use; so many may be too much at the end
 EXACT_TIMES = ("ogg", "flac")  # each packet states where it begins, to the sample
 
 log = logging.getLogger("unravel_lib")
@@ -182,8 +182,8 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
             return
         if stated.rest:
             log.warning("%s: %d bytes behind its sound are not read", printable(path), stated.rest)
-        sound = _open_libsndfile(file)
-    elif head == b"fLaC" and containers.flac_length_is_right(file, start, size):
+        sound = None if start else _open_libsndfile(file)
+    elif head == b"fLaC" and not start and containers.flac_length_is_right(file, start, size):
         sound = _open_libsndfile(file)
     if sound is not None:
         with sound:
@@ -207,9 +207,13 @@ def source_of(file: BinaryIO) -> BinaryIO | int:
 def _open_libsndfile(file: BinaryIO) -> soundfile.SoundFile | None:
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # file.seek() may only move inside its buffer
     try:
-        return soundfile.SoundFile(source_of(file), closefd=False)
+        sound = soundfile.SoundFile(source_of(file), closefd=False)
     except soundfile.LibsndfileError:
         return None
+    if sound.subtype.startswith("MPEG"):  # libsndfile guesses the length
+        sound.close()
+        return None
+    return sound
 
 
 def _libsndfile_blocks(path: Path, sound: soundfile.SoundFile) -> Iterator[Sound]:
@@ -250,22 +254,22 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
             samples = int(stream.duration * stream.time_base * rate)
         if stream.codec_context.name == "flac":
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        blocks = _decoded(path, window, stream.codec_context, _in_order(path, container, stream))
+        packets, slack = _in_order(path, container, stream), LOSSY_SLACK
+        blocks = _decoded(path, window, stream.codec_context, packets)
         if samples and container.format.name == "ogg" and stream.codec_context.name == "vorbis":
-            # FFmpeg trims wrongly where all sound is on one page.
-            stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
-            blocks = _without_end(blocks, VORBIS_BLOCK, lambda length: length - samples)
-        yield Recording(rate, channels, samples, blocks, is_hint=is_hint)
+            blocks, slack = _vorbis_blocks(path, window, stream.codec_context, packets, samples), 0.0
+        yield Recording(rate, channels, samples, blocks, slack, is_hint)
 
 
 def _in_order(path: Path, container: "InputContainer", stream: "AudioStream") -> "Iterator[AudioPacket]":
     """Yield the packets; each begins where the one before it ended."""
     is_exact, end = container.format.name in EXACT_TIMES, None
     seconds = float(stream.time_base or 0)
+    slack = VORBIS_BLOCK * seconds if stream.codec_context.name == "vorbis" else 0.0
     for packet in container.demux(stream):
         if packet.pts is not None and end is not None and packet.size:
             gap = (packet.pts - end) * seconds
-            if is_exact and gap:
+            if is_exact and abs(gap) > slack:
                 raise damaged(path, f"{gap:.2f} s of sound are missing at {end * seconds:.1f} s")
             if gap > LOSSY_SLACK:
                 log.warning("%s: %.1f s of sound are missing at %.1f s", printable(path), gap, end * seconds)
@@ -298,6 +302,18 @@ def _decoded(
 def _arrays(frames: "list[AudioFrame]") -> Iterator[Sound]:
     for frame in frames:
         yield np.asarray(frame.to_ndarray(), np.float32).reshape(-1, frame.layout.nb_channels).T
+
+
+def _vorbis_blocks(
+    path: Path, window: Window, context: "AudioCodecContext", packets: "Iterator[AudioPacket]", samples: int
+) -> Iterator[Sound]:
+    """Decode Vorbis; FFmpeg itself leaves out too much or too little where all sound is on one page of an Ogg."""
+    from av.codec.context import Flags2
+
+    context.flags2 |= Flags2.skip_manual
+    first = next(packets)  # by itself it gives no sound
+    blocks = trim(_decoded(path, window, context, itertools.chain([first], packets)), first.duration or 0, 0)
+    return _without_end(blocks, VORBIS_BLOCK, lambda length: length - samples)
 
 
 # MP3
@@ -343,7 +359,8 @@ def _mp3_blocks(path: Path, file: Window, first: Mp3Frame, frames: Iterator[Mp3F
             raise cut_short(path, f"{count} of {header.frames} frames")
         return header.padding if count == header.frames else 0
 
-    blocks = _decoded(path, file, av.CodecContext.create("mp3", "r"), packets())
+    decoder = cast("AudioCodecContext", av.CodecContext.create("mp3float", "r"))  # "mp3" gives 16 bits
+    blocks = _decoded(path, file, decoder, packets())
     yield from _without_end(trim(blocks, header.skip, 0), containers.MOST_PADDING, padding)
 
 
