@@ -114,10 +114,8 @@ def main(argv: list[str]) -> int:
         log_levels(sounds, args.normalize)
     if args.page:
         from unravel_lib.cli.listen import make_page
-        from unravel_lib.page.provenance import LatentsByHash
 
-        inputs = LatentsByHash((source.path for source in sources), model.compression)
-        make_page(args.output, {model.sha256: args.model}, inputs, batch, args.overwrite)
+        make_page(args.output, batch, args.overwrite)
     return batch.finish()
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import soundfile
 from fixtures_browser import HOSTILE, Browser, run_in
+from fixtures_runs import ROOT
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -204,12 +205,13 @@ def clipboard(page: Browser) -> str:
     return text
 
 
-def test_copy(page: Browser) -> None:
+def test_copy(page: Browser, work: Path) -> None:
     page.js("for (const details of document.querySelectorAll('details')) details.open = true")
     click(page, "low", ".copy")
     wait_for(page, "said.textContent === 'Copied 2 commands'")
+    flags = f"--input {work}/recordings/low.wav --output {work}/latents"
     assert clipboard(page).splitlines() == [
-        "python encoder.py --input recordings/low.wav --output latents",
+        f"python {ROOT / 'encoder.py'} {flags}",
         page.js("return commands(cards.find((card) => card.dataset.title === 'low'))[1]"),
     ]
     page.driver.find_element(By.ID, "copy-starred").click()
@@ -217,9 +219,10 @@ def test_copy(page: Browser) -> None:
     for title in GENERATED[:2]:
         click(page, title, ".star")
     page.driver.find_element(By.ID, "copy-starred").click()
-    wait_for(page, "said.textContent === 'Copied 5 commands'")
+    wait_for(page, "said.textContent === 'Copied 6 commands'")
     copied = clipboard(page).splitlines()
-    assert [line.split()[1] for line in copied] == [
+    assert [Path(line.split()[1]).name for line in copied] == [
+        "encoder.py",
         "encoder.py",
         "generator.py",
         "decoder.py",

@@ -216,7 +216,8 @@ def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> Non
     assert isinstance(facts, GeneratedSidecar)
     assert facts == GeneratedSidecar(
         48000, 1024, DIMS, 80, "voice.ts", "a" * 64, str(encodings), None, 42,
-        script=str(ROOT / "generator.py"), command=("--input", str(encodings), *flags_of_content, "--output", str(tmp_path)),
+        script=str(ROOT / "generator.py"),
+        command=("--input", str(encodings), *flags_of_content, "--output", str(tmp_path)),
         distribution="normal", pattern="orale", pattern_args={"levels": 1}, num_latents=5, num_loops=4, bpm=562.5,
         file_index=0, hold=True, wav_subtype="FLOAT", statistics_sha256=facts.statistics_sha256,
     )  # fmt: skip

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from unravel_lib.cli import origins
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.levels import log_levels
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
-from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.files.sidecar import Sidecar, SoundSidecar, read_sidecar
+from unravel_lib.history.steps import Step, steps
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import EXTENSIONS, LatentsFile, is_latents, read_latents_file
-from unravel_lib.page.provenance import decoded_sound
 from unravel_lib.statistics.fidelity import Fidelity, ceiling, fidelity, floor, report
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.tables import report as statistics_report
-from unravel_lib.text import printable, table
+from unravel_lib.text import count_text, printable, table
 
+MAX_TOLD = 8  # results of which is told how they were made
 SEED = 0  # of the choice of windows: the same latents give the same figures
 
 FIGURES = (("seconds", 1), ("frame_rate", 3))  # of a file, with their decimals
@@ -56,11 +56,11 @@ def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Laten
     sounds = []
     for path in found:
         with nullcontext() if batch is None or len(found) == 1 else batch.check(path):
-            if decoded_sound(path) is not None:
+            facts = read_sidecar(path)
+            if isinstance(facts, SoundSidecar):
                 sounds.append(path)
             elif path in named or is_latents(path):
-                compression = (read_sidecar(path) or Sidecar()).compression
-                latents.append(read_latents_file(path, compression))
+                latents.append(read_latents_file(path, facts.compression if facts else None))
     if batch is not None:
         batch.done += len(latents) + len(sounds)
     if not latents and not (batch is not None and (sounds or batch.failures)):
@@ -118,8 +118,32 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
     return {
         **document,
         "sounds": list(map(str, sounds)),
-        "made": origins.tell([*(file.path for file in latents), *sounds]),
+        "made": how_made([*(file.path for file in latents), *sounds]),
     }
+
+
+def how_made(results: Sequence[Path]) -> list[dict[str, Any]]:
+    """Log how the first results were made; return the same for JSON: path, and steps of script, facts and command.
+
+    Results that have no sidecar are left out.
+    """
+    made = {path: done for path in results[:MAX_TOLD] if (done := steps(path, read_sidecar(path)))}
+    for path, done in made.items():
+        log.info("\nhow %s was made:\n%s", printable(path), "\n".join(map(_step_text, done)))
+    if made and len(results) > MAX_TOLD:
+        log.info("\nand %s more: `input` tells how one of them was made", count_text(len(results) - MAX_TOLD, "file"))
+    return [
+        {
+            "path": str(path),
+            "steps": [{"script": s.script, "facts": dict(s.facts), "command": s.command or None} for s in done],
+        }
+        for path, done in made.items()
+    ]
+
+
+def _step_text(step: Step) -> str:
+    facts = "; ".join(f"{name} {value}" for name, value in step.facts)
+    return f"  {step.script}: {facts}" + (f"\n    {step.command}" if step.command else "")
 
 
 def _compared(latents: Sequence[LatentsFile], against: Sequence[Path]) -> dict[str, Any]:

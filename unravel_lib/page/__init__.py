@@ -3,9 +3,6 @@
 Modules
 -------
 cards : what the page tells of each sound
-steps : how it was made, step by step
-provenance : where a sound came from, by the sidecars
-commands : the commands that make it again
 pictures : waveform, spectrogram and latents of a sound as images without margins
 document : the page itself, from `index.html` (a Jinja2 template), `style.css` and `script.js`
 """

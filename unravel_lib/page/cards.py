@@ -10,20 +10,23 @@ from urllib.parse import quote
 import soundfile
 
 from unravel_lib.audio.level import LOWEST_RATE, Level, Meter
-from unravel_lib.audio.read import open_audio
+from unravel_lib.audio.read import EXTENSIONS, open_audio
 from unravel_lib.audio.resample import to_channels
-from unravel_lib.errors import InputError
+from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.atomic import atomic_write
+from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.naming import EMBEDDINGS
-from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
+from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar
+from unravel_lib.history.steps import is_there, steps, transforms
+from unravel_lib.latents import Latents
+from unravel_lib.latents.files import read_latents
+from unravel_lib.latents.npy import content_key
 from unravel_lib.music.tempo import exact_bpm, format_bpm
 from unravel_lib.page import pictures
-from unravel_lib.page.commands import commands
-from unravel_lib.page.provenance import LatentsByHash, Models, Origin, decoded_sound
-from unravel_lib.page.steps import all_facts, transforms
 from unravel_lib.text import count_text, frames_text, printable
 
 FOLDER = "index_files"  # beside the page
+COPY = "--recording.flac"
 BLOCK_SAMPLES = 1 << 17
 FLAC_CHANNELS = 8  # at most
 
@@ -72,25 +75,18 @@ class Card:
 
 def find_sounds(folder: Path) -> list[Path]:
     """List the decoded sounds in a folder, by their sidecars; also those with a damaged one, which `make_card` says."""
-    return [path for path in sorted(folder.glob("[!.]*.wav")) if decoded_sound(path) is not None or _is_damaged(path)]
+    return [path for path in sorted(folder.glob("[!.]*.wav")) if _is_sound(path)]
 
 
-def _is_damaged(path: Path) -> bool:
+def _is_sound(path: Path) -> bool:
     try:
-        read_sidecar(path)
+        return isinstance(read_sidecar(path), SoundSidecar)
     except InputError:
         return True
-    return False
 
 
-def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) -> Card:
+def make_card(sound: Path) -> Card:
     """Collect what the page tells of a sound; pictures that are missing or older than it are drawn.
-
-    Parameters
-    ----------
-    sound : its path
-    models : the model files that this run knows
-    inputs : latents that this run knows, for sounds whose latents are not where they were
 
     Raises
     ------
@@ -100,49 +96,65 @@ def make_card(sound: Path, models: Models, inputs: LatentsByHash | None = None) 
         A picture cannot be written.
     """
     facts = read_sidecar(sound)
-    assert isinstance(facts, SoundSidecar)  # see `find_sounds`
-    origin = Origin(sound, facts, models, inputs or LatentsByHash())
+    if not isinstance(facts, SoundSidecar):
+        raise InputError("is no sound of decoder.py", path=sound)
+    made, latents_path = steps(sound, facts), Path(facts.source or "")
+    generated = facts.latents if isinstance(facts.latents, GeneratedSidecar) else None
+    recording = _recording(facts.latents)
     level, info = _level(sound, facts), soundfile.info(sound)
-    stem = f"{FOLDER}/{sound.stem}"
-    tempo, loop_frames = "", None
-    with suppress(TypeError, ValueError, ArithmeticError):  # nonsense in a sidecar
-        tempo, loop_frames = _tempo(origin)
-    is_generated, recording = origin.is_generated, origin.recording
-    sound_picture, latents_picture = f"{stem}.png", f"{stem}--latents.png"
-    if _is_old(sound.parent / sound_picture, sound):
-        pictures.draw_sound(sound.parent / sound_picture, sound)
-    if _is_old(sound.parent / latents_picture, sound):
-        if origin.latents is None:
-            latents_picture = ""
-        else:
-            pictures.draw_latents(sound.parent / latents_picture, origin.latents, loop_frames)
-    source = ""
-    if recording is not None:
-        source = f"{stem}--recording.flac"
-        if _is_old(sound.parent / source, recording) or _is_old(sound.parent / source, sound):
-            _copy_recording(recording, sound.parent / source)
+    tempo, loop_frames = _tempo(generated)
+    files = sound.parent / FOLDER
+    sound_picture, latents_picture, copy = (files / f"{sound.stem}{end}" for end in (".png", "--latents.png", COPY))
+    if _is_old(sound_picture, sound):
+        pictures.draw_sound(sound_picture, sound)
+    if _is_old(latents_picture, sound) and (latents := _latents(facts)) is not None:
+        pictures.draw_latents(latents_picture, latents, loop_frames)
+    if recording is not None and (_is_old(copy, recording) or _is_old(copy, sound)):
+        _copy_recording(recording, copy)
     loops = f", loops of {loop_frames}" if loop_frames else ""
     return Card(
         name=printable(sound.name),
-        title=_title(origin),
-        kind="generated" if is_generated else "recorded" if recording else "latents",
+        title=printable((recording or latents_path).stem.removesuffix(EMBEDDINGS).removesuffix("_hold")),
+        kind="generated" if generated else "recorded" if recording else "latents",
         seconds=info.frames / info.samplerate,
         loudness=level.loudness,
         metered=info.samplerate >= LOWEST_RATE,
         peak=level.peak,
         clipped=level.peak > 1 and facts.subtype != "FLOAT",
         tempo=tempo,
-        run=printable(origin.latents_path.parent.name) if is_generated else "",
-        transforms=printable(transforms(origin)),
-        facts=all_facts(origin),
-        commands=list(commands(origin).values()),
-        url=quote(os.fsencode(sound.name)),
-        source_url=quote(os.fsencode(source)),
-        sound_picture=quote(os.fsencode(sound_picture)),
-        latents_picture=quote(os.fsencode(latents_picture)),
+        run=printable(latents_path.parent.name) if generated else "",
+        transforms=printable(transforms(generated)) if generated else "",
+        facts=[fact for step in reversed(made[-2:]) for fact in step.facts],
+        commands=[step.command for step in made if step.command],
+        url=_url(sound, sound),
+        source_url="" if recording is None else _url(copy, sound),
+        sound_picture=_url(sound_picture, sound),
+        latents_picture="" if _is_old(latents_picture, sound) else _url(latents_picture, sound),
         latents_text=f"{count_text(facts.dims or 0, 'dim')}, {frames_text(facts.frames or 0)}{loops}",
         loop_frames=loop_frames,
     )
+
+
+def _recording(latents: Sidecar | None) -> Path | None:
+    """Return the recording that was encoded, if it is still there and the same."""
+    if not isinstance(latents, EncodingSidecar) or not is_there(latents.source):
+        return None
+    path = Path(latents.source or "")
+    return path if path.suffix.lower() in EXTENSIONS and sha256_of(path) == latents.source_sha256 else None
+
+
+def _latents(facts: SoundSidecar) -> Latents | None:
+    """Return the latents that were decoded; None if they are gone or others now."""
+    if is_there(facts.source):
+        with suppress(UnravelError):
+            latents = read_latents(facts.source or "", facts.compression)
+            return latents if content_key(latents) == facts.source_sha256 else None
+    return None
+
+
+def _url(path: Path, sound: Path) -> str:
+    """Return the URL of a file, seen from the page beside the sound."""
+    return quote(os.fsencode(path.relative_to(sound.parent).as_posix()))
 
 
 def _level(sound: Path, facts: SoundSidecar) -> Level:
@@ -169,17 +181,9 @@ def _copy_recording(recording: Path, target: Path) -> None:
                 file.write(block.T)
 
 
-def _tempo(origin: Origin) -> tuple[str, int | None]:
+def _tempo(generated: GeneratedSidecar | None) -> tuple[str, int | None]:
     """Return the tempo in BPM and the length of a loop; "" and None where they are unknown, or loops change theirs."""
-    facts = origin.latents_facts
-    if not origin.is_generated or not facts.sample_rate or not facts.compression:
+    if generated is None or not (generated.bpm and generated.sample_rate and generated.compression):
         return "", None
-    frames_per_minute = exact_bpm(1, facts.sample_rate, facts.compression)
-    bpm, beats = origin.option("bpm"), origin.option("beats")
-    return (format_bpm(Fraction(bpm)), round(beats * frames_per_minute / Fraction(bpm))) if bpm else ("", None)
-
-
-def _title(origin: Origin) -> str:
-    """Return the name of the recording, or of the generated latents without what all of them have in common."""
-    path = origin.recording or origin.latents_path
-    return printable(path.stem.removesuffix(EMBEDDINGS).removesuffix("_hold"))
+    frames_per_beat = exact_bpm(1, generated.sample_rate, generated.compression) / Fraction(generated.bpm)
+    return format_bpm(Fraction(generated.bpm)), max(1, round(generated.beats * frames_per_beat))
