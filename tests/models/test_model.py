@@ -445,3 +445,28 @@ def test_directions_state_the_shapes_of_calls(zoo: Path) -> None:
     assert contract.encode.shape_out(3, 2 * C + 1) == (3, codecs.DIMS, 3)
     assert contract.decode.shape_out(3, 5) == (3, 2, 5 * C)
     assert contract.decode.shape_in(1, 5) == contract.encode.shape_out(1, 5 * C)
+
+
+class Noise(codecs.Offline):
+    """Adds noise as loud as the latents, as a bottleneck that samples does."""
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.down:
+            x = torch.tanh(2 * layer(x))
+        return x + torch.randn_like(x)
+
+
+def test_large_random_parts_are_warned_of(zoo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = models.load(codecs.save(Noise(), tmp_path / "noise.ts"))
+    assert model.random_methods == ["encode"]
+    for _ in range(2):
+        joined(model.encode([noise(1, 9 * C)], 0, "key"))
+    joined(model.decode([noise(codecs.DIMS, 9)], 0, "key"))
+    assert caplog.text.count("encode draws random numbers, which change its result by ") == 1
+    assert "decode draws" not in caplog.text
+    caplog.clear()
+    assert load(zoo, "Variational").random_methods == ["encode", "decode"]
+    assert load(zoo, "Offline").random_methods == load(zoo, "Streaming").random_methods == []
+    joined(load(zoo, "Variational").encode([noise(1, 9 * C)], 0, "key"))  # the noise of a posterior is small
+    assert "draws random numbers" not in caplog.text

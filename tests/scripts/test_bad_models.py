@@ -166,11 +166,16 @@ MODEL_ROWS = [
         torchscript(codecs.Uneven()),
         "error: m.ts encodes 4 dims but decodes 5: it cannot decode its own latents",
     ),
-    model("encode that fails", torchscript(FailingEncode()), "error: m.ts: encode failed: no latents", "failures.csv"),
+    model(
+        "encode that fails",
+        torchscript(FailingEncode()),
+        "error: {sound} cannot be encoded: m.ts: encode failed: no latents",
+        "failures.csv",
+    ),
     model(
         "encode that gives NaN",
         torchscript(Silent()),
-        "error: m.ts: encode gave NaN or Inf for this input",
+        "error: {sound} cannot be encoded: m.ts: encode gave NaN or Inf for this input",
         "failures.csv",
     ),
 ]
@@ -184,7 +189,7 @@ def test_models(row: Row, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     row.make(source)
     (tmp_path / "x.wav").write_bytes(wav(TONE))
     result = run("encoder", "--input", tmp_path / "x.wav", "--model", source, "--output", out)
-    line = row.line.replace("{in}", str(source))
+    line = row.line.replace("{in}", str(source)).replace("{sound}", str(tmp_path / "x.wav"))
     assert (result.code, len(result.errors)) == (2, 1), result.err
     assert result.errors[0] == line or (row.line[-1] in " (e" and result.errors[0].startswith(line)), result.errors
     assert kinds_left(out) == row.left

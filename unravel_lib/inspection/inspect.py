@@ -157,6 +157,8 @@ def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
                 )
                 continue
             setattr(facts, f"{method}_context", None if context is None else (context.left, context.right))
+        if model.random_methods:
+            facts.details["random parts"] = ", ".join(f"{method} is random" for method in model.random_methods)
         if model.delay is not None:
             facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
             facts.delay_samples = facts.encode_delay + facts.decode_delay

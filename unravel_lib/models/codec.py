@@ -1,5 +1,6 @@
 """Encode and decode whole recordings, from and to files or arrays."""
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -17,7 +18,7 @@ from unravel_lib.audio.read import SAMPLE_RATES, open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
-from unravel_lib.errors import InputError
+from unravel_lib.errors import InputError, ModelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import (
     DEFAULT_FADE_MS,
@@ -33,6 +34,7 @@ from unravel_lib.files.sidecar import (
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import read_latents
 from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
+from unravel_lib.models.direction import CallError
 from unravel_lib.models.model import Model
 from unravel_lib.text import printable
 
@@ -101,7 +103,7 @@ def encode(
     options = CodecOptions(seed, compensate_delay)
     if isinstance(sound, (str, os.PathLike)):
         path = Path(sound)
-        with open_audio(path) as file:
+        with _naming(path, "encoded"), open_audio(path) as file:
             return _encode(model, file.blocks(), file.sample_rate, sha256_of(path), options)
     array = _checked_sound(np.asarray(sound))
     low, high = SAMPLE_RATES
@@ -174,7 +176,19 @@ def decode(
     if path is None:
         refuse_not_finite(Path(ARRAY), array)
     options = CodecOptions(seed, compensate_delay, conditions=conditions)
-    return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
+    with _naming(latents if isinstance(latents, (str, Path)) else None, "decoded"):
+        return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
+
+
+@contextlib.contextmanager
+def _naming(source: str | Path | None, done: str) -> Iterator[None]:
+    """Let an error of a call of the model name the input that it was given."""
+    try:
+        yield
+    except CallError as error:
+        if source is None:
+            raise
+        raise ModelError(f"cannot be {done}: {error}", path=source) from error
 
 
 def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
@@ -221,7 +235,7 @@ def encode_file(
         return False
     if not options.overwrite:
         refuse_replacing(target, facts)
-    with open_audio(source) as sound:
+    with _naming(source, "encoded"), open_audio(source) as sound:
         latents = _encode(model, _watched(sound.blocks(), sound.sample_rate, watch), sound.sample_rate, key, options)
     facts = replace(facts, dims=latents.shape[0], frames=latents.shape[1])
     save_latents(target, latents, facts, options.overwrite)
@@ -261,7 +275,8 @@ def decode_file(
     sound = _watched(_decode(model, array, key, options), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
-    level = _write_sound(model, sound, samples, target, facts, options)
+    with _naming(source, "decoded"):
+        level = _write_sound(model, sound, samples, target, facts, options)
     if level.peak > 1 and options.subtype != "FLOAT":
         decibels = 20 * math.log10(level.peak)
         log.warning(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import ModelError, UsageError
-from unravel_lib.models.direction import Block
+from unravel_lib.errors import UsageError
+from unravel_lib.models.direction import Block, CallError
 from unravel_lib.models.torchscript import Module, value
 from unravel_lib.text import did_you_mean, printable
 
@@ -71,8 +71,9 @@ def naming_conditions(sound: Iterator[Block], given: Mapping[str, float]) -> Ite
     """Yield decoded sound; where the model fails, the error names the conditions: one may be out of range."""
     try:
         yield from sound
-    except ModelError as error:
+    except CallError as error:
         if not given:
             raise
         values = " ".join(f"{name}={number:g}" for name, number in given.items())
-        raise ModelError(f"{error} (with `condition` {printable(values)}: is one of them out of range?)") from error
+        text = f"{error} (with `condition` {printable(values)}: is one of them out of range?)"
+        raise CallError(text, error.frames) from error

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.errors import ModelError
+
 Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
+
+
+class CallError(ModelError):
+    """A call failed; `frames` is how long it was where that may be why, else 0."""
+
+    def __init__(self, text: str, frames: int = 0) -> None:
+        super().__init__(text)
+        self.frames = frames
 
 
 @dataclass(frozen=True)

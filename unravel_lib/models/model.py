@@ -20,10 +20,10 @@ from unravel_lib.models.conditions import Values, condition_values, naming_condi
 from unravel_lib.models.context import decoder_context, encoder_context
 from unravel_lib.models.contract import read_contract
 from unravel_lib.models.delay import Delay, stated_delay
-from unravel_lib.models.direction import NO_CONTEXT, Block, Context
+from unravel_lib.models.direction import NO_CONTEXT, Block, CallError, Context
 from unravel_lib.models.pocket import POCKET
 from unravel_lib.models.probe import Probe
-from unravel_lib.models.runner import CallError, Runner
+from unravel_lib.models.runner import Runner
 from unravel_lib.models.screening.mistakes import trainer_of
 from unravel_lib.models.screening.model_file import Kind, open_model
 from unravel_lib.models.state import State, weights_sha256
@@ -32,6 +32,8 @@ from unravel_lib.text import last_line, printable
 
 CHUNK_SECONDS = 20.0  # one call of the model; shorter ones compute more context, longer ones take more memory
 GPU_BATCH = 8  # chunks in one call on a GPU
+RANDOM_SHARE = 0.3  # of the level of a result: random parts above are no small noise
+NOISY_BY_DESIGN = ("VariationalScriptedRAVE", "TraceModel", "Pocket")  # noise of a posterior, and in the sound
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +175,16 @@ class Model:
         return trim(sound, delay, frames * self.compression - delay)
 
     @property
+    def random_methods(self) -> list[str]:
+        """Which of encode and decode draw random numbers that change the result."""
+        return [runner.direction.method for runner in (self.encoder, self.decoder) if runner.random_share]
+
+    @cached_property
+    def _is_noisy_by_design(self) -> bool:
+        module = self._state.module
+        return torchscript.class_name(torchscript.inner_rave(module) or module) in NOISY_BY_DESIGN
+
+    @property
     def streaming(self) -> bool:
         """True if the model carries state from call to call."""
         return self.encoder.carries_state or self.decoder.carries_state
@@ -229,6 +241,11 @@ class Model:
         first, longer = take(stream, self.chunk_frames * runner.direction.step_in)
         signal = Recorded(itertools.chain(first, stream))
         runner.prepare()
+        if runner.random_share > RANDOM_SHARE and not self._is_noisy_by_design:
+            self._warn_once(
+                f"{runner.direction.method} draws random numbers, which change its result by "
+                f"{runner.random_share:.0%}: another seed, and chunks instead of one call, give other results"
+            )
         try:
             for result in self._run_windows(runner, signal, seed, longer):
                 signal.stop()

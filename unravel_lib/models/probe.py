@@ -1,6 +1,7 @@
 """Properties of a module that are found by calling it on silence and noise."""
 
 import logging
+import math
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,19 @@ class Probe:
         self.state.restore()
         return first, second, again
 
+    def random_share(self, direction: Direction) -> float:
+        """Return by how much results differ from seed to seed, as a share of their level (RMS); 0 for equal results."""
+        results = []
+        for seed in (0, 1):
+            self.state.restore()
+            results.append(self._noise(direction.method, *direction.shape_in(1, PROBE_FRAMES), seed=seed))
+        self.state.restore()
+        first, second = results
+        if first is None or second is None or first.shape != second.shape or _alike(first, second):
+            return 0.0
+        level = float(first.nan_to_num(nan=0.0).square().mean())
+        return math.sqrt(float((first - second).nan_to_num(nan=0.0).square().mean()) / level) if level else math.inf
+
     def has_seams(self, direction: Direction, context: Context) -> bool:
         """Return True if two windows, joined, differ from one call: the model fades at the borders of calls, say.
 
@@ -171,8 +185,8 @@ class Probe:
         self.state.restore()
         return result
 
-    def _noise(self, method: str, *shape: int) -> torch.Tensor | None:
-        torch.manual_seed(0)
+    def _noise(self, method: str, *shape: int, seed: int = 0) -> torch.Tensor | None:
+        torch.manual_seed(seed)
         return self._call(method, torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 0.5)
 
     def _call(self, method: str, x: torch.Tensor) -> torch.Tensor | None:

@@ -6,22 +6,13 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from unravel_lib.errors import ModelError
 from unravel_lib.models import torchscript
-from unravel_lib.models.direction import NO_CONTEXT, Block, Context, Direction
+from unravel_lib.models.direction import NO_CONTEXT, Block, CallError, Context, Direction
 from unravel_lib.models.probe import Probe
 from unravel_lib.models.torchscript import MODEL_ERRORS
 from unravel_lib.text import last_line
 
 log = logging.getLogger(__name__)
-
-
-class CallError(ModelError):
-    """A call failed; `frames` is how long it was."""
-
-    def __init__(self, text: str, frames: int) -> None:
-        super().__init__(text)
-        self.frames = frames
 
 
 class Runner:
@@ -67,6 +58,11 @@ class Runner:
         """True if several signals go through one call. Runs the model when first read."""
         return self._probe.takes_batches(self.direction)
 
+    @cached_property
+    def random_share(self) -> float:
+        """By how much results differ from seed to seed, as a share of their level. Runs the model when first read."""
+        return self._probe.random_share(self.direction)
+
     def prepare(self) -> None:
         """Measure what calls depend on; runs the model the first time, and leaves its load-time state."""
         if self._takes_any_length is None:
@@ -89,7 +85,7 @@ class Runner:
             return self._call_once(x)
         except MODEL_ERRORS as error:
             if self.device.type == "cpu" or "out of memory" not in str(error).lower():
-                raise self._error(f"failed: {last_line(error)}", x) from error
+                raise self._error(f"failed: {last_line(error)}", x.shape[2]) from error
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if kept is not None:
@@ -104,16 +100,16 @@ class Runner:
             signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % step))
         output = torchscript.call(self._state.module, self._name, method, signal.to(self.device))
         if tuple(output.shape) != expected:
-            raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x)
+            raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x.shape[2])
         result: Block = output.float().cpu().numpy()
         if self.direction.nan_is_silence:
             result = np.nan_to_num(result, nan=0.0, posinf=np.inf, neginf=-np.inf)
         if not np.isfinite(result).all():
-            raise ModelError(f"{self._name}: {method} gave NaN or Inf for this input")
+            raise self._error("gave NaN or Inf for this input")
         return result
 
-    def _error(self, text: str, x: Block) -> CallError:
-        return CallError(f"{self._name}: {self.direction.method} {text}", x.shape[2] // self.direction.step_in)
+    def _error(self, text: str, length: int = 0) -> CallError:
+        return CallError(f"{self._name}: {self.direction.method} {text}", length // self.direction.step_in)
 
     def _call_halved(self, x: Block, context: Context) -> Block:
         """Return the same call as two smaller ones: half of the batch each, then half of the window each."""
@@ -123,7 +119,9 @@ class Runner:
         left, right = context.left, context.right
         frames = x.shape[2] // step_in
         if frames < 4 * (left + right + 1):
-            raise ModelError(f"{self.device} is out of memory even for {frames} frames at once: use `device` cpu")
+            raise self._error(
+                f"runs out of memory on {self.device} even for {frames} frames at once: use `device` cpu", x
+            )
         log.warning("%s is out of memory: smaller chunks, so random parts differ from other runs", self.device)
         middle = frames // 2
         first = self.call(x[..., : (middle + right) * step_in], context)
