@@ -1,4 +1,4 @@
-"""examples/sandboxed.sh: the scripts without network, with one folder to write in, and with the files that flags name."""
+"""examples/sandboxed.sh: the scripts without network, with one folder to write in and the files that flags name."""
 
 import os
 import shutil
