@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
-from unravel_lib.errors import ModelError
+from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
 from unravel_lib.models.conditions import Values, condition_values, naming_conditions, with_conditions
@@ -84,6 +84,8 @@ def load(
         try:
             with prints_logged(path.name):  # the module may be asked for its rate and its methods
                 return Model(path, torchscript.load(file, trust), target, sample_rate)
+        except UnravelError:
+            raise
         except MODEL_ERRORS as error:
             if target.type != "mps":
                 raise ModelError(f"{printable(path)} fails on {target}: {last_line(error)}") from error

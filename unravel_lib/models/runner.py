@@ -119,9 +119,8 @@ class Runner:
         left, right = context.left, context.right
         frames = x.shape[2] // step_in
         if frames < 4 * (left + right + 1):
-            raise self._error(
-                f"runs out of memory on {self.device} even for {frames} frames at once: use `device` cpu", x
-            )
+            text = f"failed: {self.device} is out of memory even for {frames} frames at once: use `device` cpu"
+            raise self._error(text)
         log.warning("%s is out of memory: smaller chunks, so random parts differ from other runs", self.device)
         middle = frames // 2
         first = self.call(x[..., : (middle + right) * step_in], context)
