@@ -149,5 +149,10 @@ def _is_generated(path: Path) -> bool:
     return facts is not None and facts.is_generated
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Run the script; `unravel-decoder` is this function."""
     run(main, remedy=RESUME)
+
+
+if __name__ == "__main__":
+    start()

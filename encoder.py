@@ -115,5 +115,10 @@ def _seconds(source: Source) -> float:
         return 0.0
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Run the script; `unravel-encoder` is this function."""
     run(main, remedy=RESUME)
+
+
+if __name__ == "__main__":
+    start()

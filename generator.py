@@ -137,5 +137,10 @@ def generate(args: argparse.Namespace, command: list[str], made_before: Generate
     return code
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Run the script; `unravel-generator` is this function."""
     run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -193,5 +193,10 @@ def print_json(document: object) -> None:
     print(json.dumps(json_value(document), indent=1, allow_nan=False), flush=True)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Run the script; `unravel-inspector` is this function."""
     run(main)
+
+
+if __name__ == "__main__":
+    start()

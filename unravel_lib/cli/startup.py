@@ -3,7 +3,7 @@
 # ruff: noqa: PTH120  pathlib takes 10 ms to import
 
 import sys
-from os.path import abspath, dirname
+from os.path import abspath, basename, dirname
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: object) -> None:
@@ -11,8 +11,9 @@ def _hook(kind: type[BaseException], error: BaseException, trace: object) -> Non
         sys.__excepthook__(kind, error, trace)  # type: ignore[arg-type]
 
 
-_main = getattr(sys.modules["__main__"], "__file__", None)
-if _main is not None and dirname(abspath(_main)) == dirname(dirname(dirname(abspath(__file__)))):
+_main = getattr(sys.modules["__main__"], "__file__", None) or ""
+_is_beside_library = dirname(abspath(_main)) == dirname(dirname(dirname(abspath(__file__))))
+if _main and (_is_beside_library or basename(_main).startswith("unravel-")):
     sys.excepthook = _hook  # immediately: even `signal` takes 10 ms to import
 
     import signal
