@@ -30,7 +30,6 @@ from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS  # noqa: E402
 from unravel_lib.music.composition import Piece  # noqa: E402
-from unravel_lib.music.kinds import Material  # noqa: E402
 from unravel_lib.music.steps import Place, parse_step, transformed  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
 from unravel_lib.statistics.measure import Statistics  # noqa: E402
@@ -135,11 +134,10 @@ def place_letters(axes: Axes, blocks: Blocks, gap: int, group_gap: int, below: b
         start += length + (group_gap if ends else gap)
 
 
-def arranged(name: str, material: Material, **options: Any) -> Array:
+def arranged(name: str, material: dict[str, Any], **options: Any) -> Array:
     """Run a pattern of the catalogue: a long array."""
     pattern = PATTERNS[name]
-    loops = pattern.loops(material, {**pattern.read_options([]), **options})
-    return Piece.of(loops, material.loop.shape[1], ()).frames
+    return Piece.of(pattern.loops(pattern.complete(options), **material), material["loop"].shape[1], ()).frames
 
 
 def small(
@@ -172,10 +170,10 @@ def mark_changes(axes: Axes, frames: Array, blocks: Blocks, gap: int, group_gap:
 def catalogue(statistics: Statistics) -> None:
     """Draw a small picture of every pattern."""
 
-    def material(length: int, n_loops: int) -> Material:
+    def material(length: int, n_loops: int) -> dict[str, Any]:
         seeds = np.random.SeedSequence(SEED).spawn(3)
         a, b = (drawn(statistics, length, seed) for seed in seeds[:2])
-        return Material(a, b, n_loops, np.ones(statistics.dims), seeds[2])
+        return {"loop": a, "loop_b": b, "n_loops": n_loops, "std": np.ones(statistics.dims), "seed": seeds[2]}
 
     small("loop", arranged("loop", material(8, 6)), [(8, "A", False)] * 6)
     beginnings = [(n, "ABCDEFGH"[:n], n == 8) for n in (1, 2, 3, 5, 8)]
@@ -185,9 +183,9 @@ def catalogue(statistics: Statistics) -> None:
     ends = {0: "A", states - 1: "B"}
     four, eight = material(4, 1), material(8, 2)
     blended = arranged("blender", four, direction="forward")
-    small("blender", blended, [(4, ends.get(i, ""), False) for i in range(states)], before=four.loop)
+    small("blender", blended, [(4, ends.get(i, ""), False) for i in range(states)], before=four["loop"])
     counted = [(8, str(i // 2 + 1) if i % 2 == 0 else "", i % 2 == 1) for i in range(16)]
-    small("swapper", arranged("swapper", eight), counted, before=eight.loop)
+    small("swapper", arranged("swapper", eight), counted, before=eight["loop"])
 
 
 STEPS = (
@@ -287,7 +285,7 @@ def main() -> None:
         statistics = measure.measure([Path(folder) / "latents.npy"])
         seeds = np.random.SeedSequence(SEED).spawn(2)
         loop = drawn(statistics, 11, seeds[0])
-        material = Material(loop, loop, 1, np.ones(statistics.dims), seeds[1])
+        material = {"loop": loop, "loop_b": loop, "n_loops": 1, "std": np.ones(statistics.dims), "seed": seeds[1]}
         overview(standard(frames, statistics), loop, arranged("orale", material, levels=2))
         catalogue(statistics)
         transforms(statistics)

@@ -25,7 +25,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unravel_lib.latents.blocks import Repeat as Repeat
     from unravel_lib.latents.files import read_latents as read_latents
     from unravel_lib.latents.latent_audio import write_latent_audio as write_latent_audio
     from unravel_lib.latents.npy import save_latents as write_latents  # noqa: F401
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from unravel_lib.music.composition import Composition as Composition
     from unravel_lib.music.composition import arrange as arrange
     from unravel_lib.music.distributions import draw as draw
+    from unravel_lib.music.kinds import Repeat as Repeat
     from unravel_lib.statistics.measure import measure as measure
 
 __version__ = "1.1.0"
@@ -64,7 +64,7 @@ _NAMES = {
     "DISTRIBUTIONS": "music.catalogue:DISTRIBUTIONS",
     "PATTERNS": "music.catalogue:PATTERNS",
     "TRANSFORMS": "music.catalogue:TRANSFORMS",
-    "Repeat": "latents.blocks:Repeat",
+    "Repeat": "music.kinds:Repeat",
     "distribution": "music.catalogue:distribution",
     "pattern": "music.catalogue:pattern",
     "transform": "music.catalogue:transform",

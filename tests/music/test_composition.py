@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from unravel_lib.errors import UsageError
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.music import composition
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition, Piece
 from unravel_lib.music.distributions import draw
+from unravel_lib.music.kinds import Loop, Repeat
 from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics.measure import PERCENTS, Statistics, measure
 

@@ -6,6 +6,7 @@ import itertools
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unravel_lib.errors import UsageError
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.music import patterns
 from unravel_lib.music.catalogue import PATTERNS
 from unravel_lib.music.composition import Piece
-from unravel_lib.music.kinds import Material
+from unravel_lib.music.kinds import Loop, Repeat
 
 OWN = [name for name, entry in PATTERNS.items() if entry.source is None]
 DIRECTIONS = ("forward", "inverted", "mirrored", "mirror-inverted")
+
+
+@dataclass(frozen=True)
+class Material:
+    """The inputs of a pattern, and the seed of its random numbers."""
+
+    loop: np.ndarray
+    loop_b: np.ndarray
+    n_loops: int
+    std: np.ndarray
+    seed: np.random.SeedSequence
 
 
 def material(k: int = 3, dims: int = 2, r: int = 2, seed: int = 5) -> Material:
@@ -33,7 +44,7 @@ def material(k: int = 3, dims: int = 2, r: int = 2, seed: int = 5) -> Material:
 
 def whole(name: str, of: Material, *options: str) -> np.ndarray:
     entry = PATTERNS.find(name)
-    return joined(entry.loops(of, entry.read_options(options)), of.loop.shape[1])
+    return joined(entry.loops(entry.read_options(options), **vars(of)), of.loop.shape[1])
 
 
 def joined(loops: Iterable[Loop], dims: int) -> np.ndarray:
@@ -147,7 +158,7 @@ def test_the_boundaries_of_loops_stay() -> None:
     of = material(3, 2, 2)
     lengths = {"loop": {3}, "fibo": {1, 2, 3}, "orale": {3}, "blender": {3}, "swapper": {3}}
     for name, wanted in lengths.items():
-        loops = PATTERNS[name].loops(of, PATTERNS[name].read_options([]))
+        loops = PATTERNS[name].loops(PATTERNS[name].read_options([]), **vars(of))
         assert {len(loop.loop if isinstance(loop, Repeat) else loop) for loop in loops} == wanted, name
 
 

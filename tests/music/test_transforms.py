@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unravel_lib.errors import UsageError
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.music import rhythms, steps, transforms
 from unravel_lib.music.catalogue import TRANSFORMS
+from unravel_lib.music.kinds import Loop, Repeat
 from unravel_lib.music.steps import Place, on_letters, parse_step, transformed, try_steps
 
 OWN = {name: entry for name, entry in TRANSFORMS.items() if entry.source is None}

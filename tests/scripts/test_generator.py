@@ -472,7 +472,7 @@ def test_results_inside_the_input_folder_are_not_encodings(tmp_path: Path, encod
     "more",
     [
         ["--num_latents", 1_000_000, "--num_loops", 200],
-        ["--pattern", "orale", "--num_latents", 100_000, "--pattern_args", "levels=12"],
+        ["--pattern", "orale", "--pattern_args", "levels=12"],
         ["--pattern", "f.py:endless", "--num_latents", 100_000],
     ],
 )
@@ -484,7 +484,7 @@ def test_a_piece_of_more_than_a_gibibyte_is_refused(
     code = "from unravel_lib import pattern\n@pattern\ndef endless(loop):\n    while True:\n        yield loop\n"
     (tmp_path / "f.py").write_text(code)
     result = run("generator", "--input", encodings, "--output", tmp_path / "o", "--large", *more)
-    assert result.code == 2 and "which is 1 GiB: make it shorter (--num_loops" in result.err
+    assert result.code == 2 and "1 GiB: " in result.err
     assert not (tmp_path / "o").exists()
 
 

@@ -83,22 +83,17 @@ class Catalogue(Mapping[str, E], Generic[E]):
 
         def add(function: F) -> F:
             entry = self._kind.of(function, name if isinstance(name, str) else None, **declared)
-            key = entry.name
-            if function.__module__.startswith(LOADED) or not self._is_free(entry):
-                key = f"{entry.source}:{entry.name}"
+            loaded = function.__module__.startswith(LOADED)
+            taken = entry.source is not None and self._all().get(entry.name, entry).source is None
+            if taken and not loaded:
+                text = "%s %s is one of the library's: give your own as the function itself, or rename it"
+                log.warning(text, entry.kind, entry.name)
+            key = f"{entry.source}:{entry.name}" if loaded or taken else entry.name
             self._entries.pop(key, None)  # so that the newest is last
             self._entries[key] = self._of[function] = entry
             return function
 
         return add(name) if callable(name) else add
-
-    def _is_free(self, entry: E) -> bool:
-        """Whether a function may have its name for itself: a running script's does not take the library's place."""
-        if entry.source is None or entry.name not in self._all() or self[entry.name].source is not None:
-            return True
-        kind, name = entry.kind, entry.name
-        log.warning("%s %s is one of the library's: give your own as the function itself, or rename it", kind, name)
-        return False
 
     def find(self, chosen: "str | Function | E") -> E:
         """Find an entry by its name, by `FILE.py:name` in a user's file, which is run for that, or by its function.
@@ -152,7 +147,7 @@ class Catalogue(Mapping[str, E], Generic[E]):
         listed = {key: entry for key, entry in self.items() if entry.source is None}
         if source:
             listed |= {f"{source}:{name}": entry for name, entry in self._in_file(source).items()}
-        return [(printable(key) + entry.arguments, entry.description) for key, entry in listed.items()]
+        return [entry.listed(printable(key)) for key, entry in listed.items()]
 
 
 def run_file(source: str) -> None:

@@ -9,13 +9,10 @@ import numpy.typing as npt
 
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
-from unravel_lib.music.kinds import Distribution, Function, Material, Options, Pattern, whole_number
+from unravel_lib.music.kinds import MAX_BYTES, Distribution, Function, Loop, Options, Pattern, Repeat, whole_number
 from unravel_lib.music.steps import Place, Step, read_steps, transformed, try_steps
 from unravel_lib.statistics.measure import Statistics
-
-MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +167,9 @@ class Composition:
         given = self.given_loops
         loop = given[0] if given else self._draw(for_a)
         loop_b = given[1] if len(given) > 1 else self._draw(for_b) if "loop_b" in self.pattern.inputs else loop
-        material = Material(loop, loop_b, self.num_loops, self.statistics.scale, for_pattern)
-        loops = self.pattern.loops(material, self.pattern_options)
-        played = transformed(loops, self.steps, self._place, material.seed)
+        inputs = {"loop": loop, "loop_b": loop_b, "n_loops": self.num_loops, "std": self.statistics.scale}
+        loops = self.pattern.loops(self.pattern_options, for_pattern, **inputs)
+        played = transformed(loops, self.steps, self._place, for_pattern)
         return Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
 
     def _draw(self, seed: np.random.SeedSequence) -> Frames:
@@ -240,9 +237,9 @@ def arrange(
     loop = _loop("loop", loop)
     other = loop if loop_b is None else _loop("loop_b", loop_b, loop.shape)
     spread = loop.std(axis=0) if std is None else np.broadcast_to(np.asarray(std, np.float64), loop.shape[1])
-    material = Material(loop, other, n_loops, spread, np.random.SeedSequence(seed))
-    loops = entry.loops(material, entry.complete(options))
-    played = transformed(loops, read_steps(transform), Place(spread, loop.mean(axis=0)), material.seed)
+    seeds = np.random.SeedSequence(seed)
+    loops = entry.loops(entry.complete(options), seeds, loop=loop, loop_b=other, n_loops=n_loops, std=spread)
+    played = transformed(loops, read_steps(transform), Place(spread, loop.mean(axis=0)), seeds)
     return Piece.of(played, loop.shape[1], ("n_loops",)).frames
 
 

@@ -32,6 +32,7 @@ import numbers
 import random
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,9 +42,8 @@ import numpy as np
 
 from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.latents import Frames
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.music.tempo import MAX_LATENTS
-from unravel_lib.statistics.measure import FLOAT32_MAX, Array, Statistics
+from unravel_lib.statistics.measure import FLOAT32_MAX, Statistics
 from unravel_lib.text import did_you_mean, printable
 
 Function = Callable[..., Any]
@@ -58,7 +58,26 @@ TYPES: dict[Any, tuple[type, float, str]] = {  # of options: what fits, its larg
     bool: (bool, 1, "yes or no"),
     str: (str, 0, "a text"),
 }
+MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
 MAX_EMPTY_LOOPS = 100_000  # in a row: a pattern that yields more of them never ends
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """The same loop [frames, dims] several times in a row; its length is that of all together.
+
+    >>> len(Repeat(np.zeros((4, 8)), times=1000))
+    4000
+    """
+
+    loop: Frames
+    times: int
+
+    def __len__(self) -> int:
+        return len(self.loop) * self.times
+
+
+Loop = Frames | Repeat
 
 
 @dataclass(frozen=True)
@@ -99,25 +118,12 @@ class Option:
         return f"{self.name}={'yes|no' if kind == 'bool' else kind}"
 
     def read(self, text: str) -> Any:
-        """Read a text as a value; it stays a text where it is none, which `checked` refuses."""
+        """Read a text as a value; it stays a text where it is none, which `Entry.checked` refuses."""
         if self.type is bool:
             return YES_NO.get(text.lower(), text)
         with contextlib.suppress(ValueError):
             return self.type(text) if self.type in TYPES else text
         return text
-
-    def checked(self, value: Any) -> Any:
-        """Return a value as it is; raise ValueError, which says what is expected, where it does not fit."""
-        if isinstance(self.type, tuple):
-            fits, expected = value in self.type, ", ".join(self.type) + did_you_mean(str(value), self.type)
-        else:
-            wanted, most, expected = TYPES[self.type]
-            fits = isinstance(value, wanted) and (self.type is bool or not isinstance(value, bool))
-            if fits and self.type is not str and not abs(value) <= most:
-                fits, expected = False, f"{expected} of at most {most:,}" if self.type is int else expected
-        if not fits:
-            raise ValueError(expected)
-        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,17 +179,11 @@ class Entry:
         """What it does: the first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "(no description)").splitlines()[0]
 
-    @property
-    def arguments(self) -> str:
-        """What follows the name where the entry is used."""
-        return ""
-
-    @property
-    def description(self) -> str:
-        """What it does, and its options with their defaults: "... [levels=int, default 2]"."""
+    def listed(self, name: str) -> tuple[str, str]:
+        """How it stands in a list: its name there, and what it does: "... [levels=int, default 2]"."""
         options = self.options.values()
         usages = (f" [{o.usage}{'' if o.is_required else f', default {o.default}'}]" for o in options)
-        return self.summary + "".join(usages)
+        return name, self.summary + "".join(usages)
 
     def read_options(self, texts: Sequence[str]) -> Options:
         """Read `["levels=3"]` as `{"levels": 3}`; see `complete`."""
@@ -205,24 +205,30 @@ class Entry:
         UsageError
             An unknown option, one of another type, or one without default is missing.
         """
-        for name in given.keys() - self.options.keys():
-            takes = f"it takes {', '.join(self.options) or 'none'}{did_you_mean(name, list(self.options))}"
-            raise self.wrong(f"has no option {printable(name)}", remedy=takes)
+        for name in given:
+            if name not in self.options:
+                takes = f"it takes {', '.join(self.options) or 'none'}{did_you_mean(name, list(self.options))}"
+                raise self.wrong(f"has no option {printable(name)}", remedy=takes)
+        values = {}
         for name, option in self.options.items():
-            if name not in given and option.is_required:
+            value = given.get(name, option.default)
+            if value is inspect.Parameter.empty:
                 raise self.wrong(f"needs {option.usage}", remedy_options=(f"{self.kind}_args",))
-        values = {name: given.get(name, option.default) for name, option in self.options.items()}
-        for name, option in self.options.items():
-            if values[name] is not option.default:
-                self.checked(option, values[name])
+            values[name] = value if value is option.default else self.checked(option, value)
         return values
 
     def checked(self, option: Option, value: Any) -> Any:
         """Return the value of an option as it is; raise UsageError where it does not fit."""
-        try:
-            return option.checked(value)
-        except ValueError as error:
-            raise self.wrong(f"has {option.name}={printable(str(value))}", expected=str(error)) from error
+        if isinstance(option.type, tuple):
+            fits, expected = value in option.type, ", ".join(option.type) + did_you_mean(str(value), option.type)
+        else:
+            wanted, most, expected = TYPES[option.type]
+            fits = isinstance(value, wanted) and (option.type is bool or not isinstance(value, bool))
+            if fits and option.type is not str and not abs(value) <= most:
+                fits, expected = False, f"{expected} of at most {most:,}" if option.type is int else expected
+        if not fits:
+            raise self.wrong(f"has {option.name}={printable(str(value))}", expected=expected)
+        return value
 
     def wrong(self, found: str, **fields: Any) -> UsageError:
         """Make an error that says what is wrong with the entry."""
@@ -237,7 +243,8 @@ class Entry:
             raise
         except (Exception, SystemExit) as error:
             if self.source is not None:
-                raise failure_in_file(error, self.source, self.function) from error
+                first_line = inspect.unwrap(self.function).__code__.co_firstlineno
+                raise failure_in_file(error, self.source, first_line) from error
             if type(error) is not ValueError:
                 raise
             raise UsageError(f"{self.kind} {self.name}: {printable(str(error))}") from error
@@ -250,17 +257,16 @@ class Entry:
         return self.function(**inputs, **options)
 
 
-def failure_in_file(error: BaseException, source: str, function: Function | None = None) -> UsageError:
-    """Name the line of a user's file at which an error arose, else that of the function."""
-    line = error.lineno if isinstance(error, SyntaxError) and error.filename == source else None
-    trace = error.__traceback__
-    while trace is not None:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == source else line
-        trace = trace.tb_next
-    line = line or (inspect.unwrap(function).__code__.co_firstlineno if function else 1)
-    text = printable(" ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split()))
+def failure_in_file(error: BaseException, source: str, first_line: int = 1) -> UsageError:
+    """Name the line of a user's file at which an error arose; `first_line` where none of its lines was running."""
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == source]
+    text = str(error)
+    if isinstance(error, SyntaxError) and error.filename == source:
+        lines, text = [error.lineno or 1], error.msg
+    text = printable(" ".join(text.split()))
     named = f"{type(error).__name__}: {text}".rstrip(": ")
-    return UsageError(f"line {line}: {text if type(error) is ValueError and text else named}", path=source)
+    found = f"line {(lines or [first_line])[-1]}: {text if type(error) is ValueError and text else named}"
+    return UsageError(found, path=source)
 
 
 def seed_global_generators(seed: np.random.bit_generator.ISeedSequence) -> None:
@@ -351,17 +357,6 @@ class Distribution(Entry):
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """What a pattern makes a piece from: its inputs, float64 arrays, and the seed of its random numbers."""
-
-    loop: Frames
-    loop_b: Frames
-    n_loops: int
-    std: Array
-    seed: np.random.SeedSequence
-
-
-@dataclass(frozen=True, eq=False)
 class Pattern(Entry):
     """A pattern, as it is registered; `steady` says whether every loop keeps its length, so that its tempo applies."""
 
@@ -370,8 +365,17 @@ class Pattern(Entry):
 
     steady: bool = True
 
-    def loops(self, material: Material, options: Options) -> Iterator[Loop]:
+    def loops(self, options: Options, seed: np.random.SeedSequence, **inputs: Any) -> Iterator[Loop]:
         """Run the pattern: yield the piece as the function does, loop by loop, each [frames, dims] or Repeat.
+
+        Parameters
+        ----------
+        options : dict
+            Options of the pattern.
+        seed : numpy.random.SeedSequence
+            Of its random numbers.
+        **inputs
+            `loop`, `loop_b`, `n_loops`, `std`.
 
         Raises
         ------
@@ -379,11 +383,11 @@ class Pattern(Entry):
             The function failed, gave something that is no loop, or too many empty loops; names the user's file and the
             line.
         """
-        dims, empty = material.loop.shape[1], 0
+        dims, empty = inputs["loop"].shape[1], 0
         if self.source is not None:
-            seed_global_generators(material.seed)
+            seed_global_generators(seed)
         with self.naming_errors():
-            made = self.call({**vars(material), "rng": np.random.default_rng(material.seed)}, options)
+            made = self.call({**inputs, "rng": np.random.default_rng(seed)}, options)
             for item in [made] if isinstance(made, (np.ndarray, Repeat)) else made:
                 loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
                 loop = checked_loop(loop, dims)
@@ -420,10 +424,9 @@ class Transform(Entry):
         names = (f" {o.name.upper()}" if o.is_required else f" [{o.name.upper()}]" for o in self.options.values())
         return "".join(names) + (" STEP" if self.wraps else "")
 
-    @property
-    def description(self) -> str:
-        """What it does."""
-        return self.summary
+    def listed(self, name: str) -> tuple[str, str]:
+        """How it stands in a list: with its arguments, and what it does."""
+        return name + self.arguments, self.summary
 
     def apply(self, given: Mapping[str, Any], options: Options) -> Frames:
         """Transform one loop.

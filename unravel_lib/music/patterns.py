@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 
 from unravel_lib.latents import Frames
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.music.catalogue import PATTERNS as PATTERNS
 from unravel_lib.music.catalogue import pattern
+from unravel_lib.music.kinds import MAX_BYTES, Loop, Repeat
 from unravel_lib.statistics.measure import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
@@ -59,19 +59,15 @@ def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, leve
     """
     if not 1 <= levels <= MAX_LEVELS:
         raise ValueError(f"levels={levels} is out of range, expected 1 to {MAX_LEVELS} (4 ** levels loops)")
-    offsets = rng.uniform(-std, std, (levels, len(std)))
-
-    def part(level: int) -> Iterator[Frames]:
-        if level == 0:
-            yield loop
-            return
-        for _ in range(3):
-            yield from part(level - 1)
-        for changed in part(level - 1):
-            yield changed + offsets[level - 1]
-
+    if 4**levels * n_loops * loop.nbytes > MAX_BYTES:
+        raise ValueError(f"levels={levels} makes {4**levels * n_loops:,} loops, more than 1 GiB: take fewer")
+    variants, order = [loop], np.zeros(1, np.int16)  # all that the loop becomes, and which of them play
+    for level, offset in enumerate(rng.uniform(-std, std, (levels, len(std)))):
+        variants += [variant + offset for variant in variants]
+        order = np.concatenate([order, order, order, order + 2**level])
     for _ in range(n_loops):
-        yield from part(levels)
+        for place in order:
+            yield variants[place]
 
 
 @pattern

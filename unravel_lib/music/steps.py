@@ -17,9 +17,8 @@ import numpy as np
 
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.music.catalogue import TRANSFORMS
-from unravel_lib.music.kinds import Options, Transform, seed_global_generators
+from unravel_lib.music.kinds import Loop, Options, Repeat, Transform, seed_global_generators
 from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, printable
 
@@ -243,7 +242,7 @@ def _each(loops: Iterable[Loop], step: Step, place: Place) -> Iterator[Loop]:
         for _ in range(times):
             result = step.apply(loop, place)
             yield result
-            place = replace(place, index=place.index + 1, start=place.start + len(result))
+            place = Place(place.std, place.centre, place.index + 1, place.start + len(result))
 
 
 def try_steps(steps: Sequence[Step], n_frames: int, place: Place) -> int | None:
