@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import unravel_lib as unravel  # noqa: E402
-from unravel_lib.latents.blocks import Frames  # noqa: E402
+from unravel_lib.latents import Frames  # noqa: E402
 from unravel_lib.statistics.measure import Statistics  # noqa: E402
 
 SOUNDS = ROOT / "examples" / "sounds"

@@ -270,7 +270,7 @@ def test_a_generator_that_fails_before_it_writes_leaves_no_new_folder(
         raise OSError(28, "No space left on device")
 
     (tmp_path / "x.npy").write_bytes(npy(Z))
-    monkeypatch.setattr("unravel_lib.cli.results.write_csv", fail)
+    monkeypatch.setattr("unravel_lib.generator.results.write_csv", fail)
     result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "new", "--run", "r")
     assert result.code == 2 and not (tmp_path / "new").exists()
 

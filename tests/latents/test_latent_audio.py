@@ -11,7 +11,7 @@ import soundfile
 from unravel_lib.errors import InputError
 from unravel_lib.files.sidecar import GeneratedSidecar, write_sidecar
 from unravel_lib.latents import latent_audio
-from unravel_lib.latents.formats import HeldLatentAudio
+from unravel_lib.latents.latent_audio import LatentAudio
 
 BEYOND = np.array([[-3.5, 1e-9], [7.25, -1.0], [0.1, 2.0]])  # values beyond +-1 are the point
 
@@ -34,7 +34,7 @@ def test_frame_rate(sample_rate: float, compression: int, rate: int) -> None:
 
 def held(folder: Path, options: dict[str, object] | None, rate: int = 44100, compression: int = 4) -> Path:
     path = folder / "held.wav"
-    HeldLatentAudio(2, rate, compression).write(path, [BEYOND], 3)
+    LatentAudio(2, rate, compression, hold=True).write(path, BEYOND)
     if options is not None:
         write_sidecar(path, GeneratedSidecar(compression=compression, **options))
     return path
@@ -64,7 +64,7 @@ def test_what_is_not_held_is_left_as_it_is(tmp_path: Path) -> None:
 def test_holding_and_undoing_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latent_audio, "BLOCK_VALUES", 50)
     values = np.random.default_rng(1).normal(size=(37, 3))
-    HeldLatentAudio(3, 48000, 8).write(tmp_path / "x.wav", [values], 37)
+    LatentAudio(3, 48000, 8, hold=True).write(tmp_path / "x.wav", values)
     assert np.array_equal(latent_audio.load_latent_audio(tmp_path / "x.wav", 8), values.T)
 
 
@@ -127,7 +127,7 @@ def test_other_peoples_float_wavs_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hold", [1, 4])
 def test_latent_audio_that_is_cut_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: int) -> None:
     path = tmp_path / "x.wav"
-    HeldLatentAudio(2, 21, hold).write(path, [np.ones((50_000, 2))], 50_000)
+    LatentAudio(2, 21, hold, hold=True).write(path, np.ones((50_000, 2)))
 
     def then_cut(*args: object) -> int:
         with open(path, "r+b") as file:

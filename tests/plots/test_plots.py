@@ -10,9 +10,9 @@ import pytest
 from matplotlib import image
 
 from unravel_lib import plots
-from unravel_lib.latents.blocks import Loop, Repeat, reblock
+from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.latents.npy import save_latents
-from unravel_lib.latents.overview import Overview
+from unravel_lib.music.composition import Piece
 from unravel_lib.plots import figure, results
 from unravel_lib.plots import statistics as pictures
 from unravel_lib.statistics import measure
@@ -33,11 +33,8 @@ def noise(dims: int, frames: int) -> np.ndarray:
     return values
 
 
-def overview(*loops: Loop, dims: int = 2) -> Overview:
-    result = Overview(sum(map(len, loops)), dims)
-    for block in reblock(result.follow(loops), dims):
-        result(block)
-    return result
+def piece(*loops: Loop, dims: int = 2) -> Piece:
+    return Piece.of(loops, dims, ())
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -60,8 +57,8 @@ def has_empty_edges(picture: np.ndarray) -> bool:
 def test_every_picture_at_every_size(tmp_path: Path, dims: int, frames: int, n_files: int) -> None:
     statistics = measured(tmp_path, noise(dims, frames), iqr=dims == 8)
     loop = np.full((frames, dims), 3.0)
-    files = {f"{n}.npy": overview(Repeat(loop, 2), loop * n, dims=dims) for n in range(n_files)}
-    plots.draw_distribution(tmp_path / "d.png", statistics, [*files.values()])
+    files = {f"{n}.npy": piece(Repeat(loop, 2), loop * n, dims=dims) for n in range(n_files)}
+    plots.draw_distribution(tmp_path / "d.png", statistics, [one.frames for one in files.values()])
     plots.draw_correlation(tmp_path / "c.png", statistics)
     plots.draw_results(tmp_path / "r.png", "title", "facts", files, 0.0464)
     for name in "dcr":
@@ -73,9 +70,9 @@ def test_every_picture_at_every_size(tmp_path: Path, dims: int, frames: int, n_f
 
 def test_same_values_same_bytes_without_date_or_version(tmp_path: Path) -> None:
     statistics = measured(tmp_path, noise(3, 50))
-    files = {"x": overview(np.random.default_rng(0).normal(size=(50, 3)), dims=3)}
+    files = {"x": piece(np.random.default_rng(0).normal(size=(50, 3)), dims=3)}
     for name in "ab":
-        plots.draw_distribution(tmp_path / f"{name}d.png", statistics, [*files.values()])
+        plots.draw_distribution(tmp_path / f"{name}d.png", statistics, [one.frames for one in files.values()])
         plots.draw_correlation(tmp_path / f"{name}c.png", statistics)
         plots.draw_results(tmp_path / f"{name}r.png", "title", "facts", files, 1)
     for kind in "dcr":
@@ -85,7 +82,7 @@ def test_same_values_same_bytes_without_date_or_version(tmp_path: Path) -> None:
 
 
 def test_the_users_matplotlib_settings_change_nothing(tmp_path: Path) -> None:
-    files = {"x": overview(np.random.default_rng(0).normal(size=(9, 2)))}
+    files = {"x": piece(np.random.default_rng(0).normal(size=(9, 2)))}
     plots.draw_results(tmp_path / "a.png", "title", "facts", files, 1)
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "text.usetex": True}):
         plots.draw_results(tmp_path / "b.png", "title", "facts", files, 1)
@@ -96,7 +93,7 @@ def test_the_users_matplotlib_settings_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("title", [r"$\frac{$ \n", "a$b$c_d^e", "\x1b[31mred\nline", "日本語 🥁 \udcff", "W" * 5000])
 @pytest.mark.parametrize("n_loops", [1, 2])
 def test_any_name_can_be_a_title(tmp_path: Path, title: str, n_loops: int, recwarn: pytest.WarningsRecorder) -> None:
-    files = {f"{title}{n}": overview(*[np.zeros((4, 2))] * n_loops) for n in range(2)}
+    files = {f"{title}{n}": piece(*[np.zeros((4, 2))] * n_loops) for n in range(2)}
     plots.draw_results(tmp_path / "t.png", title, title, files, 1)
     plots.draw_variance(tmp_path / "v.png", title, [1], 1)
     for name in "tv":
@@ -114,7 +111,7 @@ def test_a_spike_in_a_million_frames_is_drawn_in_its_place(tmp_path: Path) -> No
     """Its highest value in the upper half of its dim, its lowest in the lower half; everything else is white."""
     values = np.zeros((1_000_000, 2))
     values[250_000, 0], values[750_000, 1] = 5, -5
-    plots.draw_results(tmp_path / "r.png", "", "", {"x": overview(values)}, 1)
+    plots.draw_results(tmp_path / "r.png", "", "", {"x": piece(values)}, 1)
     found = heat_map_of(tmp_path / "r.png", 2)
     red, blue = (matplotlib.colormaps[figure.DIVERGING](end)[:3] for end in (1.0, 0.0))
     for colour, rows, column in ((red, (2, 47), 220), (blue, (153, 197), 660)):
@@ -127,7 +124,7 @@ def test_a_spike_is_drawn_where_dims_share_a_line_of_pixels(tmp_path: Path) -> N
     """A sheet of 24 files of 128 dims has fewer lines than values: the lowest and the highest are what remains."""
     values = np.zeros((100, 128))
     values[20, 51], values[60, 50] = 7, -7
-    files = {"spikes": overview(values, dims=128)} | {str(n): overview(values * 0, dims=128) for n in range(23)}
+    files = {"spikes": piece(values, dims=128)} | {str(n): piece(values * 0, dims=128) for n in range(23)}
     plots.draw_results(tmp_path / "r.png", "", "", files, 1)
     found = heat_map_of(tmp_path / "r.png", 0.5)
     for value, column in ((1.0, 180), (0.0, 532)):
@@ -139,7 +136,7 @@ def test_a_spike_is_drawn_in_a_file_that_is_shorter_than_another(tmp_path: Path)
     for spike in (10_000, 10_101, 10_202, 10_303):
         values = np.zeros((20_000, 2))
         values[spike, 0] = 7
-        files = {"short": overview(values), "long": overview(np.zeros((200_000, 2)))}
+        files = {"short": piece(values), "long": piece(np.zeros((200_000, 2)))}
         plots.draw_results(tmp_path / "r.png", "", "", files, 1)
         found = heat_map_of(tmp_path / "r.png", 2)
         at = np.argwhere(np.abs(found - matplotlib.colormaps[figure.DIVERGING](1.0)[:3]).max(axis=2) < 0.01)
@@ -149,7 +146,7 @@ def test_a_spike_is_drawn_in_a_file_that_is_shorter_than_another(tmp_path: Path)
 def test_lines_stand_where_loops_begin(tmp_path: Path) -> None:
     """Not at the beginning of the file, nor within a loop."""
     loops = [np.ones((220, 2)), Repeat(np.ones((110, 2)), 4), np.ones((220, 2))]
-    plots.draw_results(tmp_path / "r.png", "", "", {"x": overview(*loops)}, 1)
+    plots.draw_results(tmp_path / "r.png", "", "", {"x": piece(*loops)}, 1)
     row = heat_map_of(tmp_path / "r.png", 2)[30].sum(axis=1)
     plain = np.median(row)
     dark = np.flatnonzero(row < plain - 0.05)
@@ -159,7 +156,7 @@ def test_lines_stand_where_loops_begin(tmp_path: Path) -> None:
 
 def test_files_of_a_sheet_share_time_and_colour(tmp_path: Path) -> None:
     """A file of half the length takes half the width, one of half the values is paler."""
-    files = {"long": overview(np.full((400, 2), 2.0)), "short": overview(np.full((200, 2), 1.0))}
+    files = {"long": piece(np.full((400, 2), 2.0)), "short": piece(np.full((200, 2), 1.0))}
     plots.draw_results(tmp_path / "r.png", "", "", files, 1)
     picture = pixels(tmp_path / "r.png")
     left, second = round(100 * results.LEFT), round(100 * (results.ABOVE + 2 + results.GAP)) + 30
@@ -215,12 +212,12 @@ def test_outliers_do_not_squash_the_rest_and_are_marked(tmp_path: Path) -> None:
     """One value of 1000 among 600 about 0, recorded or generated: the violins keep their height."""
     values = np.random.default_rng(0).normal(size=(2, 600))
     statistics = measured(tmp_path, values)
-    plots.draw_distribution(tmp_path / "plain.png", statistics, [overview(values.T)])
+    plots.draw_distribution(tmp_path / "plain.png", statistics, [values.T])
     height = coloured_height(pixels(tmp_path / "plain.png"))
     values[1, 300] = 1000
     spiky = measured(tmp_path, values)
     for name, recorded, generated in (("r", spiky, statistics), ("g", statistics, spiky), ("b", spiky, None)):
-        files = [overview(generated.encodings[0].read().T.astype(float))] if generated else []
+        files = [generated.encodings[0].T.astype(float)] if generated else []
         plots.draw_distribution(tmp_path / f"{name}.png", recorded, files)
         picture = pixels(tmp_path / f"{name}.png")
         assert has_empty_edges(picture)
@@ -229,7 +226,7 @@ def test_outliers_do_not_squash_the_rest_and_are_marked(tmp_path: Path) -> None:
 
 def test_recorded_is_left_and_generated_right_of_each_dim(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(1, 500))
-    plots.draw_distribution(tmp_path / "d.png", measured(tmp_path, values), [overview(values.T + 3, dims=1)])
+    plots.draw_distribution(tmp_path / "d.png", measured(tmp_path, values), [values.T + 3])
     body = pixels(tmp_path / "d.png")[90:-65, 85:-35]
     middle = body.shape[1] // 2
     blue, orange = (body[:, :, 2] > body[:, :, 0] + 0.17), (body[:, :, 0] > body[:, :, 2] + 0.17)
@@ -240,7 +237,7 @@ def test_recorded_is_left_and_generated_right_of_each_dim(tmp_path: Path) -> Non
 def test_generated_extremes_are_of_all_frames_not_only_of_those_kept() -> None:
     values = np.zeros((100_000, 2))
     values[777, 1] = 50
-    found = pictures._values_of([overview(values), overview(values - 1)])
+    found = pictures._values_of([values, values - 1])
     assert found.n_frames == 200_000
     assert (found.quantiles[0].tolist(), found.quantiles[-1].tolist()) == ([-1, -1], [0, 50])
 
@@ -284,3 +281,30 @@ def test_a_constant_dim_at_the_end_of_the_scale_is_drawn_inside(tmp_path: Path) 
     dark = [int(figure.DARK[i : i + 2], 16) for i in (1, 3, 5)]
     rows = np.flatnonzero((picture == dark).all(axis=2).any(axis=1))
     assert rows.min() > 85 + 8  # the axes begin 0.85 inches below the edge, at 100 dots each
+
+
+@pytest.mark.parametrize("n_frames", [1, 7, 100, 101, 4321])
+def test_parts_have_the_extremes_of_their_frames(n_frames: int) -> None:
+    """For arrays shorter and longer than the picture is wide."""
+    values = np.random.default_rng(n_frames).normal(size=(n_frames, 3))
+    low, high = results.pooled(values, 100)
+    n = min(n_frames, 100)
+    parts = [values[column * n_frames // n : (column + 1) * n_frames // n] for column in range(n)]
+    np.testing.assert_array_equal(low, [part.min(axis=0) for part in parts])
+    np.testing.assert_array_equal(high, [part.max(axis=0) for part in parts])
+
+
+def test_too_many_borders_give_way_to_those_of_new_loops_and_these_to_none() -> None:
+    loops = piece(Repeat(np.zeros((2, 1)), 10), Repeat(np.ones((3, 1)), 10), dims=1)
+    assert len(results.borders(loops, 19)) == 19
+    assert results.borders(loops, 18) == [20]
+    assert results.borders(loops, 0) == []
+
+
+def test_sampled_frames_are_evenly_spaced_and_do_not_fall_in_step_with_a_loop() -> None:
+    for n in (1, 7, figure.SAMPLED, figure.SAMPLED + 1, 10_000):
+        kept = figure.sample(np.arange(float(n))[:, np.newaxis])[:, 0]
+        assert len(kept) == min(n, figure.SAMPLED) and kept[0] == 0
+        steps = np.diff(kept)
+        assert n == 1 or (steps.min() >= 1 and steps.max() - steps.min() <= 1)
+    assert len(set(figure.sample(np.tile(np.arange(64.0)[:, np.newaxis], (8200, 1))).ravel())) == 64

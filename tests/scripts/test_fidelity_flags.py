@@ -60,19 +60,21 @@ def test_the_generator_says_how_true_its_results_are(run: Run, encodings: Path, 
     table = tmp_path / "out" / "a" / "statistics.csv"
     refused = run("generator", "--statistics", table, "--output", tmp_path / "out", "--fidelity")
     assert refused.code == 2
-    assert refused.errors == ["error: --fidelity compares with encodings: give --input, not --statistics"]
+    assert refused.errors == [
+        "error: --fidelity compares with encodings: give these, not a table of statistics or a loop (--input)"
+    ]
     short = run("generator", *flags[:4], "--no_plots", "--fidelity", "--num_latents", 1, "--num_loops", 1, "--run", "b")
     assert short.code == 0 and "warning: --fidelity: the generated latents have 1 frame at most" in short.err
 
 
 def test_failures_come_before_fidelity(run: Run, encodings: Path, tmp_path: Path) -> None:
-    """Where no result was written there is nothing to compare; failures.csv lists them."""
+    """Where no result was written there is nothing to compare."""
     code = "from unravel_lib import transform\n@transform\ndef f(loop, index):\n    assert index < 3\n    return loop\n"
     (tmp_path / "mine.py").write_text(code)
     flags = ("--pattern", "orale", "--transform", f"{tmp_path}/mine.py:f", "--fidelity", "--run", "r")
     result = run("generator", "--input", encodings, "--output", tmp_path / "out", *flags)
     assert result.code == 2 and "generated latents" not in result.err
-    assert (tmp_path / "out" / "r" / "failures.csv").exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import soundfile
 from fixtures_runs import ROOT, Result, Run, snapshot, spy
 
 import generator
-from unravel_lib.cli.generator_flags import build_parser
-from unravel_lib.cli.results import MAX_DRAWN
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, read_sidecar, write_sidecar
-from unravel_lib.latents import formats, latent_audio
+from unravel_lib.generator.flags import build_parser
+from unravel_lib.generator.results import MAX_DRAWN
+from unravel_lib.latents import latent_audio
 from unravel_lib.latents.npy import MAX_DIMS, load_latents, save_latents
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.distributions import DISTRIBUTIONS
@@ -371,13 +371,13 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> Non
 
 FAILURES = [
     ([], "--input is missing"),
-    (["--input", "{in}", "--statistics", "x.csv"], "exclude each other"),
-    (["--statistics", "x.csv", "--measure_only"], "--measure_only measures encodings: give --input"),
+    (["--input", "{in}", "--statistics", "x.csv"], "exclude each other: leave one out (--statistics)"),
+    (["--statistics", "x.csv", "--measure_only"], "--measure_only measures encodings: give these"),
     (["--measure_only"], "--input is missing"),
     (["--input", "{in}", "--measure_only", "--run", "a/b"], "no plain folder name"),
-    (["--input", "{in}", "--embeddings", "--hold"], "leave out --hold"),
-    (["--input", "{in}", "--embeddings", "--wav_subtype", "FLOAT"], "leave out --hold and --wav_subtype"),
-    (["--input", "{in}", "--overwrite"], "give --run NAME"),
+    (["--input", "{in}", "--embeddings", "--hold"], "leave these out (--hold, --wav_subtype)"),
+    (["--input", "{in}", "--embeddings", "--wav_subtype", "FLOAT"], "leave these out (--hold, --wav_subtype)"),
+    (["--input", "{in}", "--overwrite"], "name it (--run)"),
     (["--input", "{in}", "--pattern", "blendr"], "did you mean blender"),
     (["--input", "{in}", "--distribution", "gauss"], "choose from normal"),
     (["--input", "{in}", "--pattern_args", "levels=2"], "it takes none"),
@@ -413,7 +413,7 @@ def test_what_cannot_be_is_told_in_one_line(
 def test_beyond_4_gib_is_refused_before_writing(tmp_path: Path, encodings: Path, run: Run) -> None:
     """5 MB, were it not for the 1024 samples of each frame."""
     result = run("generator", "--input", encodings, "--output", tmp_path, "--num_loops", 40_000, "--hold")
-    assert result.code == 2 and result.paths == [] and "4 GiB" in result.err and "no --hold" in result.err
+    assert result.code == 2 and result.paths == [] and "4 GiB" in result.err and ", --hold)" in result.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -491,10 +491,14 @@ def test_a_piece_of_more_than_a_gibibyte_is_refused(
 def test_more_than_a_gibibyte_together_is_asked_for(
     tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unravel_lib.cli.results.LARGE_BYTES", 100)
+    monkeypatch.setattr("unravel_lib.generator.results.LARGE_BYTES", 100)
     few = ["--input", encodings, "--output", tmp_path / "o", "--no_plots", "--num_files", 2]
     result = run("generator", *few)
-    assert result.code == 2 and "is that intended? Then add --large" in result.err and not (tmp_path / "o").exists()
+    assert (
+        result.code == 2
+        and "or say that it is intended (--num_latents, --num_loops, --large)" in result.err
+        and not (tmp_path / "o").exists()
+    )
     assert len(made(run("generator", *few, "--large"))) == 2
 
 
@@ -512,7 +516,7 @@ def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings:
     first = run("generator", "--input", tmp_path, *flags)
     assert "leaving out" not in first.err
     second = run("generator", "--input", tmp_path, *flags)
-    assert f"leaving out 1 result of generator.py in {tmp_path} (--input takes one by name)\n" in second.err
+    assert f"leaving out 1 result of generator.py in {tmp_path} (one is taken by its name)\n" in second.err
     assert "2 encodings" in second.err and first.paths[0].read_bytes() == second.paths[0].read_bytes()
     result = run("generator", "--input", made(first)[0], *flags)
     assert result.code == 0 and "1 encoding, 80 frames" in result.err
@@ -632,8 +636,8 @@ def test_interrupting_leaves_no_half_file(
     def stop(block: object, dtype: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(formats, "_narrowed", stop)
-    result = run("generator", "--input", encodings, "--output", tmp_path, "--no_plots")
+    monkeypatch.setattr(latent_audio, "narrowed", stop)
+    result = run("generator", "--input", encodings, "--output", tmp_path, "--run", "r", "--no_plots")
     assert result.code == 130 and "interrupted" in result.err and made(result) == []
     assert {path.suffix for path in (tmp_path / "r").iterdir()} <= {".csv", ".json"}
 
@@ -656,7 +660,7 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
     latents = latent_audio.load_latent_audio(made(result)[0])
     assert line in result.err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
     result = run("generator", *flags, "--distribution", "iqr-uniform")
-    assert "will be constant with --distribution iqr-uniform" in result.err
+    assert "will be constant with distribution iqr-uniform" in result.err
     for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
         result = run("generator", *flags, *quiet)
         assert "will be constant" not in result.err and np.ptp(latent_audio.load_latent_audio(made(result)[0])[1]) > 0
@@ -729,12 +733,10 @@ def test_one_sheet_shows_the_first_files_of_a_run(
     assert (path.name, title, frame_seconds) == ("results.png", "swapper_normal_seed42", 1024 / 48000)
     assert facts == "128 frames x 3 dims, 2.7 s | the first 24 files | model voice.ts | loop of 8 frames, 351.56 BPM"
     assert [*files] == [one.name for one in paths[:MAX_DRAWN]]
-    for name, overview in files.items():
-        latents = latent_audio.load_latent_audio(path.parent / name).T
-        np.testing.assert_array_equal(overview.envelope.high, latents)
-        np.testing.assert_array_equal(overview.last.low, latents[-8:])
-        assert overview.borders(99).tolist() == list(range(8, 128, 8))
-    assert violins.call_args.args[2] == [*files.values()]
+    for name, piece in files.items():
+        np.testing.assert_array_equal(piece.frames, latent_audio.load_latent_audio(path.parent / name).T)
+        assert piece.starts.tolist() == list(range(0, 128, 8))
+    assert violins.call_args.args[2] == [piece.frames for piece in files.values()]
     run("generator", *flags, "--pattern", "fibo", "--num_files", 2)
     assert sheets.call_args.args[2] == "38 frames x 3 dims, 0.8 s | model voice.ts | loop of 8 frames"
     mine = tmp_path / "mine.py"

@@ -7,24 +7,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.levels import log_levels
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar, read_sidecar
 from unravel_lib.history.steps import Step, steps
-from unravel_lib.latents import Latents
 from unravel_lib.latents.files import EXTENSIONS, LatentsFile, is_latents, read_latents_file
-from unravel_lib.statistics.fidelity import Fidelity, ceiling, fidelity, floor, report
+from unravel_lib.statistics import fidelity
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.tables import report as statistics_report
 from unravel_lib.text import count_text, printable, table
 
 MAX_TOLD = 8  # results of which is told how they were made
-SEED = 0  # of the choice of windows: the same latents give the same figures
-
 FIGURES = (("seconds", 1), ("frame_rate", 3))  # of a file, with their decimals
 
 log = logging.getLogger("unravel_lib")
@@ -85,21 +80,6 @@ def _facts(file: LatentsFile) -> dict[str, Any]:
     }
 
 
-def compare(generated: Sequence[Latents], recorded: Sequence[Latents]) -> dict[str, Fidelity]:
-    """How true generated latents are to recorded ones: `value`, and the `floor` and `ceiling` to compare it with.
-
-    Raises
-    ------
-    InputError
-        The dims differ, or there are too few frames.
-    """
-    return {
-        "value": fidelity(generated, recorded, np.random.default_rng(SEED)),
-        "floor": floor(recorded, np.random.default_rng(SEED)),
-        "ceiling": ceiling(recorded, np.random.default_rng(SEED)),
-    }
-
-
 def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch: Batch) -> dict[str, Any]:
     """Log what there is to say about latents and decoded sounds; return the same for JSON.
 
@@ -153,8 +133,8 @@ def _compared(latents: Sequence[LatentsFile], against: Sequence[Path]) -> dict[s
     except InputError as error:
         raise InputError(str(error).replace("`input`", "`against`")) from error
     _refuse_mixed([*latents, *recorded])
-    found = compare([file.latents for file in latents], [file.latents for file in recorded])
-    log.info("\n%s", report(**found))
+    found = fidelity.compared([file.latents for file in latents], [file.latents for file in recorded])
+    log.info("\n%s", fidelity.report(**found))
     return {**document, "fidelity": {name: asdict(one) for name, one in found.items()}}
 
 

@@ -14,6 +14,8 @@ from typing import Protocol
 from unravel_lib.errors import InputError
 from unravel_lib.text import printable
 
+# else opening a pipe waits for one that writes; the other is for Windows
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 LISTED_EXTENSIONS = 12  # how many an error text lists where no file has the right one
 
 
@@ -204,13 +206,14 @@ def open_input(path: Path) -> Iterator[BufferedReader]:
         It is no file, or the system refuses to open or to read it, also inside the `with` block.
     """
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        descriptor = os.open(path, OPEN_FLAGS)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise InputError("is a pipe or a device", path=path, remedy="give a file")
-            yield file
+            with open(descriptor, "rb", closefd=False) as file:  # a folder is refused here
+                yield file
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else opening a pipe waits for one that writes

@@ -113,7 +113,7 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
         )
     if results:
         which = f"{count_text(results, 'result')} of generator.py in {paths_text(roots)}"
-        log.info("leaving out %s (`input` takes one by name)", which)
+        log.info("leaving out %s (one is taken by its name)", which)
     return found
 
 

@@ -73,7 +73,7 @@ class LatentAudio:
         return (RIFF_BYTES + 8 - HEADER_BYTES) // self.frame_bytes
 
     @property
-    def options(self) -> dict[str, bool | str]:
+    def options(self) -> dict[str, Any]:
         """What the sidecar states about the format."""
         return {"hold": self.hold, "wav_subtype": self.subtype}
 

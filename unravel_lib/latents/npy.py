@@ -192,7 +192,7 @@ class Npy:
     dims: int
     noun: ClassVar[str] = "latents file"
     suffix: ClassVar[str] = f"{EMBEDDINGS}.npy"  # latents files and latent audio of the same name share no sidecar
-    options: ClassVar[dict[str, bool | str]] = {}  # what the sidecar states about the format
+    options: ClassVar[dict[str, Any]] = {}  # what the sidecar states about the format
 
     @property
     def frame_bytes(self) -> int:

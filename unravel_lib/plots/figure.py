@@ -9,15 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from unravel_lib.files.atomic import atomic_write
+from unravel_lib.latents import Frames
 from unravel_lib.text import printable
 
 DPI = 100
+SAMPLED = 1999  # frames of a file that quantiles are of: a prime, so that it has no factor in common with a loop
 MAX_TITLE = 500  # letters
 BLUE, ORANGE, DARK, GREY, PALE = "#4c78a8", "#e8853d", "#1b2a41", "#6f747c", "#e5e5e5"
 DIVERGING = "RdBu_r"  # distinct for every common kind of colour blindness
@@ -59,6 +62,12 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
     """Add axes at a place given in inches from the lower left corner."""
     across, up = figure.get_size_inches()
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def sample(frames: Frames) -> Frames:
+    """Return at most SAMPLED of the frames [n, dims], evenly spaced."""
+    kept = min(SAMPLED, len(frames))
+    return frames[np.arange(kept) * len(frames) // kept]
 
 
 def dim_ticks(dims: int, most: int = 24) -> list[int]:

@@ -1,7 +1,8 @@
 """The contact sheet of a run: each file as a heat map over time, with its first and its last loop enlarged."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from unravel_lib.latents.overview import COLUMNS, LOOP_COLUMNS, Envelope, Overview
-from unravel_lib.plots.figure import DARK, DIVERGING, DPI, GREY, dim_ticks, fit, place, saved_figure
-from unravel_lib.statistics.measure import Array
+from unravel_lib.latents import Frames
+from unravel_lib.music.composition import Piece
+from unravel_lib.plots.figure import DARK, DIVERGING, DPI, GREY, dim_ticks, fit, place, sample, saved_figure
 from unravel_lib.text import frames_text
 
+COLUMNS, LOOP_COLUMNS = 880, 150  # pixels of a whole file, and of one loop
 LEFT, WIDE, LOOP_WIDE, BAR_WIDE = 0.75, COLUMNS / DPI, LOOP_COLUMNS / DPI, 0.12  # inches
 ABOVE, BELOW, GAP = 1.25, 0.65, 0.32  # inches: title and seconds, frames, the line with a file's name
 SHEET = 14.0  # inches that many files share
@@ -24,7 +26,7 @@ MAX_BORDERS = 160  # lines that are drawn between loops
 ONE_COLOUR_SHARE = 0.995  # of the values lie within the colours; outliers have the colours of the ends
 
 
-def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Overview], frame_seconds: float) -> None:
+def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Piece], frame_seconds: float) -> None:
     """Draw the files of a run over time, one under the other on the same scale of time and colour.
 
     Parameters
@@ -33,82 +35,102 @@ def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Overvie
         The PNG.
     title, facts : str
         Any text for two lines; cut where it is too long.
-    files : mapping of str to Overview
+    files : mapping of str to Piece
         What is shown under which name; at least one.
     frame_seconds : float
         Seconds that a frame lasts.
     """
-    overviews = list(files.values())
-    dims, longest = overviews[0].dims, max(one.n_frames for one in overviews)
+    pieces = list(files.values())
+    dims, longest = pieces[0].frames.shape[1], max(len(piece.frames) for piece in pieces)
     height = max(MIN_HEIGHT, min(SHEET / len(files), MAX_HEIGHT, max(2.0, 1 + 0.2 * dims)))
-    enlarged = any(one.n_loops > 1 for one in overviews)
+    enlarged = any(len(piece.starts) > 1 for piece in pieces)
     loops = 2 * (LOOP_WIDE + 0.3) if enlarged else 0.0
     width = LEFT + WIDE + loops + 0.2 + BAR_WIDE + 0.6
     total = ABOVE + len(files) * (height + GAP) - GAP + BELOW
-    limit = float(np.quantile(np.abs(np.concatenate([one.sample for one in overviews])), ONE_COLOUR_SHARE)) or 1.0
+    limit = float(np.quantile(np.abs(np.concatenate([sample(one.frames) for one in pieces])), ONE_COLOUR_SHARE)) or 1.0
+    lines = [borders(piece) for piece in pieces]
     with saved_figure(path, width, total, title, facts) as figure:
-        for row, (name, overview) in enumerate(files.items()):
+        for row, (name, piece) in enumerate(files.items()):
             bottom = total - ABOVE - row * (height + GAP) - height
-            axes, image = _file(figure, bottom, height, overview, limit, longest)
+            axes = place(figure, LEFT, bottom, WIDE, height)
+            image = _heat_map(axes, piece.frames, COLUMNS, WIDE * len(piece.frames) / longest, height, limit)
+            for frame in lines[row]:
+                axes.axvline(float(frame), color="black", linewidth=0.5, alpha=0.5)
+            axes.set(yticks=dim_ticks(dims, max(2, int(height * 5))), ylabel="dim", xlim=(0, longest))
+            axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             _label(axes, name if len(files) > 1 else "", DARK, WIDE)
-            axes.set_xlim(0, longest)
             if row == 0:
                 _seconds(figure, bottom + height, longest * frame_seconds)
             axes.tick_params(labelbottom=row == len(files) - 1)
             if enlarged:
-                _first_and_last(figure, bottom, height, overview, limit)
-        axes.set_xlabel(_frames_label(overviews), loc="left")
+                _first_and_last(figure, bottom, height, piece, limit)
+        axes.set_xlabel(_frames_label(pieces, max(map(len, lines))), loc="left")
         bar = place(figure, LEFT + WIDE + loops + 0.2, total - ABOVE - min(height, 3.0), BAR_WIDE, min(height, 3.0))
         figure.colorbar(image, cax=bar, extend="both").outline.set_visible(False)
 
 
-def _file(
-    figure: Figure, bottom: float, height: float, overview: Overview, limit: float, longest: int
-) -> tuple[Axes, AxesImage]:
-    """Draw one file from its first frame to its last, with lines where loops begin."""
-    axes = place(figure, LEFT, bottom, WIDE, height)
-    image = _heat_map(axes, overview.envelope, WIDE * overview.n_frames / longest, height, limit)
-    for frame in overview.borders(MAX_BORDERS):
-        axes.axvline(float(frame), color="black", linewidth=0.5, alpha=0.5)
-    axes.set(yticks=dim_ticks(overview.dims, max(2, int(height * 5))), ylabel="dim")
-    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    return axes, image
+def borders(piece: Piece, most: int = MAX_BORDERS) -> Sequence[int]:
+    """Return the frames at which loops begin, but for the first.
+
+    Where these are more than `most`, those at which another loop begins than the one before; where these are too, none.
+    """
+    if len(piece.starts) - 1 <= most:
+        return [*map(int, piece.starts[1:])]
+    before, found = piece.frames[: piece.starts[1]], []
+    for start, end in itertools.pairwise([*piece.starts[1:].tolist(), len(piece.frames)]):
+        loop = piece.frames[start:end]
+        if not np.array_equal(loop, before):
+            found.append(start)
+            if len(found) > most:
+                return []
+        before = loop
+    return found
 
 
-def _first_and_last(figure: Figure, bottom: float, height: float, overview: Overview, limit: float) -> None:
+def _first_and_last(figure: Figure, bottom: float, height: float, piece: Piece, limit: float) -> None:
     """Draw the first and the last loop of a file beside it."""
-    for number, (name, loop) in enumerate((("first", overview.first), ("last", overview.last))):
-        if loop is None:  # the pattern made another number of frames than it announced
-            continue
+    first, last = piece.frames[: piece.starts[1] if len(piece.starts) > 1 else None], piece.frames[piece.starts[-1] :]
+    for number, (name, loop) in enumerate((("first", first), ("last", last))):
         left = LEFT + WIDE + 0.3 + number * (LOOP_WIDE + 0.2)
         axes = place(figure, left, bottom, LOOP_WIDE, height)
-        _heat_map(axes, loop, LOOP_WIDE, height, limit)
+        _heat_map(axes, loop, LOOP_COLUMNS, LOOP_WIDE, height, limit)
         axes.set(xticks=[], yticks=[])
-        _label(axes, f"{name} loop: {frames_text(loop.n_frames)}", GREY, LOOP_WIDE + 0.15)
+        _label(axes, f"{name} loop: {frames_text(len(loop))}", GREY, LOOP_WIDE + 0.15)
 
 
-def _heat_map(axes: Axes, envelope: Envelope, width: float, height: float, limit: float) -> AxesImage:
+def pooled(frames: Frames, columns: int) -> tuple[Frames, Frames]:
+    """Return the lowest and the highest value of each dim in equal parts of an array: no spike is lost.
+
+    Two arrays [columns, dims]; one column per frame where there are fewer frames.
+    """
+    columns = min(columns, len(frames))
+    edges = np.arange(columns) * len(frames) // columns
+    return np.minimum.reduceat(frames, edges), np.maximum.reduceat(frames, edges)
+
+
+def _heat_map(axes: Axes, frames: Frames, columns: int, width: float, height: float, limit: float) -> AxesImage:
     """Draw dims from top to bottom, frames from left to right, values as colours around white for 0.
 
     A dim is two lines of the picture: the highest value of the frames in a column, under it the lowest. Where there
     are fewer pixels than values, neighbours share one.
     """
-    n_columns, dims = envelope.high.shape
+    low, high = pooled(frames, columns)
+    n_columns, dims = high.shape
     columns = max(1, math.ceil(n_columns / max(1, int(width * DPI))))  # that share a column of pixels
     rows = max(1, math.ceil(2 * dims / int(height * DPI)))  # dims that share a line
     across, down = np.arange(0, n_columns, columns), np.arange(0, dims, rows)
-    lines: Array = np.empty((2 * len(down), len(across)))
-    lines[0::2] = np.maximum.reduceat(np.maximum.reduceat(envelope.high, across, axis=0), down, axis=1).T
-    lines[1::2] = np.minimum.reduceat(np.minimum.reduceat(envelope.low, across, axis=0), down, axis=1).T
-    end = len(across) * columns * envelope.n_frames / n_columns
+    lines: Frames = np.empty((2 * len(down), len(across)))
+    lines[0::2] = np.maximum.reduceat(np.maximum.reduceat(high, across, axis=0), down, axis=1).T
+    lines[1::2] = np.minimum.reduceat(np.minimum.reduceat(low, across, axis=0), down, axis=1).T
+    end = len(across) * columns * len(frames) / n_columns
     extent = (0, end, len(down) * rows - 0.5, -0.5)
     image = axes.imshow(
         lines, DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest", extent=extent
     )
     axes.set_ylim(dims - 0.5, -0.5)
     if height * DPI / dims >= CLEAR:
-        axes.hlines(np.arange(1, dims) - 0.5, 0, envelope.n_frames, color="white", linewidth=1.5)
+        axes.hlines(np.arange(1, dims) - 0.5, 0, len(frames), color="white", linewidth=1.5)
     axes.spines[:].set_visible(False)
     return image
 
@@ -132,16 +154,15 @@ def _seconds(figure: Figure, bottom: float, seconds: float) -> None:
     axes.spines["top"].set(visible=True, color=GREY)
 
 
-def _frames_label(overviews: list[Overview]) -> str:
+def _frames_label(pieces: Sequence[Piece], n_lines: int) -> str:
     """Say what a column of pixels shows, and what lines mean."""
     parts = ["frames"]
-    most = max(one.n_frames / len(one.envelope.high) for one in overviews)
+    most = max(len(piece.frames) for piece in pieces) / COLUMNS
     if most > 1:
         parts.append(
             f"a column of pixels is {most:,.1f} of them: for each dim the highest value above, the lowest below"
         )
-    n_loops = max(one.n_loops for one in overviews)
-    n_lines = max(len(one.borders(MAX_BORDERS)) for one in overviews)
+    n_loops = max(len(piece.starts) for piece in pieces)
     if n_lines:
         parts.append("lines: a loop begins" if n_lines == n_loops - 1 else "lines: another loop begins")
     elif n_loops > 1:

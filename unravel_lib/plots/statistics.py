@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from unravel_lib.latents.overview import Overview
-from unravel_lib.plots.figure import BLUE, DARK, DIVERGING, GREY, ORANGE, PALE, dim_ticks, place, saved_figure
+from unravel_lib.latents import Frames
+from unravel_lib.plots.figure import BLUE, DARK, DIVERGING, GREY, ORANGE, PALE, dim_ticks, place, sample, saved_figure
 from unravel_lib.statistics.measure import NORMAL_IQR, PERCENTS, Q1, Q3, Array, Statistics
 from unravel_lib.text import frames_text
 
@@ -41,7 +41,7 @@ class Values:
         return np.minimum(low, self.quantiles[P1]), np.maximum(high, self.quantiles[P99])
 
 
-def draw_distribution(path: Path, statistics: Statistics, generated: Sequence[Overview] = ()) -> None:
+def draw_distribution(path: Path, statistics: Statistics, generated: Sequence[Frames] = ()) -> None:
     """Draw where the values of each dim lie: a violin of their density from the lowest value to the highest.
 
     The left half is what was recorded, the right half what was generated. Values that are far out are marked at the
@@ -69,12 +69,12 @@ def draw_distribution(path: Path, statistics: Statistics, generated: Sequence[Ov
         axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 
 
-def _values_of(generated: Sequence[Overview]) -> Values:
+def _values_of(generated: Sequence[Frames]) -> Values:
     """Measure some frames of what was generated; the lowest and the highest value are those of all frames."""
-    quantiles = np.quantile(np.concatenate([one.sample for one in generated]), np.array(PERCENTS) / 100, axis=0)
-    quantiles[0] = np.min([one.envelope.low.min(axis=0) for one in generated], axis=0)
-    quantiles[-1] = np.max([one.envelope.high.max(axis=0) for one in generated], axis=0)
-    return Values("generated", sum(one.n_frames for one in generated), quantiles)
+    quantiles = np.quantile(np.concatenate([sample(frames) for frames in generated]), np.array(PERCENTS) / 100, axis=0)
+    quantiles[0] = np.min([frames.min(axis=0) for frames in generated], axis=0)
+    quantiles[-1] = np.max([frames.max(axis=0) for frames in generated], axis=0)
+    return Values("generated", sum(map(len, generated)), quantiles)
 
 
 def _half_violins(axes: Axes, values: Values, side: int, colour: str) -> None:

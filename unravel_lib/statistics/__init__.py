@@ -1,6 +1,5 @@
 """What is known about latents. No random numbers but those of a generator that is passed.
 
-encodings : latents read piece by piece, from files or arrays
 fidelity : how true generated latents are to recorded ones; the table of that
 measure : moments, quantiles and rank correlation of all frames
 sources : what the sidecars of encodings agree on

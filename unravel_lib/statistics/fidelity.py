@@ -24,6 +24,7 @@ from unravel_lib.statistics.windows import APART, WINDOW, Array, copies, coverag
 from unravel_lib.text import frames_text, table
 
 BLOCK = 64  # frames of the blocks of the floor
+SEED = 0  # of the choice of windows
 MAX_VALUES = 1 << 22  # compared per side; their windows take 128 MiB
 REPORTED = (  # attribute, format, what it is, what is good
     ("marginal_ks", ".3f", "values of each dim", "low"),
@@ -150,6 +151,18 @@ def ceiling(recorded: Sequence[Latents], rng: np.random.Generator) -> Fidelity:
     mean, spread = everything.mean(axis=0), everything.std(axis=0)
     draws = [mean + spread * rng.standard_normal(file.shape) for file in files]
     return replace(_compare(draws, files, rng), seam_percentile=None)
+
+
+def compared(generated: Sequence[Latents], recorded: Sequence[Latents]) -> dict[str, Fidelity]:
+    """How true generated latents are to recorded ones: `value`, and the `floor` and `ceiling` to compare it with.
+
+    The same latents give the same figures. Raises InputError as `fidelity` and `floor` do.
+    """
+    return {
+        "value": fidelity(generated, recorded, np.random.default_rng(SEED)),
+        "floor": floor(recorded, np.random.default_rng(SEED)),
+        "ceiling": ceiling(recorded, np.random.default_rng(SEED)),
+    }
 
 
 def report(value: Fidelity, floor: Fidelity, ceiling: Fidelity) -> str:

@@ -163,7 +163,7 @@ def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSide
 
 
 def _check_loops(args: argparse.Namespace, facts: GeneratedSidecar) -> None:
-    from unravel_lib.cli.input_loops import read_input_loops
+    from unravel_lib.generator.sources import read_input_loops
 
     loops = read_input_loops(args.input_loop, {}, args.sample_rate, args.compression)
     for loop, before in zip(loops, facts.input_loop, strict=False):

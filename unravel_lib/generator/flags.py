@@ -1,6 +1,9 @@
-"""The flags of generator.py."""
+"""The flags of generator.py, and what they say as options."""
 
 import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, Self
 
 from unravel_lib.cli.parser import Parser, add_input, add_output, add_sample_rate, add_seed, number, path, whole_number
 from unravel_lib.errors import UsageError
@@ -9,6 +12,76 @@ from unravel_lib.music import tempo
 OUTPUT = "./_generator-output"
 DISTRIBUTION = "normal"
 LAST_FILE = 999_999
+
+
+@dataclass(frozen=True)
+class GeneratorOptions:
+    """What the flags of these names say; `build_parser` explains them. Lengths are None where nothing is said."""
+
+    input: list[Path] | None
+    statistics: Path | None
+    measure_only: bool
+    iqr: bool
+    sample_rate: float | None
+    compression: int | None
+    distribution: str
+    distribution_args: list[str]
+    pattern: str
+    pattern_args: list[str]
+    transform: list[str]
+    input_loop: list[str]
+    num_latents: int | None
+    bpm: float | None
+    seconds: float | None
+    beats: int
+    num_loops: int
+    num_files: int
+    first: int
+    seed: int
+    embeddings: bool
+    wav_subtype: Literal["DOUBLE", "FLOAT"] | None
+    hold: bool
+    fidelity: bool
+    quiet: bool
+    no_plots: bool
+    output: Path
+    run: str | None
+    large: bool
+    overwrite: bool
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Self:
+        """Take what was parsed."""
+        return cls(**{one.name: getattr(args, one.name) for one in fields(cls)})
+
+    def refuse_conflicts(self) -> None:
+        """Raise UsageError where options exclude each other, or one that is needed is missing."""
+        shapes_audio, has_length = self.hold or self.wav_subtype, self.num_latents or self.bpm or self.seconds
+        these = "give these, not a table of statistics or a loop"
+        _refuse(self.embeddings and shapes_audio, "embeddings", "writes .npy", "leave these out", "hold", "wav_subtype")
+        _refuse(
+            self.input and self.statistics,
+            "input",
+            "and a table of statistics exclude each other",
+            "leave one out",
+            "statistics",
+        )
+        _refuse(self.fidelity and self.statistics, "fidelity", "compares with encodings", these, "input")
+        measures = self.measure_only and (self.statistics or self.input_loop)
+        _refuse(measures, "measure_only", "measures encodings", these, "input")
+        _refuse(self.overwrite and self.run is None, "overwrite", "is about the folder of a run", "name it", "run")
+        lengths = ("num_latents", "bpm", "seconds")
+        found, remedy = "has a length of its own", "give FILE:A:B, and leave these out"
+        _refuse(self.input_loop and has_length, "input_loop", found, remedy, *lengths)
+        found = f"gives the last file a number above {LAST_FILE:,}"
+        _refuse(self.first + self.num_files - 1 > LAST_FILE, "first", found, "take a lower one")
+        sources, remedy = ("statistics", "input_loop"), "give a .npy of encoder.py or a folder of them, or else"
+        _refuse(not (self.input or self.statistics or self.input_loop), "input", "is missing", remedy, *sources)
+
+
+def _refuse(is_so: object, option: str, found: str, remedy: str, *remedy_options: str) -> None:
+    if is_so:
+        raise UsageError(found, option=option, remedy=remedy, remedy_options=remedy_options)
 
 
 def build_parser() -> Parser:
@@ -38,44 +111,6 @@ def build_parser() -> Parser:
     _add_music(p)
     _add_results(p)
     return p
-
-
-def refuse_conflicts(args: argparse.Namespace) -> None:
-    """Raise UsageError where flags exclude each other, or one that is needed is missing."""
-    conflicts = [
-        (
-            args.embeddings and (args.hold or args.wav_subtype),
-            "`embeddings` writes .npy: leave out `hold` and `wav_subtype`, which shape latent audio",
-        ),
-        (args.input and args.statistics, "`input` and `statistics` exclude each other: give one of them"),
-        (
-            args.fidelity and args.statistics,
-            "`fidelity` compares with encodings: give `input`, not `statistics`",
-        ),
-        (
-            args.measure_only and (args.statistics or args.input_loop),
-            "`measure_only` measures encodings: give `input`, not `statistics` or `input_loop`",
-        ),
-        (
-            args.overwrite and args.run is None,
-            "`overwrite` is about the folder that `run` names: give `run` NAME",
-        ),
-        (
-            args.input_loop and (args.num_latents or args.bpm or args.seconds),
-            "`input_loop` has a length of its own: leave out `num_latents`, `bpm` and `seconds`, and give FILE:A:B",
-        ),
-        (
-            args.first + args.num_files - 1 > LAST_FILE,
-            f"the last file would have a number above {LAST_FILE:,}: take a lower `first`",
-        ),
-        (
-            not (args.input or args.statistics or args.input_loop),
-            "`input` is missing: give a .npy of encoder.py, a folder of them, `statistics` FILE.csv or `input_loop`",
-        ),
-    ]
-    for found, message in conflicts:
-        if found:
-            raise UsageError(message)
 
 
 def _add_music(p: Parser) -> None:

@@ -1,34 +1,35 @@
-"""Messages of generator.py on stderr, before it writes and after: tempo, length, size, warnings."""
+"""What generator.py says: lists on stdout; on stderr tempo, length and size before it writes, and warnings after."""
 
+import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli import failures
+from unravel_lib.cli.messages import with_flags
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.folders import Identities, unchanged
+from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents.files import LatentsFile, read_latents
-from unravel_lib.latents.formats import Format, LatentAudio
-from unravel_lib.latents.latent_audio import PD_CHANNELS
+from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
+from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
 from unravel_lib.music.kinds import Distribution
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.text import duration_text, frames_text, printable, size_text
 
 if TYPE_CHECKING:
-    from unravel_lib.cli.plan import Plan
+    from unravel_lib.generator.plan import Plan
 
 MAX_NAMED = 12  # dims that a warning names one by one
 
 log = logging.getLogger("unravel_lib")
 
 
-def log_plan(plan: "Plan", n_frames: int, num_files: int, wanted: str) -> None:
-    """Log tempo, length and size of the results before anything is written; `wanted` is what the length was chosen by.
-
-    Such as "120 BPM"; empty where it was given in frames.
-    """
+def log_plan(plan: "Plan", n_frames: int, options: GeneratorOptions) -> None:
+    """Log tempo, length and size of the results before anything is written."""
+    wanted = f"{options.bpm:g} BPM" if options.bpm else f"{options.seconds:g} s" if options.seconds else ""
     n_loop = plan.composition.num_latents
     nearest = f"nearest to {wanted}: " if wanted else ""
     seconds = f", {float(n_loop / plan.rates.frame_rate):.2f} s" if wanted.endswith(" s") else ""
@@ -46,7 +47,7 @@ def log_plan(plan: "Plan", n_frames: int, num_files: int, wanted: str) -> None:
             "the transforms make each loop %s: %s", frames_text(plan.loop_frames), tempo_text(plan, plan.loop_frames)
         )
     sample_rate, compression = plan.rates
-    log_size(plan.file_format, num_files, n_frames, n_frames * compression / sample_rate)
+    log_size(plan.file_format, options.num_files, n_frames, n_frames * compression / sample_rate)
 
 
 def tempo_text(plan: "Plan", n_frames: int) -> str:
@@ -56,7 +57,7 @@ def tempo_text(plan: "Plan", n_frames: int) -> str:
     return f"{beat} BPM" + (f" (double time {double})" if double != "-" else "")
 
 
-def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float) -> None:
+def log_size(file_format: Npy | LatentAudio, num_files: int, n_frames: int, seconds: float) -> None:
     """Log number, length and size of the files; warn of more channels than Pure Data reads."""
     length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
     log.info("%d x %s: %s, %s", num_files, file_format.noun, length, size_text(file_format.n_bytes(n_frames)))
@@ -64,7 +65,7 @@ def log_size(file_format: Format, num_files: int, n_frames: int, seconds: float)
         log.warning("%d channels: Pure Data's soundfiler takes at most %d", file_format.dims, PD_CHANNELS)
 
 
-def log_player(file_format: Format) -> None:
+def log_player(file_format: Npy | LatentAudio) -> None:
     """Log the object that plays latent audio in Pure Data; nothing where there is none."""
     if not isinstance(file_format, LatentAudio) or file_format.dims > PD_CHANNELS:
         return
@@ -83,9 +84,9 @@ def warn_of_frozen_dims(distribution: Distribution, statistics: Statistics) -> N
     names = ", ".join(map(str, frozen[:MAX_NAMED]))
     names += f" and {len(frozen) - MAX_NAMED} more" if len(frozen) > MAX_NAMED else ""
     what = f"dims {names} have IQR 0 but vary: they" if len(frozen) > 1 else f"dim {names} has IQR 0 but varies: it"
-    cause, remedy = "`iqr`", "leave out `iqr`"
+    cause, remedy = "--iqr", "leave out --iqr"
     if not statistics.iqr:
-        cause, remedy = f"`distribution` {distribution.name}", "take another one"
+        cause, remedy = f"distribution {distribution.name}", "take another one"
     log.warning("%s will be constant with %s (trim the silence, or %s)", what, cause, remedy)
 
 
@@ -102,11 +103,32 @@ def warn_of_older_files(folder: Path, before: Identities) -> None:
 
 def log_fidelity(results: Sequence[Path], encodings: Sequence[LatentsFile]) -> None:
     """Say how true the results are to the encodings that they were made from."""
-    from unravel_lib.cli.latents import compare
     from unravel_lib.statistics import fidelity
 
     try:
-        compared = compare([read_latents(path) for path in results], [file.latents for file in encodings])
+        compared = fidelity.compared([read_latents(path) for path in results], [file.latents for file in encodings])
         log.info("\n%s", fidelity.report(**compared))
     except UnravelError as error:  # the results are written all the same
-        log.warning("`fidelity`: %s", error)
+        log.warning("--fidelity: %s", error)
+
+
+def show_lists(args: argparse.Namespace) -> None:
+    """Print the lists that the flags ask for, each with what the user's own file has."""
+    from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
+    from unravel_lib.music.steps import split_words
+
+    files = [word for step in args.transform for word in split_words(step) if ".py" in word]
+    for is_asked, title, registry, chosen in (
+        (args.list_distributions, "distributions", DISTRIBUTIONS, args.distribution),
+        (args.list_patterns, "patterns", PATTERNS, args.pattern),
+        (args.list_transforms, "transforms", TRANSFORMS, files[0] if files else ""),
+    ):
+        if is_asked:
+            entries = registry.listing(chosen)
+            width = max(len(name) for name, _ in entries)
+            print(f"{title}:", *(f"  {name:<{width}}  {with_flags(text)}" for name, text in entries), sep="\n")
+    if args.tempo_table:
+        from unravel_lib.generator.sources import read_sources
+
+        options = GeneratorOptions.of(argparse.Namespace(**{**vars(args), "input_loop": []}))
+        print(tempo.table(*read_sources(options).rates(), args.beats))

@@ -1,84 +1,79 @@
-"""The results of generator.py: prepared, refused where they are too large, described, written, drawn."""
+"""The results of generator.py: made, refused where they are too large, described, drawn."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from unravel_lib.cli.batch import Batch
-from unravel_lib.cli.plan import Plan
-from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
+from unravel_lib.generator.plan import Plan
 from unravel_lib.history.commands import script
-from unravel_lib.latents.blocks import Frames
-from unravel_lib.latents.formats import Format, LatentAudio
-from unravel_lib.latents.overview import Overview
+from unravel_lib.latents.latent_audio import LatentAudio
 from unravel_lib.music import tempo
-from unravel_lib.music.composition import Composition, Piece
+from unravel_lib.music.composition import Piece
 from unravel_lib.music.kinds import Entry
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.statistics.tables import write_csv
 from unravel_lib.text import count_text, duration_text, frames_text, size_text
 
 LARGE_BYTES = 1 << 30  # of a run, which is hours of sound: more is a slip more often than not
-BIG_BYTES = 1 << 26  # a file larger than this gets a progress bar
-MAX_DRAWN = 24  # files of a run that are drawn
+MAX_DRAWN = 24  # files of a run that are drawn, and LARGE_BYTES of them
 
 
-def result_name(composition: Composition, file_format: Format, index: int) -> str:
+def result_name(plan: Plan, index: int) -> str:
     """Name output number `index`: "swapper_walk_seed42_0000.wav"."""
-    return f"{composition.label}_{index:04d}{file_format.suffix}"
+    return f"{plan.composition.label}_{index:04d}{plan.file_format.suffix}"
 
 
-def prepare(composition: Composition, file_format: Format, index: int, free_bytes: int) -> Piece:
+def make_piece(plan: Plan, index: int, free_bytes: int) -> Piece:
     """Make the piece of output number `index`.
 
     Raises
     ------
     UsageError
-        As `Composition.piece`; or larger than a WAV file can be, with the remedies.
+        As `Composition.piece`; or larger than a WAV file can be.
     OutputError
         More than the free bytes of the disk.
     """
-    piece = composition.piece(index)
-    refuse_size(composition, file_format, len(piece.frames), free_bytes)
-    return piece
-
-
-def refuse_size(composition: Composition, file_format: Format, n_frames: int, free_bytes: int) -> None:
-    """Raise where a file of `n_frames` frames is impossible: see `prepare`."""
-    name, dims = result_name(composition, file_format, 0), file_format.dims
-    free_frames = free_bytes // file_format.frame_bytes
+    piece = plan.composition.piece(index)
+    file_format, n_frames = plan.file_format, len(piece.frames)
+    name, has = result_name(plan, index), f"with {n_frames:,} frames of {plan.file_format.dims} dims"
     if isinstance(file_format, LatentAudio) and n_frames > file_format.max_frames:
-        remedies = ["fewer `num_loops` or `num_latents`", "`embeddings`"]
-        remedies += ["`wav_subtype` FLOAT"] if file_format.subtype == "DOUBLE" else []
-        remedies += ["no `hold`"] if file_format.hold else []
+        other = [*(["wav_subtype"] if file_format.subtype == "DOUBLE" else []), *(["hold"] if file_format.hold else [])]
         raise UsageError(
-            f"{name} with more than {file_format.max_frames:,} frames of {dims} dims would be larger than 4 GiB, the "
-            f"limit of WAV: take {' or '.join(remedies)}"
+            f"{has} would be larger than 4 GiB, the limit of WAV",
+            path=name,
+            remedy="make it shorter, or take another format",
+            remedy_options=("num_loops", "num_latents", "embeddings", *other),
         )
-    if n_frames > free_frames:
+    if file_format.n_bytes(n_frames) > free_bytes:
         raise OutputError(
-            f"{name} with more than {free_frames:,} frames of {dims} dims is larger than the space left on the "
-            "disk: take fewer `num_loops` or `num_latents`, or another `output`"
+            f"{has} is larger than the space left on the disk",
+            path=name,
+            remedy="make it shorter, or take another folder",
+            remedy_options=("num_loops", "num_latents", "output"),
         )
+    return piece
 
 
 def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int, large: bool) -> None:
     """Raise UsageError where the files together are larger than the free space, or than 1 GiB unless `large`."""
-    needed = (
-        f"{count_text(num_files, 'such file')} need{'s' if num_files == 1 else ''} {size_text(num_files * file_bytes)}"
-    )
+    verb = "needs" if num_files == 1 else "need"
+    needed = f"{count_text(num_files, 'such file')} {verb} {size_text(num_files * file_bytes)}"
     if num_files * file_bytes > free_bytes:
         raise UsageError(
-            f"{needed}, {size_text(free_bytes)} are free: take fewer `num_files` or `num_loops`, or another `output`"
+            f"{needed}, {size_text(free_bytes)} are free",
+            remedy="take fewer files, shorter ones, or another folder",
+            remedy_options=("num_files", "num_loops", "output"),
         )
     if num_files * file_bytes > LARGE_BYTES and not large:
-        raise UsageError(f"{needed}: is that intended? Then add `large`; else take a shorter loop or fewer `num_loops`")
+        raise UsageError(
+            needed,
+            remedy="make them shorter, or say that it is intended",
+            remedy_options=("num_latents", "num_loops", "large"),
+        )
 
 
 def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:
@@ -129,65 +124,43 @@ def _code_sha256(entry: Entry) -> str | None:
     return None if entry.source is None else sha256_of(Path(entry.source))
 
 
-def write_result(
-    file_format: Format,
-    piece: Piece,
-    path: Path,
-    sidecar: Sidecar,
-    batch: Batch,
-) -> Overview:
-    """Write a file and its sidecar, large ones with a progress bar; return what pictures show of it."""
-    n_frames = len(piece.frames)
-    overview = Overview(n_frames, file_format.dims)
-    big = file_format.n_bytes(n_frames) > BIG_BYTES
-    with Progress([path], lambda _: n_frames, "frames") if big else contextlib.nullcontext() as bar:
-
-        def watch(block: Frames) -> None:
-            overview(block)
-            if bar is not None:
-                bar.update(len(block))
-
-        file_format.write(path, overview.follow(np.split(piece.frames, piece.starts[1:])), n_frames, watch, sidecar)
-    batch.wrote(path)
-    return overview
+def is_drawn(pieces: Mapping[str, Piece]) -> bool:
+    """Return whether one more is drawn beside these."""
+    return len(pieces) < MAX_DRAWN and sum(piece.frames.nbytes for piece in pieces.values()) < LARGE_BYTES
 
 
-def draw_pictures(plan: Plan, overviews: Mapping[str, Overview], folder: Path, batch: Batch) -> None:
-    """Draw results.png, distribution.png and correlation.png; `overviews` are those of the first files, by name."""
-    statistics = plan.composition.statistics
-    if overviews:
-        target = folder / "results.png"
-        with batch.picture(target):
-            from unravel_lib import plots
+def draw_pictures(plan: Plan, pieces: Mapping[str, Piece], n_files: int, folder: Path, batch: Batch) -> None:
+    """Draw results.png, distribution.png and correlation.png of `n_files` files, of which some are given by name."""
+    composition, statistics = plan.composition, plan.composition.statistics
+    frame_seconds = plan.rates.compression / plan.rates.sample_rate
 
-            frame_seconds = plan.rates.compression / plan.rates.sample_rate
-            line = _facts_line(plan, [*overviews.values()], frame_seconds)
-            plots.draw_results(target, plan.composition.label, line, overviews, frame_seconds)
-            batch.wrote(target)
-    target = folder / "distribution.png"
-    with batch.picture(target):
+    def draw(target: Path) -> None:
         from unravel_lib import plots
 
-        plots.draw_distribution(target, statistics, [*overviews.values()])
-        batch.wrote(target)
-    target = folder / "correlation.png"
-    with batch.picture(target):
-        from unravel_lib import plots
+        if target.name == "results.png":
+            line = _facts_line(plan, [*pieces.values()], n_files, frame_seconds)
+            plots.draw_results(target, composition.label, line, pieces, frame_seconds)
+        elif target.name == "distribution.png":
+            plots.draw_distribution(target, statistics, [piece.frames for piece in pieces.values()])
+        else:
+            plots.draw_correlation(target, statistics)
 
-        plots.draw_correlation(target, statistics)
-        batch.wrote(target)
+    for name in (*(["results.png"] if pieces else []), "distribution.png", "correlation.png"):
+        with batch.picture(folder / name):
+            draw(folder / name)
+            batch.wrote(folder / name)
 
 
-def _facts_line(plan: Plan, overviews: Sequence[Overview], frame_seconds: float) -> str:
+def _facts_line(plan: Plan, pieces: Sequence[Piece], n_files: int, frame_seconds: float) -> str:
     """Say in one line what results.png shows: files, length, model, loop and tempo."""
-    longest = max(one.n_frames for one in overviews)
+    longest = max(len(piece.frames) for piece in pieces)
     length = frames_text(longest)
-    if any(one.n_frames < longest for one in overviews):
+    if any(len(piece.frames) < longest for piece in pieces):
         length = f"up to {length}"
-    dims = count_text(overviews[0].dims, "dim")
+    dims = count_text(plan.file_format.dims, "dim")
     parts = [f"{length} x {dims}, {duration_text(longest * frame_seconds)}"]
-    if len(overviews) == MAX_DRAWN:
-        parts.append(f"the first {MAX_DRAWN} files")
+    if len(pieces) < n_files:
+        parts.append(f"the first {len(pieces)} files")
     if plan.sources.facts.model is not None:
         parts.append(f"model {plan.sources.facts.model}")
     loop = f"loop of {frames_text(plan.loop_frames or plan.composition.num_latents)}"

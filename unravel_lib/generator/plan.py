@@ -1,0 +1,144 @@
+"""What a run of generator.py will make: its flags and sources read as a composition, before anything is drawn."""
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unravel_lib.errors import InputError, UsageError
+from unravel_lib.generator import report
+from unravel_lib.generator.flags import DISTRIBUTION, GeneratorOptions
+from unravel_lib.generator.sources import Rates, Sources, read_sources
+from unravel_lib.latents.latent_audio import LatentAudio, Subtype
+from unravel_lib.latents.npy import Npy
+from unravel_lib.music import tempo
+from unravel_lib.music.composition import Composition
+from unravel_lib.music.distributions import DISTRIBUTIONS
+from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.music.steps import parse_step
+from unravel_lib.statistics import measure, tables
+
+if TYPE_CHECKING:
+    from unravel_lib.statistics.measure import Statistics
+
+log = logging.getLogger("unravel_lib")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be made.
+
+    Attributes
+    ----------
+    composition : Composition
+    file_format : Npy or LatentAudio
+        What the results are written as.
+    sources : Sources
+        What it is made from.
+    rates : Rates
+        Of the model.
+    beats : int
+        Of a loop.
+    loop_frames : int or None
+        The length of every loop that is played; None where lengths differ.
+    """
+
+    composition: Composition
+    file_format: Npy | LatentAudio
+    sources: Sources
+    rates: Rates
+    beats: int
+    loop_frames: int | None
+
+
+def make_plan(options: GeneratorOptions) -> Plan:
+    """Read the flags, measure the sources, try the steps; nothing is drawn or written.
+
+    Raises
+    ------
+    UsageError
+        A name or an argument is wrong, or flags do not fit each other.
+    InputError
+        A source cannot be read, or sources do not fit each other.
+    """
+    pattern = PATTERNS.find(options.pattern)
+    pattern_options = pattern.read_options(options.pattern_args)
+    distribution = DISTRIBUTIONS.find(options.distribution)
+    distribution_options = distribution.read_options(options.distribution_args)
+    steps = tuple(parse_step(text) for text in options.transform)
+    sources = read_sources(options)
+    loops = sources.loops
+    if len(loops) > 1 and "loop_b" not in pattern.inputs:
+        found = f"names two loops, pattern {pattern.name} has no loop B"
+        raise UsageError(found, option="input_loop", remedy="give one")
+    rates = sources.rates()
+    num_latents = len(loops[0].frames) if loops else _loop_length(options, rates)
+    statistics = read_statistics(options, sources)
+    _refuse_other_dims(sources, statistics.dims)
+    composition = Composition(
+        statistics,
+        distribution,
+        distribution_options,
+        pattern,
+        pattern_options,
+        num_latents,
+        options.num_loops,
+        options.seed,
+        steps,
+        tuple(loop.frames for loop in loops),
+    )
+    if composition.draws:
+        report.warn_of_frozen_dims(distribution, statistics)
+    elif options.distribution != DISTRIBUTION or options.distribution_args:
+        raise UsageError(
+            "gives every loop, so that nothing is drawn",
+            option="input_loop",
+            remedy="leave these out",
+            remedy_options=("distribution", "distribution_args"),
+        )
+    elif options.num_files > 1 and not composition.is_random:
+        log.warning("nothing is drawn: the %d files will be equal", options.num_files)
+    file_format = _file_format(options, statistics.dims, rates)
+    return Plan(composition, file_format, sources, rates, options.beats, composition.loop_frames())
+
+
+def _refuse_other_dims(sources: Sources, dims: int) -> None:
+    """Raise InputError where loops have other dims than the statistics."""
+    for loop in sources.loops:
+        if loop.frames.shape[1] != dims:
+            raise InputError(
+                f"has {loop.frames.shape[1]} dims, the encodings have {dims}",
+                option="input_loop",
+                value=loop.file.path,
+                remedy="take latents of the same model",
+            )
+
+
+def _loop_length(options: GeneratorOptions, rates: Rates) -> int:
+    if options.bpm:
+        length, name = tempo.frames_for_bpm(options.bpm, *rates, options.beats), "bpm"
+    elif options.seconds:
+        length, name = tempo.frames_for_seconds(options.seconds, *rates), "seconds"
+    else:
+        return options.num_latents or tempo.default_frames(rates.compression)
+    if length > tempo.MAX_LATENTS:
+        found = f"needs a loop of {length:,} frames, at most {tempo.MAX_LATENTS:,}"
+        raise UsageError(found, option=name, value=f"{getattr(options, name):g}", remedy="make it shorter")
+    return length
+
+
+def read_statistics(options: GeneratorOptions, sources: Sources) -> "Statistics":
+    """Read or measure the statistics, and log them as a table."""
+    if sources.statistics is not None:
+        statistics = tables.read_csv(sources.statistics, options.iqr)
+    else:
+        statistics = measure.measure_files(sources.encodings, options.iqr)
+    if not options.quiet:
+        log.info("%s", tables.report(statistics))
+    return statistics
+
+
+def _file_format(options: GeneratorOptions, dims: int, rates: Rates) -> Npy | LatentAudio:
+    if options.embeddings:
+        return Npy(dims)
+    usual: Subtype = "FLOAT" if options.hold else "DOUBLE"  # for programs that may not read 64 bits
+    return LatentAudio(dims, *rates, options.wav_subtype or usual, options.hold)
