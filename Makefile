@@ -7,7 +7,7 @@ RAVE_VENV := .venv-rave
 ZOO := .zoo
 
 .PHONY: need-python311 help demo workflow test test-pythons lint test-rave test-cluster bench stress fuzz figures picture \
-	fidelity clean
+	fidelity size clean
 
 help:
 	@echo "make demo          encode the bundled recordings, generate, decode; ends with a page to listen to"
@@ -23,6 +23,7 @@ help:
 	@echo "make fidelity      measure how true every distribution is to the bundled recordings, and draw it"
 	@echo "make picture       make the picture of the page in the README again (needs chromium)"
 	@echo "make figures       draw the pictures and render the sounds of the README again"
+	@echo "make size          count the lines of code, without docstrings, comments and empty lines"
 	@echo "make clean         remove the environments, the exports and the results of make demo and make workflow"
 
 $(VENV)/python-is-new-enough:
@@ -108,6 +109,9 @@ figures: $(VENV)/has-requirements
 
 picture: demo $(VENV)/has-dev-requirements
 	PYTHONPATH=.:tests $(BIN)/python tests/page/picture.py demo-output/index.html docs/page.png
+
+size:
+	@$(PYTHON) benchmarks/size.py
 
 # 240 kills at random moments, 5 GB, 5000 small files: about ten minutes.
 stress: $(VENV)/has-dev-requirements
