@@ -272,6 +272,9 @@ def edited(tmp_path: Path, run: Run, encodings: Path, **changes: list[str]) -> P
         ("--transform", "every 2 {}:x"),
         ("--transform", "rev", "{}"),
         ("--seed", "3", "--transform=rev", "--transform={}:x"),
+        ("--transform", "'{}':x"),
+        ("--transform", "{}''y:x"),
+        ("--transform", "{}\\y:x"),
     ],
     ids=" ".join,
 )
@@ -280,10 +283,12 @@ def test_code_that_a_sidecar_names_is_run_only_if_it_is_trusted(
 ) -> None:
     evil, ran = tmp_path / "evil.py", tmp_path / "ran"
     evil.write_text(f"open({str(ran)!r}, 'w')\n")
-    sidecar = edited(tmp_path, run, encodings, command=[word.format(evil) for word in words])
+    sidecar = edited(
+        tmp_path, run, encodings, command=[word.format(str(evil)[: -1 if "y:" in word else None]) for word in words]
+    )
     result = run("generator", "--again", sidecar, "--output", tmp_path / "o")
     assert (result.code, ran.exists(), (tmp_path / "o").exists()) == (2, False, False)
-    assert f"error: {sidecar} names code to run, " in result.err and str(evil) in result.err
+    assert f"error: {sidecar} names code to run, " in result.err and "evil.p" in result.err
     assert result.err.endswith(": look at that file, then allow it (--trust_code)\n")
     result = run("generator", "--again", sidecar, "--output", tmp_path / "o", "--trust_code")
     assert (result.code, ran.exists()) == (2, any(":x" in word for word in words))  # which has no function x
@@ -322,12 +327,12 @@ def test_only_what_shapes_the_content_is_taken_from_a_sidecar(
 def test_a_piece_is_made_again_from_any_folder(
     run: Run, tmp_path: Path, encodings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that was typed relative to the folder of the first run: encodings, loops, and code."""
-    shutil.copytree(encodings, tmp_path / "first" / "in")
-    monkeypatch.chdir(tmp_path / "first")
+    """All that was typed relative to the folder of the first run: encodings, loops, and code, random steps with it."""
+    shutil.copytree(encodings, tmp_path / "the first" / "in")
+    monkeypatch.chdir(tmp_path / "the first")
     Path("mine.py").write_text(
         "from unravel_lib import pattern, transform\n@pattern\ndef twice(loop):\n    return [loop, loop]\n"
-        "@transform\ndef noise(loop):\n    return loop + 1\n"
+        "@transform\ndef noise(loop, rng):\n    return loop + rng.normal(size=loop.shape)\n"
     )
     flags = ("--input", "in", "--pattern", "mine.py:twice", "--transform", "every 2 mine.py:noise", "--seed", 5)
     generate(run, Path("a"), *flags, "--distribution", "empirical", *FLAGS)
@@ -335,13 +340,13 @@ def test_a_piece_is_made_again_from_any_folder(
     (tmp_path / "second").mkdir()
     monkeypatch.chdir(tmp_path / "second")
     for name in ("a", "b"):
-        first = results(tmp_path / "first" / name)
-        [piece] = (tmp_path / "first" / name / "r").glob("*_embeddings.json")
+        first = results(tmp_path / "the first" / name)
+        [piece] = (tmp_path / "the first" / name / "r").glob("*_embeddings.json")
         generate(run, Path("again"), "--again", piece, "--trust_code")
         assert results(Path("again")) == first
         facts = json.loads(piece.read_text())
-        assert facts["source"] == str(tmp_path / "first" / "in")
-        shutil.rmtree(tmp_path / "first" / name)
+        assert facts["source"] == str(tmp_path / "the first" / "in")
+        shutil.rmtree(tmp_path / "the first" / name)
         assert run("generator", *facts["options"]["command"]).code == 0
-        assert results(tmp_path / "first" / name) == first
+        assert results(tmp_path / "the first" / name) == first
         shutil.rmtree("again")

@@ -111,7 +111,7 @@ def how_made(results: Sequence[Path]) -> list[dict[str, Any]]:
     for path, done in made.items():
         log.info("\nhow %s was made:\n%s", printable(path), "\n".join(map(_step_text, done)))
     if made and len(results) > MAX_TOLD:
-        log.info("\nand %s more: `input` tells how one of them was made", count_text(len(results) - MAX_TOLD, "file"))
+        log.info("\nand %s more: --input tells how one of them was made", count_text(len(results) - MAX_TOLD, "file"))
     return [
         {
             "path": str(path),

@@ -12,6 +12,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
 from unravel_lib.history.commands import SHAPING, own_code, shaping
+from unravel_lib.music.steps import quoted, split_words
 from unravel_lib.statistics.tables import STATISTICS_CSV
 from unravel_lib.text import printable
 
@@ -26,17 +27,10 @@ FORGOTTEN = {  # a flag that is given: those of the piece that it takes the plac
     "hold": ("embeddings",),
     "wav_subtype": ("embeddings",),
 }
-CONTENT = {  # hash in a sidecar: the option that must be the same for it to be so too
-    "statistics_sha256": None,
-    "pattern_sha256": "pattern",
-    "distribution_sha256": "distribution",
-    "transform_sha256": "transform",
-}
-CONTENT_TEXT = {
-    "statistics_sha256": "the statistics are other ones than the piece was made from",
-    "pattern_sha256": "the code of the pattern has changed since the piece was made",
-    "distribution_sha256": "the code of the distribution has changed since the piece was made",
-    "transform_sha256": "the code of a transform has changed since the piece was made",
+OWN = {
+    "pattern": "the pattern",
+    "distribution": "the distribution",
+    "transform": "a transform",
 }
 _WANTED: dict[str, Any] = {"remedy": "give the .json of a result of generator.py", "remedy_options": ("again",)}
 
@@ -49,7 +43,10 @@ def as_command(parser: Parser, args: argparse.Namespace) -> list[str]:
     for name in ("distribution", "pattern"):
         setattr(anywhere, name, _absolute(getattr(args, name)))
     anywhere.input_loop = [os.path.abspath(Path(text).expanduser()) for text in args.input_loop]
-    anywhere.transform = [" ".join(map(_absolute, text.split())) for text in args.transform]
+    anywhere.transform = [
+        " ".join(quoted(_absolute(word)) for word in split_words(text)) if ".py" in text else text
+        for text in args.transform
+    ]
     return parser.command(anywhere, set(SHAPING["generator"]) - {"first"})
 
 
@@ -86,7 +83,7 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
     for flag in given:
         for name in FORGOTTEN.get(flag, ()):
             if name != flag and getattr(args, name) != parser.get_default(name):
-                log.info("`%s` takes the place of the `%s` of the piece", flag, name)
+                log.info("--%s takes the place of the --%s of the piece", flag, name)
             setattr(args, name, parser.get_default(name))
     for name, value in given.items():
         setattr(args, name, value)
@@ -175,8 +172,9 @@ def _check_loops(args: argparse.Namespace, facts: GeneratedSidecar) -> None:
 
 def warn_of_changes(before: GeneratedSidecar, now: GeneratedSidecar) -> None:
     """Warn where the piece will be another one without being asked for: other statistics, other code of the user's."""
-    for name, chosen in CONTENT.items():
-        was, is_now = getattr(before, name), getattr(now, name)
-        same_choice = chosen is None or getattr(before, chosen) == getattr(now, chosen)
-        if same_choice and was != is_now:
-            log.warning("%s: the new one may be another", CONTENT_TEXT[name])
+    if before.statistics_sha256 != now.statistics_sha256:
+        log.warning("the statistics are other ones than the piece was made from: the new one may be another")
+    for name, what in OWN.items():
+        same_choice = getattr(before, name) == getattr(now, name)
+        if same_choice and getattr(before, f"{name}_sha256") != getattr(now, f"{name}_sha256"):
+            log.warning("the code of %s has changed since the piece was made: the new one may be another", what)

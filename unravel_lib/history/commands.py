@@ -85,4 +85,5 @@ def shell_line(sidecar: Sidecar) -> str:
 
 def own_code(words: Sequence[str], besides: Container[str] = ()) -> list[str]:
     """Return what a command takes from files of Python code, but for the options `besides`: ["/x/mine.py:gaps"]."""
-    return [text for name in OWN_CODE if name not in besides for text in values(words, name) if ".py" in text]
+    texts = (text for name in OWN_CODE if name not in besides for text in values(words, name))
+    return [text for text in texts if ".py" in re.sub(r"['\"\\]", "", text)]  # a step may quote any part of a name

@@ -91,8 +91,12 @@ class Step:
             yield from self.inner.parts()
 
     def seeded(self, seed: np.random.SeedSequence, occurrence: int = 0) -> Self:
-        """Return the step with random numbers, which depend on the seed, its text and which of equal steps it is."""
-        digest = hashlib.sha256(self.text.encode("utf-8", "surrogateescape")).digest()
+        """Return the step with random numbers, which depend on the seed, its text and which of equal steps it is.
+
+        Not on the folder of a user's file: a step is the same wherever that is.
+        """
+        words = (word.rpartition("/")[2] if ".py:" in word else word for word in self.words)
+        digest = hashlib.sha256(" ".join(map(quoted, words)).encode("utf-8", "surrogateescape")).digest()
         key = (*seed.spawn_key, *np.frombuffer(digest[:16], "<u4").tolist(), occurrence, self.begin)
         inner = None if self.inner is None else self.inner.seeded(seed, occurrence)
         if self.transform.source is not None:
