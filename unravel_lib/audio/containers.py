@@ -260,6 +260,7 @@ def _flac_number(coded: bytes) -> int:
 OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # first bytes of a stream of sound
 OGG_FIRST, OGG_LAST = 2, 4  # flags of the first and the last page of a stream
 OGG_HEAD = 27
+OGG_NO_GRANULE = -1  # on a page where no packet ends
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -275,27 +276,35 @@ def ogg_recordings(path: Path, file: Seekable, start: int, size: int) -> list[tu
     """
     starts: list[int] = []
     numbers: dict[bytes, int] = {}  # serial number of a stream -> number of its next page
-    unended: set[bytes] = set()  # streams of sound whose last page was not found yet
+    unended: dict[bytes, int] = {}  # streams of sound whose last page was not found yet -> their last granule position
     was_first = False
     for at, page in _ogg_pages(path, file, start, size):
         is_first, serial, number = bool(page[5] & OGG_FIRST), page[14:18], int.from_bytes(page[18:22], "little")
+        granule = int.from_bytes(page[6:14], "little", signed=True)
         if is_first and not was_first:
             _refuse_without_end(path, unended)
             starts.append(at)
             numbers.clear()
-        elif not is_first and number != numbers.get(serial):
+        if not is_first and number != numbers.get(serial):
             raise damaged(path, f"its Ogg page {number} at byte {at} does not follow the one before it")
         numbers[serial] = number + 1
         if is_first and page[OGG_HEAD + page[26] :].startswith(OGG_SOUND):
-            unended.add(serial)
+            unended[serial] = granule
+        if granule != OGG_NO_GRANULE and serial in unended:
+            if granule < unended[serial]:
+                raise damaged(
+                    path, f"its Ogg page {number} at byte {at} states a time before that of the page before it"
+                )
+            unended[serial] = granule
         if page[5] & OGG_LAST:
-            unended.discard(serial)
+            unended.pop(serial, None)
+            numbers.pop(serial)
         was_first = is_first
     _refuse_without_end(path, unended)
     return list(zip(starts, [*starts[1:], size], strict=True))
 
 
-def _refuse_without_end(path: Path, unended: set[bytes]) -> None:
+def _refuse_without_end(path: Path, unended: dict[bytes, int]) -> None:
     if unended:
         raise cut_short(path, "it ends without an end-of-stream mark")
 

@@ -232,33 +232,49 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
     import av
 
     with contextlib.ExitStack() as stack:
-        try:
+        with _failures(path, window, _not_sound(path)):
             options = {"format_whitelist": FORMATS}
             container = stack.enter_context(av.open(window, "r", options=options, metadata_errors="replace"))
             if not container.streams.audio:
                 raise InputError("holds no sound", path=path, expected="at least one audio track")
-            stream = container.streams.audio[0]
-            if stream.codec_context is None:  # a codec that FFmpeg does not have
+            stream, form = container.streams.audio[0], container.format.name
+            codec = stream.codec_context
+            if codec is None:  # one that FFmpeg does not have
                 raise _not_sound(path)
-            rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise (_unreadable(path, window.error) if window.error else _not_sound(path)) from error
-        if container.format.name == "mp3" and stream.codec_context.name.startswith("mp3"):
+            rate, channels = codec.sample_rate, codec.channels
+        if form == "mp3" and codec.name.startswith("mp3"):
             container.close()
             yield from _mp3_recordings(path, window)
             return
         if not rate or not channels:
             raise InputError("does not say its sample rate or channels", path=path, remedy="is it complete?")
         samples = None
-        if stream.duration and stream.time_base and container.format.name not in GUESSED_LENGTH:
+        if stream.duration and stream.time_base and form not in GUESSED_LENGTH:
             samples = int(stream.duration * stream.time_base * rate)
-        if stream.codec_context.name == "flac":
-            stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        packets, slack = _in_order(path, container, stream), LOSSY_SLACK
-        blocks = _decoded(path, window, stream.codec_context, packets)
-        if samples and container.format.name == "ogg" and stream.codec_context.name == "vorbis":
-            blocks, slack = _vorbis_blocks(path, window, stream.codec_context, packets, samples), 0.0
+        slack, packets = LOSSY_SLACK, _in_order(path, container, stream)
+        if form in EXACT_TIMES and codec.name == "flac":
+            slack, codec.options = 0.0, {"err_detect": "crccheck+explode"}
+        if form == "ogg" and codec.name == "vorbis":
+            with _failures(path, window):
+                slack, (blocks, samples) = 0.0, _vorbis(path, window, stream, packets)
+        else:
+            blocks = _decoded(path, window, codec, packets)
         yield Recording(rate, channels, samples, blocks, slack, is_hint)
+
+
+@contextlib.contextmanager
+def _failures(path: Path, window: Window, otherwise: InputError | None = None) -> Iterator[None]:
+    """Raise what FFmpeg and PyAV raise, or a failure of the disk, as an InputError."""
+    import av
+
+    try:
+        yield
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if window.error:
+            raise _unreadable(path, window.error) from error
+        raise otherwise or damaged(path, library_error(error)) from error
+    if window.error:
+        raise _unreadable(path, window.error)
 
 
 def _in_order(path: Path, container: "InputContainer", stream: "AudioStream") -> "Iterator[AudioPacket]":
@@ -284,19 +300,14 @@ def _decoded(
     import av
 
     convert = None
-    try:
+    with _failures(path, window):
         for packet in packets:
             for frame in context.decode(packet):
                 if convert is None:  # PyAV cannot take many planes out of a frame
-                    layout, rate = frame.layout, frame.sample_rate
-                    convert = av.AudioResampler("flt", layout, rate, frame_size=BLOCK_SAMPLES)
+                    convert = av.AudioResampler("flt", frame.layout, frame.sample_rate, frame_size=BLOCK_SAMPLES)
                 yield from _arrays(convert.resample(frame))
         if convert is not None:
             yield from _arrays(convert.resample(None))
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise (_unreadable(path, window.error) if window.error else damaged(path, library_error(error))) from error
-    if window.error:
-        raise _unreadable(path, window.error)
 
 
 def _arrays(frames: "list[AudioFrame]") -> Iterator[Sound]:
@@ -304,16 +315,24 @@ def _arrays(frames: "list[AudioFrame]") -> Iterator[Sound]:
         yield np.asarray(frame.to_ndarray(), np.float32).reshape(-1, frame.layout.nb_channels).T
 
 
-def _vorbis_blocks(
-    path: Path, window: Window, context: "AudioCodecContext", packets: "Iterator[AudioPacket]", samples: int
-) -> Iterator[Sound]:
-    """Decode Vorbis; FFmpeg itself leaves out too much or too little where all sound is on one page of an Ogg."""
+def _vorbis(
+    path: Path, window: Window, stream: "AudioStream", packets: "Iterator[AudioPacket]"
+) -> tuple[Iterator[Sound], int | None]:
+    """Return the blocks of an Ogg Vorbis, and how many samples it states.
+
+    FFmpeg itself leaves out too much or too little where all sound is on one page, or where time does not begin at 0.
+    """
     from av.codec.context import Flags2
 
+    context = stream.codec_context
     context.flags2 |= Flags2.skip_manual
     first = next(packets)  # by itself it gives no sound
-    blocks = trim(_decoded(path, window, context, itertools.chain([first], packets)), first.duration or 0, 0)
-    return _without_end(blocks, VORBIS_BLOCK, lambda length: length - samples)
+    skip = first.duration or 0
+    blocks = trim(_decoded(path, window, context, itertools.chain([first], packets)), skip, 0)
+    if not stream.duration:
+        return blocks, None
+    samples = stream.duration + (stream.start_time or 0) - (first.pts + skip if first.pts else 0)
+    return _without_end(blocks, VORBIS_BLOCK, lambda length: length - samples), samples
 
 
 # MP3
