@@ -1,7 +1,9 @@
 """Sound files that contain several recordings in a row, and sound files that are cut short."""
 
+import contextlib
 import io
-import zlib
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -9,7 +11,19 @@ import numpy as np
 import pytest
 import soundfile
 from fixtures_runs import Run
-from fixtures_sounds import ffmpeg_file
+from fixtures_sounds import (
+    ape_tag,
+    ffmpeg_file,
+    granule,
+    id3v2,
+    mp3_counts,
+    pages,
+    renumbered,
+    replaced,
+    sndfile,
+    with_checksum,
+    with_granule,
+)
 
 from unravel_lib.audio import containers
 from unravel_lib.audio import read as audio
@@ -33,21 +47,6 @@ def mp3_by_ffmpeg(seconds: float, xing: bool, rate: int = 44100) -> bytes:
     options = {"write_xing": str(int(xing)), "id3v2_version": "3" if xing else "0"}
     x = 0.4 * np.sin(2 * np.pi * 330 * np.arange(int(seconds * rate)) / rate)
     return ffmpeg_file(x[None], rate, "libmp3lame", "mp3", options)
-
-
-def id3v2(data: bytes) -> bytes:
-    """Return a tag with a picture."""
-    frame = b"APIC" + (len(data) + 14).to_bytes(4, "big") + b"\0\0\0image/jpeg\0\3\0" + data
-    return b"ID3\3\0\0" + bytes(len(frame) >> shift & 0x7F for shift in (21, 14, 7, 0)) + frame
-
-
-def ape_tag(data: bytes) -> bytes:
-    item = len(data).to_bytes(4, "little") + (2).to_bytes(4, "little") + b"Cover Art\0" + data
-    ends = (
-        b"APETAGEX" + b"".join(n.to_bytes(4, "little") for n in (2000, len(item) + 32, 1, flags)) + bytes(8)
-        for flags in (0xA0000000, 0x80000000)
-    )
-    return next(ends) + item + next(ends)
 
 
 def read(path: Path, data: bytes) -> np.ndarray:
@@ -150,10 +149,6 @@ def test_opening_an_mp3_reads_few_bytes(tmp_path: Path) -> None:
 # Ogg pages
 
 
-def pages(data: bytes) -> list[bytes]:
-    return [b"OggS" + page for page in data.split(b"OggS")[1:]]
-
-
 def film(path: Path) -> bytes:
     """Ogg with a video stream and a sound stream."""
     with av.open(str(path), "w", format="ogg") as container:
@@ -190,13 +185,6 @@ def bytes_with_flags(data: bytes, stream: bytes) -> bytes:
     )
 
 
-def with_checksum(page: bytes) -> bytes:
-    """Source: RFC 3533, section 6: zlib's CRC with all bits reversed, starting from 0."""
-    mirrored = (page[:22] + bytes(4) + page[26:]).translate(bytes(int(f"{b:08b}"[::-1], 2) for b in range(256)))
-    checksum = int(f"{zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
-    return page[:22] + checksum.to_bytes(4, "little") + page[26:]
-
-
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_ogg_cut_between_two_pages_is_refused(tmp_path: Path, subtype: str) -> None:
     data = recording(220, 3, "OGG", subtype)
@@ -225,3 +213,224 @@ def test_caf_that_does_not_say_its_size_is_read(tmp_path: Path) -> None:
     at = data.index(b"data", 64) + 4
     x = read(tmp_path / "x.caf", data[:at] + b"\xff" * 8 + data[at + 8 :])
     np.testing.assert_array_equal(x, read(tmp_path / "x.caf", data))
+
+
+# Sound that is not what its container states
+
+
+def noise(seconds: float, rate: int = 44100, channels: int = 1) -> np.ndarray:
+    """Return noise with pauses, so that codecs use long and short blocks."""
+    n = int(seconds * rate)
+    return np.random.default_rng(n).uniform(-0.4, 0.4, (channels, n)) * (np.arange(n) % 20000 < 9000)
+
+
+OGGS = {
+    "vorbis": lambda: sndfile(noise(5), 44100, "OGG", "VORBIS"),
+    "opus": lambda: sndfile(noise(6, 48000), 48000, "OGG", "OPUS"),
+    "flac": lambda: ffmpeg_file(noise(3), 44100, "flac", "ogg"),
+}
+oggs = pytest.mark.parametrize("make", OGGS.values(), ids=OGGS)
+
+
+def refused_or_whole(path: Path, data: bytes, whole: np.ndarray) -> bool:
+    """Read a damaged file; return whether it is refused, and fail if it gives other sound than the whole one."""
+    try:
+        found = read(path, data)
+    except InputError as error:
+        assert error.path == path
+        return True
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+    return False
+
+
+@oggs
+@pytest.mark.parametrize("is_numbered", [False, True])
+def test_pages_that_are_lost_doubled_or_swapped_are_found(
+    tmp_path: Path, make: Callable[[], bytes], is_numbered: bool
+) -> None:
+    """Also where a program has numbered the pages anew: their times do not fit."""
+    data = make()
+    given = pages(data)
+    first = next(i for i, page in enumerate(given) if granule(page) > 0)
+    assert len(given) > first + 4
+    for at in (first + 1, len(given) - 3):
+        for new in (
+            given[:at] + given[at + 1 :],
+            given[: at + 1] + given[at:],
+            [*given[:at], given[at + 1], given[at], *given[at + 2 :]],
+        ):
+            with pytest.raises(InputError, match="is damaged"):
+                read(tmp_path / "x.ogg", b"".join(renumbered(new) if is_numbered else new))
+
+
+@oggs
+def test_a_changed_bit_in_a_page_is_found(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    data = make()
+    for at in range(40, len(data), len(data) // 9):
+        with pytest.raises(InputError):
+            read(tmp_path / "x.ogg", replaced(data, at, bytes([data[at] ^ 4])))
+
+
+@oggs
+def test_wrong_times_in_an_ogg_cut_nothing(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    data = make()
+    given, whole = pages(data), read(tmp_path / "x.ogg", data)
+    end = granule(given[-1])
+    for value in (0, end // 2, 10 * end):
+        assert refused_or_whole(tmp_path / "x.ogg", b"".join([*given[:-1], with_granule(given[-1], value)]), whole)
+    assert refused_or_whole(tmp_path / "x.ogg", b"".join([*given, given[-1]]), whole)
+
+
+@pytest.mark.parametrize("start", [1, 1000, 1_000_000, 1 << 33])
+@oggs
+def test_an_ogg_whose_time_does_not_begin_at_0_is_read_from_its_first_sample(
+    tmp_path: Path, make: Callable[[], bytes], start: int
+) -> None:
+    data = make()
+    moved = [with_granule(page, granule(page) + start) if granule(page) > 0 else page for page in pages(data)]
+    refused_or_whole(tmp_path / "x.ogg", b"".join(moved), read(tmp_path / "x.ogg", data))
+
+
+@pytest.mark.parametrize(("seconds", "rate", "channels"), [(0.1, 48000, 2), (1, 24000, 1), (2, 8000, 1), (9, 44100, 2)])
+def test_vorbis_equals_libvorbis(tmp_path: Path, seconds: float, rate: int, channels: int) -> None:
+    data = sndfile(noise(seconds, rate, channels), rate, "OGG", "VORBIS")
+    expected = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)[0].T
+    np.testing.assert_allclose(read(tmp_path / "x.ogg", data), expected, atol=1e-5)
+
+
+def test_sound_on_the_page_of_the_headers_is_read(tmp_path: Path) -> None:
+    """libVorbis of 2002 wrote such files."""
+    data = sndfile(noise(3), 44100, "OGG", "VORBIS")
+    given = pages(data)
+    first = next(i for i, page in enumerate(given) if granule(page) > 0)
+    joined, lacing = given[1 : first + 1], [page[27 : 27 + page[26]] for page in given[1 : first + 1]]
+    body = b"".join(page[27 + page[26] :] for page in joined)
+    head = b"OggS\0\0" + given[first][6:18] + bytes(8) + bytes([len(b"".join(lacing))])
+    new = renumbered([given[0], head + b"".join(lacing) + body, *given[first + 1 :]])
+    np.testing.assert_array_equal(read(tmp_path / "x.ogg", b"".join(new)), read(tmp_path / "x.ogg", data))
+
+
+@pytest.mark.parametrize("count", [0, 1, 0.5, 2, 10, 1e6])
+def test_a_wrong_count_of_frames_cuts_no_mp3(tmp_path: Path, count: float) -> None:
+    data = sndfile(noise(4), 44100, "MP3", "MPEG_LAYER_III")
+    at, whole = mp3_counts(data), read(tmp_path / "x.mp3", data)
+    frames = int(count) if count < 0.5 else int(int.from_bytes(data[at : at + 4], "big") * count)
+    found = read(tmp_path / "x.mp3", replaced(data, at, frames.to_bytes(4, "big")))
+    np.testing.assert_array_equal(found[:, : whole.shape[1]], whole)
+    assert found.shape[1] - whole.shape[1] < 4096  # without a right count the silence at the end stays
+
+
+@pytest.mark.parametrize("left", [0.1, 0.5, 0.98])
+def test_an_mp3_with_less_bytes_than_it_states_is_refused(tmp_path: Path, left: float) -> None:
+    data = sndfile(noise(4), 44100, "MP3", "MPEG_LAYER_III")
+    for cut in (data[: int(left * len(data))], data[: int(left * len(data))] + id3v2(NOISE)):
+        with pytest.raises(InputError, match="is cut short"):
+            read(tmp_path / "x.mp3", cut)
+
+
+def test_sound_in_tags_is_no_sound_of_the_file(tmp_path: Path) -> None:
+    data, other = sndfile(noise(2), 44100, "MP3", "MPEG_LAYER_III"), sndfile(noise(1), 44100, "MP3", "MPEG_LAYER_III")
+    whole = read(tmp_path / "x.mp3", data)
+    flac = sndfile(noise(1), 44100, "FLAC", "PCM_16")
+    for inside in (other, flac, sndfile(noise(1), 44100, "OGG", "VORBIS"), sndfile(noise(1), 44100, "WAV", "PCM_16")):
+        for tagged in (id3v2(inside) + data, 2 * id3v2(inside) + data, data + ape_tag(inside) + LATIN_TAG):
+            np.testing.assert_array_equal(read(tmp_path / "x.mp3", tagged), whole)
+    np.testing.assert_array_equal(read(tmp_path / "x", id3v2(other) + flac), read(tmp_path / "x", flac))
+    for form in ("WAV", "AIFF", "OGG"):
+        subtype = "VORBIS" if form == "OGG" else "PCM_16"
+        plain = sndfile(noise(1), 44100, form, subtype)
+        np.testing.assert_array_equal(read(tmp_path / "x", id3v2(other) + plain), read(tmp_path / "x", plain))
+
+
+def flac_with_total(data: bytes, total: int) -> bytes:
+    fields = int.from_bytes(data[18:26], "big") >> 36 << 36 | total
+    return replaced(data, 18, fields.to_bytes(8, "big") + bytes(16))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_flac_of_unknown_or_wrong_length_is_read_whole_or_refused(tmp_path: Path, subtype: str) -> None:
+    data = sndfile(noise(3, channels=2), 44100, "FLAC", subtype)
+    whole, total = read(tmp_path / "x.flac", data), 3 * 44100
+    for behind in (b"", LATIN_TAG, id3v2(NOISE)):
+        np.testing.assert_array_equal(read(tmp_path / "x.flac", flac_with_total(data, 0) + behind), whole)
+    for wrong in (1, total // 2, total - 5000):
+        np.testing.assert_array_equal(read(tmp_path / "x.flac", flac_with_total(data, wrong)), whole)
+    for wrong in (total + 1, 2 * total, (1 << 36) - 1):
+        with pytest.raises(InputError, match=r"is (cut short|damaged)"):
+            read(tmp_path / "x.flac", flac_with_total(data, wrong))
+
+
+@pytest.mark.parametrize("total", [0, 3 * 44100])
+def test_damage_in_a_flac_is_found(tmp_path: Path, total: int) -> None:
+    data = flac_with_total(sndfile(noise(3), 44100, "FLAC", "PCM_16"), total)
+    whole = read(tmp_path / "x.flac", data)
+    for at in range(8300, len(data) - 100, len(data) // 12):
+        for new in (
+            replaced(data, at, bytes([data[at] ^ 8])),
+            data[:at] + data[at + 700 :],
+            data[:at] + NOISE + data[at:],
+        ):
+            assert refused_or_whole(tmp_path / "x.flac", new, whole)
+
+
+# Where the size of the sound stands: in WAV behind "data", in AIFF behind "SSND", ...
+SIZES = {
+    ("WAV", "PCM_16"): (b"data", 4, "<I"),
+    ("WAV", "FLOAT"): (b"data", 4, "<I"),
+    ("WAV", "ALAW"): (b"data", 4, "<I"),
+    ("RF64", "PCM_24"): (b"ds64", 16, "<Q"),
+    ("AIFF", "PCM_16"): (b"SSND", 4, ">I"),
+    ("CAF", "PCM_16"): (b"data", 4, ">Q"),
+    ("W64", "PCM_16"): (b"data\xf3\xac", 16, "<Q"),
+    ("AU", "PCM_16"): (b".snd", 8, ">I"),
+}
+
+
+@pytest.mark.parametrize(("kind", "place"), SIZES.items(), ids=["-".join(kind) for kind in SIZES])
+def test_a_size_that_was_never_written_is_named_and_the_sound_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: tuple[str, str], place: tuple[bytes, int, str]
+) -> None:
+    """As of a recorder that lost power, and of programs that write to a pipe."""
+    mark, offset, form = place
+    data = sndfile(noise(2), 44100, *kind)
+    whole, at = read(tmp_path / "x", data), data.index(mark) + offset
+    for size in (0, 0xFFFFFFFF if form[1] == "I" else (1 << 64) - 1):
+        caplog.clear()
+        new = replaced(data, at, struct.pack(form, size))
+        if kind[0] in ("WAV", "AIFF"):
+            new = replaced(new, 4, struct.pack(form, 0))
+        np.testing.assert_allclose(read(tmp_path / "x", new), whole, atol=1e-7)
+        [line] = caplog.messages
+        assert line == f"{tmp_path / 'x'} does not say how long it is: it is read to its end"
+
+
+def test_a_wav_with_no_sound_but_other_chunks_is_empty(tmp_path: Path) -> None:
+    head = sndfile(noise(0), 44100, "WAV", "PCM_16")
+    with pytest.raises(InputError, match="holds 0 samples"):
+        read(tmp_path / "x.wav", head + b"LIST" + struct.pack("<I", 4000) + bytes(4000))
+
+
+def test_sound_behind_the_stated_size_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = sndfile(noise(4), 44100, "WAV", "PCM_16")
+    read(tmp_path / "x.wav", replaced(data, data.index(b"data") + 4, struct.pack("<I", 8000)))
+    assert caplog.messages == [f"{tmp_path / 'x.wav'}: {2 * 4 * 44100 - 8000} bytes behind its sound are not read"]
+
+
+@pytest.mark.parametrize("codec", ["mp2", "libmp3lame", "ac3", "pcm_s16le"])
+def test_a_cut_wav_is_refused_whatever_is_in_it(tmp_path: Path, codec: str) -> None:
+    data = ffmpeg_file(noise(3), 44100, codec, "wav")
+    assert read(tmp_path / "x.wav", data).shape[1] / 44100 == pytest.approx(3, abs=0.1)
+    for left in (0.3, 0.6, 0.95):
+        with pytest.raises(InputError, match="is cut short"):
+            read(tmp_path / "x.wav", data[: int(left * len(data))])
+
+
+def test_libraries_write_nothing_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mp3, wma = sndfile(noise(2), 44100, "MP3", "MPEG_LAYER_III"), ffmpeg_file(noise(2), 44100, "wmav2", "asf")
+    absurd = (b"x" * 16 + (1 << 54).to_bytes(8, "little")) * 4
+    damage = [mp3 + ape_tag(NOISE), mp3[:-700], mp3[:9000] + NOISE + mp3[9000:], NOISE]
+    damage += [replaced(wma, int.from_bytes(wma[16:24], "little"), absurd), wma[: len(wma) // 2]]
+    for data in damage:
+        with contextlib.suppress(InputError):
+            read(tmp_path / "x", data)
+    assert capfd.readouterr().err == ""

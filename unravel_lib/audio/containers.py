@@ -7,14 +7,16 @@ their sound; MP3 has neither, so its frames are found one by one.
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from unravel_lib.errors import InputError
 
 ID3_HEAD, ID3V1_BYTES, APE_HEAD = 10, 128, 32
 MOST_BYTES = 1 << 62
+NO_PATCHES: Mapping[int, bytes] = MappingProxyType({})
 SEARCH_BYTES = 1 << 16  # read in one call while searching
 REST_BYTES = 1 << 16  # more than this behind the sound of a WAV, if these are no chunks, may be lost sound
 
@@ -70,12 +72,14 @@ class Window(io.RawIOBase):
     file : binary file
     start, stop : int
         The part.
-    patch : (int, bytes)
-        Bytes that replace those at a position of the file.
+    patches : mapping of int to bytes
+        Bytes that replace those at positions of the file.
     """
 
-    def __init__(self, file: Seekable, start: int, stop: int, patch: tuple[int, bytes] = (0, b"")) -> None:
-        self._file, self._start, self._stop, self._at, self._patch = file, start, stop, start, patch
+    def __init__(
+        self, file: Seekable, start: int, stop: int, patches: Mapping[int, bytes] = MappingProxyType({})
+    ) -> None:
+        self._file, self._start, self._stop, self._at, self._patches = file, start, stop, start, patches
         self.error: OSError | None = None
 
     def readable(self) -> bool:
@@ -107,9 +111,10 @@ class Window(io.RawIOBase):
         except OSError as error:
             self.error = error
             return b""
-        at, new = self._patch[0] - self._at, self._patch[1]
-        if new and -len(new) < at < len(data):
-            data = data[: max(0, at)] + new[max(0, -at) : len(data) - at] + data[max(0, at + len(new)) :]
+        for position, new in self._patches.items():
+            at = position - self._at
+            if -len(new) < at < len(data):
+                data = data[: max(0, at)] + new[max(0, -at) : len(data) - at] + data[max(0, at + len(new)) :]
         self._at += len(data)
         return data
 
@@ -149,13 +154,13 @@ class Stated(NamedTuple):
 
     Attributes
     ----------
-    patch : (int, bytes) or None
-        The size of the sound was never written: where that belongs, and the size that is there.
+    patches : dict of int to bytes
+        Sizes that were never written, of the sound and of the file: where they belong, and what is there.
     rest : int
         Bytes behind the sound that are no chunks.
     """
 
-    patch: tuple[int, bytes] | None = None
+    patches: Mapping[int, bytes] = NO_PATCHES
     rest: int = 0
 
 
@@ -185,7 +190,10 @@ def read_chunks(path: Path, file: Seekable, start: int, size: int) -> Stated:
         is_tidy = _only_chunks(file, form, body + stated, size)
         if there > 0 and (_is_unknown(stated, there) or (not stated and not is_tidy)):
             value = there + form.counts_itself * (form.id_bytes + form.size_bytes)
-            return Stated((field, min(value, (1 << 8 * width) - 1).to_bytes(width, form.order)))
+            sizes = {field: min(value, (1 << 8 * width) - 1).to_bytes(width, form.order)}
+            if magic in WHOLE_SIZE:
+                sizes[start + 4] = min(size - start - 8, 0xFFFFFFFF).to_bytes(4, form.order)
+            return Stated(sizes)
         whole = start + 8 + int.from_bytes(peek(file, start + 4, 4), form.order) if magic in WHOLE_SIZE else 0
         if stated > there or (whole > size + 8 and not _is_unknown(whole, size)):
             raise cut_short(path, f"{there} bytes of {stated}" if stated > there else f"{size} bytes of {whole}")

@@ -38,6 +38,7 @@ FORMATS = (
     "mp3,mpc,mpc8,mpeg,mpegts,ogg,opus,rm,tak,tta,w64,wav,wv"
 )
 VORBIS_BLOCK = 4096  # samples, the longest in use; so many may be too much at the end
+W64 = b"riff"
 EXACT_TIMES = ("ogg", "flac")  # each packet states where it begins, to the sample
 
 log = logging.getLogger("unravel_lib")
@@ -174,16 +175,17 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
             yield from _by_ffmpeg(path, Window(file, *part))
         return
     sound = None
+    is_plain = not start and head != W64  # libsndfile does not skip every tag, and reads tags behind a W64 as sound
     if head in containers.FORMS:
         stated = containers.read_chunks(path, file, start, size)
-        if stated.patch:
-            yield from _by_ffmpeg(path, Window(file, start, size, stated.patch), is_hint=True)
+        if stated.patches:
+            yield from _by_ffmpeg(path, Window(file, start, size, stated.patches), is_hint=True)
             log.warning("%s does not say how long it is: it is read to its end", printable(path))
             return
         if stated.rest:
             log.warning("%s: %d bytes behind its sound are not read", printable(path), stated.rest)
-        sound = None if start else _open_libsndfile(file)
-    elif head == b"fLaC" and not start and containers.flac_length_is_right(file, start, size):
+        sound = _open_libsndfile(file) if is_plain else None
+    elif head == b"fLaC" and is_plain and containers.flac_length_is_right(file, start, size):
         sound = _open_libsndfile(file)
     if sound is not None:
         with sound:
@@ -251,15 +253,22 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
         samples = None
         if stream.duration and stream.time_base and form not in GUESSED_LENGTH:
             samples = int(stream.duration * stream.time_base * rate)
-        slack, packets = LOSSY_SLACK, _in_order(path, container, stream)
-        if form in EXACT_TIMES and codec.name == "flac":
-            slack, codec.options = 0.0, {"err_detect": "crccheck+explode"}
+        slack, packets = LOSSY_SLACK, _Packets(path, container, stream)
         if form == "ogg" and codec.name == "vorbis":
             with _failures(path, window):
-                slack, (blocks, samples) = 0.0, _vorbis(path, window, stream, packets)
+                slack, (blocks, samples) = 0.0, _vorbis(path, window, stream, iter(packets))
         else:
             blocks = _decoded(path, window, codec, packets)
+        if form in EXACT_TIMES and codec.name == "flac":
+            slack, codec.options = 0.0, {"err_detect": "crccheck+explode"}
+            blocks = _without_end(blocks, 0, lambda length: _refuse_lost_frames(path, packets.length - length))
         yield Recording(rate, channels, samples, blocks, slack, is_hint)
+
+
+def _refuse_lost_frames(path: Path, lost: int) -> int:
+    if lost:
+        raise damaged(path, f"{abs(lost)} samples are missing")
+    return 0
 
 
 @contextlib.contextmanager
@@ -277,21 +286,34 @@ def _failures(path: Path, window: Window, otherwise: InputError | None = None) -
         raise _unreadable(path, window.error)
 
 
-def _in_order(path: Path, container: "InputContainer", stream: "AudioStream") -> "Iterator[AudioPacket]":
-    """Yield the packets; each begins where the one before it ended."""
-    is_exact, end = container.format.name in EXACT_TIMES, None
-    seconds = float(stream.time_base or 0)
-    slack = VORBIS_BLOCK * seconds if stream.codec_context.name == "vorbis" else 0.0
-    for packet in container.demux(stream):
-        if packet.pts is not None and end is not None and packet.size:
-            gap = (packet.pts - end) * seconds
-            if is_exact and abs(gap) > slack:
-                raise damaged(path, f"{gap:.2f} s of sound are missing at {end * seconds:.1f} s")
-            if gap > LOSSY_SLACK:
-                log.warning("%s: %.1f s of sound are missing at %.1f s", printable(path), gap, end * seconds)
-        if packet.pts is not None:
-            end = packet.pts + (packet.duration or 0)
-        yield packet
+class _Packets:
+    """The packets of a stream; each begins where the one before it ended.
+
+    Attributes
+    ----------
+    length : int
+        How long they are together, in the units of the stream's time.
+    """
+
+    def __init__(self, path: Path, container: "InputContainer", stream: "AudioStream") -> None:
+        self._path, self._container, self._stream = path, container, stream
+        self.length = 0
+
+    def __iter__(self) -> "Iterator[AudioPacket]":
+        is_exact, seconds = self._container.format.name in EXACT_TIMES, float(self._stream.time_base or 0)
+        slack, end = VORBIS_BLOCK * seconds if self._stream.codec_context.name == "vorbis" else 0.0, None
+        for packet in self._container.demux(self._stream):
+            if packet.pts is not None:
+                gap = 0.0 if end is None else (packet.pts - end) * seconds
+                kind = "missing" if gap > 0 else "repeated"
+                text = f"{abs(gap):.2f} s of sound are {kind} at {packet.pts * seconds:.1f} s"
+                if is_exact and abs(gap) > slack:
+                    raise damaged(self._path, text)
+                if gap > LOSSY_SLACK:
+                    log.warning("%s: %s", printable(self._path), text)
+                end = packet.pts + (packet.duration or 0)
+                self.length += packet.duration or 0
+            yield packet
 
 
 def _decoded(
@@ -353,7 +375,7 @@ def _mp3_recordings(path: Path, file: Window) -> Iterator[Recording]:
         samples = None
         if first.header is None:
             frames = itertools.chain([first], frames)
-        elif first.header.frames:
+        elif first.header.frames > 1:
             samples = first.header.frames * first.samples - first.header.skip - first.header.padding
         yield Recording(
             first.sample_rate, first.channels, samples, _mp3_blocks(path, file, first, frames), is_hint=True
