@@ -109,6 +109,7 @@ def test_folder_gives_a_row_per_model_and_one_bad_file_does_not_stop(
     done = run("inspector", "--input", tmp_path)
     rows = [line.split() for line in done.err.splitlines() if line.split()[:1] in (["a.ts"], ["voice.ts"], ["c.ckpt"])]
     assert done.code == 1 and "1 of 4 inputs failed" in done.err and "notes" not in done.err
+    assert done.err.count("\n\n") >= 3  # an empty line behind the facts of each model
     assert rows[0] == ["a.ts", "unknown", *"???????", "1"]
     assert " ".join(rows[1]) == "voice.ts RAVE 2.3 or later 4 64 48000 Hz 1 1 no 0 ms 0"
     only = run("inspector", "--input", tmp_path, "--extensions", "CKPT", "--json")

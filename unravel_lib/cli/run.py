@@ -31,7 +31,7 @@ class _Lines(logging.Handler):
         if record.levelno != logging.INFO:
             text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
         trace = record.exc_text or ("".join(traceback.format_exception(*record.exc_info)) if record.exc_info else "")
-        text = f"{text}\n{trace}".rstrip()
+        text += f"\n{trace.rstrip()}" if trace else ""
         with beside_bar(sys.stderr):
             print(text, file=sys.stderr)
 
