@@ -6,6 +6,7 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 # isort: split
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
@@ -14,9 +15,11 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
-from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SUBTYPE, read_sidecar
+from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SUBTYPE
 from unravel_lib.history import commands
-from unravel_lib.text import printable
+
+if TYPE_CHECKING:
+    from unravel_lib.latents.files import Inputs
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
@@ -78,7 +81,10 @@ def main(argv: list[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     batch = Batch(args.output, args.shard)
-    sources, targets = find_targets(args, batch)
+    from unravel_lib.latents.files import Inputs
+
+    inputs = Inputs()
+    sources, targets = find_targets(args, batch, inputs)
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
@@ -88,7 +94,9 @@ def main(argv: list[str]) -> int:
     seconds: dict[Source, float] = {}
     for source in targets:  # all are checked before the model runs on anything
         with batch.check(source.path):
-            seconds[source] = check_fit(model, source.path) * model.compression / model.sample_rate
+            file = inputs.read(source.path, model.compression, keep=True)
+            check_fit(model, file)
+            seconds[source] = file.latents.shape[1] * model.compression / model.sample_rate
     conditions = dict(args.condition or ())
     model.condition_values(conditions)  # refuses unknown names
     options = CodecOptions(
@@ -107,7 +115,9 @@ def main(argv: list[str]) -> int:
         sources,
         {source: targets[source] for source in seconds},
         seconds.__getitem__,
-        lambda source, target, is_done, watch: decode_file(model, source, target, options, is_done, watch),
+        lambda path, target, is_done, watch: decode_file(
+            model, inputs.read(path, model.compression), target, options, is_done, watch
+        ),
         args.skip_existing,
     )
     if batch.done > batch.skipped:
@@ -119,34 +129,29 @@ def main(argv: list[str]) -> int:
     return batch.finish()
 
 
-def find_targets(args: argparse.Namespace, batch: Batch) -> tuple[list[Source], dict[Source, Path]]:
-    """Return all latents files, and the sound of each of this run's shard."""
-    sources = find_latents(args.input, args.output, batch)
+def find_targets(
+    args: argparse.Namespace, batch: Batch, inputs: "Inputs | None" = None
+) -> tuple[list[Source], dict[Source, Path]]:
+    """Return all latents files, and the sound of each of this run's shard; `inputs` keeps what is read."""
+    sources = find_latents(args.input, args.output, batch, inputs)
     names = result_names(sources, "decoded", ".wav")
     return sources, {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
 
-def find_latents(roots: list[Path], output: Path, batch: Batch) -> list[Source]:
+def find_latents(roots: list[Path], output: Path, batch: Batch, inputs: "Inputs | None" = None) -> list[Source]:
     """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio.
 
     What generator.py made is named with the folder of its run, as equal names occur in many runs.
     """
-    from unravel_lib.latents.files import EXTENSIONS, is_latents
+    from unravel_lib.latents.files import EXTENSIONS, Inputs
 
+    inputs = inputs or Inputs()
     found = find_files(roots, EXTENSIONS, output, batch)
     named = set(roots)
-    latents_only = [source for source in found if source.path in named or is_latents(source.path)]
+    latents_only = [source for source in found if source.path in named or inputs.is_latents(source.path)]
     if found and not latents_only:
-        raise InputError(f"{printable(roots[0])} holds .wav files, but no latents: make some with encoder.py")
-    return [source.in_folder() if _is_generated(source.path) else source for source in latents_only]
-
-
-def _is_generated(path: Path) -> bool:
-    try:
-        facts = read_sidecar(path)
-    except InputError:  # reported when its turn comes
-        return False
-    return facts is not None and facts.is_generated
+        raise InputError("holds .wav files, but no latents", path=roots[0], remedy="make some with encoder.py")
+    return [source.in_folder() if inputs.is_generated(source.path) else source for source in latents_only]
 
 
 def start() -> None:

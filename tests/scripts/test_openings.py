@@ -49,6 +49,7 @@ def openings(script: str, folder: Path, counts: Path, *flags: object) -> Counter
 def encodings(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     facts = EncodingSidecar(sample_rate=44100, compression=2048, dims=8, model="a.ts", model_sha256="a" * 64)
+    (tmp_path / "in").mkdir()
     for number in range(10):
         save_latents(tmp_path / "in" / f"{number}.npy", rng.normal(size=(8, 40)), facts)
     return tmp_path / "in"
@@ -67,3 +68,13 @@ def encodings(tmp_path: Path) -> Path:
 def test_the_generator_opens_each_encoding_once(tmp_path: Path, encodings: Path, flags: tuple[str, ...]) -> None:
     given = ("--input", encodings, "--output", tmp_path / "out", *flags)
     assert openings("generator", encodings, tmp_path / "counts", *given) == {".npy": 10, ".json": 10}
+
+
+@pytest.mark.parametrize("flags", [(), ("--normalize", "-20"), ("--skip_existing",)])
+def test_the_decoder_opens_each_file_once(tmp_path: Path, encodings: Path, flags: tuple[str, ...]) -> None:
+    given = ("--input", encodings, "--output", tmp_path / "out", *flags)
+    assert openings("decoder", encodings, tmp_path / "counts", *given) == {".npy": 10, ".json": 10}
+
+
+def test_the_inspector_opens_each_file_once(tmp_path: Path, encodings: Path) -> None:
+    assert openings("inspector", encodings, tmp_path / "counts", "--input", encodings) == {".npy": 10, ".json": 10}

@@ -1,7 +1,7 @@
 """What inspector.py and generator.py say about latents: facts, and how true they are to their encodings; and sounds."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +11,9 @@ from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.levels import log_levels
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
-from unravel_lib.files.sidecar import Sidecar, SoundSidecar, read_sidecar
+from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.history.steps import Step, steps
-from unravel_lib.latents.files import EXTENSIONS, LatentsFile, is_latents, read_latents_file
+from unravel_lib.latents.files import EXTENSIONS, Inputs, LatentsFile
 from unravel_lib.statistics import fidelity
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.tables import report as statistics_report
@@ -37,7 +37,7 @@ def are_latents(paths: Sequence[Path], model_extensions: Sequence[str]) -> bool:
     return False
 
 
-def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[LatentsFile], list[Path]]:
+def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[LatentsFile], dict[Path, Sidecar | None]]:
     """Read latents; also return decoded sounds, which have the sidecar of one. The batch receives damaged files.
 
     Raises
@@ -47,15 +47,14 @@ def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Laten
     """
     named = set(paths)
     found = [source.path for source in find_files(paths, EXTENSIONS)]
-    latents: list[LatentsFile] = []
-    sounds = []
+    inputs, latents, sounds = Inputs(), list[LatentsFile](), dict[Path, Sidecar | None]()
     for path in found:
         with nullcontext() if batch is None or len(found) == 1 else batch.check(path):
-            facts = read_sidecar(path)
+            facts = inputs.sidecar(path)
             if isinstance(facts, SoundSidecar):
-                sounds.append(path)
-            elif path in named or is_latents(path):
-                latents.append(read_latents_file(path, facts.compression if facts else None))
+                sounds[path] = facts
+            elif path in named or inputs.is_latents(path):
+                latents.append(inputs.read(path))
     if batch is not None:
         batch.done += len(latents) + len(sounds)
     if not latents and not (batch is not None and (sounds or batch.failures)):
@@ -94,20 +93,20 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
     document = _described(latents) if latents else {"files": []}
     if latents and sounds:
         log.info("")
-    log_levels(sounds, None)
+    log_levels([*sounds], None)
     return {
         **document,
         "sounds": list(map(str, sounds)),
-        "made": how_made([*(file.path for file in latents), *sounds]),
+        "made": how_made({file.path: file.sidecar for file in latents} | sounds),
     }
 
 
-def how_made(results: Sequence[Path]) -> list[dict[str, Any]]:
+def how_made(results: Mapping[Path, Sidecar | None]) -> list[dict[str, Any]]:
     """Log how the first results were made; return the same for JSON: path, and steps of script, facts and command.
 
     Results that have no sidecar are left out.
     """
-    made = {path: done for path in results[:MAX_TOLD] if (done := steps(path, read_sidecar(path)))}
+    made = {path: done for path, facts in [*results.items()][:MAX_TOLD] if (done := steps(path, facts))}
     for path, done in made.items():
         log.info("\nhow %s was made:\n%s", printable(path), "\n".join(map(_step_text, done)))
     if made and len(results) > MAX_TOLD:

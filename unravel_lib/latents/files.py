@@ -1,6 +1,7 @@
 """Latents in files of either kind, `.npy` or latent audio, read once with their sidecars; and encodings in folders."""
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +32,12 @@ class LatentsFile:
     sidecar: Sidecar | None
 
 
-def read_latents(path: str | Path, compression: int | None = None) -> Latents:
+def read_latents(path: str | os.PathLike[str], compression: int | None = None) -> Latents:
     """Read latents, in their own real dtype, [dims, frames].
 
     Parameters
     ----------
-    path : str or Path
+    path : path
         A `.npy`, or a `.wav` of latent audio.
     compression : int, optional
         Samples for which latent audio that was written with `hold` repeats each frame, where no sidecar states it.
@@ -46,30 +47,67 @@ def read_latents(path: str | Path, compression: int | None = None) -> Latents:
     InputError
         Neither of the two, damaged, empty, larger than 1 GiB, or NaN or Inf inside.
     """
-    path = Path(path)
-    if path.suffix.lower() == ".npy":
-        return load_latents(path)
-    return read_latents_file(path, compression).latents
+    return _load(Path(path), compression, None)
 
 
 def read_latents_file(path: Path, compression: int | None = None) -> LatentsFile:
     """Read latents with their sidecar; parameters and errors as of `read_latents`, or the sidecar is damaged."""
-    if path.suffix.lower() not in EXTENSIONS:
-        raise InputError("is no .npy and no latent audio .wav", path=path, remedy="encode sound with encoder.py")
-    facts = read_sidecar(path)
-    if path.suffix.lower() == ".npy":
-        return LatentsFile(path, load_latents(path), facts)
-    return LatentsFile(path, load_latent_audio(path, compression, facts), facts)
+    return Inputs().read(path, compression)
 
 
-def is_latents(path: Path) -> bool:
-    """Whether a file in a folder counts as latents: a `.npy`, or a `.wav` that is latent audio."""
+def _load(path: Path, compression: int | None, facts: Sidecar | None) -> Latents:
+    """Read the values of a file of either kind; without `facts` the sidecar of latent audio is looked for."""
     if path.suffix.lower() == ".npy":
-        return True
-    try:
-        return is_latent_audio(path, read_sidecar(path))
-    except InputError:  # a damaged sidecar of ours: reported when the file is opened
-        return True
+        return load_latents(path)
+    if path.suffix.lower() == ".wav":
+        return load_latent_audio(path, compression, facts)
+    raise InputError("is no .npy and no latent audio .wav", path=path, remedy="encode sound with encoder.py")
+
+
+class Inputs:
+    """Latents files of a run, each read once with its sidecar; up to 1 GiB of values are kept until they are taken."""
+
+    def __init__(self) -> None:
+        self._sidecars: dict[Path, Sidecar | InputError | None] = {}
+        self._kept: dict[Path, Latents] = {}
+
+    def sidecar(self, path: Path) -> Sidecar | None:
+        """Return the sidecar of a file; raises InputError where it is damaged."""
+        if path not in self._sidecars:
+            try:
+                self._sidecars[path] = read_sidecar(path)
+            except InputError as error:
+                self._sidecars[path] = error
+        found = self._sidecars[path]
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def is_latents(self, path: Path) -> bool:
+        """Whether a file in a folder counts as latents: a `.npy`, or a `.wav` that is latent audio."""
+        if path.suffix.lower() == ".npy":
+            return True
+        try:
+            return is_latent_audio(path, self.sidecar(path))
+        except InputError:  # a damaged sidecar of ours: reported when the file is opened
+            return True
+
+    def is_generated(self, path: Path) -> bool:
+        """Whether generator.py made a file, by its sidecar; not where that is damaged."""
+        try:
+            facts = self.sidecar(path)
+        except InputError:  # reported when its turn comes
+            return False
+        return facts is not None and facts.is_generated
+
+    def read(self, path: Path, compression: int | None = None, keep: bool = False) -> LatentsFile:
+        """Read a file, or take it where it was kept; `keep` it for the next time. Raises as `read_latents_file`."""
+        facts, values = self.sidecar(path), self._kept.pop(path, None)
+        if values is None:
+            values = _load(path, compression, facts)
+        if keep and sum(array.nbytes for array in self._kept.values()) + values.nbytes <= MAX_BYTES:
+            self._kept[path] = values
+        return LatentsFile(path, values, facts)
 
 
 def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[LatentsFile]:

@@ -28,11 +28,10 @@ from unravel_lib.files.sidecar import (
     Measured,
     Sidecar,
     SoundSidecar,
-    read_sidecar,
     refuse_replacing,
 )
 from unravel_lib.latents import Latents
-from unravel_lib.latents.files import read_latents
+from unravel_lib.latents.files import LatentsFile, read_latents, read_latents_file
 from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
 from unravel_lib.models.direction import CallError
 from unravel_lib.models.model import Model
@@ -244,7 +243,7 @@ def encode_file(
 
 def decode_file(
     model: Model,
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | LatentsFile,
     target: str | os.PathLike[str],
     options: CodecOptions = CodecOptions(),
     is_done: IsDone | None = None,
@@ -252,12 +251,15 @@ def decode_file(
 ) -> bool:
     """Decode a latents file to a sound file with its sidecar; the sound is written in blocks.
 
-    Parameters, result and errors as of `encode_file`; the source is a `.npy` or latent audio, the target a `.wav`.
+    Parameters, result and errors as of `encode_file`; the source is a `.npy` or latent audio, read already or
+    not, the target a `.wav`.
     """
-    source, target = Path(source), Path(target)
-    array = read_latents(source, model.compression)
+    target = Path(target)
+    file = source if isinstance(source, LatentsFile) else read_latents_file(Path(source), model.compression)
+    source, array = file.path, file.latents
     key = content_key(array)
-    fade_ms = default_fade(source) if options.fade_ms is None else options.fade_ms
+    made = file.sidecar is not None and file.sidecar.is_generated
+    fade_ms = options.fade_ms if options.fade_ms is not None else DEFAULT_FADE_MS if made else 0.0
     facts = SoundSidecar(
         **_common_facts(model, source, key, options),
         dims=array.shape[0],
@@ -271,7 +273,7 @@ def decode_file(
         return False
     if not options.overwrite:
         refuse_replacing(target, facts)
-    facts = replace(facts, latents=read_sidecar(source))
+    facts = replace(facts, latents=file.sidecar)
     sound = _watched(_decode(model, array, key, options), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
@@ -284,12 +286,6 @@ def decode_file(
             "(`subtype` FLOAT keeps it)"
         )
     return True
-
-
-def default_fade(latents: Path) -> float:
-    """Return by how many milliseconds the sound of latents is faded: not at all, unless generator.py made them."""
-    facts = read_sidecar(latents)
-    return DEFAULT_FADE_MS if facts is not None and facts.is_generated else 0.0
 
 
 def _write_sound(
@@ -327,26 +323,25 @@ def _common_facts(model: Model, source: Path, key: str, options: CodecOptions) -
     }
 
 
-def check_fit(model: Model, source: Path) -> int:
-    """Check that a model can decode a latents file; return its number of frames. Warns if another model made it.
+def check_fit(model: Model, file: LatentsFile) -> None:
+    """Check that a model can decode latents that were read from a file. Warns if another model made it.
 
     Raises
     ------
     InputError
-        No readable latents file, or its dims are not the model's.
+        Its dims are not the model's.
     """
-    dims, frames = read_latents(source, model.compression).shape
-    if dims != model.dims:
+    if len(file.latents) != model.dims:
         raise InputError(
-            f"{printable(source)} has {dims} dims, {printable(model.name)} decodes {model.dims}: "
-            "decode with the model it was encoded with"
+            f"has {len(file.latents)} dims, {printable(model.name)} decodes {model.dims}",
+            path=file.path,
+            remedy="decode with the model it was encoded with",
         )
-    facts = read_sidecar(source)
+    facts = file.sidecar
     same_weights = facts and facts.weights_sha256 and facts.weights_sha256 == model.weights_sha256
     if facts and facts.model_sha256 not in (None, model.sha256) and not same_weights:
         maker = printable(facts.model or "another model")
-        log.warning(f"{printable(source)} was made with {maker}, not with {printable(model.name)}")
-    return int(frames)
+        log.warning(f"{printable(file.path)} was made with {maker}, not with {printable(model.name)}")
 
 
 def _watched(sound: Iterable[Sound], sample_rate: float, watch: Watch | None) -> Iterator[Sound]:
