@@ -141,7 +141,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "dims": 4,
         "warnings": [
             "encode gives 4 dims, decode takes 5",
-            "does not say its sample rate: give `sample_rate` to the other scripts",
+            "does not say its sample rate: the other scripts have to be told",
         ],
     },
     "sat_training": {**CONFIGURED, "parameters": 398, "mark": "model_type in model_config"},
@@ -255,7 +255,7 @@ def test_a_model_that_raises_is_reported_as_far_as_it_goes(tmp_path: Path) -> No
 
 
 def test_a_bug_of_ours_costs_no_facts(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "_mismatch", lambda facts: {}["bug"])
+    monkeypatch.setattr(exports, "_mismatches", lambda module, facts: {}["bug"])
     found = inspect.inspect(files["rave23"], measure=False)
     assert "KeyError" in str(found.failure) and (found.facts.dims, found.facts.sample_rate) == (4, 48000)
     assert "KeyError" in found.facts.warnings[-1]

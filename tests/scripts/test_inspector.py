@@ -229,7 +229,7 @@ def test_a_method_that_raises_costs_only_its_own_answer(run: Run, tmp_path: Path
 def test_json_of_a_file_that_fails_unexpectedly(
     run: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unravel_lib.inspection.exports.read", lambda module, facts: {}["bug"])
+    monkeypatch.setattr("unravel_lib.inspection.exports.parts", lambda module: {}["bug"])
     done = run("inspector", "--input", files["rave23"], "--json")
     assert done.code == 2 and json.loads(done.text)["sha256"] and "IndexError" not in done.err
     monkeypatch.setattr("unravel_lib.inspection.inspect.inspect", lambda *args, **more: {}["bug"])

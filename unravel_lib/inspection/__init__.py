@@ -2,8 +2,7 @@
 
 inspect : one file opened, and all that is known about it
 facts : what is known, as data
-families : the families of TorchScript exports: their marks, and where their facts are
-exports : what a TorchScript export states about itself
+exports : what a TorchScript export states about itself, by families
 checkpoints : training checkpoints and safetensors
 gin : the config.gin beside a checkpoint, as data
 tensors : statistics of tensors of any size

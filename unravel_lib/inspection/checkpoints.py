@@ -8,14 +8,14 @@ import json
 import math
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection.facts import Facts, int_if_whole
+from unravel_lib.inspection.facts import Part, int_if_whole
 from unravel_lib.inspection.gin import gin_config
 from unravel_lib.inspection.tensors import SafeTensors, shape_of
 from unravel_lib.models.screening.mistakes import AGAIN, trainer_of
@@ -130,31 +130,39 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
     return None
 
 
-def read(path: Path, entries: Mapping[str, Any], tensors: Tensors, facts: Facts) -> None:
-    """Fill in what a checkpoint states: its config first, else the shapes of its weights."""
+def parts(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> Iterator[Part]:
+    """Yield what a checkpoint states: its config first, else the shapes of its weights."""
     if isinstance(tensors, SafeTensors):
-        facts.parameters = sum(math.prod(tensors.shape(key)) for key in tensors)
+        yield {"parameters": sum(math.prod(tensors.shape(key)) for key in tensors)}
     else:
-        facts.parameters = sum(tensor.numel() for tensor in tensors.values())
-    for name in ("pytorch-lightning_version", "epoch", "global_step", "step"):
-        if isinstance(entries.get(name), (int, str)):
-            facts.details[name] = entries[name]
+        yield {"parameters": sum(tensor.numel() for tensor in tensors.values())}
+    numbers = ("pytorch-lightning_version", "epoch", "global_step", "step")
+    yield {"details": {name: entries[name] for name in numbers if isinstance(entries.get(name), (int, str))}}
     versions = (entries.get(name) for name in TORCH_VERSIONS)
-    facts.torch_version = next((str(version) for version in versions if isinstance(version, str)), None)
+    yield {"torch_version": next((str(version) for version in versions if isinstance(version, str)), None)}
     if set(tensors) >= RAVE_KEYS:
-        facts.family, facts.mark = "RAVE", "keys latent_pca, latent_mean and fidelity"
-        facts.full_dims = int(tensors["latent_mean"].numel())
-        facts.warnings.append("a training checkpoint: the other scripts need its export (.ts)")
+        yield {"family": "RAVE", "mark": "keys latent_pca, latent_mean and fidelity"}
+        yield {"full_dims": int(tensors["latent_mean"].numel())}
+        yield {"warnings": ["a training checkpoint: the other scripts need its export (.ts)"]}
         return
-    found = config_of(path, entries, tensors)
-    if found is not None and _is_sat_config(found[0]):
-        _sat_config(*found, facts)
-    elif any(key.startswith(SAT_PREFIXES) for key in tensors):
-        facts.family, facts.mark = SAT, "prefixes of the keys in its state_dict"
-    _sat_weights(tensors, facts)
     trainer = trainer_of(_names(entries, tensors))
-    if trainer is not None and facts.family is None:
-        facts.family, facts.mark = trainer.family, f"the name {trainer.mark.decode()} in it"
+    if trainer is not None:
+        yield {"family": trainer.family, "mark": f"the name {trainer.mark.decode()} in it"}
+    weights = _oobleck_weights(tensors)
+    if weights:
+        yield {"family": SAT, "mark": f"keys {FIRST_IN} and {FIRST_OUT}"}
+    found = config_of(path, entries, tensors)
+    configured = {}
+    if found is not None and _is_sat_config(found[0]):
+        configured = _sat_config(*found)
+    elif any(key.startswith(SAT_PREFIXES) for key in tensors):
+        yield {"family": SAT, "mark": "prefixes of the keys in its state_dict"}
+    yield configured
+    for fact, unit in (("dims", "dims"), ("in_channels", "channels in")):
+        if weights and configured.get(fact) not in (None, weights[fact]):
+            warning = f"the config says {configured[fact]} {unit}, the weights have {weights[fact]}"
+            yield {"warnings": [warning]}
+    yield weights
 
 
 def _names(entries: Mapping[str, Any], tensors: Tensors) -> bytes:
@@ -171,41 +179,29 @@ def _is_sat_config(config: Mapping[str, Any]) -> bool:
     return isinstance(config.get("model_type"), str) and isinstance(config.get("model"), Mapping)
 
 
-def _sat_config(config: Mapping[str, Any], where: str, facts: Facts) -> None:
-    facts.family, facts.mark = SAT, f"model_type in {where}"
-    facts.details["model type"] = config["model_type"]
+def _sat_config(config: Mapping[str, Any], where: str) -> Part:
+    part: Part = {"family": SAT, "mark": f"model_type in {where}", "details": {"model type": config["model_type"]}}
     rate = config.get("sample_rate")
     if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e9:
-        facts.sample_rate = int_if_whole(float(rate))
+        part["sample_rate"] = int_if_whole(float(rate))
     if not isinstance(_at(config, "model.encoder"), Mapping) and isinstance(_at(config, "model.pretransform"), Mapping):
         config = {**config, "model": _at(config, "model.pretransform.config")}  # the autoencoder of a diffusion model
     for fact, places in SAT_COUNTS.items():
-        counts = (_at(config, place) for place in places)
-        setattr(facts, fact, next((value for value in counts if _is_count(value)), None))
-    for part in ("encoder", "decoder", "bottleneck"):
-        kind = _at(config, f"model.{part}.type")
-        if isinstance(kind, str) and part == "bottleneck":
-            facts.details[part] = kind
-        elif isinstance(kind, str):
-            setattr(facts, part, kind)
+        part[fact] = next((value for value in (_at(config, place) for place in places) if _is_count(value)), None)
+    kinds = {name: _at(config, f"model.{name}.type") for name in ("encoder", "decoder", "bottleneck")}
+    kinds = {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
+    if "bottleneck" in kinds:
+        part["details"]["bottleneck"] = kinds.pop("bottleneck")
+    return part | kinds
 
 
-def _sat_weights(tensors: Tensors, facts: Facts) -> None:
+def _oobleck_weights(tensors: Tensors) -> dict[str, int]:
     """Channels and dims from the shapes of an oobleck autoencoder's outer layers: weight_v is [out, in, kernel]."""
     prefix = next((p for p in ("", *SAT_PREFIXES) if p + FIRST_IN in tensors and p + FIRST_OUT in tensors), None)
     if prefix is None:
-        return
+        return {}
     first, last = (shape_of(tensors[prefix + name]) or () for name in (FIRST_IN, FIRST_OUT))
-    if len(first) != 3 or len(last) != 3:
-        return
-    if facts.family is None:
-        facts.family, facts.mark = SAT, f"keys {FIRST_IN} and {FIRST_OUT}"
-    channels, dims = first[1], last[1]
-    if facts.dims not in (None, dims):
-        facts.warnings.append(f"the config says {facts.dims} dims, the weights have {dims}")
-    if facts.in_channels not in (None, channels):
-        facts.warnings.append(f"the config says {facts.in_channels} channels in, the weights have {channels}")
-    facts.dims, facts.in_channels = dims, channels
+    return {"dims": last[1], "in_channels": first[1]} if len(first) == len(last) == 3 else {}
 
 
 def _at(config: object, place: str) -> object:

@@ -1,7 +1,7 @@
 """Facts about a model file, as data: what the inspector found, None where the file does not state it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +21,10 @@ class Method:
     out_ratio: int | None = None
 
 
-@dataclass
+Part = dict[str, Any]  # some of the facts, by their names in `Facts`
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known about one model file. None where the file does not state it; never a guess.
 
@@ -105,6 +108,18 @@ class TensorStatistics:
     std: float = math.nan
     min: float = math.nan
     max: float = math.nan
+
+
+def joined(parts: Iterable[Part]) -> Facts:
+    """Join parts: a fact is what the last part that has it says; details and warnings add up."""
+    facts: Part = {"name": "", "path": ""}
+    details: dict[str, Any] = {}
+    warnings: list[str] = []
+    for part in parts:
+        facts |= part
+        details |= part.get("details", {})
+        warnings += part.get("warnings", [])
+    return Facts(**facts | {"details": json_value(details), "warnings": warnings})
 
 
 def json_value(value: Any, depth: int = 0) -> Any:

@@ -2,17 +2,18 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unravel_lib.errors import InputError, ModelError, UnravelError
+from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.inspection import checkpoints, exports, families
-from unravel_lib.inspection.facts import Facts, json_value
+from unravel_lib.inspection import checkpoints, exports
+from unravel_lib.inspection.facts import Facts, Part, joined
 from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models import torchscript
 from unravel_lib.models.context import OutOfTimeError
@@ -61,37 +62,36 @@ def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection
     trust : load TorchScript although its code could touch files (`trust_model`)
     measure : run the model to find its delay and receptive field, some seconds for a large one
     """
-    facts = Facts(name=path.name, path=str(path))
-    found = Inspection(facts)
+    parts: list[Part] = [{"name": path.name, "path": str(path)}]
+    found = Inspection(joined(parts))
     try:
         if path.is_file():
-            facts.bytes, facts.sha256 = path.stat().st_size, sha256_of(path)
-        with prints_logged(path.name), open_model(path) as file:
-            _open(file, found, trust)
-    except (ModelError, InputError) as error:
+            parts.append({"bytes": path.stat().st_size, "sha256": sha256_of(path)})
+        with prints_logged(path.name):
+            with open_model(path) as file:
+                parts.extend(_open(file, found, trust))
+            if found.module is not None:
+                _read_module(path, found.module, parts, measure)
+                found.tensors = found.module.state_dict()
+    except UnravelError as error:
         found.failure = error
-        facts.warnings.append(str(error).removeprefix(f"{printable(path)} "))
-        return found
-    if found.module is not None:
-        try:
-            with prints_logged(path.name):
-                _read_module(path, found.module, found, measure)
-        except Exception as error:  # also an error in this program: the facts so far are kept
-            log.debug("traceback of the failure below", exc_info=True)
-            facts.warnings.append(f"failed unexpectedly: {unexpected_error(error)}")
-            found.failure = ModelError(f"{printable(path)} {facts.warnings[-1]}")
-    facts.details, facts.attributes = json_value(facts.details), json_value(facts.attributes)
+        parts.append({"warnings": [str(error).removeprefix(f"{printable(path)} ")]})
+    except Exception as error:  # an error in this program: the facts so far are kept
+        log.debug("traceback of the failure below", exc_info=True)
+        reason = f"failed unexpectedly: {unexpected_error(error)}"
+        found.failure = ModelError(reason, path=path)
+        parts.append({"warnings": [reason]})
+    found.facts = joined(parts)
     return found
 
 
-def _open(file: ModelFile, found: Inspection, trust: bool) -> None:
-    """Load what is in the file, and fill in the facts that need no module."""
-    facts = found.facts
-    facts.kind = file.kind.value
+def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
+    """Load what is in the file; yield the facts that need no module."""
+    yield {"kind": file.kind.value}
     if file.kind is not Kind.SAFETENSORS:
-        facts.format_version = file.format_version()
+        yield {"format_version": file.format_version()}
     if file.kind is Kind.TORCHSCRIPT:
-        _class_in_file(file, facts)
+        yield _class_in_file(file)
         found.module = torchscript.load(file, trust)
         found.declared = torchscript.declared_attributes(file, torchscript.qualified_class_name(found.module))
         return
@@ -103,67 +103,64 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> None:
         found.entries = checkpoints.load(file)
         found.tensors = checkpoints.state_dict_of(found.entries)
     if not found.tensors:
-        facts.warnings.append("it holds no tensors")
-    checkpoints.read(file.path, found.entries, found.tensors, facts)
+        yield {"warnings": ["it holds no tensors"]}
+    yield from checkpoints.parts(file.path, found.entries, found.tensors)
 
 
-def _class_in_file(file: ModelFile, facts: Facts) -> None:
-    """Fill in the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
-    facts.details["code members"] = len(file.code_members())
-    try:
+def _class_in_file(file: ModelFile) -> Part:
+    """Return the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
+    details: Part = {"code members": len(file.code_members())}
+    names: list[str] = []
+    with suppress(ModelError, ValueError, IndexError):
         names = object_table.imports(file.member("data.pkl") or b"")
-    except (ModelError, ValueError, IndexError):
-        return
-    if names and names[0].startswith("__torch__."):
-        facts.details["class"] = names[0].rpartition(".")[2]
-        families.identify(facts.details["class"], None, facts)
+    if not names or not names[0].startswith("__torch__."):
+        return {"details": details}
+    name = names[0].rpartition(".")[2]
+    _, identity = exports.identify(name)
+    return {"details": {**details, "class": name}, **identity}
 
 
-def _read_module(path: Path, module: torchscript.Module, found: Inspection, measure: bool) -> None:
-    facts = found.facts
-    facts.family = facts.version = facts.mark = None  # identified again, by all the marks
+def _read_module(path: Path, module: torchscript.Module, parts: list[Part], measure: bool) -> None:
+    """Add what a loaded module states, and what running it shows."""
     try:
-        exports.read(module, facts)
+        parts.extend(exports.parts(module))
     except MODEL_ERRORS as error:
-        facts.warnings.append(f"its attributes cannot be read: {last_line(error)}")
-    found.tensors = module.state_dict()
-    facts.weights_sha256 = weights_sha256(module)
+        parts.append({"warnings": [f"its attributes cannot be read: {last_line(error)}"]})
+    parts.append({"weights_sha256": weights_sha256(module)})
+    facts = joined(parts)
     names = {method.name for method in facts.methods or []} | set(torchscript.compiled_methods(module))
     codec = {"encode", "decode"} <= names
     if codec and facts.sample_rate is None:
-        facts.warnings.append("does not say its sample rate: give `sample_rate` to the other scripts")
+        parts.append({"warnings": ["does not say its sample rate: the other scripts have to be told"]})
     sane = (facts.compression or 1) <= MAX_COMPRESSION and max(facts.dims or 1, facts.in_channels or 1) <= MAX_DIMS
     if not sane:
-        facts.warnings.append("its compression, dims or channels are implausible: not run")
+        parts.append({"warnings": ["its compression, dims or channels are implausible: not run"]})
     elif codec and measure and exports.round_trip(facts):
-        _measure(path, module, facts)
+        try:
+            parts.extend(_measured(path, module, facts))
+        except (UnravelError, *MODEL_ERRORS) as error:
+            parts.append({"warnings": [f"delay and receptive field could not be measured: {last_line(error)}"]})
     elif facts.streaming is False:
-        facts.delay_samples = 0
+        parts.append({"delay_samples": 0})
 
 
-def _measure(path: Path, module: torchscript.Module, facts: Facts) -> None:
-    """Run the model to find its delay and its receptive field; a model that cannot be run gives a warning."""
-    try:
-        model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
-        facts.streaming = model.streaming
-        coded = facts.details.get("latents") == families.CODES  # codes hide small changes
-        model.measure_until = time.monotonic() + MEASURE_SECONDS
-        for method in ("decode",) if coded else ("encode", "decode"):
-            try:
-                context = getattr(model, f"{method}_context")
-            except OutOfTimeError:
-                facts.warnings.append(
-                    f"receptive field of {method} not measured: it would take longer than {MEASURE_SECONDS:.0f} s"
-                )
-                continue
-            setattr(facts, f"{method}_context", None if context is None else (context.left, context.right))
-        if model.random_methods:
-            facts.details["random parts"] = ", ".join(f"{method} is random" for method in model.random_methods)
-        if model.delay is not None:
-            facts.encode_delay, facts.decode_delay = model.delay.encode_samples, model.delay.decode_samples
-            facts.delay_samples = facts.encode_delay + facts.decode_delay
-        facts.dims, facts.compression = facts.dims or model.dims, facts.compression or model.compression
-        facts.in_channels = facts.in_channels or model.in_channels
-        facts.out_channels = facts.out_channels or model.out_channels
-    except (UnravelError, *MODEL_ERRORS) as error:
-        facts.warnings.append(f"delay and receptive field could not be measured: {last_line(error)}")
+def _measured(path: Path, module: torchscript.Module, facts: Facts) -> Iterator[Part]:
+    """Run the model to find its delay and its receptive field."""
+    model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
+    yield {"streaming": model.streaming}
+    coded = facts.details.get("latents") == exports.CODES  # codes hide small changes
+    model.measure_until = time.monotonic() + MEASURE_SECONDS
+    for method in ("decode",) if coded else ("encode", "decode"):
+        try:
+            context = getattr(model, f"{method}_context")
+            yield {f"{method}_context": None if context is None else (context.left, context.right)}
+        except OutOfTimeError:
+            reason = f"it would take longer than {MEASURE_SECONDS:.0f} s"
+            yield {"warnings": [f"receptive field of {method} not measured: {reason}"]}
+    if model.random_methods:
+        yield {"details": {"random parts": ", ".join(f"{method} is random" for method in model.random_methods)}}
+    if model.delay is not None:
+        encode, decode = model.delay.encode_samples, model.delay.decode_samples
+        yield {"encode_delay": encode, "decode_delay": decode, "delay_samples": encode + decode}
+    for fact in ("dims", "compression", "in_channels", "out_channels"):
+        yield {fact: getattr(facts, fact) or getattr(model, fact)}
