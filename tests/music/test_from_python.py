@@ -33,7 +33,7 @@ def test_numbers_of_frames_and_repetitions_are_checked(statistics: Statistics, w
         "num_loops": lambda: unravel.Composition(statistics, "walk", {}, "loop", {}, 8, wrong, 1),  # type: ignore
     }
     for option, call in calls.items():
-        with pytest.raises(ValueError, match="expected a whole number from 1 on") as caught:
+        with pytest.raises(ValueError, match="expected a whole number from 1 to") as caught:
             call()
         assert isinstance(caught.value, UsageError) and caught.value.option == option
 
@@ -43,15 +43,30 @@ def test_numbers_of_frames_and_repetitions_are_checked(statistics: Statistics, w
 )
 def test_loops_are_checked(statistics: Statistics, wrong: Any) -> None:
     for option, given in [("loop", (wrong,)), ("loop_b", (LOOP, 4, 42, wrong))]:
-        with pytest.raises(ValueError, match=r"expected finite numbers, \(frames, dims\)") as caught:
+        with pytest.raises(ValueError, match="expected finite numbers of shape") as caught:
             unravel.arrange("swapper", *given)
         assert isinstance(caught.value, UsageError) and caught.value.option == option
-    with pytest.raises(UsageError, match=r"expected finite numbers, \(frames, dims\) = \(6, 2\)"):
+    with pytest.raises(
+        UsageError, match=r"loop_b has shape \(5, 2\) and type float64, expected finite numbers of shape \(6, 2\)"
+    ):
         unravel.arrange("blender", LOOP, loop_b=LOOP[:5])
-    with pytest.raises(UsageError, match=r"\(frames, dims\) = \(8, 2\)"):
+    with pytest.raises(UsageError, match=r"expected finite numbers of shape \(8, 2\)"):
         unravel.Composition(
             statistics, unravel.DISTRIBUTIONS["walk"], {}, unravel.PATTERNS["loop"], {}, 8, 4, 1, given_loops=(LOOP,)
         )
+
+
+@pytest.mark.parametrize("std", [1.0, np.ones(3), np.full(2, np.nan)])
+def test_spreads_are_checked(std: Any) -> None:
+    with pytest.raises(UsageError, match=r"std has shape .*, expected finite numbers of shape \(2,\)"):
+        unravel.arrange("orale", LOOP, std=std)
+
+
+def test_more_loops_than_a_pattern_takes_are_refused(statistics: Statistics) -> None:
+    of = statistics, unravel.DISTRIBUTIONS["walk"], {}, unravel.PATTERNS["loop"], {}, 6, 4, 1
+    assert unravel.Composition(*of, given_loops=(LOOP,)).label == "loop_input-loop_seed1"
+    with pytest.raises(UsageError, match="pattern loop takes fewer than 2 loops"):
+        unravel.Composition(*of, given_loops=(LOOP, LOOP))
 
 
 @pytest.mark.parametrize(
@@ -174,14 +189,20 @@ for name in ("mine", mine, __file__ + ":mine", pathlib.Path(__file__).name + ":m
 """
 
 
-@pytest.mark.parametrize("how", ["script", "module", "code"])
+@pytest.mark.parametrize("how", ["script", "module", "code", "import", "runpy"])
 def test_the_running_script_is_not_run_again(tmp_path: Path, how: str) -> None:
     """The process itself is what runs: as a script, by -m, and from standard input, as a notebook does."""
     code = SCRIPT.format(more="")
     if how == "code":
         code = code.replace(', __file__ + ":mine", pathlib.Path(__file__).name + ":mine"', "")
     (tmp_path / "piece.py").write_text(code)
-    argv = {"script": ["piece.py"], "module": ["-m", "piece"], "code": ["-"]}[how]
+    argv = {
+        "script": ["piece.py"],
+        "module": ["-m", "piece"],
+        "code": ["-"],
+        "import": ["-c", "import piece"],
+        "runpy": ["-c", "import runpy; runpy.run_path('piece.py')"],
+    }[how]
     made = subprocess.run(
         [sys.executable, *argv],
         cwd=tmp_path,

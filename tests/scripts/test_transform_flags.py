@@ -169,3 +169,22 @@ def test_wrong_loops(run: Run, tmp_path: Path, encoding: Path, flags: tuple[obje
     assert result.code == 2 and len(result.errors) == 1
     assert re.search(message, result.errors[0]), result.errors
     assert not (tmp_path / "o").exists()
+
+
+def test_a_transform_in_a_folder_with_blanks(run: Run, tmp_path: Path, encoding: Path) -> None:
+    """Quoted inside the step as in a shell; the sidecar makes it again; the list shows the file's own."""
+    mine = tmp_path / "my own" / "mine.py"
+    mine.parent.mkdir()
+    mine.write_text("from unravel_lib import transform\n@transform\ndef times(loop, by: int):\n    return loop * by\n")
+    flags = ("--input", encoding, "--num_latents", 4)
+    plain, _, _ = generated(run, tmp_path / "a", *flags)
+    for number, word in enumerate((f'"{mine}:times"', f"'{mine}':times", f"{mine}:times".replace(" ", "\\ "))):
+        frames, options, _ = generated(run, tmp_path / f"b{number}", *flags, "--transform", f"every 1 {word} 2", "rev")
+        np.testing.assert_array_equal(frames[:4], 2 * plain[:4][::-1])
+        assert options["transform"] == [f"every 1 '{mine}:times' 2", "rev"]
+        [piece] = (tmp_path / f"b{number}" / "r").glob("*.npy")
+        again = ("--again", piece, "--trust_code", "--embeddings", "--no_plots", "--output", tmp_path / f"c{number}")
+        [made] = [path for path in run("generator", *again).paths if path.suffix == ".npy"]
+        assert made.read_bytes() == piece.read_bytes()
+    listed = run("generator", "--list_transforms", "--transform", f'"{mine}:times" 2').text
+    assert re.search(rf"{mine}:times BY +\(no description\)", listed)

@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,7 +34,6 @@ E = TypeVar("E", bound=Entry)
 LOADED = "user_code_"  # begins the names of modules that are files of a user's
 
 log = logging.getLogger("unravel_lib")
-_loading: list[str] = []  # real paths of the files that are being run
 
 
 class Catalogue(Mapping[str, E], Generic[E]):
@@ -154,15 +154,16 @@ def run_file(source: str) -> None:
     """Run a user's file, so that it registers its functions; nothing is written beside it.
 
     It may import modules of its own folder, unless a library has the same name. A file that is running already, as the
-    script that was started or by this function, is not run again.
+    script that was started or because another one named it, is not run again.
 
     Raises
     ------
     UsageError
         The file cannot be read, or its code fails.
     """
-    path, script = os.path.realpath(source), getattr(sys.modules["__main__"], "__file__", None)
-    if path in _loading or (script is not None and os.path.realpath(script) == path):
+    running = [f.f_code.co_filename for f, _ in traceback.walk_stack(None) if f.f_code.co_name == "<module>"]
+    running.append(getattr(sys.modules["__main__"], "__file__", None) or "")
+    if os.path.realpath(source) in map(os.path.realpath, running):
         return
     try:
         with open_input(Path(source)) as file:
@@ -177,15 +178,12 @@ def run_file(source: str) -> None:
         sys.path.append(beside)  # last, so that no file of the user's replaces a library
     sys.dont_write_bytecode = True
     seed_global_generators(np.random.SeedSequence(0))
-    _loading.append(path)
     try:
         exec(compile(code, source, "exec"), module.__dict__)
     except UnravelError:
         raise
     except (Exception, SystemExit) as error:
         raise failure_in_file(error, source) from error
-    finally:
-        _loading.remove(path)
 
 
 DISTRIBUTIONS = Catalogue(Distribution, "distributions", "following", "spectral")

@@ -122,15 +122,16 @@ class Composition:
         for option in ("num_latents", "num_loops"):
             whole_number(option, getattr(self, option))
         distribution, pattern = DISTRIBUTIONS.find(self.distribution), PATTERNS.find(self.pattern)
+        shape = self.num_latents, self.statistics.dims
+        if len(self.given_loops) > 1 + ("loop_b" in pattern.inputs):
+            raise pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
         completed = {
             "distribution": distribution,
             "distribution_options": distribution.complete(self.distribution_options),
             "pattern": pattern,
             "pattern_options": pattern.complete(self.pattern_options),
             "steps": read_steps(self.steps),
-            "given_loops": tuple(
-                _loop("given_loops", loop, (self.num_latents, self.statistics.dims)) for loop in self.given_loops
-            ),
+            "given_loops": tuple(_checked("given_loops", loop, shape) for loop in self.given_loops),
         }
         for name, value in completed.items():
             object.__setattr__(self, name, value)
@@ -234,21 +235,20 @@ def arrange(
     """
     entry = PATTERNS.find(name)
     whole_number("n_loops", n_loops)
-    loop = _loop("loop", loop)
-    other = loop if loop_b is None else _loop("loop_b", loop_b, loop.shape)
-    spread = loop.std(axis=0) if std is None else np.broadcast_to(np.asarray(std, np.float64), loop.shape[1])
+    loop = _checked("loop", loop)
+    other = loop if loop_b is None else _checked("loop_b", loop_b, loop.shape)
+    spread = loop.std(axis=0) if std is None else _checked("std", std, loop.shape[1:])
     seeds = np.random.SeedSequence(seed)
     loops = entry.loops(entry.complete(options), seeds, loop=loop, loop_b=other, n_loops=n_loops, std=spread)
     played = transformed(loops, read_steps(transform), Place(spread, loop.mean(axis=0)), seeds)
     return Piece.of(played, loop.shape[1], ("n_loops",)).frames
 
 
-def _loop(option: str, values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> Frames:
-    """Return a loop that is given, [frames, dims]; raise UsageError where it is none, or has another shape."""
+def _checked(option: str, values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> Frames:
+    """Return an array that is given, a loop where no shape is; raise UsageError where it is none."""
     array = np.asarray(values)
-    real = array.dtype.kind in "fiu" and array.ndim == 2 and array.size and np.isfinite(array).all()
-    if not real or array.shape != (shape or array.shape):
-        found = f"is an array of shape {array.shape} and type {array.dtype}"
-        expected = f"finite numbers, (frames, dims){f' = {shape}' if shape else ''}"
-        raise UsageError(found, option=option, expected=expected)
+    fits = array.ndim == 2 and array.size if shape is None else array.shape == shape
+    if not (fits and array.dtype.kind in "fiu" and np.isfinite(array).all()):
+        expected = f"finite numbers of shape {'(frames, dims)' if shape is None else shape}"
+        raise UsageError(f"has shape {array.shape} and type {array.dtype}", option=option, expected=expected)
     return array.astype(np.float64)

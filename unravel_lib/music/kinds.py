@@ -276,10 +276,11 @@ def seed_global_generators(seed: np.random.bit_generator.ISeedSequence) -> None:
     np.random.seed(number)
 
 
-def whole_number(option: str, value: Any) -> None:
-    """Raise UsageError where an argument is no whole number of at least 1."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 1 <= value <= LARGEST:
-        raise UsageError("is out of range", option=option, value=repr(value), expected="a whole number from 1 on")
+def whole_number(option: str, value: Any, most: int = LARGEST) -> None:
+    """Raise UsageError where an argument is no whole number from 1 to `most`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 1 <= value <= most:
+        expected = f"a whole number from 1 to {most:,}"
+        raise UsageError("is out of range", option=option, value=repr(value), expected=expected)
 
 
 def checked_loop(item: Any, dims: int) -> Frames:
@@ -329,7 +330,7 @@ class Distribution(Entry):
         UsageError
             It cannot be used with these statistics, its function failed, or drew values that latents cannot have.
         """
-        whole_number("n_frames", n_frames)
+        whole_number("n_frames", n_frames, MAX_BYTES // (8 * statistics.dims))
         if self.needs_frames and not statistics.encodings:
             found = "takes frames of encodings, not a table"
             raise self.wrong(found, remedy="give the encodings", remedy_options=("input",))
