@@ -24,7 +24,7 @@ from unravel_lib.files.sidecar import GeneratedSidecar
 from unravel_lib.generator.flags import GeneratorOptions, build_parser
 
 if TYPE_CHECKING:
-    from unravel_lib.music.composition import Piece
+    from unravel_lib.music.patterns import Piece
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 

@@ -29,7 +29,7 @@ from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS  # noqa: E402
-from unravel_lib.music.composition import Piece  # noqa: E402
+from unravel_lib.music.patterns import Piece  # noqa: E402
 from unravel_lib.music.steps import Place, parse_step, transformed  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
 from unravel_lib.statistics.measure import Statistics  # noqa: E402

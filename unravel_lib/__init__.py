@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from unravel_lib.music.catalogue import pattern as pattern
     from unravel_lib.music.catalogue import transform as transform
     from unravel_lib.music.composition import Composition as Composition
-    from unravel_lib.music.composition import arrange as arrange
     from unravel_lib.music.distributions import draw as draw
     from unravel_lib.music.kinds import Repeat as Repeat
+    from unravel_lib.music.patterns import arrange as arrange
     from unravel_lib.statistics.measure import measure as measure
 
 __version__ = "1.1.0"
@@ -59,7 +59,7 @@ _NAMES = {
     "write_latent_audio": "latents.latent_audio:write_latent_audio",
     "measure": "statistics.measure:measure",
     "draw": "music.distributions:draw",
-    "arrange": "music.composition:arrange",
+    "arrange": "music.patterns:arrange",
     "Composition": "music.composition:Composition",
     "DISTRIBUTIONS": "music.catalogue:DISTRIBUTIONS",
     "PATTERNS": "music.catalogue:PATTERNS",

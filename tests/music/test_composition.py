@@ -1,6 +1,5 @@
 """Compositions: which random numbers go where, names, and lengths."""
 
-import doctest
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -9,11 +8,11 @@ import numpy as np
 import pytest
 
 from unravel_lib.errors import UsageError
-from unravel_lib.music import composition
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
-from unravel_lib.music.composition import Composition, Piece
+from unravel_lib.music.composition import Composition
 from unravel_lib.music.distributions import draw
 from unravel_lib.music.kinds import Loop, Repeat
+from unravel_lib.music.patterns import Piece
 from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics.measure import PERCENTS, Statistics, measure
 
@@ -77,7 +76,7 @@ def endless(loops: list[Loop]) -> Iterator[Loop]:
     ids=["at once", "later", "endless"],
 )
 def test_more_than_a_gibibyte_is_refused_as_it_comes(loops: Iterable[Loop], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unravel_lib.music.composition.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("unravel_lib.music.patterns.MAX_BYTES", 1 << 20)
     with pytest.raises(UsageError, match=r"more than 32,768 frames of 4 dims") as caught:
         Piece.of(loops, 4, ("num_loops",))
     assert caught.value.remedy_options == ("num_loops",)
@@ -120,8 +119,3 @@ def test_a_loop_changes_little_when_one_of_ten_recordings_leaves(name: str) -> N
     )
     change, contrast = (np.sqrt(np.mean(((x - before) / everything.std) ** 2)) for x in (after, other))
     assert 0 < change < 0.25 < 0.8 < contrast
-
-
-def test_examples_in_docstrings() -> None:
-    found = doctest.testmod(composition, extraglobs={"np": np})
-    assert found.attempted > 0 and found.failed == 0

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from unravel_lib.errors import UsageError
 from unravel_lib.music import patterns
 from unravel_lib.music.catalogue import PATTERNS
-from unravel_lib.music.composition import Piece
 from unravel_lib.music.kinds import Loop, Repeat
+from unravel_lib.music.patterns import Piece
 
 OWN = [name for name, entry in PATTERNS.items() if entry.source is None]
 DIRECTIONS = ("forward", "inverted", "mirrored", "mirror-inverted")

@@ -10,9 +10,9 @@ import pytest
 from matplotlib import image
 
 from unravel_lib import plots
-from unravel_lib.latents.blocks import Loop, Repeat
 from unravel_lib.latents.npy import save_latents
-from unravel_lib.music.composition import Piece
+from unravel_lib.music.kinds import Loop, Repeat
+from unravel_lib.music.patterns import Piece
 from unravel_lib.plots import figure, results
 from unravel_lib.plots import statistics as pictures
 from unravel_lib.statistics import measure

@@ -21,9 +21,7 @@ from typing import Any
 import pytest
 
 from unravel_lib.music import tempo
-from unravel_lib.music.distributions import DISTRIBUTIONS
-from unravel_lib.music.patterns import PATTERNS
-from unravel_lib.music.transforms import TRANSFORMS
+from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

@@ -15,7 +15,7 @@ from fixtures_runs import ROOT
 from PIL import Image
 
 import generator
-from unravel_lib.music.patterns import PATTERNS
+from unravel_lib.music.catalogue import PATTERNS
 
 EXAMPLES = ROOT / "examples"
 RATE = 44100

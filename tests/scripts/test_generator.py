@@ -19,9 +19,8 @@ from unravel_lib.generator.flags import build_parser
 from unravel_lib.generator.results import MAX_DRAWN
 from unravel_lib.latents import latent_audio
 from unravel_lib.latents.npy import MAX_DIMS, load_latents, save_latents
+from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
-from unravel_lib.music.distributions import DISTRIBUTIONS
-from unravel_lib.music.patterns import PATTERNS
 
 DIMS = 3
 OWN_PATTERNS = [name for name, entry in PATTERNS.items() if entry.source is None]

@@ -125,14 +125,14 @@ def _refuse_code(command: Sequence[str], given: Container[str], piece: Path) -> 
 
 def _draws(args: argparse.Namespace) -> bool:
     """Whether a loop is drawn, as not all that the pattern takes are given."""
-    from unravel_lib.music.patterns import PATTERNS
+    from unravel_lib.music.catalogue import PATTERNS
 
     return len(args.input_loop) < 1 + ("loop_b" in PATTERNS.find(args.pattern).inputs)
 
 
 def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSidecar) -> None:
     """Take the statistics.csv beside the piece where it is that of the piece and no encodings are needed."""
-    from unravel_lib.music.distributions import DISTRIBUTIONS
+    from unravel_lib.music.catalogue import DISTRIBUTIONS
 
     if DISTRIBUTIONS.find(args.distribution).needs_frames:
         missing = [path for path in args.input or [] if not path.exists()]

@@ -11,9 +11,8 @@ from unravel_lib.generator.sources import Rates, Sources, read_sources
 from unravel_lib.latents.latent_audio import LatentAudio, Subtype
 from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
+from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
-from unravel_lib.music.distributions import DISTRIBUTIONS
-from unravel_lib.music.patterns import PATTERNS
 from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics import measure, tables
 

@@ -12,8 +12,8 @@ from unravel_lib.generator.plan import Plan
 from unravel_lib.history.commands import script
 from unravel_lib.latents.latent_audio import LatentAudio
 from unravel_lib.music import tempo
-from unravel_lib.music.composition import Piece
 from unravel_lib.music.kinds import Entry
+from unravel_lib.music.patterns import Piece
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.statistics.tables import write_csv
 from unravel_lib.text import count_text, duration_text, frames_text, size_text

@@ -20,8 +20,7 @@ from statistics import NormalDist
 import numpy as np
 
 from unravel_lib.latents import Frames
-from unravel_lib.music.catalogue import DISTRIBUTIONS as DISTRIBUTIONS
-from unravel_lib.music.catalogue import distribution
+from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
 from unravel_lib.music.kinds import Function
 from unravel_lib.statistics.measure import PERCENTS, Array, Statistics, frames_at
 

@@ -13,18 +13,79 @@ One of your own is five lines in a file of yours:
 and is used with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
-from unravel_lib.music.catalogue import PATTERNS as PATTERNS
-from unravel_lib.music.catalogue import pattern
-from unravel_lib.music.kinds import MAX_BYTES, Loop, Repeat
+from unravel_lib.music.catalogue import PATTERNS, pattern
+from unravel_lib.music.kinds import MAX_BYTES, Function, Loop, Repeat, whole_number
+from unravel_lib.music.steps import Place, read_steps, transformed
 from unravel_lib.statistics.measure import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """All loops of one file, one after the other.
+
+    Attributes
+    ----------
+    frames : float64 [n_frames, dims]
+    starts : int64 [n_loops]
+        The frame at which each loop begins, repetitions counted each.
+    """
+
+    frames: Frames
+    starts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, loops: Iterable[Loop], dims: int, shorter: Sequence[str]) -> "Piece":
+        """Join loops [frames, dims].
+
+        Parameters
+        ----------
+        loops : iterable of float64 [frames, dims] or Repeat
+        dims : int
+        shorter : sequence of str
+            For errors: the options that make it shorter.
+
+        Raises
+        ------
+        UsageError
+            More than 1 GiB, which ends it as soon as it is known; no frames; NaN or Inf inside.
+        """
+        frames, starts, end = np.empty((1024, dims)), array("q"), 0
+        most = MAX_BYTES // (8 * dims)
+        for item in loops:
+            loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
+            begin, end = end, end + len(item)
+            if end > most:
+                raise UsageError(
+                    f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB",
+                    remedy="make it shorter",
+                    remedy_options=shorter,
+                )
+            if end > begin:
+                if end > len(frames):
+                    frames.resize((max(end, min(2 * len(frames), most)), dims), refcheck=False)  # nothing refers to it
+                frames[begin:end].reshape(times, len(loop), dims)[:] = loop
+                starts.extend(range(begin, end, len(loop)))
+        frames.resize((end, dims), refcheck=False)
+        if not end:
+            raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
+        if not np.isfinite(frames).all():
+            raise UsageError(
+                "the pattern, or a transform, made values that are not finite (NaN or Inf)",
+                remedy="check its options and its code",
+            )
+        return cls(frames, np.frombuffer(starts, np.int64))
 
 
 @pattern
@@ -109,3 +170,64 @@ def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator
         point = rng.integers(len(a)), rng.integers(a.shape[1])
         a[point], b[point] = b[point], a[point]
         yield Repeat(a.copy(), n_loops)
+
+
+def arrange(
+    name: str | Function,
+    loop: npt.ArrayLike,
+    n_loops: int = 4,
+    seed: int = 42,
+    loop_b: npt.ArrayLike | None = None,
+    std: npt.ArrayLike | None = None,
+    transform: str | Sequence[str] = (),
+    **options: int | float | bool | str,
+) -> Frames:
+    """Arrange a loop in a pattern: the piece, float64 [frames, dims].
+
+    Parameters
+    ----------
+    name : str or function
+        A name of PATTERNS or of your own pattern, `FILE.py:name`, or your own pattern itself.
+    loop : [frames, dims]
+    n_loops : int
+        How often the pattern repeats things.
+    seed : int
+        Of the pattern's random numbers.
+    loop_b : [frames, dims], optional
+        A second loop, for patterns that take one; the first one without it.
+    std : [dims], optional
+        How far values spread, for patterns that take it; that of the loop without it.
+    transform : str or sequence of str
+        Steps that change the loops, such as "every 4 rev", in this order.
+    **options
+        Options of the pattern.
+
+    Raises
+    ------
+    UsageError
+        No such pattern, option or transform, or one of them failed; a loop that is none; more than 1 GiB.
+
+    Examples
+    --------
+    >>> arrange("fibo", np.array([[1.0], [2.0], [3.0]]), n_loops=1).ravel()
+    array([1., 1., 2., 1., 2., 3.])
+    """
+    entry = PATTERNS.find(name)
+    whole_number("n_loops", n_loops)
+    loop = checked_array("loop", loop)
+    other = loop if loop_b is None else checked_array("loop_b", loop_b, loop.shape)
+    spread = loop.std(axis=0) if std is None else checked_array("std", std, loop.shape[1:])
+    seeds = np.random.SeedSequence(seed)
+    loops = entry.loops(entry.complete(options), seeds, loop=loop, loop_b=other, n_loops=n_loops, std=spread)
+    played = transformed(loops, read_steps(transform), Place(spread, loop.mean(axis=0)), seeds)
+    return Piece.of(played, loop.shape[1], ("n_loops",)).frames
+
+
+def checked_array(option: str, values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> Frames:
+    """Return an array that is given, a loop where no shape is; raise UsageError where it is none."""
+    array = np.asarray(values)
+    fits = array.ndim == 2 and array.size if shape is None else array.shape == shape
+    if not (fits and array.dtype.kind in "fiu" and np.isfinite(array).all()):
+        expected = f"finite numbers of shape {'(frames, dims)' if shape is None else shape}"
+        raise UsageError(f"has shape {array.shape} and type {array.dtype}", option=option, expected=expected)
+    return array.astype(np.float64)

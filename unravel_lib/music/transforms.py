@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.latents import Frames
-from unravel_lib.music.catalogue import TRANSFORMS as TRANSFORMS
 from unravel_lib.music.catalogue import transform
 from unravel_lib.music.rhythms import Onsets, bjorklund, sieve
 from unravel_lib.music.tempo import MAX_LATENTS

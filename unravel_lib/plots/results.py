@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from unravel_lib.latents import Frames
-from unravel_lib.music.composition import Piece
+from unravel_lib.music.patterns import Piece
 from unravel_lib.plots.figure import DARK, DIVERGING, DPI, GREY, dim_ticks, fit, place, sample, saved_figure
 from unravel_lib.text import frames_text
 
