@@ -5,10 +5,13 @@ Any other exception, more than 5 s or more than 2 GB is a failure.
 
 import atexit
 import contextlib
+import functools
 import io
+import logging
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import wave
@@ -22,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import fixtures_runs as runs  # noqa: E402
+import fixtures_sounds as sounds  # noqa: E402
 
 import decoder  # noqa: E402
 import encoder  # noqa: E402
@@ -80,6 +84,101 @@ def read_audio(data: bytes) -> None:
             assert block.dtype == np.float32 and block.shape[0] == 1 and np.isfinite(block).all()
             if index == MAX_BLOCKS:
                 break
+
+
+def read_damaged_sound(data: bytes) -> None:
+    """Damage a whole sound as the bytes say; it is refused, or said to be odd, or gives the sound that is in it."""
+    rng = np.random.default_rng(list(data))
+    kind, whole, truth = _whole_sounds()[rng.integers(len(_whole_sounds()))]
+    damaged = _damaged(kind, whole, rng)
+    path, said = _file("damaged", damaged), []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+    logging.getLogger("unravel_lib").addHandler(handler)
+    try:
+        with open_audio(path) as sound:
+            found = np.concatenate(list(sound.blocks()), axis=1)
+    except UnravelError:
+        return
+    finally:
+        logging.getLogger("unravel_lib").removeHandler(handler)
+    if not said and not _alike(found, truth):
+        assert _alike(found, _by_ffmpeg(path, len(found))), (kind, found.shape, truth.shape)
+
+
+def _alike(x: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether two sounds are equal but for the silence that a codec puts at the ends."""
+    n = min(x.shape[1], y.shape[1])
+    return max(x.shape[1], y.shape[1]) - n <= 2400 and np.abs(x[:, :n] - y[:, :n]).max(initial=0) < 1e-3
+
+
+def _by_ffmpeg(path: Path, channels: int) -> np.ndarray:
+    """Read a sound by FFmpeg's command line; nothing where that is not installed."""
+    if not shutil.which("ffmpeg"):
+        return np.zeros((channels, 0), np.float32)
+    done = subprocess.run(["ffmpeg", "-v", "quiet", "-i", path, "-f", "f32le", "-"], capture_output=True, check=False)
+    return np.frombuffer(done.stdout, np.float32).reshape(-1, channels).T
+
+
+@functools.cache
+def _whole_sounds() -> list[tuple[str, bytes, np.ndarray]]:
+    """Return kind, bytes and samples of whole sounds."""
+    x = np.random.default_rng(0).uniform(-0.4, 0.4, (2, 144_000)) * (np.arange(144_000) % 20_000 < 9000)
+    wholes = [
+        ("ogg", sounds.sndfile(x, 44100, "OGG", "VORBIS")),
+        ("ogg", sounds.sndfile(x, 48000, "OGG", "OPUS")),
+        ("ogg", sounds.ffmpeg_file(x, 44100, "flac", "ogg")),
+        ("mp3", sounds.sndfile(x, 44100, "MP3", "MPEG_LAYER_III")),
+        ("mp3", sounds.ffmpeg_file(x[:1], 24000, "libmp3lame", "mp3")),
+        ("flac", sounds.sndfile(x, 44100, "FLAC", "PCM_16")),
+        ("wav", sounds.sndfile(x, 44100, "WAV", "PCM_16")),
+        ("wav", sounds.ffmpeg_file(x, 44100, "mp2", "wav")),
+    ]
+    found = []
+    for kind, data in wholes:
+        with open_audio(_file("whole", data)) as sound:
+            found.append((kind, data, np.concatenate(list(sound.blocks()), axis=1)))
+    return found
+
+
+def _damaged(kind: str, data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a sound file with one damage: of its pages, its counts or its tags."""
+    number = int(rng.choice([0, 1, 100, 5000, 60_000, 400_000, (1 << 31) - 1, (1 << 32) - 1]))
+    four, tag = number.to_bytes(4, "little"), sounds.id3v2(_inner_sound(rng))
+    at = int(rng.integers(2000, len(data)))
+    anywhere = [
+        lambda: data[:at],
+        lambda: data[:at] + data[at + int(rng.integers(1, 4000)) :],
+        lambda: sounds.replaced(data, at, bytes([data[at] ^ 1 << int(rng.integers(8))])),
+        lambda: tag + data,
+        lambda: data + sounds.ape_tag(_inner_sound(rng)),
+    ]
+    if kind == "ogg":
+        pages = sounds.pages(data)
+        k, j = sorted(rng.integers(2, len(pages), 2))
+        dropped, doubled = pages[:k] + pages[k + 1 :], pages[: k + 1] + pages[k:]
+        swapped = [*pages[:k], pages[j], *pages[k + 1 : j], *([pages[k]] if j > k else []), *pages[j + 1 :]]
+        odd = [*pages[:k], sounds.with_granule(pages[k], number - 1), *pages[k + 1 :]]
+        moved = [sounds.with_granule(p, sounds.granule(p) + number) if sounds.granule(p) > 0 else p for p in pages]
+        new = (dropped, doubled, swapped, odd, moved)[rng.integers(5)]
+        # The first page of sound may be missing where all are numbered: time may begin anywhere.
+        numbered = rng.integers(2) and not (new is dropped and sounds.granule(pages[k - 1]) <= 0)
+        anywhere += 4 * [lambda: b"".join(sounds.renumbered(new) if numbered else new)]
+    elif kind == "mp3":
+        place = sounds.mp3_counts(data) + 4 * int(rng.integers(2))
+        anywhere = [anywhere[0], *anywhere[3:], *2 * [lambda: sounds.replaced(data, place, four[::-1])]]
+    elif kind == "flac":
+        fields = int.from_bytes(data[18:26], "big") >> 36 << 36 | number
+        anywhere += 2 * [lambda: sounds.replaced(data, 18, fields.to_bytes(8, "big"))]
+    else:
+        places = (4, data.index(b"data") + 4)
+        anywhere = [anywhere[0], *anywhere[3:], *2 * [lambda: sounds.replaced(data, int(rng.choice(places)), four)]]
+    return anywhere[rng.integers(len(anywhere))]()
+
+
+def _inner_sound(rng: np.random.Generator) -> bytes:
+    """Return the bytes of a sound as an attached file."""
+    return _whole_sounds()[rng.integers(len(_whole_sounds()))][1][:20_000]
 
 
 def read_latent_audio(data: bytes) -> None:
@@ -226,6 +325,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b"#EXTM3U\nx.wav\n",
         ],
     ),
+    "damaged sound": (read_damaged_sound, [bytes([i]) for i in range(20)]),
     "latent audio": (
         read_latent_audio,
         [

@@ -253,7 +253,8 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
         samples = None
         if stream.duration and stream.time_base and form not in GUESSED_LENGTH:
             samples = int(stream.duration * stream.time_base * rate)
-        slack, packets = LOSSY_SLACK, _Packets(path, container, stream)
+        packets = _Packets(path, container, stream)
+        slack = max(LOSSY_SLACK, float(stream.time_base or 0))  # Musepack's length is in units of more than a second
         if form == "ogg" and codec.name == "vorbis":
             with _failures(path, window):
                 slack, (blocks, samples) = 0.0, _vorbis(path, window, stream, iter(packets))
