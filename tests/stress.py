@@ -82,9 +82,12 @@ def run(script: str, flags: list[str], errors: Path, die_after: float | None = N
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Return names and SHA-256 of all files in a folder except the part files of killed runs."""
+    """Return names and SHA-256 of all files in a folder except the part files of killed runs.
+
+    As if the folder were another one, which commands in sidecars name.
+    """
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes().replace(bytes(folder), b"")).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.endswith(".part")
     }
