@@ -12,15 +12,8 @@ import numpy as np
 
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
-from unravel_lib.statistics.series import (
-    asymmetry_error,
-    autocorrelation_error,
-    cross_correlation_error,
-    marginal_ks,
-    seam_percentile,
-    step_ks,
-)
-from unravel_lib.statistics.windows import APART, WINDOW, Array, copies, coverage, longest_run, two_sample
+from unravel_lib.statistics import distances
+from unravel_lib.statistics.distances import APART, WINDOW, Array
 from unravel_lib.text import frames_text, table
 
 BLOCK = 64  # frames of the blocks of the floor
@@ -58,7 +51,7 @@ class Fidelity:
     asymmetry : float, from 0
         Mean absolute difference of E[d^3] / E[d^2]^1.5 of the steps d, which changes its sign when time is reversed.
     nearest_neighbour : float, 0 to 1, or None
-        How well windows of 4 frames are told apart, 0.5 not at all, below 0.5 for copies; `windows.two_sample`
+        How well windows of 4 frames are told apart, 0.5 not at all, below 0.5 for copies; `distances.two_sample`
         explains it and when it is None.
     coverage : float, 0 to 1, or None
         Share of the recorded frames that have a generated one near them (Naeem et al. 2020); None as above.
@@ -127,10 +120,8 @@ def floor(recorded: Sequence[Latents], rng: np.random.Generator) -> Fidelity:
     if len(blocks) == 1:
         blocks = np.array_split(blocks[0], 2)
     if len(blocks[-1]) < WINDOW:
-        raise InputError(
-            f"the recorded latents have {frames_text(len(blocks[0]) + len(blocks[1]))}, comparing them with themselves "
-            f"needs {2 * WINDOW} or more"
-        )
+        has = frames_text(len(blocks[0]) + len(blocks[1]))
+        raise InputError(f"the recorded latents have {has}, comparing them with themselves needs {2 * WINDOW} or more")
     return replace(_compare(blocks[1::2], blocks[::2], rng), seam_percentile=None)
 
 
@@ -203,17 +194,17 @@ def _std(files: Sequence[Array]) -> Array:
 
 def _compare(files: Sequence[Array], others: Sequence[Array], rng: np.random.Generator) -> Fidelity:
     """Compare generated files with recorded others [frames, dims], both in standard deviations."""
-    near_copied_share, copied = copies(files, others, rng)
+    near_copied_share, copied = distances.copies(files, others, rng)
     return Fidelity(
-        marginal_ks=marginal_ks(files, others),
-        autocorrelation=autocorrelation_error(files, others),
-        step_cross_correlation=cross_correlation_error(files, others),
-        step_ks=step_ks(files, others),
-        asymmetry=asymmetry_error(files, others),
-        nearest_neighbour=two_sample(files, others, rng),
-        coverage=coverage(files, others, rng),
+        marginal_ks=distances.marginal_ks(files, others),
+        autocorrelation=distances.autocorrelation_error(files, others),
+        step_cross_correlation=distances.cross_correlation_error(files, others),
+        step_ks=distances.step_ks(files, others),
+        asymmetry=distances.asymmetry_error(files, others),
+        nearest_neighbour=distances.two_sample(files, others, rng),
+        coverage=distances.coverage(files, others, rng),
         copied_share=float(np.mean(np.concatenate(copied))),
         near_copied_share=near_copied_share,
-        longest_copy=longest_run(copied),
-        seam_percentile=seam_percentile(files),
+        longest_copy=distances.longest_run(copied),
+        seam_percentile=distances.seam_percentile(files),
     )

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,37 +13,25 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import open_input
 from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics
-from unravel_lib.text import count_text, frames_text, printable, table
+from unravel_lib.text import count_text, frames_text, table
 
 STATISTICS_CSV, QUANTILES_CSV, CORRELATION_CSV = TABLES = "statistics.csv", "quantiles.csv", "correlation.csv"
 MEASURED = ("mean", "std", "autocorrelation", "beyond")
-ATTRIBUTES = {"beyond": "outlier_share", "deviation": "robust_std"}  # of Statistics, where a column has another name
 DERIVED = ("lower", "upper", "deviation")  # written for readers; computed from the quartiles
 QUANTILE_NAMES = [{0: "min", 25: "q1", 50: "median", 75: "q3", 100: "max"}.get(p, f"p{p:g}") for p in PERCENTS]
 FIVE_NUMBERS = ("min", "q1", "median", "q3", "max")
-REPORTED = (
-    ("mean", "mean"),
-    ("std", "std"),
-    ("min", "minimum"),
-    ("q1", "q1"),
-    ("median", "median"),
-    ("q3", "q3"),
-    ("max", "maximum"),
-    ("lag-1", "autocorrelation"),
-)
-REPORTED_IQR = (
-    ("median", "median"),
-    ("deviation", "robust_std"),
-    ("lower", "lower"),
-    ("upper", "upper"),
-    ("min", "minimum"),
-    ("q1", "q1"),
-    ("q3", "q3"),
-    ("max", "maximum"),
-    ("lag-1", "autocorrelation"),
-)
+REPORTED = ("mean", "std", *FIVE_NUMBERS, "lag-1")
+REPORTED_IQR = ("median", "deviation", "lower", "upper", "min", "q1", "q3", "max", "lag-1")
+ATTRIBUTES = {  # of Statistics, where a column has another name
+    "beyond": "outlier_share",
+    "deviation": "robust_std",
+    "min": "minimum",
+    "max": "maximum",
+    "lag-1": "autocorrelation",
+}
 LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
 COLUMNS = ["dim", *MEASURED[:2], *FIVE_NUMBERS, *DERIVED, *MEASURED[2:], "frames", "files"]
+_AGAIN: dict[str, Any] = {"remedy": "measure the encodings again", "remedy_options": ("input",)}
 LEGEND = (
     "lag-1: how alike neighbouring frames are, from 1 (they hardly move) to 0 (noise); beyond: share of frames below "
     "Q1 - 1.5 IQR or above Q3 + 1.5 IQR"
@@ -100,8 +89,10 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     matrix = _matrices(beside, dims)
     if iqr and len(matrix) == 1:
         raise InputError(
-            f"{printable(beside)} has no robust correlation, it was measured without `iqr`: leave out `iqr`, or "
-            "measure the encodings again by `input` and `iqr`"
+            "has no robust correlation",
+            path=beside,
+            remedy="leave the option out, or measure the encodings again with it",
+            remedy_options=("iqr",),
         )
     return Statistics(
         dims=dims,
@@ -125,7 +116,8 @@ def _with_quantiles(path: Path, columns: dict[str, Array]) -> dict[str, Array]:
     path = path.with_name(QUANTILES_CSV)
     quantiles = _table(path, ["dim", *QUANTILE_NAMES])
     if not all(np.array_equal(quantiles[name], columns[name]) for name in ("dim", *FIVE_NUMBERS)):
-        raise InputError(f"{printable(path)} and {STATISTICS_CSV} have other quartiles: are they of the same run?")
+        found = f"and {STATISTICS_CSV} have other quartiles"
+        raise InputError(found, path=path, remedy="are they of the same run?")
     _refuse_impossible(path, columns | quantiles)
     return columns | quantiles
 
@@ -144,10 +136,10 @@ def _refuse_impossible(path: Path, columns: dict[str, Array]) -> None:
     }
     for name in (*MEASURED, *QUANTILE_NAMES):
         if name in columns and np.abs(columns[name]).max() > LARGEST:
-            raise InputError(f"{printable(path)} has values beyond float32 in {name}: write it again with `input`")
+            raise InputError(f"has values beyond float32 in {name}", path=path, **_AGAIN)
     for name, good in possible.items():
         if not good:
-            raise InputError(f"{printable(path)} has impossible values in {name}: write it again with `input`")
+            raise InputError(f"has impossible values in {name}", path=path, **_AGAIN)
 
 
 def _matrices(path: Path, dims: int) -> list[Array]:
@@ -156,17 +148,14 @@ def _matrices(path: Path, dims: int) -> list[Array]:
     robust = [f"robust_{dim}" for dim in range(dims)]
     columns = _table(path, ["dim", *classic])
     if not np.array_equal(columns["dim"], np.arange(dims)):
-        raise InputError(f"{printable(path)} has not one row for each of {dims} dims: is it of the same run?")
+        raise InputError(f"has not one row for each of {dims} dims", path=path, remedy="is it of the same run?")
     kinds = [classic, robust] if robust[-1] in columns else [classic]
     found = [np.stack([columns[name] for name in names if name in columns], axis=1) for names in kinds]
     for matrix in found:
         if matrix.shape != (dims, dims) or not (
             np.allclose(matrix, matrix.T) and (np.abs(matrix) <= 1).all() and (np.diagonal(matrix) == 1).all()
         ):
-            raise InputError(
-                f"{printable(path)} is no correlation matrix (symmetric, -1 to 1, ones on the diagonal): write it "
-                "again with `input`"
-            )
+            raise InputError("is no correlation matrix (symmetric, -1 to 1, ones on the diagonal)", path=path, **_AGAIN)
     return found
 
 
@@ -178,27 +167,23 @@ def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
             header, *lines = [line for line in csv.reader(text) if line] or [[]]
             rows = np.array([[float(cell) for cell in line] for line in lines])
     except (ValueError, csv.Error) as error:
-        raise InputError(f"{printable(path)} is not a table of numbers as generator.py writes it") from error
+        raise InputError("is not a table of numbers as generator.py writes it", path=path) from error
     missing = [name for name in wanted if name not in header]
     if missing:
-        raise InputError(f"{printable(path)} lacks the column {missing[0]!r} of a table as generator.py writes it")
+        raise InputError(f"lacks the column {missing[0]!r} of a table as generator.py writes it", path=path)
     if rows.shape != (len(lines), len(header)) or not rows.size or not np.isfinite(rows).all():
-        raise InputError(f"{printable(path)} is incomplete: expected rows of {len(header)} finite numbers")
+        raise InputError("is incomplete", path=path, expected=f"rows of {len(header)} finite numbers")
     return dict(zip(header, rows.T, strict=True))
 
 
 def report(statistics: Statistics) -> str:
     """Return the statistics in use as an aligned table for the terminal, one line per dim, and what its columns are."""
-    rows = [["dim", *(title for title, _ in _reported(statistics)), "beyond"]]
-    for dim in range(statistics.dims):
-        values = (getattr(statistics, name)[dim] for _, name in _reported(statistics))
-        rows.append([str(dim), *(f"{value:.4g}" for value in values), f"{100 * statistics.outlier_share[dim]:.2f}%"])
+    titles = REPORTED_IQR if statistics.iqr else REPORTED
+    columns = [getattr(statistics, ATTRIBUTES.get(title, title)) for title in titles]
+    rows = [["dim", *titles, "beyond"]]
+    for dim, share in enumerate(statistics.outlier_share):
+        rows.append([str(dim), *(f"{column[dim]:.4g}" for column in columns), f"{100 * share:.2f}%"])
     files = count_text(statistics.files, "encoding")
-    view = "median and IQR (`iqr`)" if statistics.iqr else "mean and standard deviation"
+    view = "median and IQR" if statistics.iqr else "mean and standard deviation"
     head = f"{files}, {frames_text(statistics.frames)}, {statistics.dims} dims; in use: {view}"
     return f"{head}\n{table(rows, right=True)}\n{LEGEND}"
-
-
-def _reported(statistics: Statistics) -> tuple[tuple[str, str], ...]:
-    """Return (title, attribute of Statistics) of the columns of the report."""
-    return REPORTED_IQR if statistics.iqr else REPORTED

@@ -1,9 +1,10 @@
-"""Windows of neighbouring frames of two sides, generated and recorded: told apart, covered, copied.
+"""How far two groups of time series are from each other: values, correlation over time, steps, windows, copies.
 
-Files are arrays [frames, dims]; no window crosses from one to the next.
+Files are arrays [frames, dims]; no lag, no step and no window crosses from one to the next. Generated ones come first,
+recorded ones second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 
+LAGS = range(1, 17)  # of the autocorrelation, in frames
+STEP_LAGS = range(5)  # of the cross-correlation of steps, in frames
 WINDOW = 4  # frames of the windows of the two-sample test and of the search for copies
 K = 5  # of the coverage, as its authors recommend
 APART = 16  # frames, 0.75 s at 21.5 a second: windows of a file whose starts are no further apart are adjacent
@@ -22,6 +25,108 @@ BLOCK_VALUES = 1 << 21  # distances in memory at a time, 16 MiB
 COPY = 1e-4  # root mean square difference, in standard deviations, up to which a window is a copy
 NEAR_COPY = 0.05  # of the usual distance between recorded windows, up to which a window is a near copy
 MAX_ASKED = 1000  # windows whose nearest recorded one is looked for among all, whatever its distance
+
+
+def ks(values: Array, others: Array) -> float:
+    """Measure the Kolmogorov-Smirnov distance of two samples, the largest difference of their distribution functions.
+
+    `scipy.stats.ks_2samp` gives the same; importing `scipy.stats` takes longer than a small comparison.
+    """
+    values, others = np.sort(values), np.sort(others)
+    at = np.concatenate([values, others])
+    below = np.searchsorted(values, at, side="right") / len(values)
+    return float(np.abs(below - np.searchsorted(others, at, side="right") / len(others)).max())
+
+
+def marginal_ks(files: Sequence[Array], others: Sequence[Array]) -> float:
+    """Measure the Kolmogorov-Smirnov distance of each dim, and take the mean."""
+    pairs = zip(np.concatenate(files).T, np.concatenate(others).T, strict=True)
+    return float(np.mean([ks(values, other) for values, other in pairs]))
+
+
+def step_ks(files: Sequence[Array], others: Sequence[Array]) -> float:
+    """Measure the Kolmogorov-Smirnov distance of the step sizes, the Euclidean lengths of the steps of all dims."""
+    return ks(*(np.linalg.norm(np.concatenate(steps(side)), axis=1) for side in (files, others)))
+
+
+def steps(files: Sequence[Array]) -> list[Array]:
+    """Return the differences of neighbouring frames, [frames - 1, dims] per file."""
+    return [np.diff(file, axis=0) for file in files]
+
+
+def autocorrelation_error(files: Sequence[Array], others: Sequence[Array]) -> float:
+    """Take the mean absolute difference of the autocorrelations of each dim at LAGS."""
+
+    def product(before: Array, after: Array) -> Array:
+        return np.asarray(np.sum(before * after, axis=0))
+
+    return _mean_difference(_lagged(files, LAGS, product), _lagged(others, LAGS, product))
+
+
+def cross_correlation_error(files: Sequence[Array], others: Sequence[Array]) -> float:
+    """Take the mean absolute difference of the correlations of the steps of all pairs of dims at STEP_LAGS.
+
+    Dim i before dim j and j before i are averaged, so that the direction of time does not matter here.
+    """
+
+    def product(before: Array, after: Array) -> Array:
+        one_way: Array = np.dot(before.T, after)
+        return (one_way + one_way.T) / 2
+
+    return _mean_difference(_lagged(steps(files), STEP_LAGS, product), _lagged(steps(others), STEP_LAGS, product))
+
+
+def _lagged(files: Sequence[Array], lags: range, product: Callable[[Array, Array], Array]) -> list[Array | None]:
+    """For each lag the mean product of frames that far apart, in standard deviations; None where there are no pairs.
+
+    All files share one mean and one variance. A dim that never moves has 0.
+    """
+    everything = np.concatenate(files)
+    mean = everything.mean(axis=0)
+    std = np.where(np.ptp(everything, axis=0) == 0, np.inf, everything.std(axis=0))
+    scaled = [(file - mean) / std for file in files]
+    found: list[Array | None] = []
+    for lag in lags:
+        long = [file for file in scaled if len(file) > lag]
+        sums = [product(file[: len(file) - lag], file[lag:]) for file in long]
+        found.append(np.sum(sums, axis=0) / sum(len(file) - lag for file in long) if long else None)
+    return found
+
+
+def _mean_difference(found: Sequence[Array | None], others: Sequence[Array | None]) -> float:
+    """Over all lags that both have."""
+    pairs = zip(found, others, strict=True)
+    return float(np.mean([np.abs(a - b).mean() for a, b in pairs if a is not None and b is not None]))
+
+
+def asymmetry_error(files: Sequence[Array], others: Sequence[Array]) -> float:
+    """Take the mean absolute difference, over the dims, of the asymmetry of time."""
+    return float(np.abs(asymmetry(files) - asymmetry(others)).mean())
+
+
+def asymmetry(files: Sequence[Array]) -> Array:
+    """Return E[d^3] / E[d^2]^1.5 of the steps d of each dim, [dims]; 0 for a dim that never moves.
+
+    Positive where a dim rises fast and falls slowly; time reversed, it changes its sign (Ramsey & Rothman, "Time
+    Irreversibility and Business Cycle Asymmetry", 1996; without the absolute value of the lag, which is 1).
+    """
+    found = np.concatenate(steps(files))
+    power = np.mean(found**2, axis=0)
+    return np.asarray(np.mean(found**3, axis=0) / np.where(power == 0, 1.0, power) ** 1.5)
+
+
+def seam_percentile(files: Sequence[Array]) -> float | None:
+    """Say where the step from the last frame to the first stands among the steps within, 0 to 100; mean of all files.
+
+    Equal steps count half. None where no file has a step.
+    """
+    found = []
+    for file in files:
+        if len(file) > 1:
+            inner = np.linalg.norm(np.diff(file, axis=0), axis=1)
+            seam = np.linalg.norm(file[0] - file[-1])
+            found.append(100 * (np.mean(inner < seam) + np.mean(inner <= seam)) / 2)
+    return float(np.mean(found)) if found else None
 
 
 def windows_of(frames: Array, length: int) -> Array:
@@ -87,7 +192,7 @@ def equal_rows(rows: Array) -> tuple[Index, Index]:
     return first, label
 
 
-def distances(rows: Array, others: Array, k: int = 1, left_out: Flags | None = None) -> Array:
+def nearest_distances(rows: Array, others: Array, k: int = 1, left_out: Flags | None = None) -> Array:
     """Measure the Euclidean distances [n, k] of each row to its k nearest others, nearest first; inf for those missing.
 
     Pairs that `left_out`, bool [n, n others], names do not count.
@@ -132,8 +237,8 @@ def two_sample(files: Sequence[Array], others: Sequence[Array], rng: np.random.G
     a, b = balanced(files, others, WINDOW, rng)
     shares = []
     for side, other in ((a, b), (b, a)):
-        own = distances(side.windows, side.windows, 1, side.adjacent)[:, 0]
-        foreign = distances(side.windows, other.windows)[:, 0]
+        own = nearest_distances(side.windows, side.windows, 1, side.adjacent)[:, 0]
+        foreign = nearest_distances(side.windows, other.windows)[:, 0]
         counts = np.isfinite(own)
         if not counts.any():
             return None
@@ -151,9 +256,9 @@ def coverage(files: Sequence[Array], others: Sequence[Array], rng: np.random.Gen
     single frames: it says what is reached, and leaves it to the other measures in which order.
     """
     a, b = balanced(files, others, 1, rng)
-    radius = distances(b.windows, b.windows, K, b.adjacent)
+    radius = nearest_distances(b.windows, b.windows, K, b.adjacent)
     radius = np.where(np.isfinite(radius), radius, -1.0).max(axis=1)  # the furthest of those that there are
-    near = distances(b.windows, a.windows)[:, 0] <= radius
+    near = nearest_distances(b.windows, a.windows)[:, 0] <= radius
     return float(near[radius >= 0].mean()) if (radius >= 0).any() else None
 
 
@@ -179,7 +284,7 @@ def copies(files: Sequence[Array], others: Sequence[Array], rng: np.random.Gener
     copied = np.isfinite(tree.query(rows[first], distance_upper_bound=limit)[0])[label]
     near = max(limit, NEAR_COPY * _usual_distance(recorded, recorded_file, rng))
     asked = rng.choice(len(rows), min(MAX_ASKED, len(rows)), replace=False)
-    nearly = copied[asked] | (distances(rows[asked], recorded)[:, 0] <= near)
+    nearly = copied[asked] | (nearest_distances(rows[asked], recorded)[:, 0] <= near)
     return float(nearly.mean()), np.split(copied, np.flatnonzero(np.diff(file)) + 1)
 
 
@@ -190,7 +295,7 @@ def _usual_distance(rows: Array, file: Index, rng: np.random.Generator) -> float
     for flags, index in zip(adjacent, asked, strict=True):
         near = slice(max(0, index - APART), index + APART + 1)
         flags[near] = file[near] == file[index]
-    found = distances(rows[asked], rows, 1, adjacent)
+    found = nearest_distances(rows[asked], rows, 1, adjacent)
     return float(np.median(found[np.isfinite(found)])) if np.isfinite(found).any() else 0.0
 
 
