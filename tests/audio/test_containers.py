@@ -425,6 +425,23 @@ def test_a_cut_wav_is_refused_whatever_is_in_it(tmp_path: Path, codec: str) -> N
             read(tmp_path / "x.wav", data[: int(left * len(data))])
 
 
+def test_chunks_of_no_size_end(tmp_path: Path) -> None:
+    data = sndfile(noise(1), 44100, "W64", "PCM_16")
+    with pytest.raises(InputError):
+        read(tmp_path / "x", replaced(data, data.index(b"fmt ") + 16, bytes(8)))
+
+
+def test_dsf_is_read_at_the_rate_of_its_bytes(tmp_path: Path) -> None:
+    """One bit per sample, eight samples a byte; 0x69 is silence."""
+    n = 4096 * 40
+    fmt = b"fmt " + struct.pack("<QIIIIIIQII", 52, 1, 0, 1, 1, 2_822_400, 1, 8 * n, 4096, 0)
+    data = b"data" + struct.pack("<Q", 12 + n) + b"\x69" * n
+    whole = b"DSD " + struct.pack("<QQQ", 28, 28 + len(fmt) + len(data), 0) + fmt + data
+    assert read(tmp_path / "x.dsf", whole).shape == (1, n)
+    with pytest.raises(InputError):
+        read(tmp_path / "x.dsf", whole[: n // 2])
+
+
 def test_libraries_write_nothing_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     mp3, wma = sndfile(noise(2), 44100, "MP3", "MPEG_LAYER_III"), ffmpeg_file(noise(2), 44100, "wmav2", "asf")
     absurd = (b"x" * 16 + (1 << 54).to_bytes(8, "little")) * 4

@@ -1,6 +1,7 @@
 """Names of results: the same on every machine, and never the same for two inputs."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files import naming
 from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX
 from unravel_lib.files.find import Source
+from unravel_lib.files.shard import Shard
 from unravel_lib.text import printable
 
 
@@ -33,6 +35,18 @@ def test_a_name_depends_only_on_the_path_below_the_input() -> None:
     assert naming.result_name(source("a/x.wav", "/mnt/elsewhere"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
     others = {naming.result_name(source(name), "e", ".npy") for name in ("a/x.wav", "b/x.wav", "a/x.mp3", "x.wav")}
     assert len(others) == 4
+
+
+def test_a_name_with_accents_is_the_same_however_they_are_written() -> None:
+    """macOS writes a letter and an accent, Linux and Windows one letter."""
+    composed, apart = source("été/décembre.wav"), source(unicodedata.normalize("NFD", "été/décembre.wav"))
+    assert composed.path != apart.path
+    assert composed.relative == apart.relative
+    assert naming.result_name(composed, "e", ".npy") == naming.result_name(apart, "e", ".npy")
+    for index in range(1, 8):
+        assert len(Shard(index, 7).of([composed, apart])) in (0, 2)
+    with pytest.raises(InputError):
+        naming.result_names([composed, apart], "e", ".npy")
 
 
 def test_embeddings_is_left_out_and_names_still_differ() -> None:

@@ -211,8 +211,8 @@ def _chunks(file: Seekable, form: Form, at: int) -> Iterator[tuple[bytes, int, i
         if not form.id_bytes:
             body, field = at - 4 + stated, at + 4
             stated = int.from_bytes(peek(file, field, 4), form.order)
-        stated -= head * form.counts_itself
-        yield data[: form.id_bytes], field, body, max(0, stated)
+        stated = max(0, stated - head * form.counts_itself)
+        yield data[: form.id_bytes], field, body, stated
         at = body + stated + -stated % form.align
 
 
