@@ -1,4 +1,4 @@
-"""The pocket model: `codec` is the model itself, `build` fits it and writes `pocket.ts`."""
+"""The pocket model, which is bundled: `pocket.ts`. `examples/pocket/` is what it was made with."""
 
 from pathlib import Path
 

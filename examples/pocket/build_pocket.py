@@ -1,7 +1,7 @@
 """The pocket model: a small codec behind the interface of a RAVE export, so that everything runs without a download.
 
-`python -m unravel_lib.models.pocket.build examples/audio` fits it to the recordings in that folder and writes
-`pocket.ts`; `codec.py` is the model itself.
+`python examples/pocket/build_pocket.py examples/audio` fits it to the recordings in that folder and writes
+`unravel_lib/models/pocket/pocket.ts`; `pocket_codec.py` is the model itself.
 """
 
 import io
@@ -16,9 +16,12 @@ import soundfile
 import torch
 from scipy.signal import resample_poly
 
-from unravel_lib.files.atomic import atomic_write
-from unravel_lib.models.pocket import POCKET
-from unravel_lib.models.pocket.codec import DIMS, Pocket, overlap
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from pocket_codec import DIMS, Pocket, overlap  # noqa: E402
+
+from unravel_lib.files.atomic import atomic_write  # noqa: E402
+from unravel_lib.models.pocket import POCKET  # noqa: E402
 
 KEPT_OUT = ("guit_harmonics", "tabla_tun3")  # never fitted, so that the model can be judged on them
 PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling ratios to fit the recordings at
@@ -73,7 +76,7 @@ def build(folder: Path, target: Path = POCKET) -> float:
 def main() -> int:
     """Build the bundled model from the folder of recordings that is given; its path on stdout, as all scripts do."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        print("usage: python -m unravel_lib.models.pocket.build RECORDINGS", file=sys.stderr)
+        print("usage: python build_pocket.py RECORDINGS", file=sys.stderr)
         return 2
     explained = build(Path(sys.argv[1]))
     print(POCKET)
