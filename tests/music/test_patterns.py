@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import unravel_lib as unravel
 from unravel_lib.errors import UsageError
 from unravel_lib.music import patterns
 from unravel_lib.music.catalogue import PATTERNS
-from unravel_lib.music.kinds import Loop, Repeat
+from unravel_lib.music.kinds import Repeat
 from unravel_lib.music.patterns import Piece
 
 OWN = [name for name, entry in PATTERNS.items() if entry.source is None]
@@ -47,7 +48,7 @@ def whole(name: str, of: Material, *options: str) -> np.ndarray:
     return joined(entry.loops(entry.read_options(options), **vars(of)), of.loop.shape[1])
 
 
-def joined(loops: Iterable[Loop], dims: int) -> np.ndarray:
+def joined(loops: Iterable[np.ndarray], dims: int) -> np.ndarray:
     return Piece.of(loops, dims, ()).frames
 
 
@@ -113,7 +114,8 @@ def test_built_in_functions_change_nothing_they_are_given(name: str) -> None:
     kept = {n: v.copy() for n, v in given_values.items() if isinstance(v, np.ndarray)}
     loops = list(PATTERNS[name].function(**given_values))
     assert loops and all(np.array_equal(given_values[n], v) for n, v in kept.items())
-    assert np.array_equal(joined(loops, 2), whole(name, of))  # loops are not changed afterwards either
+    arrays = [np.tile(loop.loop, (loop.times, 1)) if isinstance(loop, Repeat) else loop for loop in loops]
+    assert np.array_equal(joined(arrays, 2), whole(name, of))  # loops are not changed afterwards either
 
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**40))
@@ -159,7 +161,7 @@ def test_the_boundaries_of_loops_stay() -> None:
     lengths = {"loop": {3}, "fibo": {1, 2, 3}, "orale": {3}, "blender": {3}, "swapper": {3}}
     for name, wanted in lengths.items():
         loops = PATTERNS[name].loops(PATTERNS[name].read_options([]), **vars(of))
-        assert {len(loop.loop if isinstance(loop, Repeat) else loop) for loop in loops} == wanted, name
+        assert {len(loop) for loop in loops} == wanted, name
 
 
 def test_deep_orale_against_the_reference() -> None:
@@ -273,6 +275,16 @@ def test_own_pattern_may_change_its_arrays_and_share_names(tmp_path: Path) -> No
     for _ in range(2):
         assert whole(f"{file}:loop", of).ravel().tolist() == [100, 102, 0, 0]
     assert whole("loop", of).ravel().tolist() == [0, 1]
+
+
+def test_own_pattern_may_give_an_array_again_that_it_has_changed(tmp_path: Path) -> None:
+    """Each time it is another loop, also for the steps behind it, also where a transform does the same."""
+    code = "@pattern\ndef f(loop):\n    for _ in range(3):\n        yield loop\n        loop += 1\n"
+    code += "from unravel_lib import transform\nbuffer = np.zeros((2, 1))\n"
+    code += "@transform\ndef same(loop):\n    buffer[:] = loop\n    return buffer\n"
+    file = own_file(tmp_path, code)
+    made = unravel.arrange(f"{file}:f", np.array([[0.0], [5.0]]), transform=[f"{file}:same", "rev"])
+    assert made.ravel().tolist() == [5, 0, 6, 1, 7, 2]
 
 
 def test_own_pattern_may_return_or_yield_repeats(tmp_path: Path) -> None:
@@ -412,5 +424,5 @@ def test_listing_of_ones_own_file(tmp_path: Path) -> None:
 def test_missing_or_unnamed_pattern_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         PATTERNS.find(str(tmp_path / "nowhere.py:f"))
-    with pytest.raises(UsageError, match="write FILE"):
+    with pytest.raises(UsageError, match="is not in that file: it has stutter"):
         PATTERNS.find(own_file(tmp_path, STUTTER))

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from unravel_lib.errors import UsageError
 from unravel_lib.music import rhythms, steps, transforms
 from unravel_lib.music.catalogue import TRANSFORMS
-from unravel_lib.music.kinds import Loop, Repeat
 from unravel_lib.music.steps import Place, on_letters, parse_step, transformed, try_steps
 
 OWN = {name: entry for name, entry in TRANSFORMS.items() if entry.source is None}
@@ -52,14 +51,9 @@ def place(dims: int) -> Place:
     return Place(np.linspace(0.5, 2, dims), np.linspace(-1, 1, dims))
 
 
-def joined(loops: list[Loop], *texts: str, seed: np.random.SeedSequence = SEED) -> list[np.ndarray]:
+def joined(loops: list[np.ndarray], *texts: str, seed: np.random.SeedSequence = SEED) -> list[np.ndarray]:
     """The loops behind the steps, one by one."""
-    first = loops[0]
-    dims = (first.loop if isinstance(first, Repeat) else first).shape[1]
-    result = []
-    for loop in transformed(loops, [parse_step(text) for text in texts], place(dims), seed):
-        result += [loop.loop] * loop.times if isinstance(loop, Repeat) else [loop]
-    return result
+    return list(transformed(loops, [parse_step(text) for text in texts], place(loops[0].shape[1]), seed))
 
 
 def one(loop: np.ndarray, *texts: str) -> np.ndarray:
@@ -112,10 +106,9 @@ def test_the_contract(name: str, loop: np.ndarray) -> None:
 @settings(max_examples=10, deadline=None)
 @given(loops_of, st.integers(1, 4))
 def test_a_repetition_is_the_same_as_its_loops(name: str, loop: np.ndarray, times: int) -> None:
-    repeated = joined([Repeat(loop, times), loop + 1], WRITTEN[name])
-    np.testing.assert_array_equal(
-        np.concatenate(repeated), np.concatenate(joined([loop] * times + [loop + 1], WRITTEN[name]))
-    )
+    repeated = joined([loop] * times + [loop + 1], WRITTEN[name])
+    each = joined([loop.copy() for _ in range(times)] + [loop + 1], WRITTEN[name])
+    np.testing.assert_array_equal(np.concatenate(repeated), np.concatenate(each))
 
 
 def test_what_does_not_vary_is_transformed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +117,9 @@ def test_what_does_not_vary_is_transformed_once(monkeypatch: pytest.MonkeyPatch)
         entry = TRANSFORMS[name]
         plain = entry.function
         monkeypatch.setitem(entry.__dict__, "function", lambda plain=plain, **k: calls.append(plain) or plain(**k))
-    [first] = transformed([Repeat(np.ones((3, 1)), 1000)], [parse_step("rev")], place(1), SEED)
-    assert isinstance(first, Repeat) and first.times == 1000 and len(calls) == 1
-    repeated = [Repeat(np.ones((3, 1)), 1000)]
-    assert len(list(transformed(repeated, [parse_step("dims 0 phase 2")], place(1), SEED))) == 1000
+    repeated = [np.ones((3, 1))] * 1000
+    assert len(joined(repeated, "rev")) == 1000 and len(calls) == 1
+    assert len(joined(repeated, "dims 0 phase 2")) == 1000
     assert len(calls) == 1001
 
 
@@ -269,7 +261,7 @@ def test_golden(step: str, letters: str, n_loops: int, expected: str) -> None:
 
 def test_index_and_start_are_those_of_the_file() -> None:
     """Loops of several lengths and repetitions: cycle counts frames, every counts loops."""
-    loops: list[Loop] = [np.arange(3.0)[:, None], Repeat(np.arange(5.0)[:, None], 2), np.arange(2.0)[:, None]]
+    loops = [np.arange(n)[:, None] for n in (3.0, 5.0, 5.0, 2.0)]
     places = np.concatenate(joined(loops, "cycle 2")).ravel()
     np.testing.assert_array_equal(places, np.arange(15) % 2)
     third = joined(loops, "every 3 rev")
@@ -364,7 +356,7 @@ def test_each_step_has_random_numbers_of_its_own() -> None:
 def test_probabilities(probability: float) -> None:
     held = np.diff(one(np.arange(4000.0)[:, None], f"degrade {probability}").ravel()) == 0
     assert abs(held.mean() - probability) < 0.03
-    loops = joined([Repeat(np.array([[0.0], [1.0]]), 4000)], f"sometimes {probability} rev")
+    loops = joined([np.array([[0.0], [1.0]])] * 4000, f"sometimes {probability} rev")
     assert abs(np.mean([loop[0, 0] for loop in loops]) - probability) < 0.03
 
 
@@ -530,7 +522,7 @@ def test_a_wrapper_of_ones_own_that_changes_lengths_says_so(tmp_path: Path) -> N
 def test_in_place_work_of_ones_own_does_no_harm(tmp_path: Path) -> None:
     file = own_file(tmp_path, "@transform\ndef f(loop, index):\n    loop += index\n    return loop\n")
     loop = np.zeros((2, 1))
-    assert [x.ravel().tolist() for x in joined([Repeat(loop, 3)], f"{file}:f")] == [[0, 0], [1, 1], [2, 2]]
+    assert [x.ravel().tolist() for x in joined([loop] * 3, f"{file}:f")] == [[0, 0], [1, 1], [2, 2]]
     assert not loop.any()
 
 

@@ -11,7 +11,6 @@ from matplotlib import image
 
 from unravel_lib import plots
 from unravel_lib.latents.npy import save_latents
-from unravel_lib.music.kinds import Loop, Repeat
 from unravel_lib.music.patterns import Piece
 from unravel_lib.plots import figure, results
 from unravel_lib.plots import statistics as pictures
@@ -33,7 +32,7 @@ def noise(dims: int, frames: int) -> np.ndarray:
     return values
 
 
-def piece(*loops: Loop, dims: int = 2) -> Piece:
+def piece(*loops: np.ndarray, dims: int = 2) -> Piece:
     return Piece.of(loops, dims, ())
 
 
@@ -57,7 +56,7 @@ def has_empty_edges(picture: np.ndarray) -> bool:
 def test_every_picture_at_every_size(tmp_path: Path, dims: int, frames: int, n_files: int) -> None:
     statistics = measured(tmp_path, noise(dims, frames), iqr=dims == 8)
     loop = np.full((frames, dims), 3.0)
-    files = {f"{n}.npy": piece(Repeat(loop, 2), loop * n, dims=dims) for n in range(n_files)}
+    files = {f"{n}.npy": piece(loop, loop, loop * n, dims=dims) for n in range(n_files)}
     plots.draw_distribution(tmp_path / "d.png", statistics, [one.frames for one in files.values()])
     plots.draw_correlation(tmp_path / "c.png", statistics)
     plots.draw_results(tmp_path / "r.png", "title", "facts", files, 0.0464)
@@ -145,7 +144,7 @@ def test_a_spike_is_drawn_in_a_file_that_is_shorter_than_another(tmp_path: Path)
 
 def test_lines_stand_where_loops_begin(tmp_path: Path) -> None:
     """Not at the beginning of the file, nor within a loop."""
-    loops = [np.ones((220, 2)), Repeat(np.ones((110, 2)), 4), np.ones((220, 2))]
+    loops = [np.ones((220, 2)), *[np.ones((110, 2))] * 4, np.ones((220, 2))]
     plots.draw_results(tmp_path / "r.png", "", "", {"x": piece(*loops)}, 1)
     row = heat_map_of(tmp_path / "r.png", 2)[30].sum(axis=1)
     plain = np.median(row)
@@ -295,7 +294,7 @@ def test_parts_have_the_extremes_of_their_frames(n_frames: int) -> None:
 
 
 def test_too_many_borders_give_way_to_those_of_new_loops_and_these_to_none() -> None:
-    loops = piece(Repeat(np.zeros((2, 1)), 10), Repeat(np.ones((3, 1)), 10), dims=1)
+    loops = piece(*[np.zeros((2, 1))] * 10, *[np.ones((3, 1))] * 10, dims=1)
     assert len(results.borders(loops, 19)) == 19
     assert results.borders(loops, 18) == [20]
     assert results.borders(loops, 0) == []

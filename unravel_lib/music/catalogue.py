@@ -118,9 +118,7 @@ class Catalogue(Mapping[str, E], Generic[E]):
             remedy = f"choose from {', '.join(known)}, or FILE.py:name for one of your own{did_you_mean(chosen, known)}"
             raise UsageError("is unknown", option=kind, value=chosen, remedy=remedy)
         source, _, name = chosen.rpartition(":")
-        if not source.endswith(".py"):
-            raise UsageError(f"names no {kind} in that file", option=kind, value=chosen, remedy="write FILE.py:name")
-        there = self._in_file(source)
+        there = self._in_file(source if source.endswith(".py") else chosen)
         if name not in there:
             has = f"it has {', '.join(there)}" if there else f"put @{kind} (from unravel_lib) before a function"
             raise UsageError("is not in that file", option=kind, value=chosen, remedy=has)

@@ -28,6 +28,7 @@ user's function may change the arrays that it is given. For users' functions `ra
 
 import contextlib
 import inspect
+import itertools
 import numbers
 import random
 import re
@@ -64,20 +65,10 @@ MAX_EMPTY_LOOPS = 100_000  # in a row: a pattern that yields more of them never 
 
 @dataclass(frozen=True, eq=False)
 class Repeat:
-    """The same loop [frames, dims] several times in a row; its length is that of all together.
-
-    >>> len(Repeat(np.zeros((4, 8)), times=1000))
-    4000
-    """
+    """The same loop [frames, dims] several times in a row, as a pattern may give it."""
 
     loop: Frames
     times: int
-
-    def __len__(self) -> int:
-        return len(self.loop) * self.times
-
-
-Loop = Frames | Repeat
 
 
 @dataclass(frozen=True)
@@ -284,13 +275,13 @@ def whole_number(option: str, value: Any, most: int = LARGEST) -> None:
 
 
 def checked_loop(item: Any, dims: int) -> Frames:
-    """Return one loop as float64; raise ValueError where it is not [frames, dims] of real numbers."""
+    """Return a copy of one loop as float64; raise ValueError where it is not [frames, dims] of real numbers."""
     array = np.asarray(item)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"a loop holds {array.dtype} values, expected real numbers")
     if array.ndim != 2 or array.shape[1] != dims:
         raise ValueError(f"a loop has shape {array.shape}, expected (frames, {dims})")
-    return array.astype(np.float64, copy=False)
+    return array.astype(np.float64)  # a copy: whose function it is may change it and give it again
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,8 +357,8 @@ class Pattern(Entry):
 
     steady: bool = True
 
-    def loops(self, options: Options, seed: np.random.SeedSequence, **inputs: Any) -> Iterator[Loop]:
-        """Run the pattern: yield the piece as the function does, loop by loop, each [frames, dims] or Repeat.
+    def loops(self, options: Options, seed: np.random.SeedSequence, **inputs: Any) -> Iterator[Frames]:
+        """Run the pattern: yield the piece as the function does, loop by loop, each [frames, dims].
 
         Parameters
         ----------
@@ -397,7 +388,7 @@ class Pattern(Entry):
                 empty = 0 if len(loop) * times else empty + 1
                 if empty == MAX_EMPTY_LOOPS:
                     raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
-                yield Repeat(loop, int(times)) if times > 1 else loop[: len(loop) * times]
+                yield from itertools.repeat(loop, int(times) if len(loop) else 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import PATTERNS, pattern
-from unravel_lib.music.kinds import MAX_BYTES, Function, Loop, Repeat, whole_number
+from unravel_lib.music.kinds import MAX_BYTES, Function, Repeat, whole_number
 from unravel_lib.music.steps import Place, read_steps, transformed
 from unravel_lib.statistics.measure import Array
 
@@ -46,12 +46,12 @@ class Piece:
     starts: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, loops: Iterable[Loop], dims: int, shorter: Sequence[str]) -> "Piece":
+    def of(cls, loops: Iterable[Frames], dims: int, shorter: Sequence[str]) -> "Piece":
         """Join loops [frames, dims].
 
         Parameters
         ----------
-        loops : iterable of float64 [frames, dims] or Repeat
+        loops : iterable of float64 [frames, dims]
         dims : int
         shorter : sequence of str
             For errors: the options that make it shorter.
@@ -61,41 +61,33 @@ class Piece:
         UsageError
             More than 1 GiB, which ends it as soon as it is known; no frames; NaN or Inf inside.
         """
-        frames, starts, end = np.empty((1024, dims)), array("q"), 0
-        most = MAX_BYTES // (8 * dims)
-        for item in loops:
-            loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
-            begin, end = end, end + len(item)
+        frames, starts, end, most = np.empty((1024, dims)), array("q"), 0, MAX_BYTES // (8 * dims)
+        for loop in filter(len, loops):
+            starts.append(end)
+            begin, end = end, end + len(loop)
             if end > most:
-                raise UsageError(
-                    f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB",
-                    remedy="make it shorter",
-                    remedy_options=shorter,
-                )
-            if end > begin:
-                if end > len(frames):
-                    frames.resize((max(end, min(2 * len(frames), most)), dims), refcheck=False)  # nothing refers to it
-                frames[begin:end].reshape(times, len(loop), dims)[:] = loop
-                starts.extend(range(begin, end, len(loop)))
+                found = f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB"
+                raise UsageError(found, remedy="make it shorter", remedy_options=shorter)
+            if end > len(frames):
+                frames.resize((max(end, min(2 * len(frames), most)), dims), refcheck=False)  # nothing refers to it
+            frames[begin:end] = loop
         frames.resize((end, dims), refcheck=False)
         if not end:
             raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
         if not np.isfinite(frames).all():
-            raise UsageError(
-                "the pattern, or a transform, made values that are not finite (NaN or Inf)",
-                remedy="check its options and its code",
-            )
+            found = "the pattern, or a transform, made values that are not finite (NaN or Inf)"
+            raise UsageError(found, remedy="check its options and its code")
         return cls(frames, np.frombuffer(starts, np.int64))
 
 
 @pattern
-def loop(loop: Frames, n_loops: int) -> Iterator[Loop]:
+def loop(loop: Frames, n_loops: int) -> Iterator[Repeat]:
     """ABC ABC ABC ABC: the loop again and again."""
     yield Repeat(loop, n_loops)
 
 
 @pattern(steady=False)
-def fibo(loop: Frames, n_loops: int) -> Iterator[Loop]:
+def fibo(loop: Frames, n_loops: int) -> Iterator[Frames]:
     """A AB ABC ABCDE ABCDEFGH: ever longer beginnings, of Fibonacci lengths; best with 8 or 13 frames.
 
     >>> [len(beginning) for beginning in fibo(np.zeros((10, 2)), n_loops=2)]
@@ -109,7 +101,7 @@ def fibo(loop: Frames, n_loops: int) -> Iterator[Loop]:
 
 
 @pattern
-def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2) -> Iterator[Loop]:
+def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2) -> Iterator[Frames]:
     """AAAa AAAa AAAa AAAa': three times and once changed; all of that three times and once changed; and so on.
 
     A change is one offset per dim, drawn from U(-std, std) for each level, and holds for the whole fourth part.
@@ -137,7 +129,7 @@ def blender(
     loop_b: Frames,
     n_loops: int,
     direction: Literal["forward", "inverted", "mirrored", "mirror-inverted"] = "forward",
-) -> Iterator[Loop]:
+) -> Iterator[Repeat]:
     """AAAA, then value by value A turns into B, each state repeated; `direction` says where the change begins.
 
     forward: first frame first, first dim first; inverted: last frame first; mirrored: last dim first; mirror-inverted:
@@ -158,7 +150,7 @@ def blender(
 
 
 @pattern
-def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator) -> Iterator[Loop]:
+def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator) -> Iterator[Repeat]:
     """A and B swap one random value, A is repeated, they swap another, and so on, once per frame of the loop.
 
     >>> a, b, rng = np.zeros((3, 1)), np.ones((3, 1)), np.random.default_rng(5)

@@ -18,7 +18,7 @@ import numpy as np
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import TRANSFORMS
-from unravel_lib.music.kinds import Loop, Options, Repeat, Transform, seed_global_generators
+from unravel_lib.music.kinds import Options, Transform, seed_global_generators
 from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, printable
 
@@ -204,8 +204,8 @@ def marked(words: Sequence[str], begin: int, end: int) -> Iterator[None]:
 
 
 def transformed(
-    loops: Iterable[Loop], steps: Sequence[Step], place: Place, seed: np.random.SeedSequence
-) -> Iterator[Loop]:
+    loops: Iterable[Frames], steps: Sequence[Step], place: Place, seed: np.random.SeedSequence
+) -> Iterable[Frames]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
 
     Each step has random numbers of its own, which depend on the piece and on the text of the step only. Of equal steps
@@ -213,7 +213,7 @@ def transformed(
 
     Parameters
     ----------
-    loops : iterable of float64 [frames, dims] or Repeat
+    loops : iterable of float64 [frames, dims]
     steps : sequence of Step
     place : Place
         Of the first loop.
@@ -222,7 +222,7 @@ def transformed(
 
     Yields
     ------
-    [frames, dims] or Repeat
+    float64 [frames, dims]
 
     Raises
     ------
@@ -233,20 +233,16 @@ def transformed(
     for step in steps:
         loops = _each(loops, step.seeded(seed, seen[step.text]), place)
         seen[step.text] += 1
-    return iter(loops)
+    return loops
 
 
-def _each(loops: Iterable[Loop], step: Step, place: Place) -> Iterator[Loop]:
-    for item in loops:
-        loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
-        if not step.varies and times:
-            result = step.apply(loop, place)
-            yield Repeat(result, times) if times > 1 else result
-            continue
-        for _ in range(times):
-            result = step.apply(loop, place)
-            yield result
+def _each(loops: Iterable[Frames], step: Step, place: Place) -> Iterator[Frames]:
+    before = result = None
+    for loop in loops:
+        if result is None or step.varies or loop is not before:
+            before, result = loop, step.apply(loop, place)
             place = Place(place.std, place.centre, place.index + 1, place.start + len(result))
+        yield result
 
 
 def try_steps(steps: Sequence[Step], n_frames: int, place: Place) -> int | None:
@@ -278,5 +274,4 @@ def on_letters(text: str, letters: str, n_loops: int = 1, seed: int = 0) -> str:
     loop = np.array([[float(ord(letter))] for letter in letters])
     step, place = parse_step(text).seeded(np.random.SeedSequence(seed)), Place(np.ones(1), loop.mean(axis=0))
     results = _each([loop] * n_loops, step, place)
-    frames = (result.loop if isinstance(result, Repeat) else result for result in results)
-    return " ".join("".join(chr(round(value)) for value in array[:, 0]) for array in frames)
+    return " ".join("".join(chr(round(value)) for value in result[:, 0]) for result in results)
