@@ -142,6 +142,7 @@ FORMS = {
     b"FORM": Form(12, 4, 4, "big", b"SSND"),
     b"caff": Form(8, 4, 8, "big", b"data", 1),
     b"riff": Form(40, 16, 8, "little", bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), 8, True),  # W64
+    b"DSD ": Form(28, 4, 8, "little", b"data", 1, True),  # DSF
     b".snd": Form(4, 0, 4, "big", b""),  # AU, one chunk; its header has no id, but the place of the sound
 }
 WHOLE_SIZE = (b"RIFF", b"RIFX", b"FORM")  # the size of the file is in bytes 4 to 8
@@ -165,9 +166,10 @@ class Stated(NamedTuple):
 
 
 def read_chunks(path: Path, file: Seekable, start: int, size: int) -> Stated:
-    """Compare the sizes that WAV, AIFF, AU, CAF or W64 state with the size of the file.
+    """Compare the sizes that WAV, AIFF, AU, CAF, W64 or DSF state with the size of the file.
 
-    Sources: RIFF (Microsoft 1991), EBU Tech 3306 (RF64), AIFF 1.3, Apple Core Audio Format 1.0, Sony Wave64, Sun AU.
+    Sources: RIFF (Microsoft 1991), EBU Tech 3306 (RF64), AIFF 1.3, Apple Core Audio Format 1.0, Sony Wave64, Sony
+    DSF 1.01, Sun AU.
 
     Raises
     ------
@@ -217,7 +219,8 @@ def _chunks(file: Seekable, form: Form, at: int) -> Iterator[tuple[bytes, int, i
 
 
 def _only_chunks(file: Seekable, form: Form, at: int, size: int) -> bool:
-    """Return whether there are chunks only from `at` to the end, or nothing."""
+    """Return whether there are chunks only from `at` to the end, or a tag, or nothing."""
+    at = id3_end(file, at)
     at += -at % form.align
     for name, _, body, stated in _chunks(file, form, at):
         if not form.id_bytes or not all(0x20 <= letter < 0x7F for letter in name[:4]):
