@@ -5,6 +5,7 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ def build_parser() -> flags.Parser:
     result.add_argument(
         "--page", action="store_true", help="write index.html beside the sounds: to listen, compare and choose"
     )
+    flags.add_base(result)
     flags.add_skip_existing(result)
     flags.add_shard(result)
     flags.add_overwrite(result)
@@ -84,7 +86,7 @@ def main(argv: list[str]) -> int:
     from unravel_lib.latents.files import Inputs
 
     inputs = Inputs()
-    sources, targets = find_targets(args, batch, inputs)
+    targets = find_targets(args, batch, inputs)
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
@@ -108,15 +110,18 @@ def main(argv: list[str]) -> int:
         fade_ms=args.fade,
         conditions=conditions,
         script=commands.script("decoder"),
-        command=tuple(parser.command(args, {*commands.SHAPING["decoder"], "output"} - {"input"})),
     )
+    command = parser.command(args, {*commands.SHAPING["decoder"], "output"} - {"input"})
+
+    def recorded(source: Source) -> CodecOptions:
+        return replace(options, command=(*command, *commands.based(source)))
+
     sounds = work_through(
         batch,
-        sources,
         {source: targets[source] for source in seconds},
         seconds.__getitem__,
-        lambda path, target, is_done, watch: decode_file(
-            model, inputs.read(path, model.compression), target, options, is_done, watch
+        lambda source, target, is_done, watch: decode_file(
+            model, inputs.read(source.path, model.compression), target, recorded(source), is_done, watch
         ),
         args.skip_existing,
     )
@@ -129,16 +134,16 @@ def main(argv: list[str]) -> int:
     return batch.finish()
 
 
-def find_targets(
-    args: argparse.Namespace, batch: Batch, inputs: "Inputs | None" = None
-) -> tuple[list[Source], dict[Source, Path]]:
-    """Return all latents files, and the sound of each of this run's shard; `inputs` keeps what is read."""
-    sources = find_latents(args.input, args.output, batch, inputs)
+def find_targets(args: argparse.Namespace, batch: Batch, inputs: "Inputs | None" = None) -> dict[Source, Path]:
+    """Return the sound of each latents file of this run's shard; `inputs` keeps what is read."""
+    sources = find_latents(args.input, args.output, batch, inputs, args.base)
     names = result_names(sources, "decoded", ".wav")
-    return sources, {source: args.output / names[source.path] for source in batch.part_of(sources)}
+    return {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
 
-def find_latents(roots: list[Path], output: Path, batch: Batch, inputs: "Inputs | None" = None) -> list[Source]:
+def find_latents(
+    roots: list[Path], output: Path, batch: Batch, inputs: "Inputs | None" = None, base: Path | None = None
+) -> list[Source]:
     """Find latents files under the roots; in a folder, a .wav counts only if it is latent audio.
 
     What generator.py made is named with the folder of its run, as equal names occur in many runs.
@@ -146,7 +151,7 @@ def find_latents(roots: list[Path], output: Path, batch: Batch, inputs: "Inputs 
     from unravel_lib.latents.files import EXTENSIONS, Inputs
 
     inputs = inputs or Inputs()
-    found = find_files(roots, EXTENSIONS, output, batch)
+    found = find_files(roots, EXTENSIONS, output, batch, base)
     named = set(roots)
     latents_only = [source for source in found if source.path in named or inputs.is_latents(source.path)]
     if found and not latents_only:

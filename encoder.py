@@ -7,6 +7,7 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 import argparse
 import contextlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from unravel_lib.cli import parser as flags
@@ -47,6 +48,7 @@ def build_parser() -> flags.Parser:
     flags.add_seed(model)
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_encoder-output")
+    flags.add_base(result)
     flags.add_skip_existing(result)
     flags.add_shard(result)
     flags.add_overwrite(result)
@@ -58,7 +60,7 @@ def main(argv: list[str]) -> int:
     parser = build_parser()
     args = parser.parse(argv)
     batch = Batch(args.output, args.shard)
-    sources, targets = find_targets(args, batch)
+    targets = find_targets(args, batch)
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
@@ -69,14 +71,19 @@ def main(argv: list[str]) -> int:
         args.compensate_delay,
         overwrite=args.overwrite,
         script=commands.script("encoder"),
-        command=tuple(parser.command(args, {*commands.SHAPING["encoder"], "output"} - {"input"})),
     )
+    command = parser.command(args, {*commands.SHAPING["encoder"], "output"} - {"input"})
+
+    def recorded(source: Source) -> CodecOptions:
+        return replace(options, command=(*command, *commands.based(source)))
+
     latents = work_through(
         batch,
-        sources,
         targets,
         _seconds,
-        lambda source, target, is_done, watch: encode_file(model, source, target, options, is_done, watch),
+        lambda source, target, is_done, watch: encode_file(
+            model, source.path, target, recorded(source), is_done, watch
+        ),
         args.skip_existing,
     )
     if batch.done > batch.skipped:
@@ -84,11 +91,11 @@ def main(argv: list[str]) -> int:
     return batch.finish()
 
 
-def find_targets(args: argparse.Namespace, batch: Batch) -> tuple[list[Source], dict[Source, Path]]:
-    """Return all recordings, and the latents file of each of this run's shard."""
-    sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch)
+def find_targets(args: argparse.Namespace, batch: Batch) -> dict[Source, Path]:
+    """Return the latents file of each recording of this run's shard."""
+    sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch, args.base)
     names = result_names(sources, "encoded", ".npy")
-    return sources, {source: args.output / names[source.path] for source in batch.part_of(sources)}
+    return {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
 
 def log_length(latents: list[Path]) -> None:

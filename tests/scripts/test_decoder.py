@@ -342,3 +342,25 @@ def test_other_levels_are_decoded_again_and_results_of_version_1_0_are_not(
     del facts["measured"]
     written.with_suffix(".json").write_text(json.dumps(facts))
     assert run("decoder", *flags).paths == []
+
+
+def test_the_command_in_a_sidecar_makes_that_sound_again_in_any_folder(
+    latents: Path, generated: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of latents in folders in folders, recorded and generated."""
+    model = codecs.save(codecs.Conditioned(), tmp_path / "conditioned.ts")
+    monkeypatch.chdir(tmp_path)
+    for name, facts in (("x", None), ("y/x", None), ("z/x", GeneratedSidecar()), ("z/z/x", GeneratedSidecar())):
+        save_latents(Path("in") / f"{name}.npy", np.full((codecs.DIMS, 3), 0.1), facts)
+    flags = ("--normalize", -20, "--fade", 2.5, "--subtype", "FLOAT", "--condition", "pitch=3", "octave=-0.5")
+    written = run("decoder", "--input", "in", "--output", "out", "--model", model.name, "--seed", 3, *flags).paths
+    before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    assert len(written) == 4
+    Path("out").rename("before")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in written:
+        command = json.loads((tmp_path / "before" / path.name).with_suffix(".json").read_text())["options"]["command"]
+        again = run("decoder", *command)
+        assert (again.code, again.paths) == (0, [tmp_path / path])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from fixtures_runs import Run, Script, spy
+from fixtures_runs import Run, Script, snapshot, spy
 
 from unravel_lib.models.model import Model
 from unravel_lib.models.pocket import POCKET
@@ -265,3 +265,24 @@ def test_equal_names_with_equal_hashes_overwrite_nothing(tmp_path: Path, run: Ru
     assert sources == [str(tmp_path / "in" / folder / "take.wav") for folder in ("59415", "64880")]
     again = run("encoder", *flags, "--skip_existing")
     assert (again.code, again.paths) == (0, [])
+
+
+def test_the_command_in_a_sidecar_makes_that_file_alone_in_any_folder(
+    sounds: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its name, also that of a recording in a folder within `--input`, and with all flags that shape it."""
+    monkeypatch.chdir(sounds.parent)
+    written = run("encoder", "--input", sounds.name, "--output", "out", "--seed", 7, "--compensate_delay").paths
+    before = snapshot(Path("out"))
+    out = Path("out").rename("before").absolute()
+    monkeypatch.chdir(tmp_path.parent)
+    for path in written:
+        facts = json.loads((out / path.name).with_suffix(".json").read_text())
+        again = run("encoder", *facts["options"]["command"])
+        assert (again.code, again.paths) == (0, [sounds.parent / path])
+    assert snapshot(sounds.parent / "out") == before
+
+
+def test_a_base_that_holds_not_all_inputs_is_refused(sounds: Path, tmp_path: Path, run: Run) -> None:
+    result = run("encoder", "--input", sounds, "--output", tmp_path / "out", "--base", sounds / "deep")
+    assert result.code == 2 and f"is not in {sounds / 'deep'}: --base" in result.err

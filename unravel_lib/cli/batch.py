@@ -153,20 +153,18 @@ class Batch:
 
 def work_through(
     batch: Batch,
-    sources: Sequence[Source],
     targets: Mapping[Source, Path],
     seconds: Callable[[Source], float],
-    work: "Callable[[Path, Path, IsDone | None, Watch], bool]",
+    work: "Callable[[Source, Path, IsDone | None, Watch], bool]",
     skip_existing: bool,
 ) -> list[Path]:
     """Make all targets, with progress; `skip_existing` keeps results that an earlier run finished.
 
     Parameters
     ----------
-    sources : all inputs, also those of other shards
     targets : the result of each input of this shard
     seconds : the length of a source in seconds of sound
-    work : function of source, target, `is_done` and `watch`, as `unravel_lib.models.codec.encode_file`
+    work : function of source, target, `is_done` and `watch`, as of `unravel_lib.models.codec.encode_file`
 
     Returns
     -------
@@ -179,7 +177,7 @@ def work_through(
             with batch.attempt(source.path, target):
                 refuse_overwriting(target, [source.path])
                 is_done = partial(is_complete, target) if skip_existing else None
-                if work(source.path, target, is_done, bar.update):
+                if work(source, target, is_done, bar.update):
                     batch.wrote(target)
                 else:
                     batch.skipped += 1

@@ -157,6 +157,16 @@ def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False)
     group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
 
 
+def add_base(group: argparse._ArgumentGroup) -> None:
+    """Add `--base`, the same in encoder and decoder."""
+    group.add_argument(
+        "--base",
+        type=path,
+        metavar="FOLDER",
+        help="name results by the paths of inputs below this folder (default: below --input)",
+    )
+
+
 def add_output(group: argparse._ArgumentGroup, default: str) -> None:
     """Add `--output`, the same in every script."""
     group.add_argument(

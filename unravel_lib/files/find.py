@@ -43,6 +43,18 @@ class Source:
         folder = Path(os.path.abspath(self.path)).parent.name
         return self if "/" in self.relative or not folder else Source(self.path, f"{folder}/{self.relative}")
 
+    @property
+    def base(self) -> Path:
+        """The folder that `relative` begins in."""
+        return Path(os.path.abspath(self.path)).parents[self.relative.count("/")]
+
+    def below(self, base: Path) -> "Source":
+        """Return it with its path below another folder as `relative`."""
+        path, folder = (Path(os.path.abspath(one)) for one in (self.path, base))
+        if folder not in path.parents:
+            raise InputError(f"is not in {printable(base)}", path=self.path, remedy_options=("base",))
+        return Source(self.path, path.relative_to(folder).as_posix())
+
 
 def composed(name: str) -> str:
     """Return a name in Unicode's composed form: "e" and an accent are one letter, as Linux and Windows write it."""
@@ -66,7 +78,11 @@ def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
 
 
 def find_files(
-    roots: Sequence[Path], extensions: Sequence[str], output: Path | None = None, report: Report | None = None
+    roots: Sequence[Path],
+    extensions: Sequence[str],
+    output: Path | None = None,
+    report: Report | None = None,
+    base: Path | None = None,
 ) -> list[Source]:
     """Return all files under each root with one of the extensions, sorted by path; a root that is a file as it is.
 
@@ -85,6 +101,8 @@ def find_files(
     report : Report, optional
         Receives what cannot be read, and the folders that were read. Without it the first failure is raised; so is a
         failure of the only root.
+    base : Path, optional
+        The folder that `relative` of all files begins in, instead of their root.
 
     Raises
     ------
@@ -102,7 +120,7 @@ def find_files(
             if report is None or len(roots) == 1:
                 raise
             report.failed(root, str(error))
-    return list(found.values())
+    return [source if base is None else source.below(base) for source in found.values()]
 
 
 def _files_under(root: Path, extensions: Sequence[str], output: Path | None, report: Report | None) -> list[Source]:

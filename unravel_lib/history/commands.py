@@ -9,12 +9,13 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 import unravel_lib
+from unravel_lib.files.find import Source
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar
 from unravel_lib.text import printable
 
 SCRIPTS = {EncodingSidecar: "encoder", GeneratedSidecar: "generator", SoundSidecar: "decoder"}
 OWN_CODE = ("distribution", "pattern", "transform")  # options that may run a Python file of the user's
-PLACE = ("output", "run")  # options that say where results go
+PLACE = ("output", "run", "base")  # options that say where results go, under which names
 _CODEC = ("input", "model", "device", "sample_rate", "seed", "compensate_delay")
 SHAPING = {  # options of each script that shape the content; no other is recorded, taken over, or shown
     "encoder": _CODEC,
@@ -31,6 +32,11 @@ def script(name: str) -> str:
     """Return what runs one of our scripts: the path of the file beside this library, else its installed name."""
     path = Path(unravel_lib.__file__).resolve().parent.parent / f"{name}.py"
     return str(path) if path.is_file() else f"unravel-{name}"
+
+
+def based(source: Source) -> tuple[str, ...]:
+    """Return the flag that gives the result of one input the name that it has among others."""
+    return ("--base", str(source.base)) if "/" in source.relative else ()
 
 
 def option(word: str) -> str | None:
