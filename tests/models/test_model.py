@@ -1,6 +1,8 @@
 """The model contract on small codecs of our own; the same contract on real RAVE exports is in tests/rave."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fixtures_codecs as codecs
@@ -12,7 +14,9 @@ import torch
 from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.models import context
 from unravel_lib.models import model as models
-from unravel_lib.models.direction import NO_CONTEXT, Context
+from unravel_lib.models.codec import decode
+from unravel_lib.models.context import NO_CONTEXT, Context
+from unravel_lib.models.runner import Runner
 from unravel_lib.models.state import State
 
 C = codecs.COMPRESSION
@@ -89,9 +93,8 @@ def test_batches_of_chunks_equal_the_whole(zoo: Path) -> None:
 def test_without_context_the_seams_would_show(zoo: Path) -> None:
     """The comparison above can fail: with the measured context taken away, it does."""
     model = load(zoo, "Offline")
-    model.__dict__["encode_context"] = Context(0, 0)
-    assert model.encoder.has_seams(Context(0, 0))
-    model.encoder._seams[Context(0, 0)] = False
+    assert model._probe.has_seams(model.contract.direction("encode"), NO_CONTEXT)
+    model._behaviours["encode"] = replace(model.behaviour("encode"), context=NO_CONTEXT, has_seams=False)
     x = noise(1, 205 * C)
     difference = np.abs(joined(model.encode([x], 0, "key")) - whole(zoo, "Offline", "encode", x))
     assert difference.max() > 1e-2
@@ -99,19 +102,19 @@ def test_without_context_the_seams_would_show(zoo: Path) -> None:
 
 def test_measured_context_covers_the_true_one(zoo: Path) -> None:
     """17 taps at stride 8, twice, then 5 at stride 1: 2 frames and (8 + 8 * 8) / 64 more = 3.1 frames."""
-    context = load(zoo, "Offline").encode_context
+    context = load(zoo, "Offline").context("encode")
     assert context is not None
     assert {context.left, context.right} <= {4, 5}
-    coded = load(zoo, "Coded").encode_context  # codes hide small differences
+    coded = load(zoo, "Coded").context("encode")  # codes hide small differences
     assert coded is not None
     assert min(coded.left, coded.right) >= 4
-    assert load(zoo, "Global").encode_context is None
+    assert load(zoo, "Global").context("encode") is None
 
 
 def test_random_parts_do_not_hide_the_context(zoo: Path) -> None:
     """Both calls of the measurement draw the same noise, also the first time that anything is asked of the model."""
-    assert load(zoo, "Variational").encode_context == load(zoo, "Offline").encode_context
-    assert load(zoo, "Variational").decode_context == load(zoo, "Offline").decode_context
+    assert load(zoo, "Variational").context("encode") == load(zoo, "Offline").context("encode")
+    assert load(zoo, "Variational").context("decode") == load(zoo, "Offline").context("decode")
 
 
 def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,10 +129,10 @@ def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatc
         return np.ones(frames), False
 
     with pytest.raises(context.OutOfTimeError):
-        context._context(response, 30.0)
+        context.find_context(response, 30.0)
     assert tried == [8, 8, 24, 64]
     tried.clear()
-    assert context._context(response, math.inf) is None
+    assert context.find_context(response, math.inf) is None
     assert tried == list(context.TRIED_FRAMES)
 
 
@@ -147,7 +150,7 @@ def test_a_slow_first_call_or_other_programs_do_not_stop_the_measuring(
         worked[0] += 0.01
         return np.eye(frames)[frames // 2] if frames == 160 else np.ones(frames), False
 
-    assert context._context(response, 30.0) == context.Context(1, 1)
+    assert context.find_context(response, 30.0) == context.Context(1, 1)
 
 
 def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -235,9 +238,11 @@ def test_models_with_seams_run_in_one_call(zoo: Path, name: str, caplog: pytest.
 
 @pytest.mark.parametrize("name", ["Variational", "Streaming"])
 def test_random_parts_are_no_seams(zoo: Path, name: str) -> None:
-    for runner in (load(zoo, name).encoder, load(zoo, name).decoder):
-        context = NO_CONTEXT if runner.carries_state else Context(5, 5)
-        assert not runner.has_seams(context)
+    for method in ("encode", "decode"):
+        model = load(zoo, name)
+        behaviour = model.behaviour(method)
+        context = NO_CONTEXT if behaviour.carries_state else Context(5, 5)
+        assert not model._probe.has_seams(behaviour.direction, context)
 
 
 def test_an_exact_model_with_a_largest_length_runs_in_shorter_chunks(
@@ -248,7 +253,7 @@ def test_an_exact_model_with_a_largest_length_runs_in_shorter_chunks(
     for _ in range(2):  # the second time it is known
         result = joined(model.decode(np.array_split(z, 5, axis=1), 0, "key"))
         np.testing.assert_allclose(result, expected, atol=1e-5)
-    assert model.decoder.longest_call == 41
+    assert model.behaviour("decode").longest_call == 41
     assert not caplog.text
 
 
@@ -266,7 +271,7 @@ def test_a_largest_length_caps_the_chunks_and_says_so(zoo: Path, frames: int, ca
 def test_a_streaming_model_that_states_no_delay_is_not_compensated(zoo: Path) -> None:
     model = load(zoo, "Streaming")
     assert model.delay is None
-    with pytest.raises(ModelError, match=r"does not state its delay, .* leave `compensate_delay` out"):
+    with pytest.raises(ModelError, match=r"does not state its delay, .* leave it out"):
         joined(model.encode([noise(1, 9 * C)], 0, "key", compensate_delay=True))
 
 
@@ -280,9 +285,10 @@ def test_conditions_are_given_by_name_and_are_0_otherwise(zoo: Path, caplog: pyt
     assert caplog.text.count("it decodes with pitch, octave, which are 0: `condition` sets them") == 1
     with pytest.raises(UsageError, match="has no condition pich: its conditions are pitch, octave; did you mean pitch"):
         model.decode([z], 0, "key", conditions={"pich": 1.0})
-    with pytest.raises(ModelError, match=r"decode failed: .* \(with `condition` pitch=99: is one of them out of range"):
-        joined(model.decode([z], 0, "key", conditions={"pitch": 99.0}))
-    with pytest.raises(UsageError, match=r"Offline.ts decodes without conditions: leave `condition` out"):
+    with pytest.raises(ModelError, match=r"decode failed: .*: is one of pitch=99 out of range") as caught:
+        decode(model, z, conditions={"pitch": 99.0})
+    assert (caught.value.path, caught.value.remedy_options) == ("the array", ("condition",))
+    with pytest.raises(UsageError, match=r"Offline.ts decodes without conditions: leave it out"):
         load(zoo, "Offline").decode([z], 0, "key", conditions={"pitch": 1.0})
 
 
@@ -334,7 +340,7 @@ def test_a_model_is_asked_for_its_rate_and_may_fail_to_tell(codec: torch.nn.Modu
 
 def test_the_rate_flag_is_for_models_that_do_not_say(zoo: Path) -> None:
     assert models.load(zoo / "Offline.ts", sample_rate=8000).sample_rate == 8000
-    with pytest.raises(UsageError, match="runs at 8000 Hz, not 44100: leave `sample_rate` out"):
+    with pytest.raises(UsageError, match="runs at 8000 Hz, not 44100: leave it out"):
         models.load(zoo / "Offline.ts", sample_rate=44100)
 
 
@@ -364,10 +370,10 @@ def test_unusable_models_are_refused_in_one_line(zoo: Path, name: str, message: 
     [
         (
             "rave_training",
-            "PyTorch checkpoint of RAVE, expected a TorchScript export (.ts): export it with `rave export`",
+            'PyTorch checkpoint of RAVE, expected a TorchScript export (.ts): export it with "rave export"',
         ),
-        ("msprior_training", "of MSPrior, expected a TorchScript export (.ts): export it with `msprior export`"),
-        ("after_training", "of AFTER, expected a TorchScript export (.ts): export it with `after export_autoencoder`"),
+        ("msprior_training", 'of MSPrior, expected a TorchScript export (.ts): export it with "msprior export"'),
+        ("after_training", 'of AFTER, expected a TorchScript export (.ts): export it with "after export_autoencoder"'),
         ("sat_training", "PyTorch checkpoint of Stable Audio Tools"),
         ("sat_safetensors", "safetensors of Stable Audio Tools"),
         ("music2latent_training", "of music2latent, expected"),
@@ -384,7 +390,7 @@ def test_checkpoints_are_refused_in_the_words_of_their_family(name: str, words: 
 
 def test_a_device_that_is_not_there_is_named(zoo: Path) -> None:
     if not torch.cuda.is_available():
-        with pytest.raises(ModelError, match="`device` cuda is not available"):
+        with pytest.raises(ModelError, match="device cuda is not available"):
             models.load(zoo / "Offline.ts", device="cuda")
     assert models.load(zoo / "Offline.ts", device="auto").device.type in ("cpu", "cuda", "mps")
 
@@ -395,25 +401,32 @@ def test_a_full_gpu_gets_smaller_calls(zoo: Path, monkeypatch: pytest.MonkeyPatc
     model.batch = 2
     x = noise(1, 400 * C)
     expected = joined(model.encode([x], 0, "k"))
-    runner, calls = model.encoder, []
-    plain = runner._call_once
+    calls, plain = [], Runner._call_once
 
-    def cramped(block: np.ndarray) -> np.ndarray:
+    def cramped(runner: Runner, block: np.ndarray) -> np.ndarray:
         calls.append(block.shape)
         if block.shape[0] * block.shape[2] > 40 * C:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        with monkeypatch.context() as patch:
-            patch.setattr(runner, "device", torch.device("cpu"))
-            return plain(block)
+        return on_cpu(plain, runner, block)
 
-    monkeypatch.setattr(runner, "_call_once", cramped)
-    monkeypatch.setattr(runner, "device", torch.device("meta"))
+    monkeypatch.setattr(Runner, "_call_once", cramped)
+    model.device = torch.device("meta")
     np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
     assert any(shape[0] == 2 for shape in calls)
 
-    monkeypatch.setattr(runner, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
-    with pytest.raises(ModelError, match=r"out of memory even for .* use `device` cpu"):
+    monkeypatch.setattr(Runner, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(ModelError, match=r"out of memory even for .* use cpu") as caught:
         joined(model.encode([x], 0, "k"))
+    assert caught.value.remedy_options == ("device",)
+
+
+def on_cpu(call: Callable[..., np.ndarray], runner: Runner, block: np.ndarray) -> np.ndarray:
+    """Make a call of a runner that takes itself to be on a GPU."""
+    device, runner.device = runner.device, torch.device("cpu")
+    try:
+        return call(runner, block)
+    finally:
+        runner.device = device
 
 
 def test_a_failed_call_on_a_gpu_leaves_no_state(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,30 +434,27 @@ def test_a_failed_call_on_a_gpu_leaves_no_state(zoo: Path, monkeypatch: pytest.M
     model = load(zoo, "Streaming", chunk=60)
     x = noise(1, 400 * C)
     expected = joined(model.encode([x], 0, "k"))
-    runner, failed = model.encoder, []
-    plain = runner._call_once
+    failed, plain = [], Runner._call_once
 
-    def cramped(block: np.ndarray) -> np.ndarray:
-        with monkeypatch.context() as patch:
-            patch.setattr(runner, "device", torch.device("cpu"))
-            result = plain(block)
+    def cramped(runner: Runner, block: np.ndarray) -> np.ndarray:
+        result = on_cpu(plain, runner, block)
         if block.shape[2] > 40 * C:
             failed.append(block.shape)
             raise torch.OutOfMemoryError("CUDA out of memory")
         return result
 
-    monkeypatch.setattr(runner, "_call_once", cramped)
-    monkeypatch.setattr(runner, "device", torch.device("meta"))
-    monkeypatch.setattr(runner, "_undoes_failed_calls", True)
+    monkeypatch.setattr(Runner, "_call_once", cramped)
+    model.device = torch.device("meta")
     np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
     assert failed
 
 
 def test_directions_state_the_shapes_of_calls(zoo: Path) -> None:
     contract = load(zoo, "PseudoStereo").contract
-    assert contract.encode.shape_out(3, 2 * C + 1) == (3, codecs.DIMS, 3)
-    assert contract.decode.shape_out(3, 5) == (3, 2, 5 * C)
-    assert contract.decode.shape_in(1, 5) == contract.encode.shape_out(1, 5 * C)
+    encode, decode = contract.direction("encode"), contract.direction("decode")
+    assert encode.shape_out(3, 2 * C + 1) == (3, codecs.DIMS, 3)
+    assert decode.shape_out(3, 5) == (3, 2, 5 * C)
+    assert decode.shape_in(1, 5) == encode.shape_out(1, 5 * C)
 
 
 class Noise(codecs.Offline):

@@ -147,7 +147,7 @@ def test_facts(entry: dict[str, Any], rows: Rows) -> None:
     )
     rows[entry["file"]]["facts"] = facts
     if not model.streaming:
-        contexts = (model.encode_context, model.decode_context)
+        contexts = (model.context("encode"), model.context("decode"))
         rows[entry["file"]]["context"] = " ".join(f"{c.left},{c.right}" if c else "all" for c in contexts)
 
 
@@ -227,7 +227,7 @@ def test_seams_do_not_stand_out(entry: dict[str, Any]) -> None:
     c = entry["compression"]
     z = latents(entry, MANY + 5)
     y = decode(model, z)
-    window, context = model._window(model.decoder)
+    window, context, _ = model.behaviour("decode").window(CHUNK)
     first = window - context.right
     seams = set(range(first, z.shape[1], window - context.left - context.right))
     assert len(seams) >= 2

@@ -136,7 +136,7 @@ MODEL_ROWS = [
     model(
         "git-lfs pointer",
         b"version https://git-lfs.github.com/spec/v1\n",
-        "error: {in} is a git-lfs pointer, not the model itself: fetch it with `git lfs pull`",
+        "error: {in} is a git-lfs pointer, not the model itself: fetch it with git lfs pull",
     ),
     model(
         "other zip",
@@ -160,11 +160,11 @@ MODEL_ROWS = [
         "expected a TorchScript export or a PyTorch checkpoint",
     ),
     model("code that writes a file", torchscript(Writes()), "error: {in} contains __setstate__ in "),
-    model("no encode", torchscript(codecs.OneWay()), "error: m.ts has no encode: its methods are "),
+    model("no encode", torchscript(codecs.OneWay()), "error: {in} has no encode: its methods are "),
     model(
         "dims that differ",
         torchscript(codecs.Uneven()),
-        "error: m.ts encodes 4 dims but decodes 5: it cannot decode its own latents",
+        "error: {in} encodes 4 dims but decodes 5: it cannot decode its own latents",
     ),
     model(
         "encode that fails",

@@ -27,7 +27,8 @@ CHUNK = 100  # frames
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> models.Model:
     loaded = models.load(codecs.save(getattr(codecs, request.param)(), tmp_path / "m.ts"))
     loaded.chunk_frames = CHUNK
-    _ = loaded.encode_context, loaded.decode_context
+    for method in ("encode", "decode"):
+        loaded.context(method)
     return loaded
 
 

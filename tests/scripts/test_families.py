@@ -65,7 +65,7 @@ def test_conditions_shape_the_sound_and_stand_in_the_sidecar(latents: list[Path]
     ("codec", "flags", "message"),
     [
         (codecs.Conditioned, ["--condition", "oktave=3"], "has no condition oktave: its conditions are pitch, octave"),
-        (codecs.Offline, ["--condition", "pitch=3"], "decodes without conditions: leave --condition out"),
+        (codecs.Offline, ["--condition", "pitch=3"], "decodes without conditions: leave it out (--condition)"),
         (codecs.Conditioned, ["--condition", "pitch"], "pitch is not of the form name=value"),
         (codecs.Conditioned, ["--condition", "pitch=high"], "high is not a number"),
         (codecs.Streaming, ["--compensate_delay"], "does not state its delay"),

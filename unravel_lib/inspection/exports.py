@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from unravel_lib.inspection.facts import Facts, Method, Part, int_if_whole, joined, json_value
-from unravel_lib.models.conditions import condition_names
-from unravel_lib.models.contract import method_params, stated_sample_rate
+from unravel_lib.models.contract import condition_names, method_params, stated_sample_rate
 from unravel_lib.models.torchscript import (
     MODEL_ERRORS,
     Module,

@@ -149,10 +149,10 @@ def _measured(path: Path, module: torchscript.Module, facts: Facts) -> Iterator[
     model = Model(path, module, torch.device("cpu"), facts.sample_rate or FALLBACK_RATE)
     yield {"streaming": model.streaming}
     coded = facts.details.get("latents") == exports.CODES  # codes hide small changes
-    model.measure_until = time.monotonic() + MEASURE_SECONDS
+    deadline = time.monotonic() + MEASURE_SECONDS
     for method in ("decode",) if coded else ("encode", "decode"):
         try:
-            context = getattr(model, f"{method}_context")
+            context = model.context(method, deadline)
             yield {f"{method}_context": None if context is None else (context.left, context.right)}
         except OutOfTimeError:
             reason = f"it would take longer than {MEASURE_SECONDS:.0f} s"

@@ -10,7 +10,7 @@ import torch
 
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.facts import TensorStatistics
-from unravel_lib.models.screening.mistakes import AGAIN
+from unravel_lib.models.screening.archive import AGAIN
 from unravel_lib.models.screening.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
 

@@ -2,10 +2,8 @@
 
 screening : all that looks at a model file before PyTorch does: its kind, whether it is whole and harmless
 torchscript : TorchScript modules: loading, methods, attributes, calls
-contract : sample rate, compression, dims and channels of a model
-direction : encode or decode: the shapes of its input and output
-conditions : what decode takes beside the latents
-probe : properties found by calling a model on silence and noise
+contract : rate, compression, dims, channels and conditions of a model, and the shapes of encode and decode
+behaviour : how a model behaves when it is called, found by calling it on silence and noise
 state : the state of a model, saved at load time and restored
 context : how many frames around a frame its result depends on, measured
 delay : the delay that a streaming export states

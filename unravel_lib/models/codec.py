@@ -33,8 +33,8 @@ from unravel_lib.files.sidecar import (
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import LatentsFile, read_latents, read_latents_file
 from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
-from unravel_lib.models.direction import CallError
 from unravel_lib.models.model import Model
+from unravel_lib.models.torchscript import CallError
 from unravel_lib.text import printable
 
 Watch = Callable[[float], None]  # called with the seconds of sound that are done
@@ -109,7 +109,8 @@ def encode(
     if sample_rate is not None and not low <= sample_rate <= high:
         raise ValueError(f"sample_rate is {sample_rate}, expected {low} to {high} Hz")
     key = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
-    return _encode(model, [array], sample_rate or model.sample_rate, key, options)
+    with _naming(ARRAY, "encoded"):
+        return _encode(model, [array], sample_rate or model.sample_rate, key, options)
 
 
 def _checked_sound(sound: npt.NDArray[np.generic]) -> Sound:
@@ -175,19 +176,23 @@ def decode(
     if path is None:
         refuse_not_finite(Path(ARRAY), array)
     options = CodecOptions(seed, compensate_delay, conditions=conditions)
-    with _naming(latents if isinstance(latents, (str, Path)) else None, "decoded"):
+    with _naming(path or ARRAY, "decoded", conditions):
         return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
 
 @contextlib.contextmanager
-def _naming(source: str | Path | None, done: str) -> Iterator[None]:
-    """Let an error of a call of the model name the input that it was given."""
+def _naming(source: str | Path, done: str, conditions: Mapping[str, float] | None = None) -> Iterator[None]:
+    """Let the error of a call of the model name the input that it was given, and the conditions: one may be wrong."""
     try:
         yield
     except CallError as error:
-        if source is None:
-            raise
-        raise ModelError(f"cannot be {done}: {error}", path=source) from error
+        values = " ".join(f"{name}={number:g}" for name, number in (conditions or {}).items())
+        raise ModelError(
+            f"cannot be {done}: {error.found}",
+            path=source,
+            remedy=f"is one of {printable(values)} out of range?" if values else error.remedy,
+            remedy_options=("condition",) if values else error.remedy_options,
+        ) from error
 
 
 def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
@@ -277,7 +282,7 @@ def decode_file(
     sound = _watched(_decode(model, array, key, options), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
-    with _naming(source, "decoded"):
+    with _naming(source, "decoded", options.conditions):
         level = _write_sound(model, sound, samples, target, facts, options)
     if level.peak > 1 and options.subtype != "FLOAT":
         decibels = 20 * math.log10(level.peak)

@@ -7,13 +7,13 @@ at the same seed and the same state, so that only the change can make a differen
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models.contract import Contract
-from unravel_lib.models.direction import Block, Context
+from unravel_lib.models.contract import Block, Contract
 
 Energy = npt.NDArray[np.float64]  # [frames]
 Call = Callable[[Block], Block]
@@ -25,6 +25,15 @@ LEVEL = 0.1  # of the noise that the signals are made of
 ROUNDING = 1e-6  # of the peak: a smaller difference is rounding
 
 
+@dataclass(frozen=True)
+class Context:
+    """Frames before (`left`) and after (`right`) a frame that its result depends on."""
+
+    left: int
+    right: int
+
+
+NO_CONTEXT = Context(0, 0)
 UNMEASURED = Context(32, 32)  # for models whose result never changes: more than any known export needs
 
 
@@ -32,27 +41,20 @@ class OutOfTimeError(ModelError):
     """Measuring would end after the deadline."""
 
 
-def encoder_context(
-    encode: Call, reset: Callable[[], None], contract: Contract, deadline: float = math.inf
-) -> Context | None:
-    """Measure the encoder's context; None if one frame changes everything (global normalisation, attention).
+def find_context(response: Callable[[int], tuple[Energy, bool]], deadline: float = math.inf) -> Context | None:
+    """Find the context; None if one frame changes everything (global normalisation, attention).
+
+    Parameters
+    ----------
+    response : called with a number of frames; returns how much each of them changes with the one in the middle, and
+        True for integer codes
+    deadline : a time as `time.monotonic` returns it
 
     Raises
     ------
     OutOfTimeError
-        It would not be done at the `deadline`, a time as `time.monotonic` returns it.
+        It would not be done at the deadline.
     """
-    return _context(lambda frames: encoder_response(encode, reset, contract, frames), deadline)
-
-
-def decoder_context(
-    decode: Call, encode: Call, reset: Callable[[], None], contract: Contract, deadline: float = math.inf
-) -> Context | None:
-    """Measure the decoder's context, as `encoder_context` does; None if one frame of latents changes everything."""
-    return _context(lambda frames: decoder_response(decode, encode, reset, contract, frames), deadline)
-
-
-def _context(response: Callable[[int], tuple[Energy, bool]], deadline: float) -> Context | None:
     seconds_per_square = 0.0  # attention takes time by the square of the length
     # the first call of all is slow, so that it is made twice
     for frames in (TIMED_FRAMES, TIMED_FRAMES, *TRIED_FRAMES) if deadline < math.inf else TRIED_FRAMES:
@@ -82,29 +84,19 @@ def _context(response: Callable[[int], tuple[Energy, bool]], deadline: float) ->
     return None
 
 
-def encoder_response(encode: Call, reset: Callable[[], None], contract: Contract, frames: int) -> tuple[Energy, bool]:
-    """Measure how the latents change with one frame of sound.
-
-    Returns
-    -------
-    energy of the difference per frame [frames], the changed frame being frames // 2; True for integer codes
-    """
+def change_of_latents(encode: Call, reset: Callable[[], None], contract: Contract, frames: int) -> tuple[Energy, bool]:
+    """Measure how the latents change with one frame of sound, as `response` of `find_context`."""
     signal, other = _noise(contract, frames)
     middle = slice(frames // 2 * contract.compression, (frames // 2 + 1) * contract.compression)
-    signal_changed = signal.copy()
-    signal_changed[..., middle] = 2 * other[..., middle]
-    return _difference(encode, reset, signal, signal_changed, frames)
+    changed = signal.copy()
+    changed[..., middle] = 2 * other[..., middle]
+    return _difference(encode, reset, signal, changed, frames)
 
 
-def decoder_response(
+def change_of_sound(
     decode: Call, encode: Call, reset: Callable[[], None], contract: Contract, frames: int
 ) -> tuple[Energy, bool]:
-    """Measure how the sound changes with one frame of latents; they are encoded noise, so that codes are valid.
-
-    Returns
-    -------
-    energy of the difference per frame [frames], the changed frame being frames // 2; False
-    """
+    """Measure how the sound changes with one frame of latents; they are encoded noise, so that codes are valid."""
     signal = _one_by_one(encode, reset, _noise(contract, frames)[0])
     other, changed = signal[::-1], signal.copy()
     middle = frames // 2

@@ -1,24 +1,60 @@
-"""The contract of a model: rate, compression, dims and channels, and its two directions, read off the model itself."""
+"""The contract of a model: rate, compression, dims, channels and conditions, read off the model itself."""
 
 import contextlib
 import logging
 import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.models import torchscript
-from unravel_lib.models.conditions import condition_names, encoder_conditions
-from unravel_lib.models.direction import Direction
-from unravel_lib.models.probe import Probe
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module
-from unravel_lib.text import printable
+from unravel_lib.text import did_you_mean, printable
 
 RATE_NAMES = ("sr", "sampling_rate", "sample_rate")
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
+PROBE_SAMPLES = 1 << 17  # about 3 s: enough for a few frames at any compression in use
+
+Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
+Silence = Callable[
+    [str, int, int], torch.Tensor | None
+]  # what a method gives for silence of so many channels and values
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Encode or decode: the shapes of a call.
+
+    Attributes
+    ----------
+    method : encode or decode
+    channels_in, channels_out : channels of sound, or dims
+    step_in, step_out : values of a frame: compression for sound, 1 for latents
+    nan_is_silence : NaN in the result stands for silence
+    """
+
+    method: str
+    channels_in: int
+    step_in: int
+    channels_out: int
+    step_out: int
+    nan_is_silence: bool = False
+
+    def shape_in(self, batch: int, frames: int) -> tuple[int, int, int]:
+        """Return the shape of a signal of whole frames."""
+        return batch, self.channels_in, frames * self.step_in
+
+    def shape_out(self, batch: int, n: int) -> tuple[int, int, int]:
+        """Return the shape of the result for a signal of `n` values per channel."""
+        return batch, self.channels_out, math.ceil(n / self.step_in) * self.step_out
 
 
 @dataclass(frozen=True)
@@ -26,7 +62,7 @@ class Contract:
     """The interface of a model: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
 
     `sample_rate` in Hz, `compression` in samples per frame. `nan_is_silence`: its encode gives NaN for silence.
-    `conditions`: names of what decode takes behind the latents.
+    `conditions`: names of what decode takes behind the latents, such as the pitch of a vschaos2 model.
     """
 
     sample_rate: float
@@ -37,15 +73,41 @@ class Contract:
     nan_is_silence: bool = False
     conditions: tuple[str, ...] = ()
 
-    @property
-    def encode(self) -> Direction:
-        """Sound to latents."""
-        return Direction("encode", self.in_channels, self.compression, self.dims, 1, self.nan_is_silence)
+    def direction(self, method: str) -> Direction:
+        """Return the shapes of encode, or of decode."""
+        if method == "encode":
+            return Direction(method, self.in_channels, self.compression, self.dims, 1, self.nan_is_silence)
+        return Direction(method, self.dims + len(self.conditions), 1, self.out_channels, self.compression)
 
-    @property
-    def decode(self) -> Direction:
-        """Latents, and conditions, to sound."""
-        return Direction("decode", self.dims + len(self.conditions), 1, self.out_channels, self.compression)
+    def condition_values(self, given: Mapping[str, float], path: Path) -> Block:
+        """Return the values of the conditions in their order, 0 for those that are not given.
+
+        Raises
+        ------
+        UsageError
+            The model, whose file is `path`, has no condition of that name.
+        """
+        for name in given:
+            if not self.conditions:
+                raise UsageError(
+                    "decodes without conditions", path=path, remedy="leave it out", remedy_options=("condition",)
+                )
+            if name not in self.conditions:
+                raise UsageError(
+                    f"has no condition {printable(name)}",
+                    path=path,
+                    remedy=f"its conditions are {printable(', '.join(self.conditions))}"
+                    f"{did_you_mean(name, self.conditions)}",
+                )
+        return np.array([given.get(name, 0.0) for name in self.conditions], np.float32)
+
+
+def with_conditions(latents: Block, values: Block) -> Block:
+    """Append the conditions to latents [..., dims, frames], one constant row each."""
+    if not len(values):
+        return latents
+    rows = np.broadcast_to(values[:, np.newaxis], (*latents.shape[:-2], len(values), latents.shape[-1]))
+    return np.concatenate([latents, rows], axis=-2)
 
 
 def method_params(module: Module, method: str) -> tuple[int, int, int, int] | None:
@@ -86,8 +148,21 @@ def _as_rate(value: object) -> float | None:
     return None
 
 
-def read_contract(probe: Probe, sample_rate: float | None) -> Contract:
-    """Read the contract off a loaded module; probes with silence only for what its buffers do not state.
+def condition_names(module: Module, dims: int, decode_channels: int) -> tuple[str, ...]:
+    """Return the names of decode's inputs behind the latents; none where the model names no such inputs."""
+    labels = torchscript.value(module, "decode_input_labels")
+    if not isinstance(labels, list) or len(labels) != decode_channels or decode_channels <= dims:
+        return ()
+    return tuple(_condition_name(str(label)) for label in labels[dims:])
+
+
+def _condition_name(label: str) -> str:
+    """Return the name in a label that nn~ shows at an inlet: "(signal) pitch label (0-12)" -> "pitch"."""
+    return re.sub(r"\([^)]*\)", "", label).strip().removesuffix(" label")
+
+
+def read_contract(module: Module, silence: Silence, path: Path, sample_rate: float | None) -> Contract:
+    """Read the contract off a loaded module; calls it with silence only for what its buffers do not state.
 
     Raises
     ------
@@ -96,31 +171,60 @@ def read_contract(probe: Probe, sample_rate: float | None) -> Contract:
     UsageError
         `sample_rate` contradicts the model.
     """
-    where, module = probe.where, probe.state.module
     stated = torchscript.stated_methods(module)
     for needed in ("encode", "decode"):
         if needed not in {*stated, *torchscript.compiled_methods(module)}:
-            raise ModelError(f"{where} has no {needed}: its methods are {', '.join(stated)}")
-    if names := encoder_conditions(module):
-        raise ModelError(f"{where} encodes with conditions ({printable(', '.join(names))}), which is not supported")
+            raise ModelError(f"has no {needed}: its methods are {printable(', '.join(stated))}", path=path)
+    labels = torchscript.value(module, "encode_input_labels")
+    names = [_condition_name(str(label)) for label in labels or () if re.search(r" label\b", str(label))]
+    if names:
+        raise ModelError(f"encodes with conditions ({printable(', '.join(names))}), which is not supported", path=path)
     encode, decode = method_params(module, "encode"), method_params(module, "decode")
-    in_channels = encode[0] if encode else probe.in_channels()
+    in_channels = encode[0] if encode else _in_channels(silence, path)
     if encode and encode[1] == 1:
         dims, compression = encode[2], encode[3]
     else:
-        dims, compression = probe.dims_and_compression(in_channels)
-    out_channels = decode[2] if decode else probe.out_channels(dims)
+        dims, compression = _dims_and_compression(silence, in_channels, path)
+    out_channels = decode[2] if decode else _out_channels(silence, dims, path)
     conditions = condition_names(module, dims, decode[0]) if decode else ()
     if decode and decode[0] != dims + len(conditions):
-        raise ModelError(f"{where} encodes {dims} dims but decodes {decode[0]}: it cannot decode its own latents")
-    rate = _sample_rate(stated_sample_rate(module), sample_rate, where)
+        found = f"encodes {dims} dims but decodes {decode[0]}: it cannot decode its own latents"
+        raise ModelError(found, path=path)
+    rate = _sample_rate(stated_sample_rate(module), sample_rate, path)
     spherical = torchscript.class_name(module).startswith("Spherical")  # an angle of silence is 0/0
     return Contract(rate, compression, dims, in_channels, out_channels, spherical, conditions)
 
 
-def _sample_rate(stated: float | None, given: float | None, where: str) -> float:
+def _in_channels(silence: Silence, path: Path) -> int:
+    for channels in (1, 2):
+        if silence("encode", channels, PROBE_SAMPLES) is not None:
+            return channels
+    raise ModelError("is no audio codec: encode takes neither 1 nor 2 channels of audio", path=path)
+
+
+def _dims_and_compression(silence: Silence, in_channels: int, path: Path) -> tuple[int, int]:
+    latents = silence("encode", in_channels, PROBE_SAMPLES)
+    if latents is None:
+        raise ModelError(f"is no audio codec: encode fails on {in_channels} channels of audio", path=path)
+    frames = latents.shape[2]
+    sound = silence("decode", latents.shape[1], frames)
+    if sound is None or sound.shape[2] % frames:
+        raise ModelError("cannot be used: decode does not take what encode gives", path=path)
+    return latents.shape[1], sound.shape[2] // frames
+
+
+def _out_channels(silence: Silence, dims: int, path: Path) -> int:
+    sound = silence("decode", dims, 8)
+    if sound is None:
+        raise ModelError(f"cannot be used: decode fails on {dims} dims", path=path)
+    return sound.shape[1]
+
+
+def _sample_rate(stated: float | None, given: float | None, path: Path) -> float:
     if stated is not None and given is not None and stated != given:
-        raise UsageError(f"{where} says that it runs at {stated:g} Hz, not {given:g}: leave `sample_rate` out")
+        found = f"says that it runs at {stated:g} Hz, not {given:g}"
+        raise UsageError(found, path=path, remedy="leave it out", remedy_options=("sample_rate",))
     if stated is None and given is None:
-        log.warning("%s does not say its sample rate: taking 44100 Hz (`sample_rate` changes that)", where)
+        name = printable(path.name)
+        log.warning("%s does not say its sample rate: taking 44100 Hz (`sample_rate` changes that)", name)
     return stated or given or FALLBACK_RATE

@@ -1,12 +1,12 @@
 """A loaded model: whole files through encode and decode, seeded per file, long signals in constant memory."""
 
+import functools
 import hashlib
 import itertools
 import logging
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,15 @@ from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.models import torchscript
-from unravel_lib.models.conditions import Values, condition_values, naming_conditions, with_conditions
-from unravel_lib.models.context import decoder_context, encoder_context
-from unravel_lib.models.contract import read_contract
+from unravel_lib.models.behaviour import Behaviour, Probe
+from unravel_lib.models.context import NO_CONTEXT, Context, change_of_latents, change_of_sound, find_context
+from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
-from unravel_lib.models.direction import NO_CONTEXT, Block, CallError, Context
 from unravel_lib.models.pocket import POCKET
-from unravel_lib.models.probe import Probe
 from unravel_lib.models.runner import Runner
-from unravel_lib.models.screening.mistakes import trainer_of
-from unravel_lib.models.screening.model_file import Kind, open_model
+from unravel_lib.models.screening.model_file import Kind, open_model, trainer_of
 from unravel_lib.models.state import State, weights_sha256
-from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged
+from unravel_lib.models.torchscript import MODEL_ERRORS, CallError, prints_logged
 from unravel_lib.text import last_line, printable
 
 CHUNK_SECONDS = 20.0  # one call of the model; shorter ones compute more context, longer ones take more memory
@@ -50,7 +47,8 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = next(name for name, found in available.items() if found)
     if not available[wanted]:
-        raise ModelError(f"`device` {wanted} is not available on this machine: use `device` auto or cpu")
+        found = "is not available on this machine"
+        raise ModelError(found, option="device", value=wanted, remedy="use auto or cpu")
     if wanted == "cuda":  # TF32 would make chunks differ from the whole by 1e-3, autotuning one run from the next
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -74,24 +72,22 @@ def load(
         Not a complete, harmless TorchScript file with encode and decode.
     """
     path = POCKET if path is None else Path(path)
-    with open_model(path) as file:
+    with open_model(path) as file, prints_logged(path.name):
         if file.kind is not Kind.TORCHSCRIPT:
             trainer = trainer_of(file.checkpoint_names())
             kind = f"{file.kind.value} of {trainer.family}" if trainer else file.kind.value
             remedy = trainer.export if trainer else "export it with the code that trained it"
-            raise ModelError(f"{printable(path)} is a {kind}, expected a TorchScript export (.ts): {remedy}")
+            raise ModelError(f"is a {kind}", path=path, expected="a TorchScript export (.ts)", remedy=remedy)
         target = choose_device(device)
         try:
-            with prints_logged(path.name):  # the module may be asked for its rate and its methods
-                return Model(path, torchscript.load(file, trust), target, sample_rate)
+            return Model(path, torchscript.load(file, trust), target, sample_rate)
         except UnravelError:
             raise
         except MODEL_ERRORS as error:
             if target.type != "mps":
-                raise ModelError(f"{printable(path)} fails on {target}: {last_line(error)}") from error
+                raise ModelError(f"fails on {target}: {last_line(error)}", path=path) from error
             log.warning("%s cannot run on MPS (%s): running on the CPU", printable(path.name), last_line(error))
-        with prints_logged(path.name):
-            return Model(path, torchscript.load(file, trust), torch.device("cpu"), sample_rate)
+        return Model(path, torchscript.load(file, trust), torch.device("cpu"), sample_rate)
 
 
 class Model:
@@ -103,28 +99,23 @@ class Model:
     weights_sha256 : the same for the offline and the streaming export of the same weights; None without parameters
     sample_rate (Hz), compression (samples per frame), dims, in_channels, out_channels : the contract
     chunk_frames : frames in one call
-    batch : chunks in one call (offline exports)
-    measure_until : the time, as of `time.monotonic`, at which measuring a context ends with an OutOfTimeError
+    batch : chunks in one call, of models that take several
     """
 
     def __init__(self, path: Path, module: torchscript.Module, device: torch.device, sample_rate: float | None) -> None:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
         self._state = State(module.to(device))
         self.weights_sha256 = weights_sha256(self._state.module)
-        probe = Probe(self._state, printable(path.name), device)
-        self.contract = read_contract(probe, sample_rate)
-        self._warned: set[str] = set()
-        self.measure_until = math.inf
+        self._probe = Probe(self._state, printable(path.name), device)
+        self.contract = read_contract(self._state.module, self._probe.silence, path, sample_rate)
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
         self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
         self.out_channels = self.contract.out_channels
-        self.encoder = Runner(probe, self.contract.encode, device)
-        self.decoder = Runner(probe, self.contract.decode, device)
         self.chunk_frames = max(1, round(CHUNK_SECONDS * self.sample_rate / self.compression))
-        # state first: it decides how each later measurement is undone
-        batches = device.type != "cpu" and not self.streaming
-        batches = batches and self.encoder.takes_batches and self.decoder.takes_batches
-        self.batch = GPU_BATCH if batches else 1
+        self.batch = 1 if device.type == "cpu" else GPU_BATCH
+        self._behaviours: dict[str, Behaviour] = {}
+        self._contexts: dict[str, Context | None] = {}
+        self._warned: set[str] = set()
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
         """Encode sound to latents.
@@ -144,7 +135,7 @@ class Model:
         if delay:  # silence in front makes the delay a whole number of frames
             silence = np.zeros((self.in_channels, frames * self.compression - delay), np.float32)
             blocks = itertools.chain([silence], pad(blocks, self.compression, delay))
-        return trim(self._run(self.encoder, blocks, seed_for(seed, key)), frames, 0)
+        return trim(self._run("encode", blocks, seed_for(seed, key)), frames, 0)
 
     def decode(
         self,
@@ -173,45 +164,44 @@ class Model:
             blocks = pad(blocks, 1, frames, hold=True)
         values = self.condition_values(conditions or {})
         blocks = (with_conditions(block, values) for block in blocks)
-        sound = naming_conditions(self._run(self.decoder, blocks, seed_for(seed, key)), conditions or {})
-        return trim(sound, delay, frames * self.compression - delay)
+        return trim(self._run("decode", blocks, seed_for(seed, key)), delay, frames * self.compression - delay)
 
-    @property
-    def random_methods(self) -> list[str]:
-        """Which of encode and decode draw random numbers that change the result."""
-        return [runner.direction.method for runner in (self.encoder, self.decoder) if runner.random_share]
+    def behaviour(self, method: str) -> Behaviour:
+        """Return how encode or decode behaves, as far as short files need it. Runs the model the first time."""
+        if method not in self._behaviours:
+            self._behaviours[method] = self._probe.measure(self.contract.direction(method))
+        return self._behaviours[method]
 
-    @cached_property
-    def _is_noisy_by_design(self) -> bool:
-        module = self._state.module
-        return torchscript.class_name(torchscript.inner_rave(module) or module) in NOISY_BY_DESIGN
+    def context(self, method: str, deadline: float = math.inf) -> Context | None:
+        """Return the frames that a frame depends on; None where no limit was found. Runs the model the first time.
+
+        Raises
+        ------
+        OutOfTimeError
+            It would not be done at the `deadline`, a time as `time.monotonic` returns it.
+        """
+        if method not in self._contexts:
+            encode, change = self._seeded("encode"), change_of_latents
+            if method == "decode":
+                change = functools.partial(change_of_sound, self._seeded("decode"))
+            response = functools.partial(change, encode, self._state.restore, self.contract)
+            self._contexts[method] = find_context(response, deadline)
+        return self._contexts[method]
 
     @property
     def streaming(self) -> bool:
         """True if the model carries state from call to call."""
-        return self.encoder.carries_state or self.decoder.carries_state
+        return self.behaviour("encode").carries_state or self.behaviour("decode").carries_state
 
-    @cached_property
-    def encode_context(self) -> Context | None:
-        """Frames before and after a frame that its latents depend on; None where no limit was found."""
-        return encoder_context(self.encoder.call_seeded, self._state.restore, self.contract, self.measure_until)
+    @property
+    def random_methods(self) -> list[str]:
+        """Which of encode and decode draw random numbers that change the result."""
+        return [method for method in ("encode", "decode") if self.behaviour(method).random_share]
 
-    @cached_property
-    def decode_context(self) -> Context | None:
-        """Frames before and after a frame that its sound depends on; None where no limit was found."""
-        encode, none = self.encoder.call_seeded, np.zeros(len(self.contract.conditions), np.float32)
-
-        def decode(z: Block) -> Block:
-            return self.decoder.call_seeded(with_conditions(z, none))
-
-        return decoder_context(decode, encode, self._state.restore, self.contract, self.measure_until)
-
-    @cached_property
+    @functools.cached_property
     def delay(self) -> Delay | None:
         """The delay of a streaming export, None where its modules do not state it; zero for an offline one."""
-        if not self.streaming:
-            return Delay(0, 0)
-        return stated_delay(self._state.module, self.compression)
+        return stated_delay(self._state.module, self.compression) if self.streaming else Delay(0, 0)
 
     def known_delay(self) -> Delay:
         """Return the delay.
@@ -223,83 +213,96 @@ class Model:
         """
         if self.delay is None:
             raise ModelError(
-                f"{printable(self.name)} is a streaming export that does not state its delay, so it cannot be removed: "
-                "leave `compensate_delay` out"
+                "is a streaming export that does not state its delay, so it cannot be removed",
+                path=self.path,
+                remedy="leave it out",
+                remedy_options=("compensate_delay",),
             )
         return self.delay
 
-    def condition_values(self, given: Mapping[str, float]) -> Values:
-        """Return the values of all conditions, see `conditions.condition_values`; warns of those that are not given."""
-        names = self.contract.conditions
-        values = condition_values(printable(self.name), names, given)
-        missing = [name for name in names if name not in given]
+    def condition_values(self, given: Mapping[str, float]) -> Block:
+        """Return the values of all conditions, see `Contract.condition_values`; warns of those that are not given."""
+        values = self.contract.condition_values(given, self.path)
+        missing = [name for name in self.contract.conditions if name not in given]
         if missing:
             self._warn_once(f"it decodes with {printable(', '.join(missing))}, which are 0: `condition` sets them")
         return values
 
-    def _run(self, runner: Runner, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
+    def _runner(self, method: str) -> Runner:
+        return Runner(self._state, self.behaviour(method), printable(self.name), self.device)
+
+    def _seeded(self, method: str) -> functools.partial[Block]:
+        """Return one call from seed 0, for measurements: silence conditions, one signal."""
+        return functools.partial(self._call_seeded, self._runner(method))
+
+    def _call_seeded(self, runner: Runner, x: Block) -> Block:
+        if runner.direction.method == "decode":
+            x = with_conditions(x, np.zeros(len(self.contract.conditions), np.float32))
+        torch.manual_seed(0)
+        return runner.call(x)
+
+    def _run(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""
+        behaviour = self.behaviour(method)
+        self._warn_of_random_parts(behaviour)
         stream = iter(blocks)
-        first, longer = take(stream, self.chunk_frames * runner.direction.step_in)
+        first, longer = take(stream, self.chunk_frames * behaviour.direction.step_in)
         signal = Recorded(itertools.chain(first, stream))
-        runner.prepare()
-        if runner.random_share > RANDOM_SHARE and not self._is_noisy_by_design:
-            self._warn_once(
-                f"{runner.direction.method} draws random numbers, which change its result by "
-                f"{runner.random_share:.0%}: another seed, and chunks instead of one call, give other results"
-            )
         try:
-            for result in self._run_windows(runner, signal, seed, longer):
+            for result in self._run_windows(method, signal, seed, longer):
                 signal.stop()
                 yield result
         except CallError as error:
-            if not signal.is_recording or not runner.is_too_long(error.frames):
+            if not signal.is_recording or not self._is_too_long(method, error.frames):
                 raise
-            yield from self._run_windows(runner, signal.again(), seed, longer)
+            yield from self._run_windows(method, signal.again(), seed, longer)
 
-    def _run_windows(self, runner: Runner, signal: Iterable[Block], seed: int, longer: bool) -> Iterator[Block]:
-        window, context = self.chunk_frames, NO_CONTEXT
-        if longer or runner.longest_call is not None:
-            window, context = self._window(runner)
+    def _run_windows(self, method: str, signal: Iterable[Block], seed: int, longer: bool) -> Iterator[Block]:
+        behaviour, window, context = self.behaviour(method), self.chunk_frames, NO_CONTEXT
+        if longer or behaviour.longest_call is not None:
+            behaviour = self._behaviour_of_long_files(method)
+            window, context, warning = behaviour.window(self.chunk_frames)
+            if warning:
+                self._warn_once(warning)
+        runner = self._runner(method)
         self._state.restore()  # nothing but this file may run the model from here on
         torch.manual_seed(seed)
         yield from in_windows(
             signal,
             lambda x: runner.call(x, context),
-            step_in=runner.direction.step_in,
-            step_out=runner.direction.step_out,
+            step_in=behaviour.direction.step_in,
+            step_out=behaviour.direction.step_out,
             window=window,
             left=context.left,
             right=context.right,
-            batch=self.batch,
+            batch=self.batch if behaviour.takes_batches else 1,
         )
 
-    def _window(self, runner: Runner) -> tuple[int, Context]:
-        """Return the frames in a window of a long file, and how many of them are context."""
-        context: Context | None = NO_CONTEXT
-        if not runner.carries_state:
-            context = self.encode_context if runner is self.encoder else self.decode_context
-        reason = ""
-        if context is None:
-            reason = "its context has no limit"
-        elif runner.has_seams(context):
-            reason = f"{runner.direction.method} gives other results at the borders of calls"
-        if context is None or reason:
-            window, context = sys.maxsize, NO_CONTEXT
-        else:
-            window = max(self.chunk_frames, 2 * (context.left + context.right))
-        longest = runner.longest_call
-        if longest is not None and longest < window:
-            window = longest
-            if reason or window <= context.left + context.right:
-                self._warn_once(
-                    f"{runner.direction.method} takes at most {longest} frames at once: longer files run in chunks, "
-                    "and differ from one call at their borders"
-                )
-                context = NO_CONTEXT
-        elif reason:
-            self._warn_once(f"{reason}: each file runs in one call, which needs more memory")
-        return window, context
+    def _behaviour_of_long_files(self, method: str) -> Behaviour:
+        """Return how encode or decode behaves, with its context and its seams. Runs the model the first time."""
+        behaviour = self.behaviour(method)
+        if behaviour.has_seams is None:
+            context = NO_CONTEXT if behaviour.carries_state else self.context(method)
+            seams = context is not None and self._probe.has_seams(behaviour.direction, context)
+            behaviour = self._behaviours[method] = replace(behaviour, context=context, has_seams=seams)
+        return behaviour
+
+    def _is_too_long(self, method: str, frames: int) -> bool:
+        """Measure the longest call after one of `frames` failed; return True if that is the reason. Runs the model."""
+        behaviour = self.behaviour(method)
+        longest = self._probe.longest_call(behaviour.direction, frames)
+        if not 0 < longest < frames:
+            return False
+        self._behaviours[method] = replace(behaviour, longest_call=longest)
+        return True
+
+    def _warn_of_random_parts(self, behaviour: Behaviour) -> None:
+        module = torchscript.inner_rave(self._state.module) or self._state.module
+        if behaviour.random_share > RANDOM_SHARE and torchscript.class_name(module) not in NOISY_BY_DESIGN:
+            self._warn_once(
+                f"{behaviour.direction.method} draws random numbers, which change its result by "
+                f"{behaviour.random_share:.0%}: another seed, and chunks instead of one call, give other results"
+            )
 
     def _warn_once(self, text: str) -> None:
         if text not in self._warned:

@@ -24,6 +24,14 @@ MODEL_ERRORS = (torch.jit.Error, RuntimeError, ValueError, IndexError, TypeError
 log = logging.getLogger("unravel_lib")
 
 
+class CallError(ModelError):
+    """A call failed; `frames` is how long it was where that may be why, else 0."""
+
+    def __init__(self, found: str, frames: int = 0, **fields: Any) -> None:
+        super().__init__(found, **fields)
+        self.frames = frames
+
+
 def load(file: ModelFile, trust: bool = False) -> Module:
     """Load a TorchScript file onto the CPU, in evaluation mode.
 
@@ -37,9 +45,8 @@ def load(file: ModelFile, trust: bool = False) -> Module:
             module: Module = torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
             return module
     except (*MODEL_ERRORS, OSError) as error:
-        raise ModelError(
-            f"{printable(file.path)} is TorchScript, but this PyTorch cannot load it: {last_line(error)}"
-        ) from error
+        found = f"is TorchScript, but this PyTorch cannot load it: {last_line(error)}"
+        raise ModelError(found, path=file.path) from error
 
 
 class _Prints(io.TextIOBase):

@@ -1,7 +1,6 @@
 """All that looks at a model file before PyTorch does, without running it: no torch but the names of its operators.
 
 model_file : a model file opened once: its kind, whether it is complete, whether its code is harmless
-mistakes : what a file is that is not a model
 archive : the zip archive that most model files are
 code : what the code of a TorchScript file could do, and which types it declares
 object_table : the objects of a TorchScript file, which must be of these types

@@ -4,12 +4,13 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from unravel_lib.errors import ModelError
-from unravel_lib.models.screening.mistakes import AGAIN
 from unravel_lib.text import printable
 
+AGAIN = "download or export it again"
 BLOCK_BYTES = 1 << 20
 TEXT_BYTES = 1 << 20  # of all code of a model, and of each object table; real ones have 120 and 50 KiB
 CODE_BYTES = 1 << 18  # of one code member, as parsing takes up to 900 times the memory; real ones have 25 KiB
@@ -48,7 +49,7 @@ class Archive:
     Parameters
     ----------
     file : the file, open for reading
-    name : for errors
+    path : for errors
 
     Attributes
     ----------
@@ -60,14 +61,15 @@ class Archive:
         It has no table of contents.
     """
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
-        self._name = name
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self._path = path
         try:
             self._zip = zipfile.ZipFile(file)
         except OSError as error:
-            raise ModelError(f"{name} cannot be read: {error.strerror or error}") from error
+            raise ModelError(f"cannot be read: {error.strerror or error}", path=path) from error
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-            raise ModelError(f"{name} is truncated or damaged (its table of contents is missing): {AGAIN}") from error
+            found = "is truncated or damaged (its table of contents is missing)"
+            raise ModelError(found, path=path, remedy=AGAIN) from error
         self.members = self._zip.infolist()
 
     def find(self, name: str) -> zipfile.ZipInfo | None:
@@ -86,9 +88,8 @@ class Archive:
         except UNREADABLE:
             whole = False
         if not whole:
-            raise ModelError(
-                f"{self._name} is damaged inside: checksum of {printable(info.filename)} is wrong: {AGAIN}"
-            )
+            found = f"is damaged inside: checksum of {printable(info.filename)} is wrong"
+            raise ModelError(found, path=self._path, remedy=AGAIN)
 
     def text(self, info: zipfile.ZipInfo) -> bytes:
         """Return the bytes of a code member or an object table."""
@@ -96,17 +97,18 @@ class Archive:
         try:
             return self._zip.read(info)
         except UNREADABLE as error:
-            raise ModelError(
-                f"{self._name} is damaged inside: {printable(info.filename)} cannot be read: {AGAIN}"
-            ) from error
+            found = f"is damaged inside: {printable(info.filename)} cannot be read"
+            raise ModelError(found, path=self._path, remedy=AGAIN) from error
 
     def refuse_large(self, info: zipfile.ZipInfo, code_bytes: int = 0) -> None:
         """Refuse what would take long to scan; `code_bytes` are those of all code members up to this one."""
         if info.file_size > (CODE_BYTES if is_code(info) else TEXT_BYTES) or code_bytes > TEXT_BYTES:
             raise ModelError(
-                f"{self._name} has more code or larger tables than real exports: {info.file_size >> 10} KiB in "
-                f"{printable(inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not scanned: "
-                "if you know who made it, allow it with `trust_model`"
+                f"has more code or larger tables than real exports: {info.file_size >> 10} KiB in "
+                f"{printable(inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not scanned",
+                path=self._path,
+                remedy="if you know who made it, allow it",
+                remedy_options=("trust_model",),
             )
 
     def refuse_strange(self, file_bytes: int) -> None:
@@ -117,7 +119,7 @@ class Archive:
         """
         why = self._strangeness(file_bytes)
         if why is not None:
-            raise ModelError(f"{self._name} is not an archive as PyTorch writes it: {why}: {AGAIN}")
+            raise ModelError(f"is not an archive as PyTorch writes it: {why}", path=self._path, remedy=AGAIN)
 
     def _strangeness(self, file_bytes: int) -> str | None:
         if not self.members:

@@ -16,13 +16,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from unravel_lib.errors import ModelError
 from unravel_lib.models.screening import object_table
-from unravel_lib.models.screening.archive import Archive, inner, is_code, is_loaded, is_text
+from unravel_lib.models.screening.archive import AGAIN, Archive, inner, is_code, is_loaded, is_text
 from unravel_lib.models.screening.code import Code
-from unravel_lib.models.screening.mistakes import AGAIN, mistake
 from unravel_lib.text import printable
 
 HEAD_BYTES = 512
@@ -30,6 +29,44 @@ NAMES_BYTES = 1 << 20  # the header of safetensors begins with the names
 ZIP_START = b"PK\x03\x04"
 OLD_CHECKPOINT_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch.save before PyTorch 1.6
 MODEL_EXTENSIONS = (".ts", ".ckpt", ".pt", ".pth", ".safetensors")
+
+
+# How the file begins (without leading blanks, in lower case), and what it is.
+STARTS = (
+    (b"version https://git-lfs", "is a git-lfs pointer, not the model itself: fetch it with git lfs pull"),
+    (b"<!doctype", f"is a web page, not a model: the download went wrong, {AGAIN}"),
+    (b"<html", f"is a web page, not a model: the download went wrong, {AGAIN}"),
+    (b"<?xml", f"is an XML text, not a model: the download went wrong, {AGAIN}"),
+    (b"\x93numpy", "is a NumPy array (latents?), not a model: give a model file"),
+    (b"riff", "is a sound file, not a model: give a model file"),
+    (b"flac", "is a sound file, not a model: give a model file"),
+    (b"oggs", "is a sound file, not a model: give a model file"),
+    (b"id3", "is a sound file, not a model: give a model file"),
+    (b"\x89hdf", "is an HDF5 file, expected a TorchScript export or a PyTorch checkpoint"),
+    (b"\x1f\x8b", "is a gzip archive: unpack it first"),
+    (b"7z\xbc\xaf", "is a 7-Zip archive: unpack it first"),
+    (b"rar!", "is a RAR archive: unpack it first"),
+    (b"pk\x05\x06", "is an empty zip archive, not a model: give a model file"),
+)
+
+
+class Trainer(NamedTuple):
+    """What trains models of a family: a name that its checkpoints contain, and how it exports them."""
+
+    family: str
+    mark: bytes
+    export: str
+    writes_gin: bool = False
+
+
+TRAINERS = (
+    Trainer("RAVE", b"latent_pca", 'export it with "rave export"', writes_gin=True),
+    Trainer("MSPrior", b"decoder.predictor.predictors", 'export it with "msprior export"', writes_gin=True),
+    Trainer("music2latent", b"gen_state_dict", "export it with the code of music2latent-scripted"),
+    Trainer("vschaos2", b"concat_embeddings", "export it with vschaos2's script.py"),
+    Trainer("Stable Audio Tools", b"encoder.layers.0.weight_v", "its autoencoder must be exported to TorchScript"),
+    Trainer("AFTER", b"model_state", 'export it with "after export_autoencoder"', writes_gin=True),
+)
 
 
 class Kind(enum.Enum):
@@ -49,20 +86,19 @@ def open_model(path: Path) -> Iterator["ModelFile"]:
     ModelError
         Missing, a folder, unreadable, empty, truncated, or no model; the text says which.
     """
-    name = printable(path)
-    _refuse_no_file(path, name)
+    _refuse_no_file(path)
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(open(path, "rb"))
             head = file.read(HEAD_BYTES)
         except OSError as error:
-            raise ModelError(f"{name} cannot be read: {error.strerror}") from error
+            raise ModelError(f"cannot be read: {error.strerror}", path=path) from error
         if not head:
-            raise ModelError(f"{name} is empty (0 bytes): {AGAIN}")
-        archive = Archive(file, name) if head.startswith(ZIP_START) else None
-        kind = _kind_of_zip(name, archive) if archive is not None else _kind(path, file, head)
+            raise ModelError("is empty (0 bytes)", path=path, remedy=AGAIN)
+        archive = Archive(file, path) if head.startswith(ZIP_START) else None
+        kind = _kind_of_zip(path, archive) if archive is not None else _kind(path, file, head)
         if archive is None and zipfile.is_zipfile(file):  # after other bytes: refused by `check`
-            archive = Archive(file, name)
+            archive = Archive(file, path)
         yield ModelFile(path, file, kind, archive)
 
 
@@ -113,8 +149,11 @@ class ModelFile:
         found = next(_suspicions(texts, self.archive), None)
         if found is not None:
             raise ModelError(
-                f"{printable(self.path)} contains {printable(found)}, which could touch files or run something outside "
-                "the model, expected only audio computations: if you know who made it, allow it with `trust_model`"
+                f"contains {printable(found)}, which could reach files or memory outside the model",
+                path=self.path,
+                expected="only audio computations",
+                remedy="if you know who made it, allow it",
+                remedy_options=("trust_model",),
             )
 
     @contextlib.contextmanager
@@ -134,8 +173,9 @@ class ModelFile:
                 source = for_torch(copy)
             except OSError as error:
                 raise ModelError(
-                    f"{printable(self.path)} cannot be copied to the folder for temporary files: {error.strerror}: "
-                    "set TMPDIR to a folder with more free space"
+                    f"cannot be copied to the folder for temporary files: {error.strerror}",
+                    path=self.path,
+                    remedy="set TMPDIR to a folder with more free space",
                 ) from error
             yield source
 
@@ -172,15 +212,15 @@ def for_torch(file: IO[bytes]) -> str | IO[bytes]:
     return name if os.path.exists(name) else file
 
 
-def _refuse_no_file(path: Path, name: str) -> None:
+def _refuse_no_file(path: Path) -> None:
     if not os.path.lexists(path):
-        raise ModelError(f"{name} does not exist: check the path")
+        raise ModelError("does not exist", path=path, remedy="check the path")
     if path.is_dir():
-        raise ModelError(f"{name} is a folder, expected a model file")
+        raise ModelError("is a folder", path=path, expected="a model file")
     if not path.exists():
-        raise ModelError(f"{name} is a link to something that does not exist: check the path")
+        raise ModelError("is a link to something that does not exist", path=path, remedy="check the path")
     if not path.is_file():
-        raise ModelError(f"{name} is not a regular file, expected a model file")
+        raise ModelError("is not a regular file", path=path, expected="a model file")
 
 
 def _kind(path: Path, file: IO[bytes], head: bytes) -> Kind:
@@ -188,10 +228,10 @@ def _kind(path: Path, file: IO[bytes], head: bytes) -> Kind:
         return Kind.CHECKPOINT
     if _is_safetensors(path, file, head):
         return Kind.SAFETENSORS
-    raise ModelError(f"{printable(path)} {mistake(head, len(head) < HEAD_BYTES)}")
+    raise ModelError(_mistake(head, len(head) < HEAD_BYTES), path=path)
 
 
-def _kind_of_zip(name: str, archive: Archive) -> Kind:
+def _kind_of_zip(path: Path, archive: Archive) -> Kind:
     names = [info.filename for info in archive.members]
     below_root = {inside.split("/", 1)[1] for inside in names if "/" in inside}
     if "constants.pkl" in below_root:
@@ -200,8 +240,8 @@ def _kind_of_zip(name: str, archive: Archive) -> Kind:
         return Kind.CHECKPOINT
     models = [inside for inside in names if inside.lower().endswith(MODEL_EXTENSIONS)]
     if models:
-        raise ModelError(f"{name} is a zip archive that holds {printable(models[0])}: unpack it first")
-    raise ModelError(f"{name} is a zip archive, but not a model: it has neither constants.pkl nor data.pkl")
+        raise ModelError(f"is a zip archive that holds {printable(models[0])}", path=path, remedy="unpack it first")
+    raise ModelError("is a zip archive, but not a model: it has neither constants.pkl nor data.pkl", path=path)
 
 
 def _is_safetensors(path: Path, file: IO[bytes], head: bytes) -> bool:
@@ -211,7 +251,7 @@ def _is_safetensors(path: Path, file: IO[bytes], head: bytes) -> bool:
     length = struct.unpack("<Q", head[:8])[0]
     if not 2 <= length <= min(100_000_000, path.stat().st_size - 8):
         if path.suffix.lower() == ".safetensors":
-            raise ModelError(f"{printable(path)} is truncated or damaged (its header does not fit in it): {AGAIN}")
+            raise ModelError("is truncated or damaged (its header does not fit in it)", path=path, remedy=AGAIN)
         return False
     file.seek(8)
     try:
@@ -245,3 +285,37 @@ def _suspicions(texts: dict[zipfile.ZipInfo, bytes], archive: Archive) -> Iterat
             found = object_table.suspicions(text, tensors, code.classes)
         for what in found:
             yield f"{what} in {name}"
+
+
+def trainer_of(names: bytes) -> Trainer | None:
+    """Return what trained a checkpoint, from the names of its entries and tensors; None if it is not known here."""
+    return next((trainer for trainer in TRAINERS if trainer.mark in names), None)
+
+
+def _mistake(head: bytes, is_whole: bool) -> str:
+    """Describe a file that is not a model.
+
+    Parameters
+    ----------
+    head : its first bytes
+    is_whole : True if the file has no more bytes than `head`
+
+    Returns
+    -------
+    what follows the file's name in an error
+    """
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for begins, text in STARTS:
+        if start.startswith(begins):
+            return text
+    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
+        return "is a bare Python pickle, which is never loaded: expected a TorchScript export or a PyTorch checkpoint"
+    if not head.strip(b"\0"):
+        return f"holds only zeros: the download is not finished, {AGAIN}"
+    try:
+        text = (head if is_whole else head[:-3]).decode("utf-8")  # the end may lie inside a character
+    except UnicodeDecodeError:
+        text = "\0"
+    if text.strip() and all(c.isprintable() or c in "\r\n\t" for c in text):
+        return f"is a text file, not a model: it begins with {text.split()[0][:40]!r}"
+    return "is not a model file: expected a TorchScript export (.ts), a PyTorch checkpoint or safetensors"
