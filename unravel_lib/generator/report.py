@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli import failures
-from unravel_lib.cli.messages import with_flags
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.folders import Identities, unchanged
 from unravel_lib.generator.flags import GeneratorOptions
@@ -126,7 +125,8 @@ def show_lists(args: argparse.Namespace) -> None:
         if is_asked:
             entries = registry.listing(chosen)
             width = max(len(name) for name, _ in entries)
-            print(f"{title}:", *(f"  {name:<{width}}  {with_flags(text)}" for name, text in entries), sep="\n")
+            lines = (f"  {name:<{width}}  {text}".replace("`iqr`", "--iqr") for name, text in entries)
+            print(f"{title}:", *lines, sep="\n")
     if args.tempo_table:
         from unravel_lib.generator.sources import read_sources
 

@@ -102,7 +102,7 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
     lap = phi**n_frames  # what is left of a frame after one lap of the ring
     # the stationary covariance is gain * covariance of e: a geometric series, cut off and repeated by a ring
     gain = (1 - np.outer(lap, lap)) / np.outer(1 - lap, 1 - lap) / (1 - np.outer(phi, phi))
-    innovations = nearest_psd(statistics.active_covariance / gain, "the covariance of the steps of `distribution` walk")
+    innovations = nearest_psd(statistics.active_covariance / gain, "the covariance of the steps of walk")
     steps = correlated(rng, n_frames, innovations)
     frame = np.zeros_like(phi)
     for step in steps:  # one lap from 0; the geometric series of endless laps gives the start of the stationary ring
