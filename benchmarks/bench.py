@@ -26,7 +26,6 @@ from inputs import (
     SHORT_FILES,
     SHORT_SECONDS,
     equal_recordings,
-    large_latents,
     long_recording,
     short_recordings,
 )
@@ -262,32 +261,6 @@ class Bench:
                 "< 0.2 s",
             )
 
-    def large_statistics(self, gigabytes: float) -> None:
-        folder = large_latents(self.work / "large", gigabytes)
-        files = sorted(folder.iterdir())
-        read = "import sys\nfor p in sys.argv[1:]:\n f = open(p, 'rb')\n while f.read(1 << 20): pass"
-        flags = ("--distribution", "normal", "--no_plots", "--run", "large", "--overwrite")
-        ours = ("generator.py", "--input", folder, "--output", self.work, *flags)
-        for name, before in (("from the disk", lambda: forget(files)), ("from the page cache", lambda: None)):
-            reading, mine = median(self.times, ("-c", read, *files), ours, before=before)
-            self.row(
-                f"statistics of {gigabytes:g} GB of latents, against reading the files {name}",
-                f"{reading.seconds:.1f} s",
-                f"{mine.seconds:.1f} s, {mine.memory:.0f} MiB",
-                f"{reading.seconds / mine.seconds:.2f} of its speed",
-                "0.5, < 1000 MiB",
-            )
-        for path in files:
-            path.unlink()
-
-
-def forget(files: list[Path]) -> None:
-    """Remove the files from the page cache, so that they are read from the disk again (Linux)."""
-    os.sync()
-    for path in files:
-        with open(path, "rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
 
 def growth(model: Path, work: Path, picture: Path, times: int) -> None:
     """Draw how seconds and memory (medians) grow with length, number of files and dims."""
@@ -333,7 +306,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--zoo", type=Path, default=ROOT / ".zoo", help="folder with v2_full.ts, v2_full_streaming.ts")
     parser.add_argument("--times", type=int, default=3, help="how often each side is measured (default 3)")
-    parser.add_argument("--gigabytes", type=float, default=5.0, help="size of the large latents (default 5)")
     parser.add_argument("--only", nargs="+", help="names of the rows to measure")
     parser.add_argument("--picture", type=Path, help="draw how cost grows into this .png, and nothing else")
     args = parser.parse_args()
@@ -350,7 +322,6 @@ def main() -> None:
             "generator": bench.generator,
             "transforms": bench.transforms,
             "help": bench.help,
-            "large_statistics": lambda: bench.large_statistics(args.gigabytes),
         }
         print(
             f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "

@@ -51,16 +51,3 @@ def long_recording(path: Path, minutes: int) -> Path:
             file.write(sound[:left])
             left -= min(left, len(sound))
     return path
-
-
-def large_latents(folder: Path, gigabytes: float) -> Path:
-    """Write ten latents files of 16 dims."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    frames = int(gigabytes * 1e9 / 10 / 4 / 16)
-    for i in range(10):
-        array = np.lib.format.open_memmap(folder / f"{i}.npy", "w+", np.float32, (1, 16, frames))
-        for dim in range(16):
-            array[0, dim] = rng.standard_normal(frames, np.float32)
-        del array
-    return folder

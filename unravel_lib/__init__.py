@@ -18,7 +18,8 @@
 The packages, each importing only from those before it: `errors`, `text`; `files` (inputs, atomic writes, sidecars);
 `audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
 (what is known about latents); `music` (distributions, patterns, transforms, tempo, composition) and `inspection`
-(facts about model files); `plots` and `page` (to look at and to listen to); `cli` (what the four scripts share).
+(facts about model files); `plots` and `page` (to look at and to listen to); `cli` (what the four scripts
+share) and `generator` (what only generator.py uses).
 """
 
 import importlib

@@ -390,24 +390,6 @@ def test_pandas_reads_the_tables(tmp_path: Path, measured: Statistics) -> None:
     np.testing.assert_allclose(matrix.to_numpy(), measured.correlation, rtol=1e-14)
 
 
-def as_version_1_0(folder: Path) -> None:
-    """Make the tables those of version 1.0, which wrote all quantiles into statistics.csv."""
-    table, quantiles = (pandas.read_csv(folder / name, dtype=str) for name in (TABLE, QUANTILES))
-    more = [name for name in quantiles.columns if name not in table.columns]
-    pandas.concat([table, quantiles[more]], axis=1).to_csv(folder / TABLE, index=False)
-    (folder / QUANTILES).unlink()
-
-
-def test_tables_of_version_1_0_are_read(tmp_path: Path, measured: Statistics) -> None:
-    path, *_ = write_csv(measured, tmp_path)
-    as_version_1_0(tmp_path)
-    assert path.read_text().startswith(
-        "dim,mean,std,min,q1,median,q3,max,lower,upper,deviation,autocorrelation,beyond,"
-    )
-    assert ",frames,files,p0.01,p0.1,p0.5,p1,p2," in path.read_text()
-    assert read_csv(path, True) == measured
-
-
 def edited(path: Path, change: Any) -> None:
     with open(path, newline="") as file:
         rows = list(csv.reader(file))

@@ -72,7 +72,7 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     Parameters
     ----------
     path : Path
-        A statistics.csv; the other tables are looked for beside it. (Version 1.0 wrote the quantiles into it.)
+        A statistics.csv; the other tables are looked for beside it.
     iqr : bool
         Use the robust statistics.
 
@@ -111,8 +111,6 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
 
 def _with_quantiles(path: Path, columns: dict[str, Array]) -> dict[str, Array]:
     """Add all quantiles to the columns of a statistics.csv, from the table beside it."""
-    if set(QUANTILE_NAMES) <= set(columns):  # as version 1.0 wrote it
-        return columns
     path = path.with_name(QUANTILES_CSV)
     quantiles = _table(path, ["dim", *QUANTILE_NAMES])
     if not all(np.array_equal(quantiles[name], columns[name]) for name in ("dim", *FIVE_NUMBERS)):
