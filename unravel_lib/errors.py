@@ -10,7 +10,7 @@ class UnravelError(Exception):
     """Any failure that the user can fix.
 
     Its fields are facts; `sentence` joins them to one line: "x.npy has 16 dims, expected 8: decode it with the model
-    that it was encoded with". No field holds the name of an option in its text.
+    that it was encoded with". No field holds the name of an option in its text. A warning may be one that is logged.
 
     Attributes
     ----------

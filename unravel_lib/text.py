@@ -15,11 +15,9 @@ def count_text(count: int, noun: str) -> str:
 
 
 def unexpected_error(error: BaseException) -> str:
-    """Format an unexpected error as one line that asks for a report."""
+    """Return the class and the text of an unexpected error as one line."""
     text = " ".join(str(error).split())
-    return (
-        f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}: `debug` shows where; please report it"
-    )
+    return f"{type(error).__name__}{f' ({printable(text)[:300]})' if text else ''}"
 
 
 def library_error(error: Exception) -> str:

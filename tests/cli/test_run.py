@@ -16,7 +16,7 @@ from unravel_lib.cli import failures, signals
 from unravel_lib.cli.batch import DONE, NOTHING_DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, number, path, whole_number
 from unravel_lib.cli.run import log, run
-from unravel_lib.errors import UsageError
+from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.shard import Shard
 
 
@@ -268,3 +268,30 @@ cli.run(lambda argv: print("done") or 1)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, f"done\natexit\n{last}")
+
+
+def test_alike_failures_are_named_once_and_names_are_printed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["`seed`.wav", "{b}.wav", "c.wav"]
+
+    def main(argv: list[str]) -> int:
+        batch = Batch(None)
+        for name in names:
+            with batch.attempt(Path(name)):
+                raise InputError("is too long", path=name, remedy="cut it", remedy_options=("seconds",))
+        return batch.finish()
+
+    assert exit_code(main) == NOTHING_DONE
+    lines = [f"error: {name} is too long: cut it (--seconds)" for name in names]
+    alike = f"{lines[0].replace('error: ', 'error:   ')} (and 2 more for the same reason)"
+    assert capsys.readouterr().err.splitlines() == [*lines, "error: 3 of 3 inputs failed:", alike]
+
+
+def test_a_warning_with_fields_is_written_with_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: list[str]) -> int:
+        log.warning(InputError("runs at 9 Hz", path="`x`.wav", remedy="set it", remedy_options=("sample_rate",)))
+        return 0
+
+    exit_code(main)
+    assert capsys.readouterr().err == "warning: `x`.wav runs at 9 Hz: set it (--sample_rate)\n"

@@ -36,8 +36,8 @@ class Report:
         self.failures: list[str] = []
         self.folders: list[Path] = []
 
-    def failed(self, path: Path, reason: str) -> None:
-        self.failures.append(reason)
+    def failed(self, path: Path, error: InputError) -> None:
+        self.failures.append(str(error))
 
     def searched(self, path: Path) -> None:
         self.folders.append(path)
@@ -184,13 +184,13 @@ def test_the_output_folder_is_made_and_checked(tmp_path: Path) -> None:
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").touch()
     for path, why in (("file", "is a file"), ("file/x", "leads through a file"), ("n" * 300, "cannot be written to")):
-        with pytest.raises(OutputError, match=f"{path} {why}: .*`output`"):
+        with pytest.raises(OutputError, match=f"{path} {why}: .*output"):
             make_output_folder(tmp_path / path)
 
 
 @pytest.mark.parametrize("name", ["x.wav", "x.NPY", "deep/x.png"])
 def test_a_folder_is_not_named_like_a_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match="looks like the name of a file: give `output` a folder"):
+    with pytest.raises(OutputError, match="looks like the name of a file: give a folder"):
         make_output_folder(tmp_path / name)
     assert not list(tmp_path.iterdir())
     (tmp_path / name).mkdir(parents=True)

@@ -73,5 +73,5 @@ def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -
 
 
 def test_equal_paths_below_two_inputs_are_refused() -> None:
-    with pytest.raises(InputError, match=r"results of /a/x\.wav and /b/x\.wav would have the same name: .*`output`"):
+    with pytest.raises(InputError, match=r"results of /a/x\.wav and /b/x\.wav would have the same name: .*output"):
         naming.result_names([source("x.wav", "/a"), source("y.wav"), source("x.wav", "/b")], "e", ".npy")

@@ -115,7 +115,10 @@ NAMES = [  # what only the script itself can know
     (["--pattern", "http://example.com/x.py:x"], "error: "),
     (["--pattern", "orale", "--pattern_args", "levles=3"], "did you mean levels?"),
     (["--pattern_args", "x"], "error: "),
-    (["--run", "../x"], "error: --run ../x is no plain folder name: slashes belong to --output"),
+    (
+        ["--run", "../x"],
+        "error: --run ../x is no plain folder name: slashes belong to the folder that holds it (--output)",
+    ),
 ]
 
 

@@ -82,7 +82,7 @@ LATENTS_ROWS = [
     row("Fortran order", npy(Z, fortran=True), "", FINE, 0),
     row("integers", npy(np.ones((8, 3), np.int8)), "", FINE, 0),
     row("1 frame", npy(Z[0, :, :1]), "", FINE, 0),
-    Row("missing", D, nothing, "error: {in} does not exist: check the path given to --input", "-", name="x.npy"),
+    Row("missing", D, nothing, "error: {in} does not exist: check the path (--input)", "-", name="x.npy"),
     Row("empty folder", D, folder, "error: {in} holds no .npy .wav file: it is empty (hidden files do not count)", "-"),
     Row(
         "sound",

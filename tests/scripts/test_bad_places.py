@@ -107,8 +107,8 @@ def test_pipes_and_devices_are_not_read(run: Run, tmp_path: Path, flag: str, pla
 def test_a_folder_that_is_named_like_a_result(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(wav(TONE))
     result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "y.npy")
-    line = f"error: {tmp_path}/y.npy looks like the name of a file: give --output a folder, in which results get names "
-    assert (result.code, result.errors) == (2, [line + "of their own"])
+    line = f"error: {tmp_path}/y.npy looks like the name of a file: give a folder, in which results get names "
+    assert (result.code, result.errors) == (2, [line + "of their own (--output)"])
     assert not (tmp_path / "y.npy").exists()
 
 
@@ -134,7 +134,7 @@ def test_a_folder_that_may_not_be_written(run: Run, nobody: Path) -> None:
     (nobody / "x.wav").write_bytes(wav(TONE))
     (nobody / "out").mkdir(mode=0o555)
     result = run("encoder", "--input", nobody / "x.wav", "--output", nobody / "out")
-    line = f"error: {nobody}/out cannot be written to: Permission denied: choose another --output"
+    line = f"error: {nobody}/out cannot be written to: Permission denied: choose another folder (--output)"
     assert (result.code, result.errors, kinds_left(nobody / "out")) == (2, [line], "")
 
 
@@ -147,7 +147,7 @@ def test_output_is_a_file(run: Run, tmp_path: Path, script: str) -> None:
         if not why:
             continue
         result = run(script, "--input", source, "--output", tmp_path / output)
-        assert (result.code, result.errors) == (2, [f"error: {tmp_path}/{output} {why}: give --output a folder"])
+        assert (result.code, result.errors) == (2, [f"error: {tmp_path}/{output} {why}: give a folder (--output)"])
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
@@ -175,7 +175,10 @@ def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     target = tmp_path / output_name("decoded", "x", "x.npy", ".wav")
     target.symlink_to(source)
     result = run("decoder", "--input", source, "--output", tmp_path)
-    assert (result.code, result.errors) == (2, [f"error: {target} is an input of this run: choose another --output"])
+    assert (result.code, result.errors) == (
+        2,
+        [f"error: {target} is an input of this run: choose another folder (--output)"],
+    )
     assert source.read_bytes() == npy(Z) and target.is_symlink()
 
 

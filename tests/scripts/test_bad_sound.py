@@ -50,7 +50,7 @@ NO_SOUND = "error: {in} is not a sound file of a format that is read, or is dama
 HOLDS = "error: {in} holds no .wav .mp3 .ogg .aac .opus .aif .aiff .flac .m4a file: it "
 
 SOUND_ROWS = [
-    Row("missing path", E, nothing, "error: {in} does not exist: check the path given to --input", "-"),
+    Row("missing path", E, nothing, "error: {in} does not exist: check the path (--input)", "-"),
     Row("empty folder", E, folder, HOLDS + "is empty (hidden files do not count)", "-", name="in"),
     Row(
         "folder without sound",
@@ -65,14 +65,14 @@ SOUND_ROWS = [
         "pipe named x.wav",
         E,
         pipe,
-        "error: {in} is neither a file nor a folder: give --input a file or a folder of files",
+        "error: {in} is neither a file nor a folder: give a file or a folder of files (--input)",
         "-",
     ),
     Row(
         "link to itself",
         E,
         link_to("x.wav"),
-        "error: {in} is neither a file nor a folder: give --input a file or a folder of files",
+        "error: {in} is neither a file nor a folder: give a file or a folder of files (--input)",
         "-",
     ),
     Row("0 bytes", E, bytes_of(b""), "error: {in} is empty (0 bytes), expected a sound file"),

@@ -33,7 +33,7 @@ def full_disk(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Iter
 
     def fill() -> tuple[Path, str]:
         if mounted.returncode == 0:
-            return place, "no space left on the device: free some or choose another --output"
+            return place, "no space left on the device: free some or choose another folder (--output)"
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, limits[1]))
         return place, "File too large"
 

@@ -84,7 +84,7 @@ def test_failures_come_before_fidelity(run: Run, encodings: Path, tmp_path: Path
         (["--input", "{e}", "--save"], "inspector.py: error: --save, --config, --dict and --attr are for model files"),
         (
             ["--input", "{e}/0.npy", "--against", "{e}/gone"],
-            "error: {e}/gone does not exist: check the path given to --against",
+            "error: {e}/gone does not exist: check the path (--against)",
         ),
         (
             ["--input", "{e}/0.npy", "--against", "{e}/../other.npy"],

@@ -44,7 +44,7 @@ def test_generator_learns_from_all_and_takes_its_own_results_by_name_only(
     named = run("generator", "--input", tmp_path / "one", tmp_path / "one" / "own.npy", pieces[2], *flags)
     assert named.code == 0 and "3 encodings, 64 frames" in named.err
     missing = run("generator", "--input", tmp_path / "one", tmp_path / "gone", *flags)
-    assert missing.errors == [f"error: {tmp_path}/gone does not exist: check the path given to --input"]
+    assert missing.errors == [f"error: {tmp_path}/gone does not exist: check the path (--input)"]
 
 
 def test_inspector_gives_a_list_and_goes_on_after_a_bad_path(run: Run, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_inspector_gives_a_list_and_goes_on_after_a_bad_path(run: Run, tmp_path:
     result = run("inspector", "--input", POCKET, tmp_path / "gone.ts", tmp_path / "copy.ts", "--json")
     assert result.code == 1
     assert len(json.loads(result.out)) == 2
-    assert result.errors[0] == f"error: {tmp_path}/gone.ts does not exist: check the path given to --input"
+    assert result.errors[0] == f"error: {tmp_path}/gone.ts does not exist: check the path (--input)"
 
 
 def test_tables_of_two_models_of_one_name_do_not_replace_each_other(run: Run, tmp_path: Path) -> None:

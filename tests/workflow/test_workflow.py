@@ -174,7 +174,7 @@ def test_the_hours_on_the_page_follow_from_its_formula() -> None:
 
 
 BAD = [
-    ({"recordings": "nowhere"}, "nowhere does not exist: check the path given to --input"),
+    ({"recordings": "nowhere"}, "nowhere does not exist: check the path (--input)"),
     ({"recordngs": "x"}, "Additional properties are not allowed ('recordngs' was unexpected)"),
     ({"shards": {"encode": 0, "decode": 1}}, "shards.encode: 0 is less than the minimum of 1"),
     ({"model": "gone.ts"}, "model gone.ts does not exist"),

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli import failures, signals
-from unravel_lib.cli.messages import input_error_line, with_flags
+from unravel_lib.cli.messages import input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
-from unravel_lib.errors import OutputError
+from unravel_lib.errors import OutputError, UnravelError
 from unravel_lib.files.find import Source
 from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.shard import WHOLE, Shard
 from unravel_lib.files.sidecar import is_complete
-from unravel_lib.text import count_text, printable
+from unravel_lib.text import count_text
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 
@@ -37,7 +37,7 @@ class Batch:
         self.done = 0
         self.skipped = 0  # of those done: results of an earlier run, kept by `--skip_existing`
         self.failures: list[tuple[Path, str]] = []
-        self._alike: dict[str, list[str]] = {}  # texts of failures by what they say beside the names of their files
+        self._alike: dict[tuple[object, ...], list[str]] = {}  # texts of failures by what they have in common
         self.lost_pictures = 0
         self._checked: set[Path] = set()
         self._stdout_fails = False
@@ -71,27 +71,24 @@ class Batch:
         except OSError as error:
             self._stdout_fails = True
             silence_stdout()
-            raise OutputError(
-                f"{printable(path)} is written, but its name cannot be printed to stdout: {error.strerror}"
-            ) from error
+            found = f"is written, but its name cannot be printed to stdout: {error.strerror}"
+            raise OutputError(found, path=path) from error
 
-    def failed(self, path: Path, reason: str, result: Path | None = None) -> None:
+    def failed(self, path: Path, error: Exception) -> None:
         """Report an input that cannot be used, or whose result cannot be made; remember it for the summary."""
-        text = with_flags(reason)
+        text = input_error_line(path, error)
         log.error("%s", text)
         self._checked.add(path)
         self.failures.append((path, text))
-        alike = text
-        for file in (path, result):
-            alike = alike.replace(printable(file), "") if file is not None else alike
-        self._alike.setdefault(alike, []).append(text)
+        reason = error.reason if isinstance(error, UnravelError) else (type(error), str(error))
+        self._alike.setdefault(reason, []).append(text)
 
     def searched(self, path: Path) -> None:
         """Record a folder that was read: `failures.csv` keeps an earlier failure of it only if it fails again."""
         self._checked.add(path)
 
     @contextlib.contextmanager
-    def check(self, path: Path, result: Path | None = None) -> Iterator[None]:
+    def check(self, path: Path) -> Iterator[None]:
         """Check one input; an exception is recorded as its failure and does not leave the block."""
         signals.check()
         self._checked.add(path)
@@ -102,14 +99,14 @@ class Batch:
         except Exception as error:  # also bugs: the other files are still processed
             signals.check()  # a library may have replaced Ctrl-C by another exception
             log.debug("traceback of the failure below", exc_info=True)
-            self.failed(path, input_error_line(path, error), result)
+            self.failed(path, error)
         signals.check()
 
     @contextlib.contextmanager
-    def attempt(self, path: Path, result: Path | None = None) -> Iterator[None]:
+    def attempt(self, path: Path) -> Iterator[None]:
         """Run the work on one input; like `check`, but success counts as done."""
         before = len(self.failures)
-        with self.check(path, result):
+        with self.check(path):
             yield
         self.done += len(self.failures) == before
 
@@ -174,7 +171,7 @@ def work_through(
     with Progress(list(targets), seconds, "s of sound") as bar:
         for source in bar:
             target = targets[source]
-            with batch.attempt(source.path, target):
+            with batch.attempt(source.path):
                 refuse_overwriting(target, [source.path])
                 is_done = partial(is_complete, target) if skip_existing else None
                 if work(source, target, is_done, bar.update):
@@ -201,7 +198,7 @@ def load_model(
     if compensate_delay:
         loaded.known_delay()
     if path is None:
-        log.info("no `model` given: using the bundled pocket model (%d dims)", loaded.dims)
+        log.info("no --model given: using the bundled pocket model (%d dims)", loaded.dims)
     return loaded
 
 

@@ -130,7 +130,8 @@ def _compared(latents: Sequence[LatentsFile], against: Sequence[Path]) -> dict[s
     try:
         recorded, _ = _read(against)
     except InputError as error:
-        raise InputError(str(error).replace("`input`", "`against`")) from error
+        error.remedy_options = ("against",) if error.remedy_options == ("input",) else error.remedy_options
+        raise
     _refuse_mixed([*latents, *recorded])
     found = fidelity.compared([file.latents for file in latents], [file.latents for file in recorded])
     log.info("\n%s", fidelity.report(**found))

@@ -34,13 +34,13 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
         span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
         log.info("%s: %s", count_text(len(levels), "sound"), span)
     if normalize is not None and not all(map(_is_metered, levels.values())):
-        log.warning("below a sample rate of %d Hz loudness is not measured: `normalize` changed nothing", LOWEST_RATE)
+        log.warning("below a sample rate of %d Hz loudness is not measured: --normalize changed nothing", LOWEST_RATE)
     if normalize is not None:
         limits = [limit for facts in levels.values() if (limit := _peak_limit(facts, normalize)) is not None]
         if limits:
             count = count_text(len(levels), "sound")
             reached = math.floor(10 * min(limits)) / 10
-            remedy = f" (all reach `normalize` {reached})" if reached >= LOWEST_TARGET else ""
+            remedy = f" (all reach --normalize {reached})" if reached >= LOWEST_TARGET else ""
             text = "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale%s"
             log.info(text, len(limits), count, normalize, remedy)
 

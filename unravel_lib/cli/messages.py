@@ -2,25 +2,26 @@
 
 import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from unravel_lib.errors import UnravelError
 from unravel_lib.text import printable, unexpected_error
 
 LIBRARY_WITHOUT_MEMORY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")  # of glibc
-
-_names = {"debug", "sample_rate"}  # sample_rate: the inspector, which lacks it, names it for the other scripts
-
-
-def register(names: Iterable[str]) -> None:
-    """Make these options known as flags of the script that runs."""
-    _names.update(names)
+REPORT = "--debug shows where; please report it"
 
 
-def with_flags(text: str) -> str:
-    """Return the text with every option in backticks as its flag: `seed` -> --seed."""
-    return re.sub(r"`([a-z_]+)`", lambda found: f"--{found[1]}" if found[1] in _names else found[0], text)
+def flag(option: str) -> str:
+    """Return an option as a flag: --seed."""
+    return f"--{option}"
+
+
+def written(message: UnravelError) -> str:
+    """Return an error or a warning that has fields as one line, with flags."""
+    line = message.sentence(flag)
+    if message.path is None and message.option is None:  # what has no fields yet
+        line = re.sub(r"`([a-z_]+)`", r"--\1", line)
+    return line
 
 
 def error_line(error: Exception) -> str:
@@ -28,20 +29,20 @@ def error_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and not isinstance(error, UnravelError):
         name = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
         return f"{name}{error.strerror}"
-    return _known(error) or f"this should not happen: {unexpected_error(error)}"
+    return _known(error) or f"this should not happen: {unexpected_error(error)}: {REPORT}"
 
 
 def input_error_line(path: Path, error: Exception) -> str:
     """Return why one of many inputs failed, as one line."""
     if isinstance(error, MemoryError):
         return f"{printable(path)} needs more memory than there is: {str(error) or 'close other programs'}"
-    return _known(error) or f"{printable(path)} failed unexpectedly: {unexpected_error(error)}"
+    return _known(error) or f"{printable(path)} failed unexpectedly: {unexpected_error(error)}: {REPORT}"
 
 
 def _known(error: Exception) -> str | None:
     """Return the text of an error that is not a bug in this program."""
     if isinstance(error, UnravelError):
-        return with_flags(error.sentence(lambda option: f"--{option}"))
+        return written(error)
     if isinstance(error, MemoryError):
         return f"out of memory: {str(error) or 'close other programs or take fewer files'}"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("unravel_lib"):

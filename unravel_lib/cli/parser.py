@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
-from unravel_lib.cli.messages import register, with_flags
 from unravel_lib.files.shard import WHOLE, Shard
 from unravel_lib.files.sidecar import DEFAULT_SEED
 from unravel_lib.history.commands import option
@@ -43,7 +42,6 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse, or exit with one line; for an unknown flag it suggests the closest known one."""
-        register(action.dest for action in self._actions)
         known, unknown = self.parse_known_args(argv)
         if unknown:
             flags = [s for action in self._actions for s in action.option_strings]
@@ -83,7 +81,7 @@ class Parser(argparse.ArgumentParser):
             flag = message.split()[1].rstrip(":")
             message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
         message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
-        message = with_flags(printable(" ".join(message.split())))
+        message = printable(" ".join(message.split()))
         self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
 
 

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 from unravel_lib.cli import process, signals
 from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, silence_stdout
-from unravel_lib.cli.messages import error_line, with_flags
+from unravel_lib.cli.messages import error_line, written
 from unravel_lib.cli.progress import beside_bar
-from unravel_lib.errors import UsageError
+from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.text import printable
 
 INTERRUPTED = 130
@@ -27,7 +27,8 @@ class _Lines(logging.Handler):
     """The library's messages as plain lines on stderr, printed above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = with_flags(record.getMessage())
+        said = record.msg  # what has fields is written with flags
+        text = written(said) if isinstance(said, UnravelError) else written(UnravelError(record.getMessage()))
         if record.levelno != logging.INFO:
             text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
         trace = record.exc_text or ("".join(traceback.format_exception(*record.exc_info)) if record.exc_info else "")

@@ -55,7 +55,13 @@ def atomic_write(target: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         part.replace(target)
     except OSError as error:
-        raise OutputError(f"{printable(target)} cannot be written: {_reason(error)}") from error
+        full = error.errno == errno.ENOSPC
+        raise OutputError(
+            f"cannot be written: {'no space left on the device' if full else error.strerror or error}",
+            path=target,
+            remedy="free some or choose another folder" if full else "",
+            remedy_options=("output",) if full else (),
+        ) from error
     finally:
         if lock is not None:
             os.close(lock)
@@ -116,12 +122,6 @@ def cut(name: str, n_bytes: int) -> str:
     """Cut a name to `n_bytes`, between characters; the result can be written under any file system encoding."""
     text = os.fsencode(name)[: max(n_bytes, 0)].decode("utf-8", "ignore")
     return os.fsdecode(text.encode())
-
-
-def _reason(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "no space left on the device: free some or choose another `output`"
-    return error.strerror or str(error)
 
 
 def remove_stale_parts(folder: Path) -> None:

@@ -64,7 +64,7 @@ def composed(name: str) -> str:
 class Report(Protocol):
     """Receives the outcome of a search (see `unravel_lib.cli.batch.Batch`)."""
 
-    def failed(self, path: Path, reason: str) -> None:
+    def failed(self, path: Path, error: InputError) -> None:
         """Record a file or folder that cannot be read."""
 
     def searched(self, path: Path) -> None:
@@ -110,7 +110,7 @@ def find_files(
         A root does not exist, or a folder contains no matching file; the text lists the extensions that it contains.
     """
     if not extensions:
-        raise InputError("`extensions` names none: write them like wav or .wav")
+        raise InputError("names none", option="extensions", remedy="write them like wav or .wav")
     found: dict[str, Source] = {}
     for root in roots:
         try:
@@ -119,30 +119,29 @@ def find_files(
         except InputError as error:
             if report is None or len(roots) == 1:
                 raise
-            report.failed(root, str(error))
+            report.failed(root, error)
     return [source if base is None else source.below(base) for source in found.values()]
 
 
 def _files_under(root: Path, extensions: Sequence[str], output: Path | None, report: Report | None) -> list[Source]:
     if not os.path.lexists(root):
-        raise InputError(f"{printable(root)} does not exist: check the path given to `input`")
+        raise InputError("does not exist", path=root, remedy="check the path", remedy_options=("input",))
     if not root.is_dir():
         if not root.is_file():
-            raise InputError(
-                f"{printable(root)} is neither a file nor a folder: give `input` a file or a folder of files"
-            )
+            remedy = "give a file or a folder of files"
+            raise InputError("is neither a file nor a folder", path=root, remedy=remedy, remedy_options=("input",))
         return [Source(root, root.name)]
     search = _Search(extensions)
     search.walk(root, output)
-    for place, reason in search.failures:
+    for place, error in search.failures.items():
         if report is None or place == root:
-            raise InputError(reason)
-        report.failed(place, reason)
+            raise error
+        report.failed(place, error)
     if report is not None:
         for folder in search.folders:
             report.searched(folder)
     if not search.files and not search.failures:
-        raise InputError(f"{printable(root)} holds no {' '.join(extensions)} file: {search.other_files()}")
+        raise InputError(f"holds no {' '.join(extensions)} file: {search.other_files()}", path=root)
     return [
         Source(path, path.relative_to(root).as_posix())
         for path in sorted(search.files, key=lambda path: os.fsencode(composed(os.fspath(path))))
@@ -157,7 +156,7 @@ class _Search:
         self.files: list[Path] = []
         self.other_extensions: set[str] = set()
         self.folders: list[Path] = []
-        self.failures: list[tuple[Path, str]] = []
+        self.failures: dict[Path, InputError] = {}
 
     def walk(self, root: Path, output: Path | None) -> None:
         seen: set[tuple[int, int]] = set()
@@ -199,7 +198,7 @@ class _Search:
 
     def _fail(self, error: OSError, place: str | None = None) -> None:
         place = place or error.filename
-        self.failures.append((Path(place), f"{printable(place)} cannot be read: {error.strerror}"))
+        self.failures[Path(place)] = InputError(f"cannot be read: {error.strerror}", path=place)
 
     def other_files(self) -> str:
         if not self.other_extensions:

@@ -9,12 +9,14 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, remove_open_parts, remove_stale_parts
-from unravel_lib.text import printable
 
 FILE_SUFFIXES = (".wav", ".npy", ".json", ".csv", ".png")  # of the results; no new output folder gets such a name
+
+ANOTHER: Any = {"remedy": "choose another folder", "remedy_options": ("output",)}  # fields of errors
 
 Identities = dict[str, tuple[int, int]]  # inode and time of change by file name: a file that was replaced has others
 
@@ -31,8 +33,10 @@ def make_output_folder(folder: Path) -> Path:
     """
     if folder.suffix.lower() in FILE_SUFFIXES and not os.path.lexists(folder):
         raise OutputError(
-            f"{printable(folder)} looks like the name of a file: give `output` a folder, in which results get names of "
-            "their own"
+            "looks like the name of a file",
+            path=folder,
+            remedy="give a folder, in which results get names of their own",
+            remedy_options=("output",),
         )
     try:
         make_folder(folder)
@@ -40,13 +44,13 @@ def make_output_folder(folder: Path) -> Path:
         os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
         trial.unlink()
     except FileExistsError as error:
-        raise OutputError(f"{printable(folder)} is a file: give `output` a folder") from error
+        raise OutputError("is a file", path=folder, remedy="give a folder", remedy_options=("output",)) from error
     except NotADirectoryError as error:
-        raise OutputError(f"{printable(folder)} leads through a file: give `output` a folder") from error
-    except OSError as error:
         raise OutputError(
-            f"{printable(folder)} cannot be written to: {error.strerror}: choose another `output`"
+            "leads through a file", path=folder, remedy="give a folder", remedy_options=("output",)
         ) from error
+    except OSError as error:
+        raise OutputError(f"cannot be written to: {error.strerror}", path=folder, **ANOTHER) from error
     remove_stale_parts(folder)
     return folder
 
@@ -73,18 +77,21 @@ def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
         return
     for path in inputs:
         if path.exists() and os.path.samefile(output, path):
-            raise OutputError(f"{printable(output)} is an input of this run: choose another `output`")
+            raise OutputError("is an input of this run", path=output, **ANOTHER)
 
 
 def check_run_folder(output: Path, name: str, overwrite: bool) -> Path:
     """Return the folder that a run's name means, and make nothing; raises as `make_run_folder` does."""
     if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(os.fsencode(name)) > NAME_BYTES:
-        shown = printable(name) or "(empty)"
-        raise UsageError(f"`run` {shown} is no plain folder name: slashes belong to `output`")
+        remedy = "slashes belong to the folder that holds it"
+        raise UsageError(
+            "is no plain folder name", option="run", value=name or "(empty)", remedy=remedy, remedy_options=("output",)
+        )
     folder = output / name
     if os.path.lexists(folder) and not (overwrite and folder.is_dir()):
-        remedy = ", or add `overwrite`" if folder.is_dir() else ""
-        raise OutputError(f"{printable(folder)} exists already: choose another `run`{remedy}")
+        remedies = ("run", "overwrite") if folder.is_dir() else ("run",)
+        remedy = "choose another name, or replace it" if folder.is_dir() else "choose another name"
+        raise OutputError("exists already", path=folder, remedy=remedy, remedy_options=remedies)
     return folder
 
 
@@ -112,11 +119,13 @@ def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str)
             with contextlib.suppress(FileExistsError):
                 make_folder(folder, exist_ok=False)
                 return folder
-        raise OutputError(f"{printable(output)} is full of runs of this second: take `run` NAME")
+        raise OutputError("is full of runs of this second", path=output, remedy="name the run", remedy_options=("run",))
     except FileExistsError as error:  # made by another run since it was checked
-        raise OutputError(f"{printable(folder)} exists already: choose another `run`") from error
+        raise OutputError(
+            "exists already", path=folder, remedy="choose another name", remedy_options=("run",)
+        ) from error
     except OSError as error:
-        raise OutputError(f"{printable(folder)} cannot be made: {error.strerror}: choose another `output`") from error
+        raise OutputError(f"cannot be made: {error.strerror}", path=folder, **ANOTHER) from error
 
 
 def identities(folder: Path) -> Identities:

@@ -55,15 +55,16 @@ def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Pa
             groups[names[source.path].casefold()].append(source)
         alike = [group for group in groups.values() if len(group) > 1]
         if alike and digits == MOST_DIGITS:
-            raise InputError(_same_names(alike[0]))
+            raise _same_names(alike[0])
         pending = [source for group in alike for source in group]
         digits *= 2
     return names
 
 
-def _same_names(alike: Iterable[Source]) -> str:
+def _same_names(alike: Iterable[Source]) -> InputError:
     first, second, *_ = alike
-    return (
-        f"the results of {printable(first.path)} and {printable(second.path)} would have the same name: give `input` "
-        "the folder that holds both, or use an `output` for each"
+    return InputError(
+        f"the results of {printable(first.path)} and {printable(second.path)} would have the same name",
+        remedy="give the folder that holds both, or use a folder of results for each",
+        remedy_options=("input", "output"),
     )

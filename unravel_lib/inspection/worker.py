@@ -119,7 +119,8 @@ class _Sender(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         plain = copy.copy(record)
-        plain.msg, plain.args, plain.exc_info = record.getMessage(), None, None
+        plain.msg = record.msg if isinstance(record.msg, UnravelError) else record.getMessage()
+        plain.args = plain.exc_info = None
         plain.exc_text = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
         self._pipe.send(plain)
 
