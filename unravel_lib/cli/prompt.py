@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 
+from unravel_lib.cli.messages import flag
 from unravel_lib.errors import UnravelError
 from unravel_lib.inspection.worker import Opener
 from unravel_lib.text import did_you_mean, printable, table
@@ -84,7 +85,7 @@ class Prompt(cmd.Cmd):
             try:
                 print(self._answer(name), flush=True)
             except UnravelError as error:
-                self._refuse(str(error))
+                self._refuse(error.sentence(flag))
         return False
 
     def completenames(self, text: str, *ignored: object) -> list[str]:

@@ -28,7 +28,11 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         said = record.msg  # what has fields is written with flags
-        text = written(said) if isinstance(said, UnravelError) else written(UnravelError(record.getMessage()))
+        text = record.getMessage()
+        if isinstance(said, UnravelError):
+            text = written(said)
+        elif record.levelno != logging.ERROR:  # what has no fields yet
+            text = written(UnravelError(text))
         if record.levelno != logging.INFO:
             text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
         trace = record.exc_text or ("".join(traceback.format_exception(*record.exc_info)) if record.exc_info else "")
