@@ -128,7 +128,7 @@ def main(argv: list[str]) -> int:
     if batch.done > batch.skipped:
         log_levels(sounds, args.normalize)
     if args.page:
-        from unravel_lib.cli.listen import make_page
+        from unravel_lib.cli.decoder_page import make_page
 
         make_page(args.output, batch, args.overwrite)
     return batch.finish()

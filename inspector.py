@@ -133,17 +133,17 @@ def main(argv: list[str]) -> int:
 
 
 def _are_latents(paths: list[Path], model_extensions: tuple[str, ...]) -> bool:
-    from unravel_lib.cli import latents
+    from unravel_lib.cli import inspector_results
 
-    return latents.are_latents(paths, model_extensions)
+    return inspector_results.are_latents(paths, model_extensions)
 
 
 def show_results(paths: list[Path], against: list[Path] | None, as_json: bool) -> int:
     """Tell what latents and sounds hold and how they were made; or how true latents are to encodings `against` them."""
-    from unravel_lib.cli import latents
+    from unravel_lib.cli import inspector_results
 
     batch = Batch(None)
-    document = latents.inspect_results(paths, against, batch)
+    document = inspector_results.inspect_results(paths, against, batch)
     if as_json:
         print_json(document)
     return batch.finish()
@@ -161,7 +161,7 @@ def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
 
 def answer_questions(opener: "Opener", tensors: bool, attributes: bool, yes: bool) -> int:
     """Answer questions about tensors, attributes or both; returns how many had no answer."""
-    from unravel_lib.cli import prompt
+    from unravel_lib.cli import inspector_prompt as prompt
 
     unanswered = prompt.ask_about_tensors(opener) if tensors else 0
     return unanswered + (prompt.ask_about_attributes(opener, yes) if attributes else 0)

@@ -9,6 +9,7 @@ parser : the argument parser and shared flags
 batch : many inputs; those that fail are reported and skipped
 failures : failures.csv
 progress : a progress bar on a terminal, log lines elsewhere
-prompt : the questions of inspector.py
-generator_flags, lists, sources, report, results : the flags, lists, inputs, messages and outputs of generator.py
+levels : length and loudness of decoded sounds
+inspector_prompt, inspector_results : the questions of inspector.py, and what it says of latents and sounds
+decoder_page : the page of decoder.py
 """

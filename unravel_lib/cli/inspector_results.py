@@ -1,4 +1,4 @@
-"""What inspector.py and generator.py say about latents: facts, and how true they are to their encodings; and sounds."""
+"""What inspector.py says about latents and sounds: facts, how they were made, how true latents are to encodings."""
 
 import logging
 from collections.abc import Mapping, Sequence
