@@ -15,8 +15,6 @@ from unravel_lib.files.sidecar import (
     MAX_BYTES,
     EncodingSidecar,
     GeneratedSidecar,
-    GivenLoop,
-    Measured,
     Sidecar,
     SoundSidecar,
     atomic_write_with_sidecar,
@@ -32,8 +30,8 @@ FACTS = SoundSidecar(
     subtype="FLOAT", conditions={"pitch": 3.0}, script="/x/decoder.py", command=("--input", "in.wav", "--seed", "7"),
 )  # fmt: skip
 PIECE = GeneratedSidecar(
-    seed=3, pattern="a.py:b", pattern_args={"n": 1, "way": "up"}, pattern_sha256="c" * 64, transform=("rev", "rot 1"),
-    transform_sha256={"x": "d" * 64}, bpm=120.5, hold=False, input_loop=(GivenLoop("x.npy", "e" * 64, (0, 4)),),
+    seed=3, pattern="a.py:b", pattern_args={"n": 1, "way": "up"}, transform=("rev", "rot 1"),
+    code_sha256={"a.py:b": "d" * 64}, bpm=120.5, hold=False, loop_sha256=("e" * 64,),
 )  # fmt: skip
 
 
@@ -61,13 +59,13 @@ def test_of_decoded_sound_the_sidecar_of_its_latents_is_kept(tmp_path: Path) -> 
     path = tmp_path / "x.wav"
     path.write_bytes(b"content")
     for latents in (PIECE, EncodingSidecar(seed=1, device="cuda"), Sidecar(dims=3), None):
-        facts = replace(FACTS, latents=latents, measured=Measured(0.5, None, -3.0))
+        facts = replace(FACTS, latents=latents, peak=0.5, gain_db=-3.0)
         write_sidecar(path, facts)
         assert read_sidecar(path) == facts
     assert is_complete(path, FACTS)
     edit(path, latents=json.loads(sidecar_path(path).read_text()))
     found = read_sidecar(path)
-    assert isinstance(found, SoundSidecar) and found.latents == replace(FACTS, measured=facts.measured)
+    assert isinstance(found, SoundSidecar) and found.latents == replace(FACTS, peak=0.5, gain_db=-3.0)
     for wrong in ({}, {"kind": "generated", "options": {}, "seed": -1}, {"kind": "sound", "options": 3}, [], "x"):
         edit(path, latents=wrong)
         with pytest.raises(InputError, match=r"x\.json says latents"):
@@ -125,13 +123,12 @@ BAD = [
     ("kind", None),
     ("kind", "song"),
     ("kind", ["sound"]),
-    ("measured", {"peak": -1.0}),
-    ("measured", {"peak": 1.0, "x": 1}),
-    ("measured", {"peak": None}),
-    ("measured", {"peak": float("nan")}),
-    ("measured", {"peak": 10**400}),
-    ("measured", {"peak": 1.0, "loudness": float("-inf")}),
-    ("measured", {"peak": "1"}),
+    ("peak", -1.0),
+    ("peak", float("nan")),
+    ("peak", 10**400),
+    ("peak", "1"),
+    ("loudness", float("-inf")),
+    ("gain_db", True),
     ("format_version", 1),
     ("format_version", None),
 ]
@@ -154,10 +151,9 @@ PIECES = [
     {"bpm": float("inf")},
     {"beats": 0},
     {"hold": 1},
-    {"input_loop": [{"file": "x", "sha256": "y"}]},
-    {"input_loop": [{"file": "x", "sha256": "y", "frames": [1]}]},
-    {"input_loop": [{"file": 1, "sha256": "y", "frames": [1, 2]}]},
-    {"input_loop": {"file": "x", "sha256": "y", "frames": [1, 2]}},
+    {"loop_sha256": [{}]},
+    {"loop_sha256": "x"},
+    {"code_sha256": {"x": 1}},
 ]
 
 
@@ -171,7 +167,7 @@ def test_impossible_values_of_generated_latents_are_refused(file: Path, options:
 
 
 def test_fields_without_a_value_are_unknown(file: Path) -> None:
-    edit(file, **dict.fromkeys(("sample_rate", "dims", "model", "source", "seed", "measured", "latents")), options={})
+    edit(file, **dict.fromkeys(("sample_rate", "dims", "model", "source", "seed", "peak", "latents")), options={})
     assert read_sidecar(file) == SoundSidecar(compression=2048, frames=3, model_sha256="a" * 64, source_sha256="b" * 64)
 
 

@@ -126,16 +126,6 @@ def test_any_source_in_a_sidecar_is_harmless(copied: Path, run: Run, source: str
     assert result.code == 0 and "unexpectedly" not in result.err
 
 
-def test_the_level_of_a_sidecar_without_one_is_measured(copied: Path) -> None:
-    (sidecar,) = Path("sound").glob("*low*.json")
-    facts = json.loads(sidecar.read_text())
-    measured = facts.pop("measured")
-    sidecar.write_text(json.dumps(facts))
-    found = card("low")
-    assert found.loudness == pytest.approx(measured["loudness"], abs=0.02)
-    assert found.peak == pytest.approx(measured["peak"], abs=1e-4)
-
-
 def test_the_grey_line_has_run_and_transforms(copied: Path, run: Run) -> None:
     steps = ("every 4 rev", "degrade 0.1")
     flags = ("--input", "latents", "--output", "generated", "--num_loops", 1, "--no_plots", "--embeddings")
@@ -170,7 +160,7 @@ def test_clipping_and_formats(copied: Path) -> None:
     (sidecar,) = Path("sound").glob("*low*.json")
     assert not card("low").clipped
     facts = json.loads(sidecar.read_text())
-    facts["measured"]["peak"] = 1.5
+    facts["peak"] = 1.5
     sidecar.write_text(json.dumps(facts))
     assert card("low").clipped
     facts["options"]["subtype"] = "FLOAT"
@@ -245,8 +235,8 @@ def test_an_older_recording_put_in_place_is_copied_again(copied: Path) -> None:
 def test_a_sound_whose_sidecar_is_damaged_is_named(copied: Path, run: Run) -> None:
     (sidecar,) = Path("sound").glob("*low*.json")
     facts = json.loads(sidecar.read_text())
-    sidecar.write_text(json.dumps({**facts, "measured": {"peak": -1}}))
+    sidecar.write_text(json.dumps({**facts, "peak": -1}))
     (latents,) = Path("latents").glob("*high*.npy")
     result = run("decoder", "--input", latents, "--output", "sound", "--page", "--skip_existing")
-    assert result.code == 1 and f"{sidecar} says measured" in result.errors[0]
+    assert result.code == 1 and f"{sidecar} says peak = -1" in result.errors[0]
     assert Path("sound/index.html").read_text().count("<article") == 5

@@ -139,7 +139,7 @@ def test_changed_code_and_loops_are_noticed(run: Run, tmp_path: Path, encodings:
     [piece] = (tmp_path / "a" / "r").glob("*.npy")
     code.write_text(code.read_text() + "# another\n")
     result = generate(run, tmp_path / "b", "--again", piece, "--trust_code")
-    assert "warning: the code of a transform has changed" in result.err
+    assert "warning: the code of mine.py:f has changed" in result.err
     save_latents(loop, load_latents(encodings / "1.npy"))
     result = run("generator", "--again", piece, "--output", tmp_path / "c", "--trust_code")
     assert result.code == 2 and "loop.npy is not the file that the loop was taken from" in result.err
@@ -291,7 +291,7 @@ def test_code_that_a_sidecar_names_is_run_only_if_it_is_trusted(
     assert f"error: {sidecar} names code to run, " in result.err and "evil.p" in result.err
     assert result.err.endswith(": look at that file, then allow it (--trust_code)\n")
     result = run("generator", "--again", sidecar, "--output", tmp_path / "o", "--trust_code")
-    assert (result.code, ran.exists()) == (2, any(":x" in word for word in words))  # which has no function x
+    assert (result.code, ran.exists()) == (2, True)  # which has no function x
 
 
 def test_what_is_given_now_is_trusted(run: Run, tmp_path: Path, encodings: Path) -> None:

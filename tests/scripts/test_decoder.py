@@ -295,20 +295,20 @@ def test_what_the_latents_say_of_themselves_is_kept_and_does_not_count_as_anothe
 def test_normalized_sound_and_its_gain(latents: Path, tmp_path: Path, run: Run) -> None:
     plain, before = decoded(run, latents / "a.npy", tmp_path / "1")
     loud, facts = decoded(run, latents / "a.npy", tmp_path / "2", "--normalize", -30)
-    assert before["measured"]["gain_db"] is None and before["options"]["normalize"] is None
+    assert before["gain_db"] is None and before["options"]["normalize"] is None
     assert facts["options"]["normalize"] == -30
-    gain = 10 ** (facts["measured"]["gain_db"] / 20)
+    gain = 10 ** (facts["gain_db"] / 20)
     np.testing.assert_allclose(loud, gain * plain, rtol=2e-3)
-    assert facts["measured"]["loudness"] == pytest.approx(-30, abs=0.02)
+    assert facts["loudness"] == pytest.approx(-30, abs=0.02)
     assert pyloudnorm.Meter(44100).integrated_loudness(loud.astype(float)) == pytest.approx(
         -30, abs=0.5
     )  # another choice of blocks
-    assert facts["measured"]["peak"] == pytest.approx(np.abs(loud).max(), rel=1e-4)
+    assert facts["peak"] == pytest.approx(np.abs(loud).max(), rel=1e-4)
 
 
 def test_what_would_clip_stays_quieter_and_is_reported(latents: Path, tmp_path: Path, run: Run) -> None:
     result = run("decoder", "--input", latents, "--output", tmp_path / "out", "--normalize", 0)
-    levels = [json.loads(path.with_suffix(".json").read_text())["measured"]["loudness"] for path in result.paths]
+    levels = [json.loads(path.with_suffix(".json").read_text())["loudness"] for path in result.paths]
     reached = np.floor(10 * min(levels)) / 10
     line = f"2 of 2 sounds could not reach 0 LUFS: peaks stay 1 dB below full scale (all reach --normalize {reached})"
     assert line in result.err
@@ -326,22 +326,16 @@ def test_the_table_lists_sounds_of_this_run_and_finished_ones(latents: Path, tmp
     head, *rows = [line.split() for line in result.err.splitlines() if line.startswith(" ")]
     assert head == ["length", "LUFS", "peak", "dBFS", "sound"]
     assert [row[-1] for row in rows] == [first.name, second.name]
-    measured = json.loads(first.with_suffix(".json").read_text())["measured"]
+    measured = json.loads(first.with_suffix(".json").read_text())
     assert rows[0][:4] == ["1.4", "s", f"{measured['loudness']:.1f}", f"{20 * np.log10(measured['peak']):.1f}"]
 
 
-def test_other_levels_are_decoded_again_and_results_of_version_1_0_are_not(
-    latents: Path, tmp_path: Path, run: Run
-) -> None:
+def test_other_levels_are_decoded_again(latents: Path, tmp_path: Path, run: Run) -> None:
     flags = ("--input", latents / "a.npy", "--output", tmp_path / "out", "--skip_existing")
     [written] = run("decoder", *flags).paths
     assert run("decoder", *flags, "--normalize", -20).paths == [written]
     assert run("decoder", *flags, "--normalize", -20).paths == []
     assert run("decoder", *flags).paths == [written]
-    facts = json.loads(written.with_suffix(".json").read_text())
-    del facts["measured"]
-    written.with_suffix(".json").write_text(json.dumps(facts))
-    assert run("decoder", *flags).paths == []
 
 
 def test_the_command_in_a_sidecar_makes_that_sound_again_in_any_folder(

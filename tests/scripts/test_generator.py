@@ -218,7 +218,7 @@ def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> Non
         script=str(ROOT / "generator.py"),
         command=("--input", str(encodings), *flags_of_content, "--output", str(tmp_path)),
         distribution="normal", pattern="orale", pattern_args={"levels": 1}, num_latents=5, num_loops=4, bpm=562.5,
-        file_index=0, hold=True, wav_subtype="FLOAT", statistics_sha256=facts.statistics_sha256,
+        file_index=0, hold=True, statistics_sha256=facts.statistics_sha256,
     )  # fmt: skip
     info = soundfile.info(files[0])
     assert (info.samplerate, info.frames, info.subtype) == (48000, 80 * 1024, "FLOAT")
@@ -343,7 +343,7 @@ def test_own_pattern_file(tmp_path: Path, encodings: Path, run: Run) -> None:
     assert len(set(lengths)) > 1 and [path.name[:16] for path in made(result)] == ["gaps_normal_seed"] * 3
     facts = read_sidecar(made(result)[0])
     assert isinstance(facts, GeneratedSidecar) and facts.pattern == "mine.py:gaps" and facts.frames == lengths[0]
-    assert len(facts.pattern_sha256 or "") == 64 and facts.pattern_args == {"most": 9}
+    assert list(facts.code_sha256) == ["mine.py:gaps"] and facts.pattern_args == {"most": 9}
 
 
 def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> None:
@@ -361,7 +361,7 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> Non
     assert made(result)[0].name == "loop_flat_seed42_0000.wav"
     facts = read_sidecar(made(result)[0])
     assert isinstance(facts, GeneratedSidecar) and facts.distribution == "mine.py:flat"
-    assert len(facts.distribution_sha256 or "") == 64 and facts.distribution_args == {"at": 2.5}
+    assert list(facts.code_sha256) == ["mine.py:flat"] and facts.distribution_args == {"at": 2.5}
     listed = run("generator", "--list_distributions", "--distribution", mine)
     assert f"{mine}:flat  Always the same. [at=float, default 0.0]" in listed.text
     result = run("generator", "--input", encodings, *flags, "--distribution_args", "att=1")

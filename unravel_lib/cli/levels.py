@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.errors import InputError
-from unravel_lib.files.sidecar import Measured, SoundSidecar, read_sidecar
+from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
 from unravel_lib.text import count_text, duration_text, printable, table
 
 MAX_ROWS = 40  # sounds that are listed one by one
@@ -30,7 +30,7 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
         head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
         log.info("%s", table([head, *(_row(path, facts) for path, facts in levels.items())]))
     else:
-        loudness = [level for facts in levels.values() if (level := _measured(facts).loudness) is not None]
+        loudness = [facts.loudness for facts in levels.values() if facts.loudness is not None]
         span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
         log.info("%s: %s", count_text(len(levels), "sound"), span)
     if normalize is not None and not all(map(_is_metered, levels.values())):
@@ -51,11 +51,11 @@ def _facts(path: Path) -> SoundSidecar | None:
         facts = read_sidecar(path) if path.is_file() else None
     except InputError:  # damaged since; the sound is complete
         return None
-    return facts if isinstance(facts, SoundSidecar) and facts.measured else None
+    return facts if isinstance(facts, SoundSidecar) and facts.peak is not None else None
 
 
 def _row(path: Path, facts: SoundSidecar) -> list[str]:
-    loudness, peak = _measured(facts).loudness, _measured(facts).peak
+    loudness, peak = facts.loudness, facts.peak or 0
     clipped = " clipped" if peak > 1 and facts.subtype != "FLOAT" else ""
     return [
         f"{duration_text(facts.seconds):>8}",
@@ -75,11 +75,7 @@ def _is_metered(facts: SoundSidecar) -> bool:
     return (facts.sample_rate or LOWEST_RATE) >= LOWEST_RATE
 
 
-def _measured(facts: SoundSidecar) -> Measured:
-    return facts.measured or Measured(0)
-
-
 def _peak_limit(facts: SoundSidecar, loudness: float) -> float | None:
     """Return the loudness of a sound whose peak kept it below the wanted one; None for all others."""
-    found, peak = _measured(facts).loudness, _measured(facts).peak
+    found, peak = facts.loudness, facts.peak or 0
     return found if found is not None and found < loudness - SLACK and peak > LOWEST_LIMIT else None

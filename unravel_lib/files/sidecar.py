@@ -67,7 +67,7 @@ def _plain(value: object) -> bool:
 Text = Annotated[str | None, _text]
 Switch = Annotated[bool | None, _boolean]
 Count = Annotated[int | None, _integer(1)]
-Number = Annotated[float | None, _number(-1e15, 1e15)]
+Level = Annotated[float | None, _number(-MAX_LEVEL, MAX_LEVEL)]
 Texts = Annotated[tuple[str, ...], _list_of(_text)]
 Options = Annotated[Mapping[str, Any], _mapping_of(_plain)]
 
@@ -136,21 +136,6 @@ class EncodingSidecar(Sidecar):
 
 
 @dataclass(frozen=True)
-class GivenLoop:
-    """Where a loop that was not drawn comes from: the name of a file, its hash, and first and last but one frame."""
-
-    file: str
-    sha256: str
-    frames: tuple[int, int]
-
-
-def _given_loop(value: object) -> bool:
-    frames = value.get("frames") if isinstance(value, dict) and set(value) == {"file", "sha256", "frames"} else None
-    named = isinstance(value, dict) and _text(value.get("file")) and _text(value.get("sha256"))
-    return named and _list_of(_integer(0))(frames) and len(frames) == 2  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
 class GeneratedSidecar(Sidecar):
     """Of what generator.py made.
 
@@ -160,8 +145,8 @@ class GeneratedSidecar(Sidecar):
         Names; "FILE.py:name" for the user's own. The distribution is None where nothing was drawn.
     distribution_args, pattern_args : mapping
         Their options.
-    distribution_sha256, pattern_sha256, transform_sha256 : str or mapping of str by name
-        Hashes of the user's own code.
+    code_sha256 : mapping of str by name
+        Hashes of the user's own files with distribution, pattern or transforms.
     iqr : bool
         Whether the statistics are the robust ones.
     transform : tuple of str
@@ -173,50 +158,29 @@ class GeneratedSidecar(Sidecar):
         Number of the file in its run.
     statistics_sha256 : str or None
         Of the statistics.csv that it was drawn from.
-    input_loop : tuple of GivenLoop
+    loop_sha256 : tuple of str
+        Hashes of the files of the loops that were given.
     hold : bool or None
         Of latent audio: whether each frame is held for `compression` samples.
-    wav_subtype : str or None
-        Of latent audio.
     """
 
     kind: ClassVar[str] = "generated"
 
     distribution: Text = None
     distribution_args: Options = field(default_factory=dict)
-    distribution_sha256: Text = None
     iqr: Annotated[bool, _boolean] = False
     pattern: Text = None
     pattern_args: Options = field(default_factory=dict)
-    pattern_sha256: Text = None
     transform: Texts = ()
-    transform_sha256: Annotated[Mapping[str, str], _mapping_of(_text)] = field(default_factory=dict)
+    code_sha256: Annotated[Mapping[str, str], _mapping_of(_text)] = field(default_factory=dict)
     num_latents: Count = None
     num_loops: Count = None
     beats: Annotated[int, _integer(1)] = 1
     bpm: Annotated[float | None, _number(1e-9, 1e12)] = None
     file_index: Annotated[int | None, _integer(0)] = None
     statistics_sha256: Text = None
-    input_loop: Annotated[tuple[GivenLoop, ...], _list_of(_given_loop)] = ()
+    loop_sha256: Texts = ()
     hold: Switch = None
-    wav_subtype: Text = None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The level of a sound: `loudness` in LUFS, None for silence; `peak`, 1 is full scale; the gain of `normalize`."""
-
-    peak: float
-    loudness: float | None = None
-    gain_db: float | None = None
-
-
-def _level(value: object) -> bool:
-    if not isinstance(value, dict) or not set(value) <= {"peak", "loudness", "gain_db"}:
-        return False
-    others = (value.get("loudness"), value.get("gain_db"))
-    in_range = _number(-MAX_LEVEL, MAX_LEVEL)
-    return _number(0, MAX_LEVEL)(value.get("peak")) and all(one is None or in_range(one) for one in others)
 
 
 @dataclass(frozen=True)
@@ -233,8 +197,8 @@ class SoundSidecar(Sidecar):
         Length of the fades at both ends.
     conditions : mapping of float
         Values of the conditions of the model, by name.
-    measured : Measured or None
-        Its level.
+    peak, loudness, gain_db : float or None
+        Its level, where 1 is full scale; in LUFS, None also for silence; and the gain of `normalize`.
     latents : Sidecar or None
         The sidecar of its latents as it was, for when they are gone.
     """
@@ -244,16 +208,18 @@ class SoundSidecar(Sidecar):
     compensate_delay: Annotated[bool, _boolean] = False
     device: Text = None
     subtype: Annotated[str, _text] = DEFAULT_SUBTYPE
-    normalize: Number = None
+    normalize: Level = None
     fade_ms: Annotated[float, _number(0, 1e9)] = 0.0
     conditions: Annotated[Mapping[str, float], _mapping_of(_number(-1e15, 1e15))] = field(default_factory=dict)
-    measured: Annotated[Measured | None, _level] = None
+    peak: Annotated[float | None, _number(0, MAX_LEVEL)] = None
+    loudness: Level = None
+    gain_db: Level = None
     latents: Annotated[Sidecar | None, _mapping_of(lambda _: True)] = None
 
 
 KINDS = {kind.kind: kind for kind in (Sidecar, EncodingSidecar, GeneratedSidecar, SoundSidecar)}
 FACTS = tuple(one.name for one in fields(Sidecar) if one.name not in ("script", "command"))  # of every file
-BESIDE = ("measured", "latents")  # fields of a kind that are no options
+BESIDE = ("peak", "loudness", "gain_db", "latents")  # fields of a kind that are no options
 NOT_COMPARED = ("source", "weights_sha256", "script", "command", *BESIDE)  # by `is_complete`
 
 
@@ -360,10 +326,6 @@ def _from_json(facts: Mapping[str, Any], path: Path, within: str = "") -> Sideca
             if not check(value):
                 raise _impossible(path, within + name, value)
             values[name] = tuple(value) if isinstance(value, list) else value
-    if "input_loop" in values:
-        values["input_loop"] = tuple(GivenLoop(**{**v, "frames": tuple(v["frames"])}) for v in values["input_loop"])
-    if "measured" in values:
-        values["measured"] = Measured(**values["measured"])
     if "latents" in values:
         latents = {name: value for name, value in values["latents"].items() if name != "latents"}
         values["latents"] = _from_json(latents, path, "latents: ")

@@ -27,11 +27,6 @@ FORGOTTEN = {  # a flag that is given: those of the piece that it takes the plac
     "hold": ("embeddings",),
     "wav_subtype": ("embeddings",),
 }
-OWN = {
-    "pattern": "the pattern",
-    "distribution": "the distribution",
-    "transform": "a transform",
-}
 _WANTED: dict[str, Any] = {"remedy": "give the .json of a result of generator.py", "remedy_options": ("again",)}
 
 log = logging.getLogger("unravel_lib")
@@ -163,8 +158,8 @@ def _check_loops(args: argparse.Namespace, facts: GeneratedSidecar) -> None:
     from unravel_lib.generator.sources import read_input_loops
 
     loops = read_input_loops(args.input_loop, {}, args.sample_rate, args.compression)
-    for loop, before in zip(loops, facts.input_loop, strict=False):
-        if loop.facts.sha256 != before.sha256:
+    for loop, before in zip(loops, facts.loop_sha256, strict=False):
+        if loop.sha256 != before:
             raise InputError(
                 "is not the file that the loop was taken from", path=loop.file.path, remedy_options=("input_loop",)
             )
@@ -174,7 +169,6 @@ def warn_of_changes(before: GeneratedSidecar, now: GeneratedSidecar) -> None:
     """Warn where the piece will be another one without being asked for: other statistics, other code of the user's."""
     if before.statistics_sha256 != now.statistics_sha256:
         log.warning("the statistics are other ones than the piece was made from: the new one may be another")
-    for name, what in OWN.items():
-        same_choice = getattr(before, name) == getattr(now, name)
-        if same_choice and getattr(before, f"{name}_sha256") != getattr(now, f"{name}_sha256"):
-            log.warning("the code of %s has changed since the piece was made: the new one may be another", what)
+    for name, sha256 in now.code_sha256.items():
+        if before.code_sha256.get(name, sha256) != sha256:
+            log.warning("the code of %s has changed since the piece was made: the new one may be another", name)

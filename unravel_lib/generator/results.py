@@ -90,7 +90,7 @@ def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, comm
     composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
     bpm = None if plan.loop_frames is None else tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats)
-    transforms = (part.transform for step in composition.steps for part in step.parts())
+    used = (pattern, distribution, *(part.transform for step in composition.steps for part in step.parts()))
     facts = replace(
         plan.sources.facts, **plan.rates._asdict(), dims=file_format.dims, frames=n_frames, seed=composition.seed
     )
@@ -98,30 +98,24 @@ def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, comm
         **{**vars(facts), "script": script("generator"), "command": tuple(command)},
         distribution=_name(distribution) if composition.draws else None,
         distribution_args=composition.distribution_options,
-        distribution_sha256=_code_sha256(distribution),
         iqr=composition.statistics.iqr,
         pattern=_name(pattern),
         pattern_args=composition.pattern_options,
-        pattern_sha256=_code_sha256(pattern),
         transform=tuple(step.text for step in composition.steps),
-        transform_sha256={_name(one): sha256_of(Path(one.source)) for one in transforms if one.source is not None},
+        code_sha256={_name(one): sha256_of(Path(one.source)) for one in used if one.source is not None},
         num_latents=composition.num_latents,
         num_loops=composition.num_loops,
         beats=plan.beats,
         bpm=None if bpm is None else round(float(bpm), 4),
         file_index=index,
         statistics_sha256=statistics_sha256,
-        input_loop=tuple(loop.facts for loop in plan.sources.loops),
-        **file_format.options,
+        loop_sha256=tuple(loop.sha256 for loop in plan.sources.loops),
+        hold=file_format.hold if isinstance(file_format, LatentAudio) else None,
     )
 
 
 def _name(entry: Entry) -> str:
     return entry.name if entry.source is None else f"{Path(entry.source).name}:{entry.name}"
-
-
-def _code_sha256(entry: Entry) -> str | None:
-    return None if entry.source is None else sha256_of(Path(entry.source))
 
 
 def is_drawn(pieces: Mapping[str, Piece]) -> bool:

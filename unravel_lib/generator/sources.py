@@ -17,7 +17,7 @@ import numpy as np
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.sidecar import GivenLoop, Sidecar, read_sidecar
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents import Frames
 from unravel_lib.latents.files import (
@@ -61,10 +61,9 @@ class InputLoop:
     frames: Frames
 
     @functools.cached_property
-    def facts(self) -> GivenLoop:
-        """What a sidecar says about it."""
-        path = self.file.path
-        return GivenLoop(path.name, sha256_of(path), (self.first, self.end))
+    def sha256(self) -> str:
+        """The SHA-256 of the file."""
+        return sha256_of(self.file.path)
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,8 @@ def _encoded(own: EncodingSidecar) -> Facts:
 
 def _generated(own: GeneratedSidecar, n_sources: int) -> Facts:
     robust = ", robust statistics" if own.iqr and own.distribution else ""
-    given = ", from " + " and ".join(loop.file for loop in own.input_loop) if own.input_loop else ""
+    loops = [Path(text).name for text in commands.values(own.command, "input_loop")]
+    given = f", from {' and '.join(loops)}" if loops else ""
     source = f"{own.source}: {count_text(n_sources, 'file')}" if n_sources else _place(own.source)
     return [
         ("distribution", _with_options(own.distribution, own.distribution_args) + robust),
@@ -122,11 +123,10 @@ def transforms(own: GeneratedSidecar) -> str:
 
 
 def _decoded(own: SoundSidecar) -> Facts:
-    gain_db = own.measured and own.measured.gain_db
     return [
         ("decoded by", own.model or ""),
         ("decoder's seed", str(own.seed)),
-        ("normalised", "" if None in (own.normalize, gain_db) else f"{own.normalize:g} LUFS, gain {gain_db} dB"),
+        ("normalised", "" if own.normalize is None else f"{own.normalize:g} LUFS, gain {own.gain_db} dB"),
         ("conditions", ", ".join(f"{name}={value:g}" for name, value in own.conditions.items())),
         ("faded", f"{own.fade_ms:g} ms" if own.fade_ms else ""),
         ("latents", _place(own.source)),

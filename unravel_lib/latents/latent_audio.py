@@ -72,11 +72,6 @@ class LatentAudio:
         """Frames that a file can have at most: RIFF ends at 4 GiB."""
         return (RIFF_BYTES + 8 - HEADER_BYTES) // self.frame_bytes
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the sidecar states about the format."""
-        return {"hold": self.hold, "wav_subtype": self.subtype}
-
     def n_bytes(self, n_frames: int) -> int:
         """Return the size of a file of so many frames."""
         return HEADER_BYTES + n_frames * self.frame_bytes

@@ -25,7 +25,6 @@ from unravel_lib.files.sidecar import (
     DEFAULT_SEED,
     DEFAULT_SUBTYPE,
     EncodingSidecar,
-    Measured,
     Sidecar,
     SoundSidecar,
     refuse_replacing,
@@ -304,7 +303,7 @@ def _write_sound(
 
     def with_level(level: Level) -> Sidecar:
         gain_db = None if normalised is None else round(20 * math.log10(normalised.gain), 2)
-        return replace(facts, measured=Measured(round(level.peak, 6), level.loudness, gain_db))
+        return replace(facts, peak=round(level.peak, 6), loudness=level.loudness, gain_db=gain_db)
 
     return write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import soundfile
 
-from unravel_lib.audio.level import LOWEST_RATE, Level, Meter
+from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.audio.read import EXTENSIONS, open_audio
 from unravel_lib.audio.resample import to_channels
 from unravel_lib.errors import InputError, UnravelError
@@ -27,7 +27,6 @@ from unravel_lib.text import count_text, frames_text, printable
 
 FOLDER = "index_files"  # beside the page
 COPY = "--recording.flac"
-BLOCK_SAMPLES = 1 << 17
 FLAC_CHANNELS = 8  # at most
 
 
@@ -101,7 +100,7 @@ def make_card(sound: Path) -> Card:
     made, latents_path = steps(sound, facts), Path(facts.source or "")
     generated = facts.latents if isinstance(facts.latents, GeneratedSidecar) else None
     recording = _recording(facts.latents)
-    level, info = _level(sound, facts), soundfile.info(sound)
+    info, peak = soundfile.info(sound), facts.peak or 0.0
     tempo, loop_frames = _tempo(generated)
     files = sound.parent / FOLDER
     sound_picture, latents_picture, copy = (files / f"{sound.stem}{end}" for end in (".png", "--latents.png", COPY))
@@ -117,10 +116,10 @@ def make_card(sound: Path) -> Card:
         title=printable((recording or latents_path).stem.removesuffix(EMBEDDINGS).removesuffix("_hold")),
         kind="generated" if generated else "recorded" if recording else "latents",
         seconds=info.frames / info.samplerate,
-        loudness=level.loudness,
-        metered=info.samplerate >= LOWEST_RATE,
-        peak=level.peak,
-        clipped=level.peak > 1 and facts.subtype != "FLOAT",
+        loudness=facts.loudness,
+        metered=facts.peak is not None and info.samplerate >= LOWEST_RATE,
+        peak=peak,
+        clipped=peak > 1 and facts.subtype != "FLOAT",
         tempo=tempo,
         run=printable(latents_path.parent.name) if generated else "",
         transforms=printable(transforms(generated)) if generated else "",
@@ -155,17 +154,6 @@ def _latents(facts: SoundSidecar) -> Latents | None:
 def _url(path: Path, sound: Path) -> str:
     """Return the URL of a file, seen from the page beside the sound."""
     return quote(os.fsencode(path.relative_to(sound.parent).as_posix()))
-
-
-def _level(sound: Path, facts: SoundSidecar) -> Level:
-    """Return what the sidecar states; else measure the sound."""
-    if facts.measured is not None:
-        return Level(facts.measured.loudness, facts.measured.peak)
-    with soundfile.SoundFile(sound) as file:
-        meter = Meter(file.samplerate, file.channels)
-        for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
-            meter.add(block.T)
-    return meter.level
 
 
 def _is_old(result: Path, source: Path) -> bool:
