@@ -91,6 +91,12 @@ def test_a_text_is_one_step(statistics: Statistics) -> None:
     assert [step.text for step in one.steps] == ["every 2 rev"]
 
 
+@pytest.mark.parametrize("wrong", [None, 3, len, [None], [b"rev"], "", [""]])
+def test_what_is_no_step_is_refused(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="transform .* is no step, expected a text such as every 4 rev"):
+        unravel.arrange("loop", LOOP, transform=wrong)
+
+
 def test_a_composition_fills_in_defaults(statistics: Statistics) -> None:
     of = unravel.DISTRIBUTIONS["retrace"], {}, unravel.PATTERNS["orale"], {}
     composition = unravel.Composition(statistics, *of, 8, 1, seed=1)

@@ -421,7 +421,7 @@ def test_wrong_steps(step: str, message: str, mark: str, column: int) -> None:
 
 
 def test_no_step_at_all() -> None:
-    with pytest.raises(UsageError, match="is empty"):
+    with pytest.raises(UsageError, match="is no step, expected a text such as every 4 rev"):
         parse_step("  ")
 
 

@@ -18,15 +18,8 @@ import numpy as np
 
 from unravel_lib.errors import InputError, UnravelError, UsageError
 from unravel_lib.files.find import open_input
-from unravel_lib.music.kinds import (
-    Distribution,
-    Entry,
-    Function,
-    Pattern,
-    Transform,
-    failure_in_file,
-    seed_global_generators,
-)
+from unravel_lib.music import kinds
+from unravel_lib.music.kinds import Entry, Function
 from unravel_lib.text import did_you_mean, printable
 
 F = TypeVar("F", bound=Function)
@@ -175,17 +168,17 @@ def run_file(source: str) -> None:
     if beside not in sys.path:
         sys.path.append(beside)  # last, so that no file of the user's replaces a library
     sys.dont_write_bytecode = True
-    seed_global_generators(np.random.SeedSequence(0))
+    kinds.seed_global_generators(np.random.SeedSequence(0))
     try:
         exec(compile(code, source, "exec"), module.__dict__)
     except UnravelError:
         raise
     except (Exception, SystemExit) as error:
-        raise failure_in_file(error, source) from error
+        raise kinds.failure_in_file(error, source) from error
 
 
-DISTRIBUTIONS = Catalogue(Distribution, "distributions", "following", "spectral")
-PATTERNS = Catalogue(Pattern, "patterns")
-TRANSFORMS = Catalogue(Transform, "transforms")
+DISTRIBUTIONS = Catalogue(kinds.Distribution, "distributions", "following", "spectral")
+PATTERNS = Catalogue(kinds.Pattern, "patterns")
+TRANSFORMS = Catalogue(kinds.Transform, "transforms")
 
 distribution, pattern, transform = DISTRIBUTIONS.register, PATTERNS.register, TRANSFORMS.register

@@ -1,5 +1,6 @@
 """One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,22 +60,18 @@ class Composition:
     given_loops: tuple[Frames, ...] = ()
 
     def __post_init__(self) -> None:
-        for option in ("num_latents", "num_loops"):
-            whole_number(option, getattr(self, option))
-        distribution, pattern = DISTRIBUTIONS.find(self.distribution), PATTERNS.find(self.pattern)
+        whole_number("num_latents", self.num_latents)
+        whole_number("num_loops", self.num_loops)
+        complete = functools.partial(object.__setattr__, self)  # as the class is frozen
+        complete("distribution", DISTRIBUTIONS.find(self.distribution))
+        complete("distribution_options", self.distribution.complete(self.distribution_options))
+        complete("pattern", PATTERNS.find(self.pattern))
+        complete("pattern_options", self.pattern.complete(self.pattern_options))
+        complete("steps", read_steps(self.steps))
         shape = self.num_latents, self.statistics.dims
-        if len(self.given_loops) > 1 + ("loop_b" in pattern.inputs):
-            raise pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
-        completed = {
-            "distribution": distribution,
-            "distribution_options": distribution.complete(self.distribution_options),
-            "pattern": pattern,
-            "pattern_options": pattern.complete(self.pattern_options),
-            "steps": read_steps(self.steps),
-            "given_loops": tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops),
-        }
-        for name, value in completed.items():
-            object.__setattr__(self, name, value)
+        complete("given_loops", tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops))
+        if len(self.given_loops) > 1 + ("loop_b" in self.pattern.inputs):
+            raise self.pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
 
     @property
     def label(self) -> str:
@@ -108,18 +105,15 @@ class Composition:
         given = self.given_loops
         loop = given[0] if given else self._draw(for_a)
         loop_b = given[1] if len(given) > 1 else self._draw(for_b) if "loop_b" in self.pattern.inputs else loop
-        inputs = {"loop": loop, "loop_b": loop_b, "n_loops": self.num_loops, "std": self.statistics.scale}
+        place = Place(self.statistics.scale, self.statistics.location)
+        inputs = {"loop": loop, "loop_b": loop_b, "n_loops": self.num_loops, "std": place.std}
         loops = self.pattern.loops(self.pattern_options, for_pattern, **inputs)
-        played = transformed(loops, self.steps, self._place, for_pattern)
+        played = transformed(loops, self.steps, place, for_pattern)
         return Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
 
     def _draw(self, seed: np.random.SeedSequence) -> Frames:
         rng = np.random.default_rng(seed)
         return self.distribution.draw(self.statistics, rng, self.num_latents, self.distribution_options)
-
-    @property
-    def _place(self) -> Place:
-        return Place(self.statistics.scale, self.statistics.location)
 
     def loop_frames(self) -> int | None:
         """Return how many frames each loop has behind the steps, or None where their lengths differ.
@@ -129,5 +123,6 @@ class Composition:
         UsageError
             The arguments of a step are out of range, or it fails; nothing is drawn for that.
         """
-        n_frames = try_steps(self.steps, self.num_latents, self._place)
+        place = Place(self.statistics.scale, self.statistics.location)
+        n_frames = try_steps(self.steps, self.num_latents, place)
         return n_frames if self.pattern.steady else None

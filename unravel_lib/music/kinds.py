@@ -234,11 +234,10 @@ class Entry:
             raise
         except (Exception, SystemExit) as error:
             if self.source is not None:
-                first_line = inspect.unwrap(self.function).__code__.co_firstlineno
-                raise failure_in_file(error, self.source, first_line) from error
-            if type(error) is not ValueError:
-                raise
-            raise UsageError(f"{self.kind} {self.name}: {printable(str(error))}") from error
+                raise failure_in_file(error, self.source, self.function) from error
+            if type(error) is ValueError:
+                raise UsageError(f"{self.kind} {self.name}: {printable(str(error))}") from error
+            raise
 
     def call(self, given: Mapping[str, Any], options: Options) -> Any:
         """Call the function with its inputs; arrays are copied for a user's, which may change them."""
@@ -248,15 +247,16 @@ class Entry:
         return self.function(**inputs, **options)
 
 
-def failure_in_file(error: BaseException, source: str, first_line: int = 1) -> UsageError:
-    """Name the line of a user's file at which an error arose; `first_line` where none of its lines was running."""
+def failure_in_file(error: BaseException, source: str, function: Function | None = None) -> UsageError:
+    """Name the line of a user's file at which an error arose; that of the function where none of it was running."""
     lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == source]
     text = str(error)
     if isinstance(error, SyntaxError) and error.filename == source:
         lines, text = [error.lineno or 1], error.msg
     text = printable(" ".join(text.split()))
     named = f"{type(error).__name__}: {text}".rstrip(": ")
-    found = f"line {(lines or [first_line])[-1]}: {text if type(error) is ValueError and text else named}"
+    first = inspect.unwrap(function).__code__.co_firstlineno if function else 1
+    found = f"line {[first, *lines][-1]}: {text if type(error) is ValueError and text else named}"
     return UsageError(found, path=source)
 
 

@@ -149,7 +149,7 @@ def quoted(word: str) -> str:
 
 def read_steps(steps: str | Step | Sequence[str | Step]) -> tuple[Step, ...]:
     """Read one step or several; what is read already stays as it is."""
-    several = [steps] if isinstance(steps, (str, Step)) else steps
+    several = [steps] if isinstance(steps, (str, Step)) or not isinstance(steps, Iterable) else steps
     return tuple(step if isinstance(step, Step) else parse_step(step) for step in several)
 
 
@@ -161,9 +161,9 @@ def parse_step(text: str) -> Step:
     UsageError
         An unknown transform, wrong arguments, or a wrapper without a step; `detail` marks the word.
     """
-    words = tuple(split_words(text))
+    words = tuple(split_words(text)) if isinstance(text, str) else ()
     if not words:
-        raise UsageError("is empty", option="transform", expected="a step such as rev")
+        raise UsageError("is no step", option="transform", value=repr(text), expected="a text such as every 4 rev")
     return _parse(words, 0)
 
 
