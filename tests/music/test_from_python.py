@@ -93,7 +93,7 @@ def test_a_text_is_one_step(statistics: Statistics) -> None:
 
 @pytest.mark.parametrize("wrong", [None, 3, len, [None], [b"rev"], "", [""]])
 def test_what_is_no_step_is_refused(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="transform .* is no step, expected a text such as every 4 rev"):
+    with pytest.raises(UsageError, match=r"transform .* is no step, expected a text such as every 4 rev"):
         unravel.arrange("loop", LOOP, transform=wrong)
 
 
