@@ -13,11 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from unravel_lib.audio.windows import in_windows
 from unravel_lib.models import torchscript
 from unravel_lib.models.context import NO_CONTEXT, Context
-from unravel_lib.models.contract import Block, Direction
+from unravel_lib.models.contract import PROBE_FRAMES, Block, Direction
 from unravel_lib.models.state import State
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError
-
-PROBE_FRAMES = 8
 
 log = logging.getLogger(__name__)
 

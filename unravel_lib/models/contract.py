@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from unravel_lib.text import did_you_mean, printable
 RATE_NAMES = ("sr", "sampling_rate", "sample_rate")
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
 PROBE_SAMPLES = 1 << 17  # about 3 s: enough for a few frames at any compression in use
+PROBE_FRAMES = 8
 
 Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
 Silence = Callable[
@@ -180,12 +181,15 @@ def read_contract(module: Module, silence: Silence, path: Path, sample_rate: flo
     if names:
         raise ModelError(f"encodes with conditions ({printable(', '.join(names))}), which is not supported", path=path)
     encode, decode = method_params(module, "encode"), method_params(module, "decode")
-    in_channels = encode[0] if encode else _in_channels(silence, path)
-    if encode and encode[1] == 1:
-        dims, compression = encode[2], encode[3]
-    else:
-        dims, compression = _dims_and_compression(silence, in_channels, path)
-    out_channels = decode[2] if decode else _out_channels(silence, dims, path)
+    in_channels, _, dims, compression = encode or (0, 0, 0, 0)
+    if not encode or encode[1] != 1:
+        in_channels, latents = _probed(silence, path, "encode", [in_channels] if encode else (1, 2), PROBE_SAMPLES)
+        dims, frames = latents.shape[1:]
+        _, sound = _probed(silence, path, "decode", [dims], frames)
+        compression, rest = divmod(sound.shape[2], frames)
+        if rest:
+            raise ModelError("cannot be used: decode does not take what encode gives", path=path)
+    out_channels = decode[2] if decode else _probed(silence, path, "decode", [dims], PROBE_FRAMES)[1].shape[1]
     conditions = condition_names(module, dims, decode[0]) if decode else ()
     if decode and decode[0] != dims + len(conditions):
         found = f"encodes {dims} dims but decodes {decode[0]}: it cannot decode its own latents"
@@ -195,29 +199,15 @@ def read_contract(module: Module, silence: Silence, path: Path, sample_rate: flo
     return Contract(rate, compression, dims, in_channels, out_channels, spherical, conditions)
 
 
-def _in_channels(silence: Silence, path: Path) -> int:
-    for channels in (1, 2):
-        if silence("encode", channels, PROBE_SAMPLES) is not None:
-            return channels
-    raise ModelError("is no audio codec: encode takes neither 1 nor 2 channels of audio", path=path)
-
-
-def _dims_and_compression(silence: Silence, in_channels: int, path: Path) -> tuple[int, int]:
-    latents = silence("encode", in_channels, PROBE_SAMPLES)
-    if latents is None:
-        raise ModelError(f"is no audio codec: encode fails on {in_channels} channels of audio", path=path)
-    frames = latents.shape[2]
-    sound = silence("decode", latents.shape[1], frames)
-    if sound is None or sound.shape[2] % frames:
-        raise ModelError("cannot be used: decode does not take what encode gives", path=path)
-    return latents.shape[1], sound.shape[2] // frames
-
-
-def _out_channels(silence: Silence, dims: int, path: Path) -> int:
-    sound = silence("decode", dims, 8)
-    if sound is None:
-        raise ModelError(f"cannot be used: decode fails on {dims} dims", path=path)
-    return sound.shape[1]
+def _probed(silence: Silence, path: Path, method: str, channels: Iterable[int], n: int) -> tuple[int, torch.Tensor]:
+    """Return how many channels a method takes, of those given, and its result for silence."""
+    tried = list(channels)
+    for count in tried:
+        result = silence(method, count, n)
+        if result is not None:
+            return count, result
+    wanted = " or ".join(map(str, tried))
+    raise ModelError(f"is no audio codec: its {method} does not take {wanted} channels or dims", path=path)
 
 
 def _sample_rate(stated: float | None, given: float | None, path: Path) -> float:

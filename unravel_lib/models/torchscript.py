@@ -41,7 +41,7 @@ def load(file: ModelFile, trust: bool = False) -> Module:
         As `ModelFile.check`; or this PyTorch cannot load it.
     """
     try:
-        with prints_logged(file.path.name), file.screened(trust) as source:
+        with file.screened(trust) as source:
             module: Module = torch.jit.load(source, map_location="cpu").eval()  # type: ignore[no-untyped-call]
             return module
     except (*MODEL_ERRORS, OSError) as error:

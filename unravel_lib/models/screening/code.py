@@ -87,7 +87,7 @@ class Code:
         if name in self._doubled:
             yield f"{self._doubled[name]} twice"
         module = name[5:-3].replace("/", ".")
-        yield from dict.fromkeys(_Scan(self.classes, module).walk(tree))
+        yield from dict.fromkeys(_judged(tree, self.classes, module))
         if not WRITTEN.fullmatch(source) or NEVER_WRITTEN.search(STRING.sub(b"", source)):
             yield "code that PyTorch does not write (comments or odd characters)"
 
@@ -169,19 +169,19 @@ def is_checked(text: str) -> bool:
 class _Function:
     """The names in a function, and their types where one assignment decides."""
 
-    def __init__(self, node: ast.FunctionDef, classes: Classes, owner: str | None) -> None:
-        self._classes = classes
-        self._types = {a.arg: _text(a.annotation) if a.annotation else "Tensor" for a in node.args.args}
-        if owner is not None and node.args.args:  # PyTorch does not read what is written there
-            self._types[node.args.args[0].arg] = owner
+    def __init__(self, node: ast.FunctionDef | None, classes: Classes, owner: str | None) -> None:
+        self.node, self._classes = node, classes
+        arguments = node.args.args if node is not None else []
+        self._types = {a.arg: _text(a.annotation) if a.annotation else "Tensor" for a in arguments}
+        if owner is not None and arguments:  # PyTorch does not read what is written there
+            self._types[arguments[0].arg] = owner
         self._values: dict[str, ast.expr] = {}
-        stored: collections.Counter[str] = collections.Counter(list(self._types))
-        for part in ast.walk(node):
+        self._stored: collections.Counter[str] = collections.Counter(list(self._types))
+        for part in ast.walk(node) if node is not None else ():
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                stored[part.id] += 1
+                self._stored[part.id] += 1
             elif isinstance(part, ast.Assign) and len(part.targets) == 1 and isinstance(part.targets[0], ast.Name):
                 self._values[part.targets[0].id] = part.value
-        self._stored = stored
 
     def type_of(self, node: ast.expr, depth: int = 0) -> str | None:
         """Return the type of an expression as text, None where it does not follow from declarations."""
@@ -214,66 +214,53 @@ class _Function:
         return known is not None and name in known.names
 
 
-class _Scan:
-    """Judges every node of a code member; without recursion, so that any depth of nesting is safe."""
-
-    def __init__(self, classes: Classes, module: str) -> None:
-        self._classes, self._module = classes, module
-
-    def walk(self, tree: ast.Module) -> Iterator[str]:
-        nodes: list[tuple[ast.AST, int, _Function | None, str | None]] = [(tree, 0, None, None)]
-        while nodes:
-            node, depth, function, owner = nodes.pop()
-            if depth > MAX_DEPTH:
-                yield f"code nested more than {MAX_DEPTH} deep"
+def _judged(tree: ast.Module, classes: Classes, module: str) -> Iterator[str]:
+    """Judge every node of a code member; without recursion, so that any depth of nesting is safe."""
+    nodes: list[tuple[ast.AST, int, _Function, str | None]] = [(tree, 0, _Function(None, classes, None), None)]
+    while nodes:
+        node, depth, function, owner = nodes.pop()
+        if depth > MAX_DEPTH:
+            yield f"code nested more than {MAX_DEPTH} deep"
+            return
+        if isinstance(node, ast.ClassDef):
+            owner = f"{module}.{node.name}"
+        elif isinstance(node, ast.FunctionDef):
+            if function.node is not None:
+                yield "a function inside another"
                 return
-            if isinstance(node, ast.ClassDef):
-                owner = f"{self._module}.{node.name}"
-            elif isinstance(node, ast.FunctionDef):
-                if function is not None:
-                    yield "a function inside another"
-                    return
-                if node.name == RUN_ON_LOADING:
-                    yield RUN_ON_LOADING
-                function, owner = _Function(node, self._classes, owner), None
-            children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, NAMELESS)]
-            if isinstance(node, ast.Call):
-                judged = _call(node, function)
-                yield from judged.found
-                children = [child for child in children if child is not judged.skipped]
-            elif isinstance(node, ast.Attribute):
-                inner, parts = _dotted(node)
-                yield from _dotted_name(node, parts, function)
-                children = [] if parts[0] else [inner]
-                depth += len(parts) - 2
-            elif isinstance(node, ast.Name):
-                yield from _bare_name(node.id)
-            nodes.extend((child, depth + 1, function, owner) for child in reversed(children))
+            if node.name == RUN_ON_LOADING:
+                yield RUN_ON_LOADING
+            function = _Function(node, classes, owner)
+        children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, NAMELESS)]
+        if isinstance(node, ast.Call) and (judged := _judged_call(node, function)) is not None:
+            yield from judged
+            children.remove(node.func)
+        elif isinstance(node, ast.Attribute):
+            inner, parts = _dotted(node)
+            yield from _dotted_name(node, parts, function)
+            children = [] if parts[0] else [inner]
+            depth += len(parts) - 2
+        elif isinstance(node, ast.Name):
+            yield from _bare_name(node.id)
+        nodes.extend((child, depth + 1, function, owner) for child in reversed(children))
 
 
-@dataclass(frozen=True)
-class _Call:
-    found: list[str] = field(default_factory=list)
-    skipped: ast.expr | None = None  # the name that is called, where it is judged
-
-
-def _call(node: ast.Call, function: _Function | None) -> _Call:
-    """Judge the calls whose arguments decide."""
+def _judged_call(node: ast.Call, function: _Function) -> list[str] | None:
+    """Judge a call whose arguments decide; None for any other."""
     called = node.func
     if isinstance(called, ast.Name) and called.id == "getattr":
-        return _Call(list(_getattr(node, function)), called)
+        return list(_getattr(node, function))
     if isinstance(called, ast.Name) and called.id == CAST:
         if len(node.args) != 2 or node.keywords:
-            return _Call([f"an odd {CAST}"], called)
+            return [f"an odd {CAST}"]
         wanted = _text(node.args[0])
-        known = is_checked(wanted) or (function and function.type_of(node.args[1]) == f"Optional[{wanted}]")
-        return _Call([] if known else [f"{CAST} to {wanted}"], called)
+        known = is_checked(wanted) or function.type_of(node.args[1]) == f"Optional[{wanted}]"
+        return [] if known else [f"{CAST} to {wanted}"]
     if isinstance(called, ast.Attribute) and called.attr == COUNTED and _text(called.value) == "torch":
         plain = len(node.args) in (2, 3) and not node.keywords
-        if plain and function is not None and function.type_of(node.args[1]) == "int":
-            return _Call([], called)
-        return _Call([f"torch.{COUNTED} with counts that are not known to be one number"], called)
-    return _Call()
+        counted = plain and function.type_of(node.args[1]) == "int"
+        return [] if counted else [f"torch.{COUNTED} with counts that are not known to be one number"]
+    return None
 
 
 def _dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
@@ -287,7 +274,7 @@ def _dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
     return node, parts[::-1]
 
 
-def _dotted_name(node: ast.Attribute, parts: list[str], function: _Function | None) -> Iterator[str]:
+def _dotted_name(node: ast.Attribute, parts: list[str], function: _Function) -> Iterator[str]:
     """Judge a name as a whole: `torch.save`, `ops.prim.data`, `__torch__.module.Class`, `.net.save`."""
     if parts[0] == "__torch__":  # a class or function of the file itself, but for those that libraries register
         if parts[1:3] in (["torch"], ["torch", "classes"]):
@@ -301,7 +288,7 @@ def _dotted_name(node: ast.Attribute, parts: list[str], function: _Function | No
     else:
         inner: ast.expr = node
         while isinstance(inner, ast.Attribute):
-            if _is_refused(inner.attr) and not (function and function.is_own(inner.value, inner.attr)):
+            if _is_refused(inner.attr) and not function.is_own(inner.value, inner.attr):
                 yield f"torch.{inner.attr}"
             inner = inner.value
 
@@ -313,10 +300,10 @@ def _bare_name(name: str) -> tuple[str, ...]:
     return (name,) if name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")) else ()
 
 
-def _getattr(node: ast.Call, function: _Function | None) -> Iterator[str]:
+def _getattr(node: ast.Call, function: _Function) -> Iterator[str]:
     name = node.args[1] if len(node.args) > 1 else None
     if isinstance(name, ast.Constant) and isinstance(name.value, str):
-        if _is_refused(name.value) and not (function and function.is_own(node.args[0], name.value)):
+        if _is_refused(name.value) and not function.is_own(node.args[0], name.value):
             yield f"torch.{name.value}"
     else:
         yield "a computed getattr"

@@ -31,23 +31,19 @@ OLD_CHECKPOINT_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x1
 MODEL_EXTENSIONS = (".ts", ".ckpt", ".pt", ".pth", ".safetensors")
 
 
-# How the file begins (without leading blanks, in lower case), and what it is.
-STARTS = (
-    (b"version https://git-lfs", "is a git-lfs pointer, not the model itself: fetch it with git lfs pull"),
-    (b"<!doctype", f"is a web page, not a model: the download went wrong, {AGAIN}"),
-    (b"<html", f"is a web page, not a model: the download went wrong, {AGAIN}"),
-    (b"<?xml", f"is an XML text, not a model: the download went wrong, {AGAIN}"),
-    (b"\x93numpy", "is a NumPy array (latents?), not a model: give a model file"),
-    (b"riff", "is a sound file, not a model: give a model file"),
-    (b"flac", "is a sound file, not a model: give a model file"),
-    (b"oggs", "is a sound file, not a model: give a model file"),
-    (b"id3", "is a sound file, not a model: give a model file"),
-    (b"\x89hdf", "is an HDF5 file, expected a TorchScript export or a PyTorch checkpoint"),
-    (b"\x1f\x8b", "is a gzip archive: unpack it first"),
-    (b"7z\xbc\xaf", "is a 7-Zip archive: unpack it first"),
-    (b"rar!", "is a RAR archive: unpack it first"),
-    (b"pk\x05\x06", "is an empty zip archive, not a model: give a model file"),
-)
+# What a file is, and how it begins (without leading blanks, in lower case).
+STARTS = {
+    "is a git-lfs pointer, not the model itself: fetch it with git lfs pull": (b"version https://git-lfs",),
+    f"is a web page, not a model: the download went wrong, {AGAIN}": (b"<!doctype", b"<html"),
+    f"is an XML text, not a model: the download went wrong, {AGAIN}": (b"<?xml",),
+    "is a NumPy array (latents?), not a model: give a model file": (b"\x93numpy",),
+    "is a sound file, not a model: give a model file": (b"riff", b"flac", b"oggs", b"id3"),
+    "is an HDF5 file, expected a TorchScript export or a PyTorch checkpoint": (b"\x89hdf",),
+    "is a gzip archive: unpack it first": (b"\x1f\x8b",),
+    "is a 7-Zip archive: unpack it first": (b"7z\xbc\xaf",),
+    "is a RAR archive: unpack it first": (b"rar!",),
+    "is an empty zip archive, not a model: give a model file": (b"pk\x05\x06",),
+}
 
 
 class Trainer(NamedTuple):
@@ -305,8 +301,8 @@ def _mistake(head: bytes, is_whole: bool) -> str:
     what follows the file's name in an error
     """
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for begins, text in STARTS:
-        if start.startswith(begins):
+    for text, beginnings in STARTS.items():
+        if start.startswith(beginnings):
             return text
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         return "is a bare Python pickle, which is never loaded: expected a TorchScript export or a PyTorch checkpoint"
