@@ -114,7 +114,7 @@ def test_statistics_are_found_beside_the_piece(run: Run, tmp_path: Path, encodin
     generate(run, tmp_path / "b", "--again", walk)
     assert list(results(tmp_path / "b").values()) == [walk.read_bytes()]
     result = run("generator", "--again", empirical, "--output", tmp_path / "c")
-    assert result.code == 2 and "--distribution empirical takes frames of the encodings, and" in result.err
+    assert result.code == 2 and f"{copy} is gone, and the piece was made from it: give the enc" in result.err
     result = generate(run, tmp_path / "d", "--again", empirical, "--input", encodings)
     assert list(results(tmp_path / "d").values()) == [empirical.read_bytes()] and "warning" not in result.err
 

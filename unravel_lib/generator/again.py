@@ -126,32 +126,20 @@ def _draws(args: argparse.Namespace) -> bool:
 
 
 def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSidecar) -> None:
-    """Take the statistics.csv beside the piece where it is that of the piece and no encodings are needed."""
-    from unravel_lib.music.catalogue import DISTRIBUTIONS
+    """Take the statistics.csv beside the piece where it is that of the piece, and no encodings are needed or left."""
+    from unravel_lib.music.distributions import DISTRIBUTIONS
 
-    if DISTRIBUTIONS.find(args.distribution).needs_frames:
-        missing = [path for path in args.input or [] if not path.exists()]
-        if missing:
-            raise InputError(
-                f"takes frames of the encodings, and {printable(missing[0])} is not there",
-                option="distribution",
-                value=args.distribution,
-                remedy_options=("input",),
-            )
-        return
+    needs_frames = DISTRIBUTIONS.find(args.distribution).needs_frames
     needs_encodings = args.fidelity or (args.iqr and not facts.iqr)
-    if needs_encodings and args.input and all(path.exists() for path in args.input):
-        return
+    gone = [path for path in [*(args.input or ()), args.statistics] if path is not None and not path.exists()]
     beside = piece.with_name(STATISTICS_CSV)
-    if beside.exists() and sha256_of(beside) == facts.statistics_sha256:
+    fits = not needs_frames and beside.is_file() and sha256_of(beside) == facts.statistics_sha256
+    if fits and (gone or not needs_encodings):
         args.input, args.statistics = None, beside
-    elif not all(path.exists() for path in args.input or [args.statistics or beside]):
-        raise InputError(
-            f"is not the statistics that {printable(piece)} was made from",
-            path=beside,
-            remedy="give it, or the encodings",
-            remedy_options=("statistics", "input"),
-        )
+    elif gone:
+        options = ("input",) if needs_frames else ("input", "statistics")
+        remedy = "give the encodings" + ("" if needs_frames else ", or their statistics")
+        raise InputError("is gone, and the piece was made from it", path=gone[0], remedy=remedy, remedy_options=options)
 
 
 def _check_loops(args: argparse.Namespace, facts: GeneratedSidecar) -> None:
