@@ -127,7 +127,7 @@ def _draws(args: argparse.Namespace) -> bool:
 
 def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSidecar) -> None:
     """Take the statistics.csv beside the piece where it is that of the piece, and no encodings are needed or left."""
-    from unravel_lib.music.distributions import DISTRIBUTIONS
+    from unravel_lib.music.catalogue import DISTRIBUTIONS
 
     needs_frames = DISTRIBUTIONS.find(args.distribution).needs_frames
     needs_encodings = args.fidelity or (args.iqr and not facts.iqr)
