@@ -7,7 +7,6 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 import argparse
 import json
 import logging
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,11 @@ from unravel_lib.cli.parser import path as path_type
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
 from unravel_lib.files.find import find_files, normalised_extensions
-from unravel_lib.files.folders import make_output_folder, refuse_overwriting
-from unravel_lib.files.naming import output_name
+from unravel_lib.files.folders import make_output_folder
 from unravel_lib.text import printable
 
 if TYPE_CHECKING:
-    from unravel_lib.inspection.facts import Facts
-    from unravel_lib.inspection.worker import Opener
+    pass
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
 DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay. Of latents and of
@@ -86,17 +83,33 @@ def main(argv: list[str]) -> int:
     if args.against and not args.input:
         parser.error("--against compares latents: give these by --input")
     extensions = normalised_extensions(args.extensions)
-    named = [path for path in args.input or () if path.suffix.lower() in extensions and not path.is_dir()]
-    if named and len(named) < len(args.input) and _are_latents(args.input, extensions):
-        parser.error(f"{printable(named[0])} is a model, others are latents or sounds: inspect them in separate runs")
-    if args.input and (args.against or _are_latents(args.input, extensions)):
-        if args.save or questions:
+    if args.input:
+        from unravel_lib.cli import inspector
+
+        are_results = bool(args.against) or inspector.are_latents(args.input, extensions)
+        named = [path for path in args.input if path.suffix.lower() in extensions and not path.is_dir()]
+        if are_results and named and len(named) < len(args.input):
+            parser.error(
+                f"{printable(named[0])} is a model, others are latents or sounds: inspect them in separate runs"
+            )
+        if are_results and (args.save or questions):
             parser.error("--save, --config, --dict and --attr are for model files, not for latents or sounds")
-        return show_results(args.input, args.against, args.json)
+        if are_results:
+            batch = Batch(None)
+            document = inspector.inspect_results(args.input, args.against, batch)
+            if args.json:
+                print_json(document)
+            return batch.finish()
+    return inspect_models(args, questions)
+
+
+def inspect_models(args: argparse.Namespace, questions: bool) -> int:
+    """Tell what is in model files, or answer questions about them; returns the exit code."""
     batch = Batch(args.output if args.save else None)
     paths = find_models(args, batch)
     if args.save:
         make_output_folder(args.output)
+    from unravel_lib.cli import inspector
     from unravel_lib.inspection import report
     from unravel_lib.inspection.worker import Worker
 
@@ -115,13 +128,16 @@ def main(argv: list[str]) -> int:
                 if failure is not None:
                     raise failure
                 if args.save:
-                    save(facts, opener, path, args.output, wrote)
+                    for target in inspector.save(facts, opener, path, args.output):
+                        wrote(target)
                 if args.config:
                     configs[str(path)] = opener.answer("config")
-                if args.dict or args.attr:
-                    if many:
-                        log.info("%s", printable(path))
-                    unanswered += answer_questions(opener, args.dict, args.attr, args.yes)
+                if many and (args.dict or args.attr):
+                    log.info("%s", printable(path))
+                if args.dict:
+                    unanswered += inspector.ask_about_tensors(opener)
+                if args.attr:
+                    unanswered += inspector.ask_about_attributes(opener, args.yes)
     if args.json and (many or all_facts):
         documents = [facts.as_json() for facts in all_facts]
         print_json(documents if many else documents[0])
@@ -132,23 +148,6 @@ def main(argv: list[str]) -> int:
     return batch.finish() or (SOME_FAILED if unanswered else DONE)
 
 
-def _are_latents(paths: list[Path], model_extensions: tuple[str, ...]) -> bool:
-    from unravel_lib.cli import inspector_results
-
-    return inspector_results.are_latents(paths, model_extensions)
-
-
-def show_results(paths: list[Path], against: list[Path] | None, as_json: bool) -> int:
-    """Tell what latents and sounds hold and how they were made; or how true latents are to encodings `against` them."""
-    from unravel_lib.cli import inspector_results
-
-    batch = Batch(None)
-    document = inspector_results.inspect_results(paths, against, batch)
-    if as_json:
-        print_json(document)
-    return batch.finish()
-
-
 def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
     """Return the model files that `--input` names, or the pocket model."""
     if args.input is not None:
@@ -157,33 +156,6 @@ def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
 
     log.info("no --input: this is the bundled pocket model")
     return [POCKET]
-
-
-def answer_questions(opener: "Opener", tensors: bool, attributes: bool, yes: bool) -> int:
-    """Answer questions about tensors, attributes or both; returns how many had no answer."""
-    from unravel_lib.cli import inspector_prompt as prompt
-
-    unanswered = prompt.ask_about_tensors(opener) if tensors else 0
-    return unanswered + (prompt.ask_about_attributes(opener, yes) if attributes else 0)
-
-
-def save(facts: "Facts", opener: "Opener", path: Path, output: Path, wrote: Callable[[Path], None]) -> None:
-    """Write the tables of one model, and the picture where its shares of variance are known; reports each file."""
-    from unravel_lib.inspection import report
-
-    key = facts.sha256 or str(path)  # so that no model's tables replace another's
-    targets = [output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
-    for target in targets:
-        refuse_overwriting(target, [path])
-    report.write_facts(targets[0], facts)
-    report.write_tensors(targets[1], opener.answer("statistics"))
-    if facts.variance_shares:
-        from unravel_lib import plots
-
-        targets.append(output / output_name("variance", path.stem, key, ".png"))
-        plots.draw_variance(targets[-1], facts.name, facts.variance_shares, facts.dims or len(facts.variance_shares))
-    for target in targets:
-        wrote(target)
 
 
 def print_json(document: object) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from unravel_lib.cli import process
+from unravel_lib.cli import run as process
 
 process.tune()
 import torch  # noqa: E402

@@ -22,7 +22,7 @@ import pytest
 import torch
 from fixtures_runs import TONE, Run, wav
 
-from unravel_lib.cli import inspector_prompt as prompt
+from unravel_lib.cli import inspector as prompt
 from unravel_lib.inspection import report
 from unravel_lib.inspection.facts import Facts, TensorStatistics
 

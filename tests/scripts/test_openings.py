@@ -25,8 +25,8 @@ def count(event, args):
 sys.addaudithook(count)
 sys.argv = sys.argv[4:]
 sys.path.insert(0, os.path.dirname(script))
-import unravel_lib.cli.process
-unravel_lib.cli.process.exit_fast = sys.exit
+import unravel_lib.cli.run
+unravel_lib.cli.run.exit_fast = sys.exit
 try:
     runpy.run_path(script, run_name="__main__")
 finally:

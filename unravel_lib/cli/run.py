@@ -1,6 +1,8 @@
 """Run a script: its messages as lines on stderr, its errors as one line, its exit code as documented."""
 
+import atexit
 import contextlib
+import ctypes
 import io
 import logging
 import os
@@ -10,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from unravel_lib.cli import process, signals
+from unravel_lib.cli import signals
 from unravel_lib.cli.batch import NOTHING_DONE, SOME_FAILED, silence_stdout
 from unravel_lib.cli.messages import error_line, written
 from unravel_lib.cli.progress import beside_bar
@@ -19,6 +21,11 @@ from unravel_lib.text import printable
 
 INTERRUPTED = 130
 RESUME = "the same command with --skip_existing goes on"  # after a stop, where the script has that flag
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h> of glibc
+LARGEST_KEPT_BLOCK = 1 << 25  # bytes, the most that glibc allows
+MAX_INT = 2**31 - 1
+KERNELS = 256  # compiled kernels that are kept; a call of RAVE takes about 60 for each length of signal
 
 log = logging.getLogger("unravel_lib")
 
@@ -60,7 +67,7 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     try:
         with contextlib.suppress(ValueError):  # not in the main thread
             signals.install(remedy)
-        process.tune()
+        tune()
         code = main(argv)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
@@ -79,7 +86,7 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
         code = NOTHING_DONE if stopped is None else stopped
     signals.begin_exit()
     if whole_process:
-        process.exit_fast(code)
+        exit_fast(code)
     sys.exit(code)
 
 
@@ -107,3 +114,33 @@ def _make_streams_safe() -> None:
             sys.stderr = io.TextIOWrapper(lossy, stream.encoding, "backslashreplace", line_buffering=True)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def tune() -> None:
+    """Tune memory and threads for these scripts; to be called before numpy and torch are imported.
+
+    Freed memory is kept (with glibc, so on most Linux systems). The tensors of a model take up to tens of MiB. glibc
+    returns such blocks to the system when they are freed and requests them again, and the system clears every page at
+    its first use: up to half of the time of a model on a CPU. Source: mallopt(3).
+
+    PyTorch's CPU kernels (oneDNN) are compiled for each length of signal; only the last ones are kept.
+
+    numpy's linear algebra runs in one thread: PyTorch's threads share the work, and waiting ones of OpenBLAS spin.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc: macOS, Windows, musl
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK)
+        mallopt(M_TRIM_THRESHOLD, MAX_INT)
+
+
+def exit_fast(code: int) -> NoReturn:
+    """End the process with this exit code, without the clean-up of PyTorch, which takes 0.3 s and frees only memory."""
+    if "torch" in sys.modules:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
