@@ -10,7 +10,6 @@ import logging
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, add_input, add_output
@@ -20,9 +19,6 @@ from unravel_lib.cli.run import run
 from unravel_lib.files.find import find_files, normalised_extensions
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.text import printable
-
-if TYPE_CHECKING:
-    pass
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
 DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay. Of latents and of

@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:unravel_lib/cli/inspector_results.py
-"""What inspector.py says about latents and sounds: facts, how they were made, how true latents are to encodings."""
-========
 """What inspector.py answers: about latents and sounds, how they were made; about a model, what is asked for by name."""
->>>>>>>> 51143ef (cli/inspector: what inspector.py answers, in one module; the process is part of run):unravel_lib/cli/inspector.py
 
 import cmd
 import fnmatch
