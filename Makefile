@@ -52,7 +52,7 @@ workflow: $(VENV)/has-workflow-requirements
 	$(BIN)/snakemake --cores 2
 
 test: $(VENV)/has-dev-requirements
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not rave and not cluster"
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not rave and not cluster"
 
 # A folder of its own for each Python: .venv-python3.12 and so on, 5 GB each.
 test-pythons:
