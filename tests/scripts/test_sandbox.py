@@ -21,7 +21,7 @@ needs_namespaces = pytest.mark.skipif(
 SPY = '''
 import socket
 from pathlib import Path
-from unravel_lib.music.pattern import pattern
+from unravel_lib import pattern
 
 @pattern
 def spy(loop):
