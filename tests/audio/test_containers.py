@@ -25,8 +25,8 @@ from fixtures_sounds import (
     with_granule,
 )
 
-from unravel_lib.audio import containers
 from unravel_lib.audio import read as audio
+from unravel_lib.audio.mp3 import mp3_frames
 from unravel_lib.errors import InputError
 
 LATIN_TAG = b"TAG" + "Café".encode("latin-1").ljust(125, b"\0")
@@ -142,7 +142,7 @@ def test_opening_an_mp3_reads_few_bytes(tmp_path: Path) -> None:
     path = tmp_path / "x.mp3"
     path.write_bytes(recording(220, 8, "MP3", "MPEG_LAYER_III") + LATIN_TAG)
     with open(path, "rb") as file:
-        next(containers.mp3_frames(file))
+        next(mp3_frames(file))
         assert file.tell() < 5000
 
 
@@ -308,6 +308,11 @@ def test_sound_on_the_page_of_the_headers_is_read(tmp_path: Path) -> None:
     head = b"OggS\0\0" + given[first][6:18] + bytes(8) + bytes([len(b"".join(lacing))])
     new = renumbered([given[0], head + b"".join(lacing) + body, *given[first + 1 :]])
     np.testing.assert_array_equal(read(tmp_path / "x.ogg", b"".join(new)), read(tmp_path / "x.ogg", data))
+
+
+@pytest.mark.parametrize("n", [1000, 2500, 40_000])
+def test_an_mp3_has_the_length_of_what_was_encoded(tmp_path: Path, n: int) -> None:
+    assert read(tmp_path / "x.mp3", sndfile(noise(1)[:, :n], 44100, "MP3", "MPEG_LAYER_III")).shape == (1, n)
 
 
 @pytest.mark.parametrize("count", [0, 1, 0.5, 2, 10, 1e6])

@@ -4,6 +4,7 @@ Modules
 -------
 read : open a sound file of any kind, as blocks that are checked
 containers : what a file's container states: recordings, lengths, damage
+mp3 : the frames of an MP3
 level : loudness, peak, normalising, fades
 write : write a WAV
 resample : change the sample rate and the number of channels

@@ -1,7 +1,7 @@
 """What the container of a sound file states before it is decoded: length, recordings, damage.
 
 No sound is decoded here. An Ogg numbers its pages and has a checksum in each; WAV and its relatives state the bytes of
-their sound; MP3 has neither, so its frames are found one by one.
+their sound; a FLAC states its samples.
 """
 
 import io
@@ -51,6 +51,20 @@ def id3_end(file: Seekable, at: int = 0) -> int:
         footer = ID3_HEAD if head[5] & 0x10 else 0
         at += ID3_HEAD + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + footer
     return at
+
+
+def tags_end(file: Seekable, at: int) -> int:
+    """Return where the tags that begin at `at` end. Source: APE tags specification 2.0."""
+    while True:
+        head, start = peek(file, at, APE_HEAD), at
+        at = id3_end(file, at)
+        if head.startswith(b"APETAGEX"):
+            is_header = len(head) == APE_HEAD and head[23] & 0x20
+            at += int.from_bytes(head[12:16], "little") + APE_HEAD if is_header else APE_HEAD
+        elif head.startswith(b"TAG"):
+            at += ID3V1_BYTES
+        if at == start:
+            return at
 
 
 def peek(file: Seekable, at: int, length: int) -> bytes:
@@ -186,13 +200,15 @@ def read_chunks(path: Path, file: Seekable, start: int, size: int) -> Stated:
                 raise cut_short(path, f"{max(0, size - body)} bytes of {stated}")
             continue
         width, there = form.size_bytes, size - body
-        if wide and stated == 0xFFFFFFFF:
+        if wide and stated in (0, 0xFFFFFFFF):
             field, width = wide, 8
             stated = int.from_bytes(peek(file, wide, 8), "little")
         is_tidy = _only_chunks(file, form, body + stated, size)
         if there > 0 and (_is_unknown(stated, there) or (not stated and not is_tidy)):
             value = there + form.counts_itself * (form.id_bytes + form.size_bytes)
             sizes = {field: min(value, (1 << 8 * width) - 1).to_bytes(width, form.order)}
+            if wide:  # also those of the file and the number of samples
+                sizes |= {wide - 8: (size - start - 8).to_bytes(8, "little"), wide + 8: bytes(8)}
             if magic in WHOLE_SIZE:
                 sizes[start + 4] = min(size - start - 8, 0xFFFFFFFF).to_bytes(4, form.order)
             return Stated(sizes)
@@ -349,170 +365,3 @@ def _find(file: Seekable, at: int, wanted: bytes) -> int | None:
         at += len(window) - len(wanted) + 1
         window = peek(file, at, SEARCH_BYTES)
     return None
-
-
-# MP3: frames
-
-MP3_HEADER = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # MPEG 2.5, 2 and 1, layer III
-MPEG1 = 0x18  # bits of the version in a header
-MP3_KBITS = {  # bit rates by index in MPEG 1, and in MPEG 2 and 2.5
-    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
-    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
-}
-DECODER_DELAY = 529  # samples that a decoder of MP3 adds in front; LAME's tag does not count them
-MOST_PADDING = 4095  # samples, the largest number in LAME's tag
-
-
-class Mp3Header(NamedTuple):
-    """What a frame without sound, at the beginning of a recording, states; all may be wrong.
-
-    Attributes
-    ----------
-    frames, size : int
-        Of the frames behind it, and bytes of all; 0 where it does not say.
-    skip, padding : int
-        Samples of silence in front of the sound and behind it.
-    """
-
-    frames: int = 0
-    size: int = 0
-    skip: int = 0
-    padding: int = 0
-
-
-class Mp3Frame(NamedTuple):
-    """A frame of an MP3: where it begins, and its bytes."""
-
-    start: int
-    data: bytes
-
-    @property
-    def end(self) -> int:
-        """Where the next frame begins."""
-        return self.start + len(self.data)
-
-    @property
-    def kind(self) -> tuple[int, int, bool]:
-        """Version, index of the sample rate, and whether it is mono."""
-        return self.data[1] & 0x18, self.data[2] & 0x0C, self.data[3] >> 6 == 3
-
-    @property
-    def sample_rate(self) -> int:
-        """In Hz."""
-        return _mp3_rate(self.data)
-
-    @property
-    def channels(self) -> int:
-        """1 or 2."""
-        return 1 if self.kind[2] else 2
-
-    @property
-    def samples(self) -> int:
-        """Samples per channel."""
-        return 1152 if self.kind[0] == MPEG1 else 576
-
-    @property
-    def header(self) -> Mp3Header | None:
-        """What a Xing, Info or VBRI header states; None for a frame of sound.
-
-        Sources: the Xing VBR header SDK, LAME's "Mp3 Info Tag" revision 1, Fraunhofer's VBRI header.
-        """
-        data = self.data
-        if data[36:40] == b"VBRI":
-            return Mp3Header(int.from_bytes(data[50:54], "big"), int.from_bytes(data[46:50], "big"))
-        version, _, is_mono = self.kind
-        at = 4 + ((17 if is_mono else 32) if version == MPEG1 else (9 if is_mono else 17))
-        if data[at : at + 4] not in (b"Xing", b"Info"):
-            return None
-        flags, at = data[at + 7], at + 8
-        numbers = [0, 0]  # frames and bytes
-        for bit in (0, 1):
-            if flags >> bit & 1:
-                numbers[bit], at = int.from_bytes(data[at : at + 4], "big"), at + 4
-        at += 100 * bool(flags & 4) + 4 * bool(flags & 8)
-        if data[at : at + 4] not in (b"LAME", b"Lavf", b"Lavc"):
-            return Mp3Header(numbers[0], numbers[1])
-        delays = int.from_bytes(data[at + 21 : at + 24], "big")
-        skip, padding = (delays >> 12) + DECODER_DELAY, max(0, (delays & MOST_PADDING) - DECODER_DELAY)
-        return Mp3Header(numbers[0], numbers[1], skip, padding)
-
-
-def mp3_frames(file: Seekable) -> Iterator[Mp3Frame]:
-    """Yield the frames of an MP3; tags between them are skipped by the length that they state.
-
-    What else is between them ends where three frames of one kind follow each other, so that it is no coincidence.
-    """
-    at = before = 0
-    kind = None
-    while True:
-        frame = _mp3_frame(file, at)
-        if frame is None or frame.kind != kind:
-            behind = _tags_end(file, at)
-            # The frame before may be cut short, and the next begin inside it.
-            frame = _find_mp3(file, behind if behind > at else before)
-            if frame is None:
-                return
-        yield frame
-        kind, before, at = frame.kind, frame.start + 1, frame.end
-
-
-def _tags_end(file: Seekable, at: int) -> int:
-    """Return where the tags that begin at `at` end. Source: APE tags specification 2.0."""
-    while True:
-        head, start = peek(file, at, APE_HEAD), at
-        at = id3_end(file, at)
-        if head.startswith(b"APETAGEX"):
-            is_header = len(head) == APE_HEAD and head[23] & 0x20
-            at += int.from_bytes(head[12:16], "little") + APE_HEAD if is_header else APE_HEAD
-        elif head.startswith(b"TAG"):
-            at += ID3V1_BYTES
-        if at == start:
-            return at
-
-
-def _find_mp3(file: Seekable, at: int) -> Mp3Frame | None:
-    """Return the first frame from `at` on that two of its kind follow."""
-    window = peek(file, at, 64)
-    while len(window) >= 4:
-        for match in MP3_HEADER.finditer(window):
-            if frame := _first_of_three(file, at + match.start()):
-                return frame
-        at += len(window) - 1
-        window = peek(file, at, SEARCH_BYTES)
-    return None
-
-
-def _first_of_three(file: Seekable, at: int) -> Mp3Frame | None:
-    frames: list[Mp3Frame] = []
-    for _ in range(3):
-        frame = _mp3_frame(file, at)
-        if frame is None or (frames and frame.kind != frames[0].kind):
-            return None
-        frames.append(frame)
-        at = frame.end
-    return frames[0]
-
-
-def _mp3_frame(file: Seekable, at: int) -> Mp3Frame | None:
-    """Return the frame at this place; None if there is none, or a part of one."""
-    head = peek(file, at, 4)
-    length = _mp3_bytes(head)
-    data = head + file.read(length - 4) if length else b""
-    return Mp3Frame(at, data) if length and len(data) == length else None
-
-
-def _mp3_rate(head: bytes) -> int:
-    """Return the sample rate in the header of a frame in Hz, 0 if it is none."""
-    return (44100, 48000, 32000, 0)[head[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[head[1] >> 3 & 3]
-
-
-def _mp3_bytes(head: bytes) -> int:
-    """Return the length of the frame with this header, 0 if it is none.
-
-    Source: ISO 11172-3 and 13818-3, layer III.
-    """
-    if len(head) < 4 or not MP3_HEADER.match(head):
-        return 0
-    first = head[1] & 0x18 == MPEG1
-    kbits, rate = MP3_KBITS[first][head[2] >> 4], _mp3_rate(head)
-    return (144_000 if first else 72_000) * kbits // rate + (head[2] >> 1 & 1) if kbits and rate else 0

@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 
 from unravel_lib.audio import containers
-from unravel_lib.audio.containers import Mp3Frame, Mp3Header, Window, cut_short, damaged
+from unravel_lib.audio.containers import Window, cut_short, damaged
+from unravel_lib.audio.mp3 import MOST_PADDING, Mp3Frame, Mp3Header, mp3_frames
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound, trim
 from unravel_lib.errors import InputError
@@ -262,7 +263,7 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
             blocks = _decoded(path, window, codec, packets)
         if form in EXACT_TIMES and codec.name == "flac":
             slack, codec.options = 0.0, {"err_detect": "crccheck+explode"}
-            blocks = _without_end(blocks, 0, lambda length: _refuse_lost_frames(path, packets.length - length))
+            blocks = trim(blocks, 0, 0, lambda length: _refuse_lost_frames(path, packets.length - length))
         yield Recording(rate, channels, samples, blocks, slack, is_hint)
 
 
@@ -310,7 +311,7 @@ class _Packets:
                 text = f"{abs(gap):.2f} s of sound are {kind} at {packet.pts * seconds:.1f} s"
                 if is_exact and abs(gap) > slack:
                     raise damaged(self._path, text)
-                if gap > LOSSY_SLACK:
+                if abs(gap) > LOSSY_SLACK:
                     log.warning("%s: %s", printable(self._path), text)
                 end = packet.pts + (packet.duration or 0)
                 self.length += packet.duration or 0
@@ -351,11 +352,14 @@ def _vorbis(
     context.flags2 |= Flags2.skip_manual
     first = next(packets)  # by itself it gives no sound
     skip = first.duration or 0
-    blocks = trim(_decoded(path, window, context, itertools.chain([first], packets)), skip, 0)
-    if not stream.duration:
-        return blocks, None
-    samples = stream.duration + (stream.start_time or 0) - (first.pts + skip if first.pts else 0)
-    return _without_end(blocks, VORBIS_BLOCK, lambda length: length - samples), samples
+    samples = (stream.duration or 0) + (stream.start_time or 0) - (first.pts + skip if first.pts else 0)
+
+    def padding(length: int) -> int:
+        excess = length - samples
+        return excess if stream.duration and 0 < excess <= VORBIS_BLOCK else 0
+
+    blocks = _decoded(path, window, context, itertools.chain([first], packets))
+    return trim(blocks, skip, VORBIS_BLOCK, padding), samples if stream.duration else None
 
 
 # MP3
@@ -371,7 +375,7 @@ def _mp3_recordings(path: Path, file: Window) -> Iterator[Recording]:
         kind = frame.kind
         return number
 
-    for _, frames in itertools.groupby(containers.mp3_frames(file), recording_of):
+    for _, frames in itertools.groupby(mp3_frames(file), recording_of):
         first = next(frames)
         samples = None
         if first.header is None:
@@ -402,19 +406,4 @@ def _mp3_blocks(path: Path, file: Window, first: Mp3Frame, frames: Iterator[Mp3F
         return header.padding if count == header.frames else 0
 
     decoder = cast("AudioCodecContext", av.CodecContext.create("mp3float", "r"))  # "mp3" gives 16 bits
-    blocks = _decoded(path, file, decoder, packets())
-    yield from _without_end(trim(blocks, header.skip, 0), containers.MOST_PADDING, padding)
-
-
-def _without_end(blocks: Iterable[Sound], most: int, padding: Callable[[int], int]) -> Iterator[Sound]:
-    """Leave out as many samples at the end as `padding` returns for the length, if these are at most `most`."""
-    length, held = 0, None
-    for block in blocks:
-        length += block.shape[1]
-        held = block if held is None else np.concatenate([held, block], axis=1)
-        if held.shape[1] > most:
-            yield held[:, : held.shape[1] - most]
-            held = held[:, held.shape[1] - most :]
-    end = padding(length)
-    if held is not None:
-        yield held[:, : held.shape[1] - (end if 0 < end <= most else 0)]
+    yield from trim(_decoded(path, file, decoder, packets()), header.skip, MOST_PADDING, padding)

@@ -49,7 +49,8 @@ def resampled(blocks: Iterable[Sound], sample_rate: float, target: float) -> Ite
     """
     ratio = Fraction(target / sample_rate).limit_denominator(max(1, int(MAX_STEP * min(1, sample_rate / target))))
     if not ratio or abs(ratio * sample_rate / target - 1) > 1e-4:
-        raise InputError(f"{sample_rate:g} Hz cannot be turned into {target:g} Hz: resample the recording first")
+        found = f"{sample_rate:g} Hz cannot be turned into {target:g} Hz"
+        raise InputError(found, remedy="resample the recording first")
     if ratio == 1:
         yield from blocks
         return

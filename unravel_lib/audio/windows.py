@@ -130,17 +130,25 @@ def pad(blocks: Iterable[Sound], step: int, extra: int, hold: bool = False) -> I
         yield np.repeat(last if hold else np.zeros_like(last), -length % step + extra, axis=1)
 
 
-def trim(blocks: Iterable[Sound], start: int, end: int) -> Iterator[Sound]:
-    """Yield the signal without its first `start` and its last `end` values."""
-    held = _Buffer()
+def trim(blocks: Iterable[Sound], start: int, end: int, padding: Callable[[int], int] | None = None) -> Iterator[Sound]:
+    """Yield the signal without its first `start` and its last `end` values.
+
+    `padding` is called at the end, with the length behind `start`, and returns how many values to leave out in place
+    of `end`, which is then the largest number.
+    """
+    held, length = _Buffer(), 0
     for block in blocks:
         skipped = min(start, block.shape[1])
         start -= skipped
+        length += block.shape[1] - skipped
         held.append(block[:, skipped:])
         ready = held.length - end
         if ready > 0:
             yield held.head(ready)
             held.drop(ready)
+    kept = held.length - (end if padding is None else padding(length))
+    if kept > 0:
+        yield held.head(kept)
 
 
 def take(stream: Iterator[Sound], length: int) -> tuple[list[Sound], bool]:
