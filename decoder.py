@@ -50,31 +50,14 @@ def build_parser() -> flags.Parser:
     )
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_decoder-output")
-    result.add_argument(
-        "--subtype",
-        choices=SUBTYPES,
-        default=DEFAULT_SUBTYPE,
-        help=f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})",
-    )
-    result.add_argument(
-        "--normalize",
-        type=flags.number(LOWEST_TARGET, 0),
-        metavar="LUFS",
-        help="bring every sound to this loudness, such as -16; quieter where it would clip",
-    )
-    result.add_argument(
-        "--fade",
-        type=flags.number(0, 10_000),
-        metavar="MS",
-        help=f"fade in and out, in milliseconds (default: {DEFAULT_FADE_MS:g} for what generator.py made, else 0)",
-    )
-    result.add_argument(
-        "--page", action="store_true", help="write index.html beside the sounds: to listen, compare and choose"
-    )
-    flags.add_base(result)
-    flags.add_skip_existing(result)
-    flags.add_shard(result)
-    flags.add_overwrite(result)
+    text = f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})"
+    result.add_argument("--subtype", choices=SUBTYPES, default=DEFAULT_SUBTYPE, help=text)
+    text = "bring every sound to this loudness, such as -16; quieter where it would clip"
+    flags.add_value(result, "--normalize", flags.number(LOWEST_TARGET, 0), "LUFS", text)
+    text = f"fade in and out, in milliseconds (default: {DEFAULT_FADE_MS:g} for what generator.py made, else 0)"
+    flags.add_value(result, "--fade", flags.number(0, 10_000), "MS", text)
+    flags.add_switch(result, "--page", "write index.html beside the sounds: to listen, compare and choose")
+    flags.add_batch(result)
     return parser
 
 

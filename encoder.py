@@ -48,10 +48,7 @@ def build_parser() -> flags.Parser:
     flags.add_seed(model)
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_encoder-output")
-    flags.add_base(result)
-    flags.add_skip_existing(result)
-    flags.add_shard(result)
-    flags.add_overwrite(result)
+    flags.add_batch(result)
     return parser
 
 

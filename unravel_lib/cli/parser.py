@@ -150,86 +150,59 @@ def shard(text: str) -> Shard:
     return Shard(index, count)
 
 
+def add_switch(group: argparse._ActionsContainer, flag: str, text: str) -> None:
+    """Add a flag without a value."""
+    group.add_argument(flag, action="store_true", help=text)
+
+
+def add_value(
+    to: argparse._ActionsContainer, flag: str, read: Callable[[str], Any], metavar: str, text: str, default: Any = None
+) -> None:
+    """Add a flag with one value, which `read` converts."""
+    to.add_argument(flag, type=read, default=default, metavar=metavar, help=text)
+
+
+def add_values(group: argparse._ActionsContainer, flag: str, metavar: str, text: str, action: str = "store") -> None:
+    """Add a flag with one or more texts."""
+    group.add_argument(flag, nargs="+", action=action, default=[], metavar=metavar, help=text)
+
+
 def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False) -> None:
     """Add `--input`, the same in every script: one or more paths, and the flag may be repeated."""
     group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
 
 
-def add_base(group: argparse._ArgumentGroup) -> None:
-    """Add `--base`, the same in encoder and decoder."""
-    group.add_argument(
-        "--base",
-        type=path,
-        metavar="FOLDER",
-        help="name results by the paths of inputs below this folder (default: below --input)",
-    )
-
-
 def add_output(group: argparse._ArgumentGroup, default: str) -> None:
     """Add `--output`, the same in every script."""
-    group.add_argument(
-        "--output", type=path, default=Path(default), metavar="FOLDER", help=f"where results go (default {default})"
-    )
+    add_value(group, "--output", path, "FOLDER", f"where results go (default {default})", Path(default))
 
 
 def add_seed(group: argparse._ArgumentGroup) -> None:
     """Add `--seed`, the same in every script."""
-    group.add_argument(
-        "--seed",
-        type=whole_number(0, MAX_SEED),
-        default=DEFAULT_SEED,
-        metavar="N",
-        help=f"same seed, same bytes (default {DEFAULT_SEED})",
-    )
+    text = f"same seed, same bytes (default {DEFAULT_SEED})"
+    add_value(group, "--seed", whole_number(0, MAX_SEED), "N", text, DEFAULT_SEED)
 
 
 def add_model(group: argparse._ArgumentGroup) -> None:
     """Add `--model --device --trust_model --compensate_delay`, the same in encoder and decoder."""
-    group.add_argument(
-        "--model",
-        type=path,
-        metavar="MODEL.ts",
-        help="a RAVE export (TorchScript); left out: the bundled pocket model",
-    )
-    group.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
-        default="auto",
-        help="where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)",
-    )
-    group.add_argument(
-        "--trust_model", action="store_true", help="run a model although its code could touch files on this machine"
-    )
-    group.add_argument(
-        "--compensate_delay", action="store_true", help="remove the delay of a streaming export that states it"
-    )
+    add_value(group, "--model", path, "MODEL.ts", "a RAVE export (TorchScript); left out: the bundled pocket model")
+    text = "where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)"
+    group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=text)
+    add_switch(group, "--trust_model", "run a model although its code could touch files on this machine")
+    add_switch(group, "--compensate_delay", "remove the delay of a streaming export that states it")
 
 
-def add_skip_existing(group: argparse._ArgumentGroup) -> None:
-    """Add `--skip_existing`, the same in encoder and decoder."""
-    group.add_argument(
-        "--skip_existing",
-        action="store_true",
-        help="skip files that an earlier run finished with the same model, seed and flags",
-    )
-
-
-def add_shard(group: argparse._ArgumentGroup) -> None:
-    """Add `--shard`, the same in encoder and decoder."""
-    group.add_argument(
-        "--shard",
-        type=shard,
-        default=WHOLE,
-        metavar="I/N",
-        help="take only part I of N of the inputs, for N runs on any machines (default 1/1)",
-    )
-
-
-def add_overwrite(group: argparse._ArgumentGroup) -> None:
-    """Add `--overwrite`, the same in encoder and decoder."""
-    group.add_argument("--overwrite", action="store_true", help="replace results of another model or another input too")
+def add_batch(group: argparse._ArgumentGroup) -> None:
+    """Add `--base --skip_existing --shard --overwrite`, the same in encoder and decoder."""
+    text = "name results by the paths of inputs below this folder (default: below --input)"
+    add_value(group, "--base", path, "FOLDER", text)
+    text = "skip files that an earlier run finished with the same model, seed and flags"
+    add_switch(group, "--skip_existing", text)
+    text = "take only part I of N of the inputs, for N runs on any machines (default 1/1)"
+    add_value(group, "--shard", shard, "I/N", text, WHOLE)
+    add_switch(group, "--overwrite", "replace results of another model or another input too")
 
 
 def add_sample_rate(group: argparse._ArgumentGroup, text: str) -> None:
     """Add `--sample_rate` in Hz, the same in every script."""
-    group.add_argument("--sample_rate", type=number(100, 1e6), metavar="HZ", help=text)
+    add_value(group, "--sample_rate", number(100, 1e6), "HZ", text)
