@@ -282,7 +282,7 @@ def test_conditions_are_given_by_name_and_are_0_otherwise(zoo: Path, caplog: pyt
     for given, offset in (({}, 0), ({"octave": 2.0}, 200), ({"octave": 1.0, "pitch": 3.0}, 130)):
         result = joined(model.decode(np.array_split(z, 3, axis=1), 0, "key", conditions=given))
         np.testing.assert_allclose(result, plain + offset, atol=1e-3)
-    assert caplog.text.count("it decodes with pitch, octave, which are 0: `condition` sets them") == 1
+    assert caplog.text.count("it decodes with pitch, octave, which are 0: set them (condition)") == 1
     with pytest.raises(UsageError, match="has no condition pich: its conditions are pitch, octave; did you mean pitch"):
         model.decode([z], 0, "key", conditions={"pich": 1.0})
     with pytest.raises(ModelError, match=r"decode failed: .*: is one of pitch=99 out of range") as caught:
@@ -328,7 +328,7 @@ def test_facts(zoo: Path, name: str) -> None:
 
 def test_a_silent_model_gets_44100_and_says_so(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert models.load(zoo / "Minimal.ts").sample_rate == 44100
-    assert "does not say its sample rate: taking 44100 Hz (`sample_rate`" in caplog.text
+    assert "does not say its sample rate: taking 44100 Hz: set it (sample_rate)" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_a_warning_of_clipping_names_the_flag_that_keeps_the_peak(
     flags = ("--input", latents / "a.npy", "--output", tmp_path / "out")
     result = run("decoder", *flags)
     [clipped] = result.paths
-    assert "was clipped: it peaks at 4.000, 12.0 dB beyond full scale (--subtype FLOAT keeps it)" in result.err
+    assert "was clipped: it peaks at 4.000, 12.0 dB beyond full scale: FLOAT keeps it (--subtype)" in result.err
     assert np.abs(soundfile.read(clipped)[0]).max() == pytest.approx(1, abs=1e-6)
     result = run("decoder", *flags, "--subtype", "FLOAT")
     [kept] = result.paths

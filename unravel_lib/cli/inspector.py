@@ -13,7 +13,7 @@ from typing import Any
 
 from unravel_lib.cli.batch import Batch
 from unravel_lib.cli.levels import log_levels
-from unravel_lib.cli.messages import flag
+from unravel_lib.cli.messages import written
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.folders import refuse_overwriting
@@ -266,7 +266,7 @@ class Prompt(cmd.Cmd):
             try:
                 print(self._answer(name), flush=True)
             except UnravelError as error:
-                self._refuse(error.sentence(flag))
+                self._refuse(written(error))
         return False
 
     def completenames(self, text: str, *ignored: object) -> list[str]:

@@ -1,6 +1,5 @@
 """Messages for the terminal: options as flags, every error as one line."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -11,17 +10,9 @@ LIBRARY_WITHOUT_MEMORY = ("failed to map segment", "cannot allocate memory", "Ca
 REPORT = "--debug shows where; please report it"
 
 
-def flag(option: str) -> str:
-    """Return an option as a flag: --seed."""
-    return f"--{option}"
-
-
 def written(message: UnravelError) -> str:
     """Return an error or a warning that has fields as one line, with flags."""
-    line = message.sentence(flag)
-    if message.path is None and message.option is None:  # what has no fields yet
-        line = re.sub(r"`([a-z_]+)`", r"--\1", line)
-    return line
+    return message.sentence(lambda option: f"--{option}")
 
 
 def error_line(error: Exception) -> str:

@@ -34,12 +34,7 @@ class _Lines(logging.Handler):
     """The library's messages as plain lines on stderr, printed above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = record.msg  # what has fields is written with flags
-        text = record.getMessage()
-        if isinstance(said, UnravelError):
-            text = written(said)
-        elif record.levelno != logging.ERROR:  # what has no fields yet
-            text = written(UnravelError(text))
+        text = written(record.msg) if isinstance(record.msg, UnravelError) else record.getMessage()
         if record.levelno != logging.INFO:
             text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
         trace = record.exc_text or ("".join(traceback.format_exception(*record.exc_info)) if record.exc_info else "")

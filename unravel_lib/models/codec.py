@@ -18,7 +18,7 @@ from unravel_lib.audio.read import SAMPLE_RATES, open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
-from unravel_lib.errors import InputError, ModelError
+from unravel_lib.errors import InputError, ModelError, OutputError
 from unravel_lib.files.checksum import sha256_of
 from unravel_lib.files.sidecar import (
     DEFAULT_FADE_MS,
@@ -285,10 +285,8 @@ def decode_file(
         level = _write_sound(model, sound, samples, target, facts, options)
     if level.peak > 1 and options.subtype != "FLOAT":
         decibels = 20 * math.log10(level.peak)
-        log.warning(
-            f"{printable(target)} was clipped: it peaks at {level.peak:.3f}, {decibels:.1f} dB beyond full scale "
-            "(`subtype` FLOAT keeps it)"
-        )
+        found = f"was clipped: it peaks at {level.peak:.3f}, {decibels:.1f} dB beyond full scale"
+        log.warning(OutputError(found, path=target, remedy="FLOAT keeps it", remedy_options=("subtype",)))
     return True
 
 

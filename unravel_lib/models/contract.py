@@ -215,6 +215,6 @@ def _sample_rate(stated: float | None, given: float | None, path: Path) -> float
         found = f"says that it runs at {stated:g} Hz, not {given:g}"
         raise UsageError(found, path=path, remedy="leave it out", remedy_options=("sample_rate",))
     if stated is None and given is None:
-        name = printable(path.name)
-        log.warning("%s does not say its sample rate: taking 44100 Hz (`sample_rate` changes that)", name)
+        found = "does not say its sample rate: taking 44100 Hz"
+        log.warning(ModelError(found, path=path.name, remedy="set it", remedy_options=("sample_rate",)))
     return stated or given or FALLBACK_RATE

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -225,7 +226,8 @@ class Model:
         values = self.contract.condition_values(given, self.path)
         missing = [name for name in self.contract.conditions if name not in given]
         if missing:
-            self._warn_once(f"it decodes with {printable(', '.join(missing))}, which are 0: `condition` sets them")
+            found = f"it decodes with {printable(', '.join(missing))}, which are 0"
+            self._warn_once(found, remedy="set them", remedy_options=("condition",))
         return values
 
     def _runner(self, method: str) -> Runner:
@@ -304,7 +306,7 @@ class Model:
                 f"{behaviour.random_share:.0%}: another seed, and chunks instead of one call, give other results"
             )
 
-    def _warn_once(self, text: str) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
-            log.warning("%s: %s", printable(self.name), text)
+    def _warn_once(self, found: str, **remedy: Any) -> None:
+        if found not in self._warned:
+            self._warned.add(found)
+            log.warning(ModelError(f"{printable(self.name)}: {found}", **remedy))
