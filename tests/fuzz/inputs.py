@@ -36,6 +36,7 @@ from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
+from unravel_lib.history import steps as history  # noqa: E402
 from unravel_lib.latents import latent_audio, npy  # noqa: E402
 from unravel_lib.models.screening import object_table  # noqa: E402
 from unravel_lib.models.screening.code import Code  # noqa: E402
@@ -63,7 +64,7 @@ def read_npy(data: bytes) -> None:
 
 
 def read_sidecar(data: bytes) -> None:
-    """Read a sidecar; an accepted one can be written again and printed."""
+    """Read a sidecar; an accepted one can be written again, and what it tells can be printed."""
     path = PLACE / "side.npy"
     _file("side.json", data)
     path.touch()
@@ -72,6 +73,8 @@ def read_sidecar(data: bytes) -> None:
         if facts is not None:
             text.printable(facts.model or "")
             assert sidecar._as_text(facts, "x", path)
+            for step in history.steps(path, facts):
+                assert all(text.isprintable() for fact in step.facts for text in fact) and step.command.isprintable()
     assert not sidecar.is_complete(path, sidecar.Sidecar(seed=1, source_sha256="0" * 64))
 
 

@@ -8,7 +8,6 @@ has a plain `Sidecar`. On disk, what every file has is on top; `options` are wha
 import contextlib
 import functools
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -60,7 +59,7 @@ def _mapping_of(check: Check) -> Check:
 
 def _plain(value: object) -> bool:
     """Whether it is a value of an option of a pattern or a distribution."""
-    return value is None or _text(value) or _boolean(value) or _number(-math.inf, math.inf)(value)
+    return value is None or isinstance(value, str | bool | int | float)
 
 
 # What fields may hold on disk, beside null for unknown
@@ -176,7 +175,7 @@ class GeneratedSidecar(Sidecar):
     num_latents: Count = None
     num_loops: Count = None
     beats: Annotated[int, _integer(1)] = 1
-    bpm: Annotated[float | None, _number(1e-9, 1e12)] = None
+    bpm: Annotated[float | None, _number(0, 1e12)] = None
     file_index: Annotated[int | None, _integer(0)] = None
     statistics_sha256: Text = None
     loop_sha256: Texts = ()
