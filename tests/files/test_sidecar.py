@@ -30,7 +30,8 @@ FACTS = SoundSidecar(
     subtype="FLOAT", conditions={"pitch": 3.0}, script="/x/decoder.py", command=("--input", "in.wav", "--seed", "7"),
 )  # fmt: skip
 PIECE = GeneratedSidecar(
-    seed=3, pattern="a.py:b", pattern_args={"n": 1, "way": "up", "top": float("inf"), "more": None}, transform=("rev", "rot 1"),
+    seed=3, pattern="a.py:b", pattern_args={"n": 1, "way": "up", "top": float("inf"), "more": None},
+    transform=("rev", "rot 1"),
     code_sha256={"a.py:b": "d" * 64}, bpm=120.5, hold=False, loop_sha256=("e" * 64,),
 )  # fmt: skip
 
