@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.run import run
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.files.folders import (
     check_run_folder,
     identities,

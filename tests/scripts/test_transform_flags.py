@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fixtures_runs import Run
 
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import load_latents, save_latents
 

@@ -1,11 +1,9 @@
 """Files in and out, whatever they contain.
 
-find : find input files in folders
+find : find input files in folders, open them, their SHA-256
 naming : names of results
 shard : the part of the inputs that one of several runs takes
 folders : output folders, and the folder of one run
 atomic : write files so that no reader sees an incomplete one
-checksum : SHA-256 of a file
 sidecar : the JSON beside every result
-finished : results of earlier runs in a folder
 """

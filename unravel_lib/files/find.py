@@ -1,7 +1,8 @@
-"""Input files: searched for in folders, and opened."""
+"""Input files: searched for in folders, opened, known by their hash."""
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import unicodedata
@@ -234,3 +235,15 @@ def open_input(path: Path) -> Iterator[BufferedReader]:
             os.close(descriptor)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hex digits; the file may have any size.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is a pipe or a device.
+    """
+    with open_input(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,8 +17,7 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 from unravel_lib import __version__
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files.atomic import atomic_write, folder_lock
-from unravel_lib.files.checksum import sha256_of
-from unravel_lib.files.find import open_input
+from unravel_lib.files.find import open_input, sha256_of
 from unravel_lib.text import printable
 
 FORMAT = "unravel-sidecar"

@@ -9,7 +9,7 @@ from typing import Any
 
 from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
 from unravel_lib.history.commands import SHAPING, own_code, shaping
 from unravel_lib.music.steps import quoted, split_words

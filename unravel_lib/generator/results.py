@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unravel_lib.cli.batch import Batch
 from unravel_lib.errors import OutputError, UsageError
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
 from unravel_lib.generator.plan import Plan
 from unravel_lib.history.commands import script

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unravel_lib.errors import InputError, UsageError
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents import Frames

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from unravel_lib.errors import ModelError, UnravelError
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.inspection import checkpoints, exports
 from unravel_lib.inspection.facts import Facts, Part, joined
 from unravel_lib.inspection.tensors import SafeTensors

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unravel_lib.errors import ModelError, UnravelError
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.inspection.facts import Facts
 
 log = logging.getLogger("unravel_lib")

@@ -19,7 +19,7 @@ from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError, ModelError, OutputError
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import (
     DEFAULT_FADE_MS,
     DEFAULT_SEED,

@@ -15,7 +15,7 @@ import torch
 
 from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
 from unravel_lib.errors import ModelError, UnravelError
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.models import torchscript
 from unravel_lib.models.behaviour import Behaviour, Probe
 from unravel_lib.models.context import NO_CONTEXT, Context, change_of_latents, change_of_sound, find_context

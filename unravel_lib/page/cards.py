@@ -14,7 +14,7 @@ from unravel_lib.audio.read import EXTENSIONS, open_audio
 from unravel_lib.audio.resample import to_channels
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.files.checksum import sha256_of
+from unravel_lib.files.find import sha256_of
 from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar
 from unravel_lib.history.steps import is_there, steps, transforms
