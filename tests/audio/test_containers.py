@@ -447,6 +447,24 @@ def test_dsf_is_read_at_the_rate_of_its_bytes(tmp_path: Path) -> None:
         read(tmp_path / "x.dsf", whole[: n // 2])
 
 
+@pytest.mark.parametrize(
+    ("codec", "format_"),
+    [("libopus", "webm"), ("flac", "matroska"), ("aac", "ipod"), ("wmav2", "asf"), ("tta", "tta")],
+)
+def test_lost_parts_of_other_containers_are_found(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, format_: str
+) -> None:
+    rate = 48000 if codec == "libopus" else 44100
+    data = ffmpeg_file(noise(6, rate), rate, codec, format_)
+    whole = read(tmp_path / "x", data)
+    assert whole.shape[1] / rate == pytest.approx(6, abs=0.1)
+    assert not caplog.messages
+    third = len(data) // 3
+    for damaged in (data[: 2 * third], data[:third] + data[third + third // 2 :]):
+        with pytest.raises(InputError):
+            read(tmp_path / "x", damaged)
+
+
 def test_libraries_write_nothing_to_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     mp3, wma = sndfile(noise(2), 44100, "MP3", "MPEG_LAYER_III"), ffmpeg_file(noise(2), 44100, "wmav2", "asf")
     absurd = (b"x" * 16 + (1 << 54).to_bytes(8, "little")) * 4

@@ -40,6 +40,7 @@ FORMATS = (
 )
 VORBIS_BLOCK = 4096  # samples, the longest in use; so many may be too much at the end
 W64 = b"riff"
+WITH_CHECKSUMS = ("flac", "tta", "tak", "wavpack")  # in each packet of these codecs
 EXACT_TIMES = ("ogg", "flac")  # each packet states where it begins, to the sample
 
 log = logging.getLogger("unravel_lib")
@@ -251,9 +252,7 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
             return
         if not rate or not channels:
             raise InputError("does not say its sample rate or channels", path=path, remedy="is it complete?")
-        samples = None
-        if stream.duration and stream.time_base and form not in GUESSED_LENGTH:
-            samples = int(stream.duration * stream.time_base * rate)
+        samples = None if form in GUESSED_LENGTH else _stated_samples(container, stream)
         packets = _Packets(path, container, stream)
         slack = max(LOSSY_SLACK, float(stream.time_base or 0))  # Musepack's length is in units of more than a second
         if form == "ogg" and codec.name == "vorbis":
@@ -261,10 +260,21 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
                 slack, (blocks, samples) = 0.0, _vorbis(path, window, stream, iter(packets))
         else:
             blocks = _decoded(path, window, codec, packets)
+        if codec.name in WITH_CHECKSUMS:
+            codec.options = {"err_detect": "crccheck+explode"}
         if form in EXACT_TIMES and codec.name == "flac":
-            slack, codec.options = 0.0, {"err_detect": "crccheck+explode"}
+            slack = 0.0
             blocks = trim(blocks, 0, 0, lambda length: _refuse_lost_frames(path, packets.length - length))
         yield Recording(rate, channels, samples, blocks, slack, is_hint)
+
+
+def _stated_samples(container: "InputContainer", stream: "AudioStream") -> int | None:
+    """Return the length that is stated for a stream, or in Matroska for the file, if that holds nothing else."""
+    if stream.duration and stream.time_base:
+        return int(stream.duration * stream.time_base * stream.codec_context.sample_rate)
+    if container.duration and len(container.streams) == 1:
+        return container.duration * stream.codec_context.sample_rate // 1_000_000  # in microseconds
+    return None
 
 
 def _refuse_lost_frames(path: Path, lost: int) -> int:
