@@ -14,8 +14,7 @@ from fixtures_runs import Run
 from safetensors.torch import save_file
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection import answers, checkpoints, exports, gin, inspect
-from unravel_lib.inspection import tensors as weights
+from unravel_lib.inspection import answers, checkpoints, exports, inspect
 from unravel_lib.inspection.facts import json_value
 
 RATIO = models.RATIO
@@ -465,7 +464,7 @@ def test_config_gin_is_not_taken_for_that_of_another_family(tmp_path: Path) -> N
 @pytest.mark.parametrize("text", ["", "a = [1,\n", "= 3\n", "a\n:\n b = (\n", "\\", "a = \\\n", "\0#'\n  = \n"])
 def test_a_broken_config_gin_is_no_crash(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.gin").write_text(text)
-    assert gin.gin_config(tmp_path / "x.ckpt") is not None
+    assert checkpoints.gin_config(tmp_path / "x.ckpt") is not None
 
 
 def test_slow_models_are_measured_for_a_limited_time(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,10 +501,10 @@ def test_declared_attributes_are_listed_without_running(files: dict[str, Path]) 
 
 
 TENSORS = {
-    "chunks": torch.randn(3, weights.CHUNK_VALUES // 2, generator=torch.manual_seed(0)),
-    "far from zero": 1e6 + torch.randn(weights.CHUNK_VALUES + 7, generator=torch.manual_seed(1)).double(),
+    "chunks": torch.randn(3, answers.CHUNK_VALUES // 2, generator=torch.manual_seed(0)),
+    "far from zero": 1e6 + torch.randn(answers.CHUNK_VALUES + 7, generator=torch.manual_seed(1)).double(),
     "transposed": torch.arange(12.0).reshape(3, 4).t(),
-    "every other": torch.randn(2, weights.CHUNK_VALUES + 2, generator=torch.manual_seed(2))[:, ::2],
+    "every other": torch.randn(2, answers.CHUNK_VALUES + 2, generator=torch.manual_seed(2))[:, ::2],
     "integers": torch.tensor([[1, -3], [2**40, 5]]),
     "truth": torch.tensor([True, False, True]),
     "half": torch.tensor([60000.0, 60000.0], dtype=torch.float16),
@@ -515,7 +514,7 @@ TENSORS = {
 
 @pytest.mark.parametrize("name", TENSORS)
 def test_statistics_agree_with_numpy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = weights.describe(name, TENSORS[name])
+    found = answers.describe(name, TENSORS[name])
     values = TENSORS[name].numpy().astype(np.float64)
     wanted = (values.mean(), values.std(), values.min(), values.max())
     assert (found.mean, found.std, found.min, found.max) == pytest.approx(wanted, rel=1e-9, abs=1e-12)
@@ -524,10 +523,10 @@ def test_statistics_agree_with_numpy(name: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_statistics_of_what_has_none() -> None:
     for tensor in (torch.zeros(0, 3), torch.zeros(2, 2).to_sparse()):
-        found = weights.describe("x", tensor)
+        found = answers.describe("x", tensor)
         assert math.isnan(found.mean) and math.isnan(found.min) and found.shape == tuple(tensor.shape)
-    assert math.isnan(weights.describe("x", torch.tensor([1.0, math.nan, 3.0])).max)
-    assert weights.describe("x", torch.tensor([3 + 4j])).max == 5
+    assert math.isnan(answers.describe("x", torch.tensor([1.0, math.nan, 3.0])).max)
+    assert answers.describe("x", torch.tensor([3 + 4j])).max == 5
 
 
 ODD = {
@@ -567,7 +566,7 @@ def test_safetensors_of_bfloat16_with_missing_keys(tmp_path: Path) -> None:
     save_file({"a": torch.full((2, 2), 1.5, dtype=torch.bfloat16)}, tmp_path / "x.safetensors", {"made": "here"})
     found = inspect.inspect(tmp_path / "x.safetensors")
     assert found.failure is None and found.facts.family is None and found.facts.parameters == 4
-    assert "b" not in found.tensors and weights.describe("a", found.tensors["a"]).mean == 1.5
+    assert "b" not in found.tensors and answers.describe("a", found.tensors["a"]).mean == 1.5
     assert dict(found.entries) == {"made": "here"}
 
 

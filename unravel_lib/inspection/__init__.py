@@ -4,8 +4,7 @@ inspect : one file opened, and all that is known about it
 facts : what is known, as data
 exports : what a TorchScript export states about itself, by families
 checkpoints : training checkpoints and safetensors
-gin : the config.gin beside a checkpoint, as data
-tensors : statistics of tensors of any size
 answers : what one tensor or attribute is, as text
 report : facts as text and as CSV
+worker : the process in which model files are opened
 """

@@ -1,20 +1,25 @@
-"""What one tensor or attribute of a model is, as text."""
+"""What the tensors and attributes of a model are: their statistics, and as text."""
 
+import math
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from unravel_lib.errors import ModelError
-from unravel_lib.inspection import checkpoints
+from unravel_lib.inspection.checkpoints import WITHOUT_VALUES, config_of, shape_of
 from unravel_lib.inspection.facts import TensorStatistics, json_value
 from unravel_lib.inspection.inspect import Inspection
-from unravel_lib.inspection.tensors import describe, dtype_of, shape_of, values_text
 from unravel_lib.models import torchscript
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module, prints_logged
 from unravel_lib.text import last_line, printable
 
 VALUE_CHARACTERS = 4000
+CHUNK_VALUES = 1 << 21  # values in one step: 16 MiB as float64
+PRINTED_VALUES = 1000  # of a tensor with more, only the corners are printed
 
 
 def config(found: Inspection) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def config(found: Inspection) -> dict[str, Any]:
         raise ModelError(
             "is a TorchScript export, which keeps no training config", path=path, remedy="give a checkpoint"
         )
-    config_and_place = checkpoints.config_of(path, found.entries, found.tensors)
+    config_and_place = config_of(path, found.entries, found.tensors)
     if config_and_place is None:
         name = printable(path.with_suffix(".json").name)
         needed = "config.gin: copy that of its run there" if found.facts.family == "RAVE" else f"JSON: name it {name}"
@@ -155,3 +160,64 @@ def _shape(tensor: torch.Tensor, between: str = " x ", single: str = "a single v
 def _indented(text: str) -> str:
     text = text if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]} ..."
     return "\n".join(f"  {printable(line)}" for line in text.splitlines())
+
+
+def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
+    """Return shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
+
+    They are joined from those of chunks, in float64, so that a tensor of any size and any offset keeps its digits.
+    Complex values are described by their magnitudes.
+    """
+    described = TensorStatistics(key, shape_of(tensor), dtype_of(tensor))
+    with suppress(*WITHOUT_VALUES), np.errstate(invalid="ignore"):
+        found = []
+        for chunk in torch.split(_values(tensor.detach()), CHUNK_VALUES):
+            numbers = (chunk.abs() if chunk.is_complex() else chunk).to(torch.float64)
+            found.append([len(chunk), *map(float, (*torch.var_mean(numbers, correction=0), *torch.aminmax(numbers)))])
+        counts, variances, means, lows, highs = np.array(found).T
+        mean = np.average(means, weights=counts)
+        std = math.sqrt(np.average(variances + (means - mean) ** 2, weights=counts))
+        return replace(described, mean=float(mean), std=std, min=float(lows.min()), max=float(highs.max()))
+    return described
+
+
+def _values(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the values flat, those that an expanded tensor repeats once: its statistics are the same.
+
+    Raises RuntimeError where there are still more values than the file can hold: parts that overlap in other ways.
+    """
+    if tensor.is_quantized:
+        return tensor.dequantize().reshape(-1)
+    for axis, step in enumerate(tensor.stride()):
+        if step == 0 and tensor.shape[axis] > 1:
+            tensor = tensor.narrow(axis, 0, 1)
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise RuntimeError("values that overlap")
+    order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)  # that in the file: nothing is copied
+    return tensor.permute(order).reshape(-1)
+
+
+def dtype_of(tensor: torch.Tensor) -> str:
+    """Return the dtype as NumPy names it: `float32`."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def values_text(tensor: torch.Tensor) -> str:
+    """Return the values as text, those of a large tensor by its corners; as PyTorch writes them where NumPy cannot."""
+    tensor = tensor.detach()
+    with suppress(*WITHOUT_VALUES):
+        array = _corners(tensor) if tensor.numel() > PRINTED_VALUES else tensor
+        array = array.float() if array.dtype in (torch.bfloat16, torch.float16) else array
+        values = array.cpu().resolve_conj().resolve_neg().numpy()
+        return np.array2string(values, precision=6, threshold=PRINTED_VALUES, max_line_width=100)
+    with suppress(*WITHOUT_VALUES):
+        return str(tensor)
+    return "values that cannot be shown"
+
+
+def _corners(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the first values along every axis, few enough to print."""
+    most = 4 if tensor.dim() > 1 else 16
+    for axis, size in enumerate(tensor.shape):
+        tensor = tensor.narrow(axis, 0, min(size, most))
+    return tensor

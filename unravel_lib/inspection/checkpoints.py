@@ -4,11 +4,14 @@ Stable Audio Tools writes three kinds of files: training checkpoints (with their
 a state_dict, the config in a JSON next to it) and unwrapped safetensors (flat keys).
 """
 
+import ast
 import json
 import math
 import pickle
+import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,8 +19,6 @@ import torch
 
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.facts import Part, int_if_whole
-from unravel_lib.inspection.gin import gin_config
-from unravel_lib.inspection.tensors import SafeTensors, shape_of
 from unravel_lib.models.screening.archive import AGAIN
 from unravel_lib.models.screening.model_file import ModelFile, for_torch, trainer_of
 from unravel_lib.text import printable
@@ -35,12 +36,63 @@ SAT_COUNTS = {  # where its config has a fact; the first that is a count
     "in_channels": ("model.in_channels", "model.io_channels", "audio_channels"),
     "out_channels": ("model.out_channels", "model.io_channels", "audio_channels"),
 }
+STATE_DICT_ONLY = "save it again with its state_dict only"
 RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
 TORCH_VERSIONS = ("torch_version", "pytorch_version")  # the names that trainers give it
 # what torch.load raises for files that are no checkpoint or incomplete
 FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError)
 
+WITHOUT_VALUES = (RuntimeError, TypeError, ValueError)  # what PyTorch raises for meta, sparse, nested and other layouts
+GIN_BYTES = 1 << 20  # a config.gin has some KB
+LEVELS = 3  # RAVE: RUN/config.gin and RUN/version_0/checkpoints/best.ckpt
+
 Tensors = Mapping[str, torch.Tensor]
+
+
+class SafeTensors(Mapping[str, torch.Tensor]):
+    """The tensors of a safetensors file, read by the safetensors library as they are used.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged.
+    """
+
+    def __init__(self, file: ModelFile) -> None:
+        import safetensors
+
+        opened: Any = safetensors.safe_open
+        name = for_torch(file.file)
+        try:
+            self._file = opened(name if isinstance(name, str) else file.path, framework="pt")
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise ModelError(f"is damaged ({reason})", path=file.path, remedy=AGAIN) from error
+        self._keys = dict.fromkeys(self._file.keys())
+        self.metadata: dict[str, str] = dict(self._file.metadata() or {})
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of one tensor, from the header alone."""
+        return tuple(self._file.get_slice(key).get_shape())
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        if key not in self._keys:
+            raise KeyError(key)
+        tensor: torch.Tensor = self._file.get_tensor(key)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...] | None:
+    """Return the shape, None for a nested tensor, which has none."""
+    with suppress(*WITHOUT_VALUES):
+        return tuple(tensor.shape)
+    return None
 
 
 def load(file: ModelFile) -> dict[str, Any]:
@@ -56,13 +108,11 @@ def load(file: ModelFile) -> dict[str, Any]:
     except FAILURES as error:
         unsafe = _unsafe_imports(file.file)
         if unsafe:
-            raise ModelError(
-                f"{printable(file.path)} is not loaded: it would import {', '.join(map(printable, unsafe[:8]))}, "
-                "which could run anything: save it again with its state_dict only"
-            ) from error
-        raise ModelError(
-            f"{printable(file.path)} cannot be loaded as a checkpoint, its contents are damaged: {AGAIN}"
-        ) from error
+            names = ", ".join(map(printable, unsafe[:8]))
+            found, remedy = f"is not loaded: it would import {names}, which could run anything", STATE_DICT_ONLY
+        else:
+            found, remedy = "cannot be loaded as a checkpoint, its contents are damaged", AGAIN
+        raise ModelError(found, path=file.path, remedy=remedy) from error
 
 
 def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
@@ -213,3 +263,50 @@ def _at(config: object, place: str) -> object:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
+
+
+def gin_config(checkpoint: Path) -> tuple[dict[str, Any], str] | None:
+    """Return (bindings, file name) of the config.gin beside a checkpoint, or up to two folders above it."""
+    for folder in checkpoint.absolute().parents[:LEVELS]:
+        path = folder / "config.gin"
+        try:
+            if path.is_file() and path.stat().st_size <= GIN_BYTES:
+                return _gin_values(path.read_text("utf-8", "replace")), path.name
+        except OSError:
+            continue
+    return None
+
+
+def _gin_values(text: str) -> dict[str, Any]:
+    """Return name -> value: numbers, strings, lists and dicts as such; references and macros (`@x`, `%X`) as text."""
+    found: dict[str, Any] = {}
+    scope = ""
+    for line in _logical_lines(text):
+        if re.fullmatch(r"\S+:", line):  # the lines below it, indented, belong to it
+            scope = line[:-1] + "."
+            continue
+        name, equals, value = line.partition("=")
+        if equals:
+            found[(scope if line[0].isspace() else "") + name.strip()] = _gin_value(value.strip())
+    return found
+
+
+def _logical_lines(text: str) -> list[str]:
+    """Join what goes on in the next line; leave comments out."""
+    lines, begun = [], ""
+    for raw in text.splitlines():
+        line = re.sub(r"#[^'\"]*$", "", raw).rstrip()
+        begun = f"{begun} {line.strip()}" if begun.strip() else line
+        if begun.endswith("\\"):
+            begun = begun[:-1].rstrip()
+        elif begun.strip() and sum(map(begun.count, "([{")) <= sum(map(begun.count, ")]}")) and begun[-1] != "=":
+            lines.append(begun)
+            begun = ""
+    return lines
+
+
+def _gin_value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text

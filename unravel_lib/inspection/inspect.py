@@ -14,7 +14,6 @@ from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.inspection import checkpoints, exports
 from unravel_lib.inspection.facts import Facts, Part, joined
-from unravel_lib.inspection.tensors import SafeTensors
 from unravel_lib.models import torchscript
 from unravel_lib.models.context import OutOfTimeError
 from unravel_lib.models.contract import FALLBACK_RATE
@@ -97,7 +96,7 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
         return
     file.check()
     if file.kind is Kind.SAFETENSORS:
-        found.tensors = SafeTensors(file)
+        found.tensors = checkpoints.SafeTensors(file)
         found.entries = found.tensors.metadata
     else:
         found.entries = checkpoints.load(file)
