@@ -67,7 +67,7 @@ def test_of_decoded_sound_the_sidecar_of_its_latents_is_kept(tmp_path: Path) -> 
     edit(path, latents=json.loads(sidecar_path(path).read_text()))
     found = read_sidecar(path)
     assert isinstance(found, SoundSidecar) and found.latents == replace(FACTS, peak=0.5, gain_db=-3.0)
-    for wrong in ({}, {"kind": "generated", "options": {}, "seed": -1}, {"kind": "sound", "options": 3}, [], "x"):
+    for wrong in ({}, {"kind": "generator", "options": {}, "seed": -1}, {"kind": "decoder", "options": 3}, [], "x"):
         edit(path, latents=wrong)
         with pytest.raises(InputError, match=r"x\.json says latents"):
             read_sidecar(path)
@@ -123,7 +123,7 @@ BAD = [
     ("options", {"compensate_delay": 1}),
     ("kind", None),
     ("kind", "song"),
-    ("kind", ["sound"]),
+    ("kind", ["decoder"]),
     ("peak", -1.0),
     ("peak", float("nan")),
     ("peak", 10**400),

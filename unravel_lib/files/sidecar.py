@@ -97,7 +97,7 @@ class Sidecar:
         The flags with which that script makes it again in any folder; empty where it was made from Python.
     """
 
-    kind: ClassVar[str] = "statistics"
+    kind: ClassVar[str] = "statistics"  # else the name of a script
 
     sample_rate: Annotated[float | None, _number(1, 1e9)] = None
     compression: Count = None
@@ -127,7 +127,7 @@ class Sidecar:
 class EncodingSidecar(Sidecar):
     """Of latents that encoder.py made of a recording."""
 
-    kind: ClassVar[str] = "encoding"
+    kind: ClassVar[str] = "encoder"
 
     compensate_delay: Annotated[bool, _boolean] = False
     device: Text = None
@@ -162,7 +162,7 @@ class GeneratedSidecar(Sidecar):
         Of latent audio: whether each frame is held for `compression` samples.
     """
 
-    kind: ClassVar[str] = "generated"
+    kind: ClassVar[str] = "generator"
 
     distribution: Text = None
     distribution_args: Options = field(default_factory=dict)
@@ -201,7 +201,7 @@ class SoundSidecar(Sidecar):
         The sidecar of its latents as it was, for when they are gone.
     """
 
-    kind: ClassVar[str] = "sound"
+    kind: ClassVar[str] = "decoder"
 
     compensate_delay: Annotated[bool, _boolean] = False
     device: Text = None

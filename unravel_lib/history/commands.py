@@ -10,10 +10,9 @@ from pathlib import Path
 
 import unravel_lib
 from unravel_lib.files.find import Source
-from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar
+from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.text import printable
 
-SCRIPTS = {EncodingSidecar: "encoder", GeneratedSidecar: "generator", SoundSidecar: "decoder"}
 OWN_CODE = ("distribution", "pattern", "transform")  # options that may run a Python file of the user's
 PLACE = ("output", "run", "base")  # options that say where results go, under which names
 _CODEC = ("input", "model", "device", "sample_rate", "seed", "compensate_delay")
@@ -69,13 +68,12 @@ def values(words: Sequence[str], name: str) -> list[str]:
 
 def refusal(sidecar: Sidecar) -> str:
     """Return why the command of a file is not shown: it could do something else than make the file; "" if it is."""
-    name = SCRIPTS.get(type(sidecar), "")
-    known = (*SHAPING.get(name, ()), *PLACE)
+    known = (*SHAPING.get(sidecar.kind, ()), *PLACE)
     strange = [word for word in sidecar.command if (given := option(word)) is not None and given not in known]
     if not sidecar.script or not sidecar.command:
         return "not recorded"
-    if not name or sidecar.script not in (script(name), f"unravel-{name}"):
-        return f"not shown, as it is none of this UnRAVEl: {printable(sidecar.script)}"
+    if sidecar.script not in (script(sidecar.kind), f"unravel-{sidecar.kind}"):
+        return f"not shown, as its script is none of this UnRAVEl: {printable(sidecar.script)}"
     if strange:
         return f"not shown, as it has a flag that makes no such file: {printable(strange[0])}"
     return "" if all(map(str.isprintable, sidecar.command)) else "not shown, as it has characters that do not print"
@@ -83,10 +81,8 @@ def refusal(sidecar: Sidecar) -> str:
 
 def shell_line(sidecar: Sidecar) -> str:
     """Return the command that makes a file again, for a shell in any folder; "" where there is a `refusal`."""
-    if refusal(sidecar):
-        return ""
-    runs = ["python", sidecar.script] if str(sidecar.script).endswith(".py") else [sidecar.script]
-    return shlex.join([*map(str, runs), *sidecar.command])
+    python = ["python"] if str(sidecar.script).endswith(".py") else []
+    return "" if refusal(sidecar) else shlex.join([*python, str(sidecar.script), *sidecar.command])
 
 
 def own_code(words: Sequence[str], besides: Container[str] = ()) -> list[str]:

@@ -33,7 +33,7 @@ class Step:
     @property
     def script(self) -> str:
         """The name of the script."""
-        return f"{commands.SCRIPTS[type(self.sidecar)]}.py"
+        return f"{self.sidecar.kind}.py"
 
     @property
     def _placed(self) -> Sidecar:
@@ -52,9 +52,8 @@ class Step:
     def facts(self) -> Facts:
         """What the sidecar says."""
         own, code = self.sidecar, commands.own_code(self.sidecar.command)
-        told = _encoded(own) if isinstance(own, EncodingSidecar) else []
+        told = _decoded(own) if isinstance(own, SoundSidecar) else _encoded(own)
         told = _generated(own, self.n_sources) if isinstance(own, GeneratedSidecar) else told
-        told = _decoded(own) if isinstance(own, SoundSidecar) else told
         told += [("runs code of", ", ".join(code)), ("command", commands.refusal(self._placed))]
         return [(name, printable(text)) for name, text in told if text]
 
@@ -65,8 +64,8 @@ def steps(path: Path, sidecar: Sidecar | None) -> list[Step]:
         return [*steps(Path(sidecar.source or ""), sidecar.latents), Step(path, sidecar)]
     if isinstance(sidecar, GeneratedSidecar):
         files = list(islice(_latents_in(commands.values(sidecar.command, "input")), MAX_FILES))
-        known = {file: _encoding(file) for file in files} if len(files) <= MAX_ENCODINGS else {}
-        before = [Step(file, facts) for file, facts in known.items() if facts is not None]
+        known = {file: _sidecar_of(file) for file in files} if len(files) <= MAX_ENCODINGS else {}
+        before = [Step(file, facts) for file, facts in known.items() if isinstance(facts, EncodingSidecar)]
         return [*before, Step(path, sidecar, len(files))]
     return [Step(path, sidecar)] if isinstance(sidecar, EncodingSidecar) else []
 
@@ -79,10 +78,9 @@ def _latents_in(places: Sequence[str]) -> Iterator[Path]:
             yield from (path for path in paths if path.suffix == ".npy")
 
 
-def _encoding(path: Path) -> EncodingSidecar | None:
+def _sidecar_of(path: Path) -> Sidecar | None:
     with contextlib.suppress(UnravelError):
-        facts = read_sidecar(path)
-        return facts if isinstance(facts, EncodingSidecar) else None
+        return read_sidecar(path)
     return None
 
 
@@ -97,7 +95,7 @@ def _place(path: str | None) -> str:
     return f"{path or ''}{'' if is_there(path) else ' (gone)'}"
 
 
-def _encoded(own: EncodingSidecar) -> Facts:
+def _encoded(own: Sidecar) -> Facts:
     return [("encoded by", own.model or ""), ("encoder's seed", str(own.seed)), ("recording", _place(own.source))]
 
 
