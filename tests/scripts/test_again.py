@@ -177,7 +177,7 @@ def test_what_is_given_now_may_need_the_encodings(run: Run, tmp_path: Path, enco
 def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) -> None:
     for path, message in [
         (encodings / "0.json", "0.json is no sidecar of a result of generator.py"),
-        (encodings, "is a folder: give the .json of a result of generator.py (--again)"),
+        (encodings, "is no file: give the .json of a result of generator.py (--again)"),
         (tmp_path / "nowhere.json", "nowhere.json does not exist"),
     ]:
         result = run("generator", "--again", path, "--output", tmp_path / "o")

@@ -522,8 +522,7 @@ def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings:
     result = run("generator", "--input", made(first)[0].parent, *flags)
     assert result.code == 2 and result.paths == []
     assert (
-        "holds no .npy but results of generator.py: give encodings, or one of these results by its name (--input)"
-        in result.err
+        "holds no .npy but results of generator.py: give encodings, or one of these by its name (--input)" in result.err
     )
 
 

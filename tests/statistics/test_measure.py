@@ -342,7 +342,7 @@ def test_a_mixture_of_models_is_told_by_name_and_number(tmp_path: Path) -> None:
     assert str(raised.value) == (
         "these are encodings of different models, by their sidecars: "
         f"3 files of a.ts cccccccc (such as {paths[2]}), 1 file of a.ts aaaaaaaa (such as {paths[0]}), "
-        f"1 file of b.ts (such as {paths[1]}): give encodings of one model (input)"
+        f"1 file of b.ts bbbbbbbb (such as {paths[1]}): give encodings of one model (input)"
     )
 
 

@@ -96,7 +96,7 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
 
 def _sidecar_of(piece: Path) -> GeneratedSidecar:
     if not piece.is_file():
-        raise InputError("is a folder" if piece.is_dir() else "does not exist", path=piece, **_WANTED)
+        raise InputError("is no file" if piece.exists() else "does not exist", path=piece, **_WANTED)
     facts = read_sidecar(piece)
     if not isinstance(facts, GeneratedSidecar):
         raise InputError("is no sidecar of a result of generator.py", path=sidecar_path(piece), **_WANTED)

@@ -88,12 +88,8 @@ def make_plan(options: GeneratorOptions) -> Plan:
     if composition.draws:
         report.warn_of_frozen_dims(distribution, statistics)
     elif options.distribution != DISTRIBUTION or options.distribution_args:
-        raise UsageError(
-            "gives every loop, so that nothing is drawn",
-            option="input_loop",
-            remedy="leave these out",
-            remedy_options=("distribution", "distribution_args"),
-        )
+        found, chosen = "gives every loop, so that nothing is drawn", ("distribution", "distribution_args")
+        raise UsageError(found, option="input_loop", remedy="leave these out", remedy_options=chosen)
     elif options.num_files > 1 and not composition.is_random:
         log.warning("nothing is drawn: the %d files will be equal", options.num_files)
     file_format = _file_format(options, statistics.dims, rates)
@@ -104,12 +100,8 @@ def _refuse_other_dims(sources: Sources, dims: int) -> None:
     """Raise InputError where loops have other dims than the statistics."""
     for loop in sources.loops:
         if loop.frames.shape[1] != dims:
-            raise InputError(
-                f"has {loop.frames.shape[1]} dims, the encodings have {dims}",
-                option="input_loop",
-                value=loop.file.path,
-                remedy="take latents of the same model",
-            )
+            found, value = f"has {loop.frames.shape[1]} dims, the encodings have {dims}", loop.file.path
+            raise InputError(found, option="input_loop", value=value, remedy="take latents of the same model")
 
 
 def _loop_length(options: GeneratorOptions, rates: Rates) -> int:

@@ -42,19 +42,12 @@ def make_piece(plan: Plan, index: int, free_bytes: int) -> Piece:
     name, has = result_name(plan, index), f"with {n_frames:,} frames of {plan.file_format.dims} dims"
     if isinstance(file_format, LatentAudio) and n_frames > file_format.max_frames:
         other = [*(["wav_subtype"] if file_format.subtype == "DOUBLE" else []), *(["hold"] if file_format.hold else [])]
-        raise UsageError(
-            f"{has} would be larger than 4 GiB, the limit of WAV",
-            path=name,
-            remedy="make it shorter, or take another format",
-            remedy_options=("num_loops", "num_latents", "embeddings", *other),
-        )
+        found, remedy = f"{has} would be larger than 4 GiB, the limit of WAV", "make it shorter, or take another format"
+        flags = ("num_loops", "num_latents", "embeddings", *other)
+        raise UsageError(found, path=name, remedy=remedy, remedy_options=flags)
     if file_format.n_bytes(n_frames) > free_bytes:
-        raise OutputError(
-            f"{has} is larger than the space left on the disk",
-            path=name,
-            remedy="make it shorter, or take another folder",
-            remedy_options=("num_loops", "num_latents", "output"),
-        )
+        found, remedy = f"{has} is larger than the space left on the disk", "make it shorter, or take another folder"
+        raise OutputError(found, path=name, remedy=remedy, remedy_options=("num_loops", "num_latents", "output"))
     return piece
 
 
@@ -63,17 +56,11 @@ def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int, large: b
     verb = "needs" if num_files == 1 else "need"
     needed = f"{count_text(num_files, 'such file')} {verb} {size_text(num_files * file_bytes)}"
     if num_files * file_bytes > free_bytes:
-        raise UsageError(
-            f"{needed}, {size_text(free_bytes)} are free",
-            remedy="take fewer files, shorter ones, or another folder",
-            remedy_options=("num_files", "num_loops", "output"),
-        )
+        found, remedy = f"{needed}, {size_text(free_bytes)} are free", "take fewer or shorter files, or another folder"
+        raise UsageError(found, remedy=remedy, remedy_options=("num_files", "num_loops", "output"))
     if num_files * file_bytes > LARGE_BYTES and not large:
-        raise UsageError(
-            needed,
-            remedy="make them shorter, or say that it is intended",
-            remedy_options=("num_latents", "num_loops", "large"),
-        )
+        remedy = "make them shorter, or say that it is intended"
+        raise UsageError(needed, remedy=remedy, remedy_options=("num_latents", "num_loops", "large"))
 
 
 def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:

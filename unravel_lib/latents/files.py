@@ -19,6 +19,7 @@ from unravel_lib.text import count_text, printable, size_text
 EXTENSIONS = (".npy", ".wav")
 MODEL_FACTS = ("model_sha256", "weights_sha256", "model")
 MAX_NAMED = 4  # models that an error names
+ONE_MODEL: dict[str, Any] = {"remedy": "give encodings of one model", "remedy_options": ("input",)}
 
 log = logging.getLogger("unravel_lib")
 
@@ -123,13 +124,8 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
     """
     for root in roots:
         if root.suffix.lower() == ".wav":
-            raise InputError(
-                "is a WAV",
-                path=root,
-                expected=".npy",
-                remedy="encode sound with encoder.py, and give latent audio to decoder.py or as a loop",
-                remedy_options=("input_loop",),
-            )
+            remedy = "encode sound with encoder.py, and give latent audio to decoder.py or as a loop"
+            raise InputError("is a WAV", path=root, expected=".npy", remedy=remedy, remedy_options=("input_loop",))
     named, results, n_bytes = set(roots), 0, 0
     found: list[LatentsFile] = []
     for path in (source.path for source in find_files(roots, [".npy"], output)):
@@ -140,15 +136,11 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
         found.append(LatentsFile(path, load_latents(path), facts))
         n_bytes += found[-1].latents.nbytes
         if n_bytes > MAX_BYTES:
-            raise InputError(
-                f"{paths_text(roots)} holds more than {size_text(MAX_BYTES)} of latents", remedy="give fewer encodings"
-            )
+            text = f"{paths_text(roots)} holds more than {size_text(MAX_BYTES)} of latents"
+            raise InputError(text, remedy="give fewer encodings")
     if not found:
-        raise InputError(
-            f"{paths_text(roots)} holds no .npy but results of generator.py",
-            remedy="give encodings, or one of these results by its name",
-            remedy_options=("input",),
-        )
+        text, remedy = "holds no .npy but results of generator.py", "give encodings, or one of these by its name"
+        raise InputError(f"{paths_text(roots)} {text}", remedy=remedy, remedy_options=("input",))
     if results:
         which = f"{count_text(results, 'result')} of generator.py in {paths_text(roots)}"
         log.info("leaving out %s (one is taken by its name)", which)
@@ -184,12 +176,8 @@ def common_facts(sidecars: Mapping[Path, Sidecar | None]) -> Sidecar:
             if fact != before and not (same_model and name in ("model", "model_sha256")):
                 if name in MODEL_FACTS:
                     raise _mixture(stated)
-                raise InputError(
-                    f"has {name} {fact!s:.70}, {printable(source)} has {before!s:.70} (by their sidecars)",
-                    path=path,
-                    remedy="give encodings of one model",
-                    remedy_options=("input",),
-                )
+                found = f"has {name} {fact!s:.70}, {printable(source)} has {before!s:.70} (by their sidecars)"
+                raise InputError(found, path=path, **ONE_MODEL)
     return Sidecar(**{name: fact for name, (fact, _) in known.items()})
 
 
@@ -200,16 +188,11 @@ def _mixture(sidecars: Mapping[Path, Sidecar]) -> InputError:
         mark = sidecar.weights_sha256 or sidecar.model_sha256 or sidecar.model
         if mark:
             by_model[mark].append(path)
-    names = [sidecars[paths[0]].model or "a model" for paths in by_model.values()]
     parts = []
     for mark, paths in sorted(by_model.items(), key=lambda item: -len(item[1]))[:MAX_NAMED]:
         facts = sidecars[paths[0]]
-        name = facts.model or "a model"
-        alike = f" {(facts.model_sha256 or mark)[:8]}" if names.count(name) > 1 or facts.model is None else ""
-        parts.append(f"{count_text(len(paths), 'file')} of {printable(name)}{alike} (such as {printable(paths[0])})")
+        name = printable(f"{facts.model or 'a model'} {(facts.model_sha256 or mark)[:8]}")
+        parts.append(f"{count_text(len(paths), 'file')} of {name} (such as {printable(paths[0])})")
     more = f" and {len(by_model) - MAX_NAMED} more" if len(by_model) > MAX_NAMED else ""
-    return InputError(
-        f"these are encodings of different models, by their sidecars: {', '.join(parts)}{more}",
-        remedy="give encodings of one model",
-        remedy_options=("input",),
-    )
+    found = f"these are encodings of different models, by their sidecars: {', '.join(parts)}{more}"
+    return InputError(found, **ONE_MODEL)

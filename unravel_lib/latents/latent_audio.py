@@ -183,12 +183,8 @@ def _read(path: Path, opened: BufferedReader, facts: Sidecar | None, compression
                 raise InputError(f"has {file.channels} channels, at most {MAX_DIMS} dims make sense", path=path)
             hold = _hold_of(path, facts, file.samplerate, compression)
             if file.frames % hold:
-                raise InputError(
-                    f"has {file.frames} samples",
-                    path=path,
-                    expected=f"a multiple of {hold}, for which each frame is held",
-                    remedy="was it cut or resampled?",
-                )
+                expected, remedy = f"a multiple of {hold}, for which each frame is held", "was it cut or resampled?"
+                raise InputError(f"has {file.frames} samples", path=path, expected=expected, remedy=remedy)
             refuse_large(path, file.frames // hold * file.channels, DTYPES[file.subtype])
             array: Latents = _read_held(file, hold).T
             if array.shape[1] != file.frames // hold:
@@ -216,11 +212,8 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
         return 1
     hold = facts.compression if facts is not None and facts.compression is not None else compression
     if hold is None:
-        raise InputError(
-            f"runs at {rate} Hz, as sound or held latents do, and no sidecar says for how many samples a frame is held",
-            path=path,
-            remedy="put its .json beside it",
-        )
+        found = f"runs at {rate} Hz, as sound or held latents do; no sidecar says for how many samples a frame is held"
+        raise InputError(found, path=path, remedy="put its .json beside it")
     return hold
 
 

@@ -29,17 +29,8 @@ BLOCK_VALUES = 1 << 22  # values checked at a time, 16 MiB of float32; content k
 EXPECTED = "float32 latents as encoder.py writes them"
 PICKLED = "holds pickled Python objects, which are never loaded"
 # What NumPy raises for invalid headers, found by fuzzing.
-HEADER_ERRORS = (
-    ValueError,
-    EOFError,
-    SyntaxError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RecursionError,
-    MemoryError,
-    tokenize.TokenError,
-)
+_VALUES = (ValueError, TypeError, LookupError, ArithmeticError)
+HEADER_ERRORS = (*_VALUES, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
 
 def load_latents(path: str | Path) -> Latents:
@@ -126,12 +117,8 @@ def refuse_large(path: Path, n_values: int, dtype: npt.DTypeLike) -> None:
     """Raise InputError where the values of a file would take more than 1 GiB of memory."""
     n_bytes = n_values * max(4, np.dtype(dtype).itemsize)
     if n_bytes > MAX_BYTES:
-        raise InputError(
-            f"holds {size_text(n_bytes)} of latents",
-            path=path,
-            expected=f"at most {size_text(MAX_BYTES)}",
-            remedy="cut it into pieces",
-        )
+        found, expected = f"holds {size_text(n_bytes)} of latents", f"at most {size_text(MAX_BYTES)}"
+        raise InputError(found, path=path, expected=expected, remedy="cut it into pieces")
 
 
 def refuse_not_finite(path: Path, array: Latents) -> None:
@@ -222,7 +209,5 @@ def narrowed(frames: Frames, dtype: str) -> npt.NDArray[np.floating[Any]]:
         return values
     if np.isfinite(frames).all():
         raise UsageError("the pattern made values too large for 32 bits", remedy="check its options")
-    raise UsageError(
-        "the pattern, or a transform, made values that are not finite (NaN or Inf)",
-        remedy="check its options and its code",
-    )
+    found = "the pattern, or a transform, made values that are not finite (NaN or Inf)"
+    raise UsageError(found, remedy="check its options and its code")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -122,16 +123,9 @@ def _mark_far_out(axes: Axes, values: Values, side: int, colour: str) -> None:
             x = dim + 0.15 * side
             axes.plot(x, edge, marker=marker, color=colour, markersize=5, clip_on=False, zorder=4)
             if dims <= MAX_NUMBERS:
-                away = (3 * side, 5 if edge == bottom else -11)
-                axes.annotate(
-                    f"{farthest[dim]:.3g}",
-                    (x, edge),
-                    away,
-                    textcoords="offset points",
-                    fontsize=7,
-                    color=GREY,
-                    ha="left" if side > 0 else "right",
-                )
+                away, align = (3 * side, 5 if edge == bottom else -11), "left" if side > 0 else "right"
+                style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": GREY, "ha": align}
+                axes.annotate(f"{farthest[dim]:.3g}", (x, edge), away, **style)
 
 
 def draw_correlation(path: Path, statistics: Statistics) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
-from unravel_lib.latents.files import LatentsFile, common_facts, find_encodings, read_latents_file
+from unravel_lib.latents.files import ONE_MODEL, LatentsFile, common_facts, find_encodings, read_latents_file
 from unravel_lib.text import printable
 
 Array = npt.NDArray[np.float64]
@@ -196,12 +196,7 @@ def measure_files(files: Sequence[LatentsFile], iqr: bool) -> Statistics:
     for file in files:
         dims, first = file.latents.shape[0], files[0].latents.shape[0]
         if dims != first:
-            raise InputError(
-                f"has {dims} dims, {printable(files[0].path)} has {first}",
-                path=file.path,
-                remedy="give encodings of one model",
-                remedy_options=("input",),
-            )
+            raise InputError(f"has {dims} dims, {printable(files[0].path)} has {first}", path=file.path, **ONE_MODEL)
     return measure_arrays([file.latents for file in files], iqr)
 
 

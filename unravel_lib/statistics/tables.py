@@ -88,12 +88,8 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     beside = path.with_name(CORRELATION_CSV)
     matrix = _matrices(beside, dims)
     if iqr and len(matrix) == 1:
-        raise InputError(
-            "has no robust correlation",
-            path=beside,
-            remedy="leave the option out, or measure the encodings again with it",
-            remedy_options=("iqr",),
-        )
+        remedy = "leave the option out, or measure the encodings again with it"
+        raise InputError("has no robust correlation", path=beside, remedy=remedy, remedy_options=("iqr",))
     return Statistics(
         dims=dims,
         frames=int(columns["frames"][0]),
