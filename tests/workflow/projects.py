@@ -32,7 +32,7 @@ PIECES = [  # those of config/config.yaml, with more flags
     },
 ]
 SNAKEFILE = ("--snakefile", ROOT / "workflow" / "Snakefile")
-CONFIG = {"recordings": "my recordings", "results": "out", "shards": {"encode": 3, "decode": 2}, "pieces": PIECES}
+CONFIG = {"recordings": "my recordings", "results": "out", "shards": {"encode": 2, "decode": 2}, "pieces": PIECES}
 
 needs_snakemake = pytest.mark.skipif(
     importlib.util.find_spec("snakemake") is None,

@@ -65,7 +65,7 @@ def test_slurm_makes_the_same_bytes(cluster: None, local: Project, project: Proj
     assert code == 0, output
     assert project.results() == local.results()
     jobs = {job: node for job, node in nodes_of_jobs().items() if job not in before}
-    assert len(jobs) == 3 + 1 + 2 + 2 + 1  # encode, statistics, generate, decode, page
+    assert len(jobs) == 2 + 1 + 2 + 2 + 1  # encode, statistics, generate, decode, page
     assert set(jobs.values()) == {"node1", "node2"}
 
 
