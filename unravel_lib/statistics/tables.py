@@ -43,8 +43,7 @@ def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
 
     statistics.csv and quantiles.csv have a row per dim, correlation.csv has dims x dims values: Pearson's correlation
     in the columns 0, 1, ..., and with `iqr` the robust one in robust_0, robust_1, ... All load with
-    `pandas.read_csv(path, index_col="dim")`. (The standard library writes them here, because importing pandas takes
-    longer than all the rest of a small run.)
+    `pandas.read_csv(path, index_col="dim")`.
     """
     dims = np.arange(statistics.dims)
     columns = {name: getattr(statistics, ATTRIBUTES.get(name, name)) for name in (*MEASURED, *DERIVED)}
