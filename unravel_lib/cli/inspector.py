@@ -1,12 +1,10 @@
 """What inspector.py answers: about latents and sounds, how they were made; about a model, what is asked for by name."""
 
-import cmd
 import fnmatch
-import io
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,10 +29,6 @@ from unravel_lib.text import count_text, did_you_mean, printable, table
 
 MAX_TOLD = 8  # results of which is told how they were made
 FIGURES = (("seconds", 1), ("frame_rate", 3))  # of a file, with their decimals
-EXIT_WORDS = ("exit", "EOF")  # the second is what `cmd` makes of the end of the input
-DELIMITERS = " \t\n"  # keys contain dots and dashes
-
-Answer = Callable[[str], str]
 
 log = logging.getLogger("unravel_lib")
 
@@ -216,14 +210,24 @@ def ask_about_attributes(opener: Opener, yes: bool) -> int:
     return run_prompt(list(kinds), lambda name: _attribute(opener, name, kinds[name], yes))
 
 
-def run_prompt(names: Sequence[str], answer: Answer) -> int:
+def run_prompt(names: Sequence[str], answer: Callable[[str], str]) -> int:
     """Answer names and glob patterns on stdout until `exit` or the end of the input.
 
     Returns how many questions that came through a pipe had no answer, so that scripts can notice.
     """
-    prompt = Prompt(names, answer)
-    prompt.cmdloop()
-    return 0 if prompt.use_rawinput else prompt.unanswered
+    unanswered = []
+    for line in _typed(names):
+        found = matches(line, names)
+        if not found:
+            unanswered.append(f"{printable(line)} is not here{did_you_mean(line, names)}")
+            print(unanswered[-1], file=sys.stderr, flush=True)
+        for name in found:
+            try:
+                print(answer(name), flush=True)
+            except UnravelError as error:
+                unanswered.append(written(error))
+                print(unanswered[-1], file=sys.stderr, flush=True)
+    return 0 if _is_terminal() else len(unanswered)
 
 
 def matches(line: str, names: Sequence[str]) -> list[str]:
@@ -231,51 +235,30 @@ def matches(line: str, names: Sequence[str]) -> list[str]:
     return [line] if line in names else fnmatch.filter(names, line)
 
 
-class Prompt(cmd.Cmd):
-    """Reads lines from stdin, with editing and completion on terminals, and answers each."""
+def _typed(names: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of stdin until `exit`; on a terminal with a prompt, editing and completion of names."""
+    if _is_terminal():
+        with suppress(ImportError):  # Windows
+            import readline
 
-    def __init__(self, names: Sequence[str], answer: Answer) -> None:
-        super().__init__(stdin=sys.stdin or io.StringIO())
-        self.use_rawinput = _is_terminal()
-        self.prompt = "> " if self.use_rawinput else ""
-        self.unanswered = 0
-        self._names, self._answer = names, answer
+            readline.set_completer_delims(" \t\n")  # keys contain dots and dashes
+            fitting = [*names, "exit"]
+            readline.set_completer(lambda text, n: [*(name for name in fitting if name.startswith(text)), None][n])
+            libedit = "libedit" in (readline.__doc__ or "")  # macOS
+            readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
+    for line in map(str.strip, iter(_prompted, None) if _is_terminal() else sys.stdin or ()):
+        if line == "exit":
+            return
+        if line:
+            yield line
 
-    def preloop(self) -> None:
-        """Set up the completion of names."""
-        if self.use_rawinput:
-            try:
-                import readline
-            except ImportError:  # Windows
-                return
-            readline.set_completer_delims(DELIMITERS)
-            if "libedit" in (readline.__doc__ or ""):  # macOS; `cmd` handles it from Python 3.13 on
-                readline.parse_and_bind("bind ^I rl_complete")
 
-    def onecmd(self, line: str) -> bool:
-        """Answer one line; True ends the loop."""
-        line = line.strip()
-        if line in EXIT_WORDS:
-            if line != "exit" and self.use_rawinput:
-                print()
-            return True
-        found = matches(line, self._names) if line else []
-        if line and not found:
-            self._refuse(f"{printable(line)} is not here{did_you_mean(line, self._names)}")
-        for name in found:
-            try:
-                print(self._answer(name), flush=True)
-            except UnravelError as error:
-                self._refuse(written(error))
-        return False
-
-    def completenames(self, text: str, *ignored: object) -> list[str]:
-        """Return the names that begin with `text`."""
-        return [name for name in (*self._names, "exit") if name.startswith(text)]
-
-    def _refuse(self, text: str) -> None:
-        self.unanswered += 1
-        print(text, file=sys.stderr, flush=True)
+def _prompted() -> str | None:
+    try:
+        return input("> ")
+    except EOFError:
+        print()
+        return None
 
 
 def _attribute(opener: Opener, name: str, kind: str, yes: bool) -> str:
