@@ -11,9 +11,8 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
-from unravel_lib.cli.parser import Parser, add_input, add_output
-from unravel_lib.cli.parser import path as path_type
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
 from unravel_lib.files.find import find_files, normalised_extensions
@@ -31,41 +30,25 @@ or from a pipe, one per line; exit or Ctrl-D ends the input."""
 log = logging.getLogger("unravel_lib")
 
 
-def build_parser() -> Parser:
+def build_parser() -> flags.Parser:
     """Return the inspector's flags."""
-    parser = Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
+    parser = flags.Parser(DESCRIPTION, "python inspector.py --input model.ts --save")
     group = parser.add_argument_group("inspector")
-    add_input(group, "model files, latents, decoded sounds, or folders of them; left out: the bundled pocket model")
-    group.add_argument(
-        "--extensions",
-        nargs="+",
-        default=list(EXTENSIONS),
-        metavar="EXT",
-        help=f"which files of a folder are models (default {' '.join(EXTENSIONS)})",
+    flags.add_input(
+        group, "model files, latents, decoded sounds, or folders of them; left out: the bundled pocket model"
     )
-    group.add_argument(
-        "--against",
-        type=path_type,
-        nargs="+",
-        metavar="PATH",
-        help="encodings that the latents of --input are compared with: how true they are to them",
-    )
-    group.add_argument(
-        "--save", action="store_true", help="write the facts and the state_dict as CSV, the variance per dim as PNG"
-    )
-    add_output(group, "./_inspector-output")
-    group.add_argument(
-        "--json", action="store_true", help="the facts as JSON on stdout: an object, a list for a folder"
-    )
-    group.add_argument("--config", action="store_true", help="the training config of a checkpoint as JSON on stdout")
-    group.add_argument(
-        "--dict", action="store_true", help="list the state_dict, then answer questions about its tensors"
-    )
-    group.add_argument("--attr", action="store_true", help="list the attributes, then answer questions about them")
-    group.add_argument("--yes", action="store_true", help="with --attr: call methods without asking for confirmation")
-    group.add_argument(
-        "--trust_model", action="store_true", help="load a model although its code could touch files on this machine"
-    )
+    text = f"which files of a folder are models (default {' '.join(EXTENSIONS)})"
+    group.add_argument("--extensions", nargs="+", default=list(EXTENSIONS), metavar="EXT", help=text)
+    text = "encodings that the latents of --input are compared with: how true they are to them"
+    group.add_argument("--against", type=flags.path, nargs="+", metavar="PATH", help=text)
+    flags.add_switch(group, "--save", "write the facts and the state_dict as CSV, the variance per dim as PNG")
+    flags.add_output(group, "./_inspector-output")
+    flags.add_switch(group, "--json", "the facts as JSON on stdout: an object, a list for a folder")
+    flags.add_switch(group, "--config", "the training config of a checkpoint as JSON on stdout")
+    flags.add_switch(group, "--dict", "list the state_dict, then answer questions about its tensors")
+    flags.add_switch(group, "--attr", "list the attributes, then answer questions about them")
+    flags.add_switch(group, "--yes", "with --attr: call methods without asking for confirmation")
+    flags.add_switch(group, "--trust_model", "load a model although its code could touch files on this machine")
     return parser
 
 
