@@ -220,6 +220,8 @@ HOSTILE = {
     "y = " + "(" * 20_000 + "1" + ")" * 20_000: "unreadable code",
     "y = x" + ".a" * 150: "code nested more than 100 deep",
     "y = torch.grad([x], [x])": "torch.grad",
+    "y = torch.zeros([4], dtype=None, layout=1)": "a tensor that is not dense",
+    "y = torch.zeros_like(x, layout=n)": "a tensor that is not dense",
     "y = torch.requires_grad_(x)": "torch.requires_grad_",
     "y = torch.indices(x)": "torch.indices",
     "y = torch.max_pool2d_with_indices_backward(x, x)": "torch.max_pool2d_with_indices_backward",

@@ -248,6 +248,9 @@ def _judged(tree: ast.Module, classes: Classes, module: str) -> Iterator[str]:
 def _judged_call(node: ast.Call, function: _Function) -> list[str] | None:
     """Judge a call whose arguments decide; None for any other."""
     called = node.func
+    for keyword in node.keywords:
+        if keyword.arg == "layout" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
+            return ["a tensor that is not dense"]
     if isinstance(called, ast.Name) and called.id == "getattr":
         return list(_getattr(node, function))
     if isinstance(called, ast.Name) and called.id == CAST:
