@@ -32,8 +32,7 @@ from inputs import (
 
 sys.path.insert(0, str(ROOT))
 
-from unravel_lib.files.find import find_files
-from unravel_lib.files.shard import Shard
+from unravel_lib.files.find import Shard, find_files
 
 SHARDS = 8
 

@@ -17,7 +17,7 @@ from unravel_lib.cli.batch import DONE, NOTHING_DONE, SOME_FAILED, Batch
 from unravel_lib.cli.parser import Parser, number, path, whole_number
 from unravel_lib.cli.run import log, run
 from unravel_lib.errors import InputError, UsageError
-from unravel_lib.files.shard import Shard
+from unravel_lib.files.find import Shard
 
 
 @pytest.fixture(autouse=True)

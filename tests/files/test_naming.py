@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from unravel_lib.errors import InputError
 from unravel_lib.files import naming
 from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX
-from unravel_lib.files.find import Source
-from unravel_lib.files.shard import Shard
+from unravel_lib.files.find import Shard, Source
 from unravel_lib.text import printable
 
 

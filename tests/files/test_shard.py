@@ -6,8 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unravel_lib.files.find import Source
-from unravel_lib.files.shard import WHOLE, Shard
+from unravel_lib.files.find import WHOLE, Shard, Source
 
 
 @given(st.sets(st.text(min_size=1), max_size=50), st.integers(1, 50))

@@ -13,6 +13,7 @@ from inputs import TARGETS
 
 SECONDS = 5
 BYTES = 2 << 30
+SLOW = 8  # as many times fewer inputs where whole sounds are read
 # Numbers at the limits of header fields.
 BOUNDS = [
     n.to_bytes(4, order) for n in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 20) for order in ("little", "big")
@@ -75,11 +76,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
     print(f"--seed {args.seed}", flush=True)
-    names = [args.target] if args.target else list(TARGETS)
-    share = -(-args.count // len(names))
+    total, names = 0, [args.target] if args.target else list(TARGETS)
     for name in names:
+        share = -(-args.count // len(names) // (SLOW if name == "damaged sound" else 1))
         began = time.monotonic()
         slowest = fuzz(name, share, args.seed)
+        total += share
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(
             f"{name}: {share:,} inputs in {time.monotonic() - began:.0f} s, slowest {slowest:.2f} s, peak memory "
@@ -88,7 +90,7 @@ def main() -> None:
         )
         if peak > BYTES:
             sys.exit(f"{name} took more than 2 GB")
-    print(f"{share * len(names):,} inputs: no failure")
+    print(f"{total:,} inputs: no failure")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from unravel_lib.cli import failures, signals
 from unravel_lib.cli.messages import input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError, UnravelError
-from unravel_lib.files.find import Source
+from unravel_lib.files.find import WHOLE, Shard, Source
 from unravel_lib.files.folders import refuse_overwriting
-from unravel_lib.files.shard import WHOLE, Shard
 from unravel_lib.files.sidecar import is_complete
 from unravel_lib.text import count_text
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files.atomic import atomic_write, folder_lock
-from unravel_lib.files.find import open_input
-from unravel_lib.files.shard import WHOLE, Shard
+from unravel_lib.files.find import WHOLE, Shard, open_input
 from unravel_lib.text import cell_text, printable
 
 NAME = "failures.csv"

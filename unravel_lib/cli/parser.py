@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
-from unravel_lib.files.shard import WHOLE, Shard
+from unravel_lib.files.find import WHOLE, Shard
 from unravel_lib.files.sidecar import DEFAULT_SEED
 from unravel_lib.history.commands import option
 from unravel_lib.text import did_you_mean, printable
