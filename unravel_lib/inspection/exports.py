@@ -11,18 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from unravel_lib.inspection.facts import Facts, Method, Part, int_if_whole, joined, json_value
+from unravel_lib.models import torchscript
 from unravel_lib.models.contract import condition_names, method_params, stated_sample_rate
-from unravel_lib.models.torchscript import (
-    MODEL_ERRORS,
-    Module,
-    class_name,
-    compiled_methods,
-    has,
-    inner_rave,
-    stated_methods,
-    submodule,
-    value,
-)
+from unravel_lib.models.torchscript import MODEL_ERRORS, Module, class_name, has, inner_rave, submodule, value
 
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
@@ -136,8 +127,8 @@ def _vschaos(module: Module, facts: Facts) -> Part:
 
 FAMILIES = (
     Family(
-        name="AFTER",
-        marks=(
+        "AFTER",
+        (
             Mark("AE_Spectral", version="2"),
             Mark(attributes=("ae_ratio", "ae_latents")),
             Mark(attributes=("comp_ratio", "latent_size")),
@@ -148,8 +139,8 @@ FAMILIES = (
         details=("ae_ratio", "ae_latents", "zs_channels", "zt_channels"),
     ),
     Family(
-        name="RAVE",
-        marks=(
+        "RAVE",
+        (
             Mark("*ScriptedRAVE"),  # RAVE 2: Variational..., Discrete..., Wasserstein..., Spherical...
             Mark("TraceModel", version="1"),
             Mark("Combined", ("_rave",), version="1"),
@@ -165,31 +156,23 @@ FAMILIES = (
         more=_rave,
     ),
     Family(
-        name="MSPrior",
-        marks=(Mark("ScriptedPrior"), Mark("CombinedModule", ("rave_model",))),
+        "MSPrior",
+        (Mark("ScriptedPrior"), Mark("CombinedModule", ("rave_model",))),
         parts=("prior_model", "prior", "rave_model"),
         full_dims=("full_latent_size",),
         details=("seq_len", "num_rave_quantizers", "num_tokens"),
         more=lambda module, facts: _no_pca(facts, facts.full_dims),
     ),
+    Family("vschaos2", (Mark("ScriptableSpectralAutoEncoder"),), compression=("hop_length",), more=_vschaos),
     Family(
-        name="vschaos2",
-        marks=(Mark("ScriptableSpectralAutoEncoder"),),
-        compression=("hop_length",),
-        more=_vschaos,
-    ),
-    Family(
-        name="Stable Audio Tools",
-        marks=(Mark("AutoencoderPretransform"),),
+        "Stable Audio Tools",
+        (Mark("AutoencoderPretransform"),),
         dims=("encoded_channels",),
         compression=("downsampling_ratio",),
         out_channels=("io_channels",),
     ),
-    Family(
-        name="music2latent-scripted",
-        marks=(Mark("ScriptedUNet", ("stft_processor",)),),
-    ),
-    Family(name="UnRAVEl pocket model", marks=(Mark("Pocket", ("encode_params",)),)),
+    Family("music2latent-scripted", (Mark("ScriptedUNet", ("stft_processor",)),)),
+    Family("UnRAVEl pocket model", (Mark("Pocket", ("encode_params",)),)),
 )
 # Class names are more reliable than attributes.
 MARKS = sorted(((mark, family) for family in FAMILIES for mark in family.marks), key=lambda m: m[0].class_name is None)
@@ -264,7 +247,7 @@ def _ports(module: Module, inner: Module | None) -> Part:
 
 def _methods(module: Module) -> Part:
     with contextlib.suppress(*MODEL_ERRORS):
-        names = [name for name in stated_methods(module) if name not in OWN_METHODS]
+        names = [name for name in torchscript.stated_methods(module) if name not in OWN_METHODS]
         return {"methods": [Method(name, *(method_params(module, name) or ())) for name in names]}
     return {}
 
@@ -272,7 +255,7 @@ def _methods(module: Module) -> Part:
 def _attributes(module: Module) -> Iterator[tuple[str, object]]:
     """Yield the attributes that nn~ can set, with their values."""
     with contextlib.suppress(*MODEL_ERRORS):
-        names = getattr(module, "get_attributes")() if "get_attributes" in compiled_methods(module) else []  # noqa: B009
+        names = getattr(module, "get_attributes")() if "get_attributes" in torchscript.compiled_methods(module) else []  # noqa: B009
         for name in names:
             if name != "none":  # the first entry, which nn~ adds
                 found = value(module, name)

@@ -27,48 +27,47 @@ def text(facts: Facts) -> str:
 
 
 def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
-    yield "size", UNKNOWN if facts.bytes is None else f"{facts.bytes:,} bytes"
-    yield "SHA-256", facts.sha256 or UNKNOWN
+    yield "size", _stated(facts.bytes, "{:,} bytes")
+    yield "SHA-256", _stated(facts.sha256)
     if facts.weights_sha256 is not None:
         yield "weights SHA-256", facts.weights_sha256
-    version = f", file format {printable(facts.format_version)}" if facts.format_version else ""
-    yield "kind", (facts.kind or UNKNOWN) + version
+    yield (
+        "kind",
+        _stated(facts.kind) + (f", file format {printable(facts.format_version)}" if facts.format_version else ""),
+    )
     yield "family", printable(_family(facts)) + (f" (by {printable(facts.mark)})" if facts.mark else "")
-    yield "encoder", printable(facts.encoder or UNKNOWN)
-    yield "decoder", printable(facts.decoder or UNKNOWN)
-    yield "dims", _dims(facts)
-    yield "compression", UNKNOWN if facts.compression is None else f"{facts.compression} samples per frame"
-    yield "latent rate", UNKNOWN if facts.latent_rate is None else f"{facts.latent_rate:.3f} Hz"
-    yield "sample rate", UNKNOWN if facts.sample_rate is None else f"{facts.sample_rate:g} Hz"
-    yield "channels", f"{_number(facts.in_channels)} in, {_number(facts.out_channels)} out"
+    yield "encoder", _stated(facts.encoder)
+    yield "decoder", _stated(facts.decoder)
+    cut = facts.full_dims is not None and facts.dims is not None
+    yield "dims", f"{facts.dims} of {facts.full_dims}" if cut else _stated(facts.dims, "{:,}", facts.full_dims)
+    yield "compression", _stated(facts.compression, "{} samples per frame")
+    yield "latent rate", _stated(facts.latent_rate, "{:.3f} Hz")
+    yield "sample rate", _stated(facts.sample_rate, "{:g} Hz")
+    yield "channels", f"{_stated(facts.in_channels, '{:,}')} in, {_stated(facts.out_channels, '{:,}')} out"
     yield "streaming", _streaming(facts)
     yield "receptive field", _receptive_field(facts)
-    for number, method in enumerate(facts.methods or []):
-        yield "methods" if number == 0 else "", _method(method)
-    if not facts.methods:
-        yield "methods", UNKNOWN if facts.methods is None else "none"
-    for number, (name, value) in enumerate((facts.attributes or {}).items()):
-        yield "nn~ attributes" if number == 0 else "", f"{printable(name)} = {_short(value)}"
-    if not facts.attributes:
-        yield "nn~ attributes", UNKNOWN if facts.attributes is None else "none"
-    yield "parameters", _number(facts.parameters)
-    yield "PyTorch version", printable(facts.torch_version or UNKNOWN)
+    yield from _several("methods", None if facts.methods is None else map(_method, facts.methods))
+    attributes = facts.attributes and [f"{printable(name)} = {_short(x)}" for name, x in facts.attributes.items()]
+    yield from _several("nn~ attributes", attributes)
+    yield "parameters", _stated(facts.parameters, "{:,}")
+    yield "PyTorch version", _stated(facts.torch_version)
     for name, value in facts.details.items():
         yield printable(name), _short(value)
 
 
+def _stated(value: object, form: str = "{}", at_most: int | None = None) -> str:
+    if value is None:
+        return UNKNOWN if at_most is None else f"at most {at_most}"
+    return printable(form.format(value))
+
+
+def _several(label: str, texts: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    lines = [UNKNOWN] if texts is None else [*texts] or ["none"]
+    return zip([label, *[""] * len(lines)], lines, strict=False)
+
+
 def _family(facts: Facts) -> str:
     return " ".join(part for part in (facts.family or UNKNOWN, facts.version) if part)
-
-
-def _dims(facts: Facts) -> str:
-    if facts.full_dims is None:
-        return _number(facts.dims)
-    return f"at most {facts.full_dims}" if facts.dims is None else f"{facts.dims} of {facts.full_dims}"
-
-
-def _number(value: int | None) -> str:
-    return UNKNOWN if value is None else f"{value:,}"
 
 
 def _short(value: object) -> str:
@@ -77,10 +76,8 @@ def _short(value: object) -> str:
 
 
 def _streaming(facts: Facts) -> str:
-    if facts.streaming is None:
-        return UNKNOWN
     if not facts.streaming:
-        return "no"
+        return UNKNOWN if facts.streaming is None else "no"
     if facts.delay_samples is None:
         return "yes, delay unknown"
     ms = "" if facts.delay_ms is None else f" ({facts.delay_ms:.0f} ms)"
@@ -166,13 +163,8 @@ def write_tensors(path: Path, tensors: Sequence[TensorStatistics]) -> None:
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with (
-        atomic_write(path) as part,
-        open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_cell(value) for value in row] for row in rows)
+    with atomic_write(path) as part, open(part, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *([_cell(value) for value in row] for row in rows)])
 
 
 def _cell(value: object) -> object:
