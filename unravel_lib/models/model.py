@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -233,15 +233,16 @@ class Model:
     def _runner(self, method: str) -> Runner:
         return Runner(self._state, self.behaviour(method), printable(self.name), self.device)
 
-    def _seeded(self, method: str) -> functools.partial[Block]:
-        """Return one call from seed 0, for measurements: silence conditions, one signal."""
-        return functools.partial(self._call_seeded, self._runner(method))
+    def _seeded(self, method: str) -> Callable[[Block], Block]:
+        """Return encode or decode from seed 0, for measurements; all conditions are 0."""
+        runner = self._runner(method)
+        conditions = np.zeros(len(self.contract.conditions) if method == "decode" else 0, np.float32)
 
-    def _call_seeded(self, runner: Runner, x: Block) -> Block:
-        if runner.direction.method == "decode":
-            x = with_conditions(x, np.zeros(len(self.contract.conditions), np.float32))
-        torch.manual_seed(0)
-        return runner.call(x)
+        def call(x: Block) -> Block:
+            torch.manual_seed(0)
+            return runner.call(with_conditions(x, conditions))
+
+        return call
 
     def _run(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""

@@ -1,6 +1,5 @@
 """TorchScript modules: the only module that uses PyTorch's private API for them (`_c`)."""
 
-import ast
 import contextlib
 import copy
 import io
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from unravel_lib.errors import ModelError
+from unravel_lib.models.screening.code import Code, class_key
 from unravel_lib.models.screening.model_file import ModelFile
 from unravel_lib.text import last_line, printable
 
@@ -198,15 +198,11 @@ def attributes(module: Module, declared: list[str]) -> dict[str, str]:
 
 def declared_attributes(file: ModelFile, qualified_name: str) -> list[str]:
     """Return the attributes that a class declares in the code of its file, read as text; nothing is run."""
-    module, _, name = qualified_name.rpartition(".")
-    try:
-        source = file.member(f"code/{module.replace('.', '/')}.py") or b""
-        tree = ast.parse(source.decode("utf-8"))
-    except (ModelError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    lines = [line for node in classes for line in node.body if isinstance(line, ast.AnnAssign)]
-    return [line.target.id for line in lines if isinstance(line.target, ast.Name)]
+    path = f"code/{qualified_name.rpartition('.')[0].replace('.', '/')}.py"
+    with contextlib.suppress(ModelError):
+        known = Code({path: file.member(path) or b""}).classes.get(class_key(qualified_name))
+        return sorted(known.names) if known is not None else []
+    return []
 
 
 def _compiled(module: Module) -> Any:
