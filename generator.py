@@ -34,18 +34,17 @@ log = logging.getLogger("unravel_lib")
 def main(argv: list[str]) -> int:
     """Run the script with these arguments; returns its exit code."""
     parser = build_parser()
-    args, made_before = parser.parse(argv), None
-    if args.list_distributions or args.list_patterns or args.list_transforms or args.tempo_table:
-        from unravel_lib.generator import report
+    values, made_before = vars(parser.parse(argv)), None
+    options = GeneratorOptions.of(values)
+    from unravel_lib.generator import again, report
 
-        report.show_lists(args)
+    lists = [name for name in report.LISTS if values[name]]
+    if lists:
+        report.show_lists(lists, options)
         return DONE
-    from unravel_lib.generator import again
-
-    command = again.as_command(parser, args)
-    if args.again is not None:
-        args, command, made_before = again.recall(parser, argv, args.again)
-    options = GeneratorOptions.of(args)
+    command = again.as_command(parser, options)
+    if values["again"] is not None:
+        options, command, made_before = again.recall(parser, argv, values["again"])
     options.refuse_conflicts()
     return measure_only(options) if options.measure_only else generate(options, command, made_before)
 

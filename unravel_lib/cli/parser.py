@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown argument {printable(unknown[0])}{did_you_mean(unknown[0].split('=')[0], flags)}")
         return known
 
-    def command(self, args: argparse.Namespace, names: Container[str]) -> list[str]:
+    def command(self, args: object, names: Container[str]) -> list[str]:
         """Return the options of these names, where they are not the default, as flags for a shell in any folder."""
         words: list[str] = []
         for action in self._actions:

@@ -1,9 +1,9 @@
 """generator.py --again: the flags that made a piece, from its sidecar, with further flags in place of some."""
 
-import argparse
 import logging
 import os
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
+from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.history.commands import SHAPING, own_code, shaping
 from unravel_lib.music.steps import quoted, split_words
 from unravel_lib.statistics.tables import STATISTICS_CSV
@@ -32,16 +33,18 @@ _WANTED: dict[str, Any] = {"remedy": "give the .json of a result of generator.py
 log = logging.getLogger("unravel_lib")
 
 
-def as_command(parser: Parser, args: argparse.Namespace) -> list[str]:
+def as_command(parser: Parser, options: GeneratorOptions) -> list[str]:
     """Return the flags that shape the content, for a shell in any folder; neither which of many files nor where."""
-    anywhere = argparse.Namespace(**vars(args))
-    for name in ("distribution", "pattern"):
-        setattr(anywhere, name, _absolute(getattr(args, name)))
-    anywhere.input_loop = [os.path.abspath(Path(text).expanduser()) for text in args.input_loop]
-    anywhere.transform = [
-        " ".join(quoted(_absolute(word)) for word in split_words(text)) if ".py" in text else text
-        for text in args.transform
-    ]
+    anywhere = replace(
+        options,
+        distribution=_absolute(options.distribution),
+        pattern=_absolute(options.pattern),
+        input_loop=[os.path.abspath(Path(text).expanduser()) for text in options.input_loop],
+        transform=[
+            " ".join(quoted(_absolute(word)) for word in split_words(text)) if ".py" in text else text
+            for text in options.transform
+        ],
+    )
     return parser.command(anywhere, set(SHAPING["generator"]) - {"first"})
 
 
@@ -50,8 +53,8 @@ def _absolute(text: str) -> str:
     return os.path.abspath(text) if ".py" in text else text
 
 
-def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.Namespace, list[str], GeneratedSidecar]:
-    """Return the flags that made a piece, with those of `argv` in place of some; the same as a command; its sidecar.
+def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[GeneratorOptions, list[str], GeneratedSidecar]:
+    """Return the options that made a piece, with those of `argv` in place of some; the same as a command; its sidecar.
 
     The statistics beside the piece take the place of encodings that are not needed; the command keeps the encodings.
 
@@ -74,24 +77,22 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[argparse.N
     command = shaping("generator", facts.command)
     if "trust_code" not in given:
         _refuse_code(command, given, piece)
-    args = parser.parse(command)
+    values = vars(parser.parse(command))
     for flag in given:
         for name in FORGOTTEN.get(flag, ()):
-            if name != flag and getattr(args, name) != parser.get_default(name):
+            if name != flag and values[name] != parser.get_default(name):
                 log.info("--%s takes the place of the --%s of the piece", flag, name)
-            setattr(args, name, parser.get_default(name))
-    for name, value in given.items():
-        setattr(args, name, value)
-    if "distribution" not in given and not _draws(args):
-        args.distribution, args.distribution_args = (
-            parser.get_default(n) for n in ("distribution", "distribution_args")
-        )
-    again = as_command(parser, args)
+            values[name] = parser.get_default(name)
+    options = GeneratorOptions.of(values | given)
+    if "distribution" not in given and not _draws(options):
+        drawn = {name: parser.get_default(name) for name in ("distribution", "distribution_args")}
+        options = replace(options, **drawn)
+    again = as_command(parser, options)
     if not given.keys() & {"input", "statistics"}:
-        _find_statistics(args, piece, facts)
+        options = _find_statistics(options, piece, facts)
     if "input_loop" not in given:
-        _check_loops(args, facts)
-    return args, again, facts
+        _check_loops(options, facts)
+    return options, again, facts
 
 
 def _sidecar_of(piece: Path) -> GeneratedSidecar:
@@ -118,34 +119,35 @@ def _refuse_code(command: Sequence[str], given: Container[str], piece: Path) -> 
         )
 
 
-def _draws(args: argparse.Namespace) -> bool:
+def _draws(options: GeneratorOptions) -> bool:
     """Whether a loop is drawn, as not all that the pattern takes are given."""
     from unravel_lib.music.catalogue import PATTERNS
 
-    return len(args.input_loop) < 1 + ("loop_b" in PATTERNS.find(args.pattern).inputs)
+    return len(options.input_loop) < 1 + ("loop_b" in PATTERNS.find(options.pattern).inputs)
 
 
-def _find_statistics(args: argparse.Namespace, piece: Path, facts: GeneratedSidecar) -> None:
+def _find_statistics(options: GeneratorOptions, piece: Path, facts: GeneratedSidecar) -> GeneratorOptions:
     """Take the statistics.csv beside the piece where it is that of the piece, and no encodings are needed or left."""
     from unravel_lib.music.catalogue import DISTRIBUTIONS
 
-    needs_frames = DISTRIBUTIONS.find(args.distribution).needs_frames
-    needs_encodings = args.fidelity or (args.iqr and not facts.iqr)
-    gone = [path for path in [*(args.input or ()), args.statistics] if path is not None and not path.exists()]
+    needs_frames = DISTRIBUTIONS.find(options.distribution).needs_frames
+    needs_encodings = options.fidelity or (options.iqr and not facts.iqr)
+    gone = [path for path in [*(options.input or ()), options.statistics] if path is not None and not path.exists()]
     beside = piece.with_name(STATISTICS_CSV)
     fits = not needs_frames and beside.is_file() and sha256_of(beside) == facts.statistics_sha256
     if fits and (gone or not needs_encodings):
-        args.input, args.statistics = None, beside
-    elif gone:
-        options = ("input",) if needs_frames else ("input", "statistics")
+        return replace(options, input=None, statistics=beside)
+    if gone:
+        flags = ("input",) if needs_frames else ("input", "statistics")
         remedy = "give the encodings" + ("" if needs_frames else ", or their statistics")
-        raise InputError("is gone, and the piece was made from it", path=gone[0], remedy=remedy, remedy_options=options)
+        raise InputError("is gone, and the piece was made from it", path=gone[0], remedy=remedy, remedy_options=flags)
+    return options
 
 
-def _check_loops(args: argparse.Namespace, facts: GeneratedSidecar) -> None:
+def _check_loops(options: GeneratorOptions, facts: GeneratedSidecar) -> None:
     from unravel_lib.generator.sources import read_input_loops
 
-    loops = read_input_loops(args.input_loop, {}, args.sample_rate, args.compression)
+    loops = read_input_loops(options.input_loop, {}, options.sample_rate, options.compression)
     for loop, before in zip(loops, facts.loop_sha256, strict=False):
         if loop.sha256 != before:
             raise InputError(

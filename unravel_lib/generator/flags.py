@@ -1,9 +1,10 @@
 """The flags of generator.py, and what they say as options."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from unravel_lib.cli.parser import (
     Parser,
@@ -62,9 +63,9 @@ class GeneratorOptions:
     overwrite: bool
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> Self:
-        """Take what was parsed."""
-        return cls(**{one.name: getattr(args, one.name) for one in fields(cls)})
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Take the values of flags."""
+        return cls(**{one.name: values[one.name] for one in fields(cls)})
 
     def refuse_conflicts(self) -> None:
         """Raise UsageError where options exclude each other, or one that is needed is missing."""

@@ -1,8 +1,8 @@
 """What generator.py says: lists on stdout; on stderr tempo, length and size before it writes, and warnings after."""
 
-import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,24 +111,25 @@ def log_fidelity(results: Sequence[Path], encodings: Sequence[LatentsFile]) -> N
         log.warning("--fidelity: %s", error)
 
 
-def show_lists(args: argparse.Namespace) -> None:
-    """Print the lists that the flags ask for, each with what the user's own file has."""
+LISTS = ("list_distributions", "list_patterns", "list_transforms", "tempo_table")
+
+
+def show_lists(asked: Collection[str], options: GeneratorOptions) -> None:
+    """Print those of LISTS that are asked for, each with what the user's own file has."""
     from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
     from unravel_lib.music.steps import split_words
 
-    files = [word for step in args.transform for word in split_words(step) if ".py" in word]
-    for is_asked, title, registry, chosen in (
-        (args.list_distributions, "distributions", DISTRIBUTIONS, args.distribution),
-        (args.list_patterns, "patterns", PATTERNS, args.pattern),
-        (args.list_transforms, "transforms", TRANSFORMS, files[0] if files else ""),
+    files = [word for step in options.transform for word in split_words(step) if ".py" in word]
+    for title, registry, chosen in (
+        ("distributions", DISTRIBUTIONS, options.distribution),
+        ("patterns", PATTERNS, options.pattern),
+        ("transforms", TRANSFORMS, files[0] if files else ""),
     ):
-        if is_asked:
+        if f"list_{title}" in asked:
             entries = registry.listing(chosen)
             width = max(len(name) for name, _ in entries)
-            lines = (f"  {name:<{width}}  {text}".replace("`iqr`", "--iqr") for name, text in entries)
-            print(f"{title}:", *lines, sep="\n")
-    if args.tempo_table:
+            print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in entries), sep="\n")
+    if "tempo_table" in asked:
         from unravel_lib.generator.sources import read_sources
 
-        options = GeneratorOptions.of(argparse.Namespace(**{**vars(args), "input_loop": []}))
-        print(tempo.table(*read_sources(options).rates(), args.beats))
+        print(tempo.table(*read_sources(replace(options, input_loop=[])).rates(), options.beats))
