@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.patches import Patch
 
 from unravel_lib.latents import Frames
@@ -80,10 +81,13 @@ def _values_of(generated: Sequence[Frames]) -> Values:
 
 def _half_violins(axes: Axes, values: Values, side: int, colour: str) -> None:
     """Draw all dims; `side` is -1 for left halves, 1 for right ones."""
+    outlines = []
     for dim, (low, high) in enumerate(zip(*values.view, strict=True)):
         at, density = _density(values.quantiles[:, dim], values.n_frames, low, high)
-        label = values.name if dim == 0 else None
-        axes.fill_betweenx(at, dim, dim + side * 0.45 * density, color=colour, alpha=0.5, linewidth=0, label=label)
+        edge = np.concatenate([np.full(len(at), dim), dim + side * 0.45 * density[::-1]])
+        outlines.append(np.column_stack([edge, np.concatenate([at, at[::-1]])]))
+    violins = PolyCollection(outlines, facecolor=colour, alpha=0.5, linewidth=0, label=values.name)
+    axes.add_collection(violins, autolim=False)
     x = np.arange(values.quantiles.shape[1])
     for place_, reach, colour_, line in ((Q1, 0.2, colour, 1.0), (Q3, 0.2, colour, 1.0), (MEDIAN, 0.33, DARK, 1.6)):
         axes.hlines(values.quantiles[place_], x, x + side * reach, color=colour_, linewidth=line)
