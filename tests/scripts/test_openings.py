@@ -1,48 +1,51 @@
 """Each input file and its sidecar is opened once in a run."""
 
-import json
-import subprocess
+import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures_runs import ROOT
+from fixtures_runs import Run
 
 from unravel_lib.files.sidecar import EncodingSidecar
 from unravel_lib.latents.npy import save_latents
 
-COUNTING = """
-import collections, json, os, runpy, sys
-script, folder, counts = sys.argv[1:4]
-opened = collections.Counter()
-def count(event, args):
-    if event == "open" and isinstance(args[0], (str, bytes)):
-        path = os.path.abspath(os.fsdecode(args[0]))
-        if path.startswith(folder):
-            opened[path] += 1
-sys.addaudithook(count)
-sys.argv = sys.argv[4:]
-sys.path.insert(0, os.path.dirname(script))
-import unravel_lib.cli.run
-unravel_lib.cli.run.exit_fast = sys.exit
-try:
-    runpy.run_path(script, run_name="__main__")
-finally:
-    with open(counts, "w") as file:
-        json.dump(opened, file)
-"""
+Openings = Callable[..., Counter[str]]
 
 
-def openings(script: str, folder: Path, counts: Path, *flags: object) -> Counter[str]:
-    """Run a script; return how often it opened files of which suffix in the folder, and at most any of them."""
-    path = ROOT / f"{script}.py"
-    command = [sys.executable, "-c", COUNTING, path, folder, counts, path, *flags]
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
-    opened: dict[str, int] = json.loads(counts.read_text())
-    assert set(opened.values()) == {1}, opened
-    return Counter(Path(name).suffix for name in opened)
+@pytest.fixture(scope="session")
+def opened() -> dict[str, Counter[str]]:
+    """How often each file was opened in the folders that are its keys; Python keeps the hook until it ends."""
+    watched: dict[str, Counter[str]] = {}
+
+    def count(event: str, args: tuple[object, ...]) -> None:
+        if event == "open" and watched and isinstance(args[0], str | bytes):
+            path = os.path.abspath(os.fsdecode(args[0]))
+            for folder, counts in watched.items():
+                if path.startswith(folder):
+                    counts[path] += 1
+
+    sys.addaudithook(count)
+    return watched
+
+
+@pytest.fixture
+def openings(run: Run, opened: dict[str, Counter[str]]) -> Openings:
+    """Run a script; returns how many files of which suffix it opened in a folder, each of them once."""
+
+    def watch(script: str, folder: Path, *flags: object) -> Counter[str]:
+        opened[str(folder)] = counts = Counter[str]()
+        try:
+            assert run(script, *flags).code == 0
+        finally:
+            del opened[str(folder)]
+        assert set(counts.values()) == {1}, counts
+        return Counter(Path(name).suffix for name in counts)
+
+    return watch
 
 
 @pytest.fixture
@@ -65,16 +68,20 @@ def encodings(tmp_path: Path) -> Path:
         ("--tempo_table",),
     ],
 )
-def test_the_generator_opens_each_encoding_once(tmp_path: Path, encodings: Path, flags: tuple[str, ...]) -> None:
+def test_the_generator_opens_each_encoding_once(
+    tmp_path: Path, encodings: Path, openings: Openings, flags: tuple[str, ...]
+) -> None:
     given = ("--input", encodings, "--output", tmp_path / "out", *flags)
-    assert openings("generator", encodings, tmp_path / "counts", *given) == {".npy": 10, ".json": 10}
+    assert openings("generator", encodings, *given) == {".npy": 10, ".json": 10}
 
 
 @pytest.mark.parametrize("flags", [(), ("--normalize", "-20"), ("--skip_existing",)])
-def test_the_decoder_opens_each_file_once(tmp_path: Path, encodings: Path, flags: tuple[str, ...]) -> None:
+def test_the_decoder_opens_each_file_once(
+    tmp_path: Path, encodings: Path, openings: Openings, flags: tuple[str, ...]
+) -> None:
     given = ("--input", encodings, "--output", tmp_path / "out", *flags)
-    assert openings("decoder", encodings, tmp_path / "counts", *given) == {".npy": 10, ".json": 10}
+    assert openings("decoder", encodings, *given) == {".npy": 10, ".json": 10}
 
 
-def test_the_inspector_opens_each_file_once(tmp_path: Path, encodings: Path) -> None:
-    assert openings("inspector", encodings, tmp_path / "counts", "--input", encodings) == {".npy": 10, ".json": 10}
+def test_the_inspector_opens_each_file_once(encodings: Path, openings: Openings) -> None:
+    assert openings("inspector", encodings, "--input", encodings) == {".npy": 10, ".json": 10}
