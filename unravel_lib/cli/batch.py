@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli import failures, signals
-from unravel_lib.cli.messages import input_error_line
+from unravel_lib.cli.messages import error_line, input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError, UnravelError
 from unravel_lib.files.find import WHOLE, Shard, Source
@@ -86,20 +86,11 @@ class Batch:
         """Record a folder that was read: `failures.csv` keeps an earlier failure of it only if it fails again."""
         self._checked.add(path)
 
-    @contextlib.contextmanager
-    def check(self, path: Path) -> Iterator[None]:
+    def check(self, path: Path) -> contextlib.AbstractContextManager[None]:
         """Check one input; an exception is recorded as its failure and does not leave the block."""
         signals.check()
         self._checked.add(path)
-        try:
-            yield
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # also bugs: the other files are still processed
-            signals.check()  # a library may have replaced Ctrl-C by another exception
-            log.debug("traceback of the failure below", exc_info=True)
-            self.failed(path, error)
-        signals.check()
+        return self._reporting(path, self.failed)
 
     @contextlib.contextmanager
     def attempt(self, path: Path) -> Iterator[None]:
@@ -109,18 +100,24 @@ class Batch:
             yield
         self.done += len(self.failures) == before
 
-    @contextlib.contextmanager
-    def picture(self, path: Path) -> Iterator[None]:
+    def picture(self, path: Path) -> contextlib.AbstractContextManager[None]:
         """Draw a picture of a result: a failure is reported, but the results count as complete."""
+        return self._reporting(path, self._lost)
+
+    def _lost(self, path: Path, error: Exception) -> None:
+        log.error("%s", input_error_line(path, error))
+        self.lost_pictures += 1
+
+    @contextlib.contextmanager
+    def _reporting(self, path: Path, report: Callable[[Path, Exception], None]) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:
             raise
-        except Exception as error:  # whatever it is, only the picture is missing
-            signals.check()
+        except Exception as error:  # also bugs: the other files are still processed
+            signals.check()  # a library may have replaced Ctrl-C by another exception
             log.debug("traceback of the failure below", exc_info=True)
-            log.error("%s", input_error_line(path, error))
-            self.lost_pictures += 1
+            report(path, error)
         signals.check()
 
     def finish(self) -> int:
@@ -129,7 +126,7 @@ class Batch:
             try:
                 failures.update(self.output, self.failures, self._checked, self.shard)
             except (OutputError, OSError) as error:
-                log.error("%s cannot be brought up to date: %s", failures.name(self.shard), error)
+                log.error("%s cannot be brought up to date: %s", failures.name(self.shard), error_line(error))
         count = self.done + len(self.failures)
         if self.skipped:
             files = f"{count_text(count, 'file')} {'was' if count == 1 else 'were'} finished before: nothing to do"
@@ -203,7 +200,5 @@ def load_model(
 
 def silence_stdout() -> None:
     """Redirect stdout to the null device, so that Python does not fail to flush it at exit."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+    with contextlib.suppress(OSError, ValueError, AttributeError), open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), sys.stdout.fileno())

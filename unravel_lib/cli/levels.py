@@ -33,16 +33,16 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
         loudness = [facts.loudness for facts in levels.values() if facts.loudness is not None]
         span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
         log.info("%s: %s", count_text(len(levels), "sound"), span)
-    if normalize is not None and not all(map(_is_metered, levels.values())):
+    if normalize is None:
+        return
+    if not all(map(_is_metered, levels.values())):
         log.warning("below a sample rate of %d Hz loudness is not measured: --normalize changed nothing", LOWEST_RATE)
-    if normalize is not None:
-        limits = [limit for facts in levels.values() if (limit := _peak_limit(facts, normalize)) is not None]
-        if limits:
-            count = count_text(len(levels), "sound")
-            reached = math.floor(10 * min(limits)) / 10
-            remedy = f" (all reach --normalize {reached})" if reached >= LOWEST_TARGET else ""
-            text = "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale%s"
-            log.info(text, len(limits), count, normalize, remedy)
+    limits = [facts.loudness or 0 for facts in levels.values() if _is_limited(facts, normalize)]
+    if limits:
+        reached = math.floor(10 * min(limits)) / 10
+        remedy = f" (all reach --normalize {reached})" if reached >= LOWEST_TARGET else ""
+        text = "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale%s"
+        log.info(text, len(limits), count_text(len(levels), "sound"), normalize, remedy)
 
 
 def _facts(path: Path) -> SoundSidecar | None:
@@ -56,26 +56,21 @@ def _facts(path: Path) -> SoundSidecar | None:
 
 def _row(path: Path, facts: SoundSidecar) -> list[str]:
     loudness, peak = facts.loudness, facts.peak or 0
+    silent = "silent" if _is_metered(facts) else "?"
     clipped = " clipped" if peak > 1 and facts.subtype != "FLOAT" else ""
     return [
         f"{duration_text(facts.seconds):>8}",
-        f"{_loudness_text(facts, loudness):>6}",
+        f"{silent if loudness is None else f'{loudness:.1f}':>6}",
         f"{f'{20 * math.log10(peak):.1f}' if peak else '-':>9}{clipped}",
         printable(path.name),
     ]
-
-
-def _loudness_text(facts: SoundSidecar, loudness: float | None) -> str:
-    if loudness is not None:
-        return f"{loudness:.1f}"
-    return "silent" if _is_metered(facts) else "?"
 
 
 def _is_metered(facts: SoundSidecar) -> bool:
     return (facts.sample_rate or LOWEST_RATE) >= LOWEST_RATE
 
 
-def _peak_limit(facts: SoundSidecar, loudness: float) -> float | None:
-    """Return the loudness of a sound whose peak kept it below the wanted one; None for all others."""
-    found, peak = facts.loudness, facts.peak or 0
-    return found if found is not None and found < loudness - SLACK and peak > LOWEST_LIMIT else None
+def _is_limited(facts: SoundSidecar, loudness: float) -> bool:
+    """Whether its peak kept a sound below the wanted loudness."""
+    found = facts.loudness
+    return found is not None and found < loudness - SLACK and (facts.peak or 0) > LOWEST_LIMIT

@@ -64,9 +64,11 @@ class Worker(Opener):
         try:
             found: tuple[Facts, UnravelError | None] = self._call("open", path, trust, measure)
             return found
-        except _CrashError as crash:
-            facts = Facts(path.name, str(path), path.stat().st_size, sha256_of(path), warnings=[crash.found])
-            return facts, crash
+        except ModelError as error:
+            if self._process is not None:  # it did not crash
+                raise
+            facts = Facts(path.name, str(path), path.stat().st_size, sha256_of(path), warnings=[error.found])
+            return facts, error
 
     def answer(self, question: str, *args: object) -> Any:
         """Return what a function of `answers` says about the file."""
@@ -82,10 +84,11 @@ class Worker(Opener):
             while isinstance(found := self._pipe.recv(), logging.LogRecord):
                 logging.getLogger(found.name).handle(found)
         except (EOFError, OSError):
-            text = f"ended the process that read it ({self._how_it_ended()})"
-            raise _CrashError(
-                text, path=self._last[0], remedy="it is damaged, or needs more memory than there is"
-            ) from None
+            found, remedy = (
+                f"ended the process that read it ({self._end()})",
+                "is it damaged, or is the memory too small?",
+            )
+            raise ModelError(found, path=self._last[0], remedy=remedy) from None
         if isinstance(found, Exception):
             raise found
         return found
@@ -97,17 +100,13 @@ class Worker(Opener):
         self._process.start()
         theirs.close()
 
-    def _how_it_ended(self) -> str:
-        process, self._process = self._process, None
-        if process is None:
-            return "it did not start"
-        process.join(5)
-        code = process.exitcode
+    def _end(self) -> str:
+        """Leave a process that has ended; return how."""
+        code = None
+        if self._process is not None:
+            self._process.join(5)
+            code, self._process = self._process.exitcode, None
         return (code is not None and code < 0 and signal.strsignal(-code)) or f"exit code {code}"
-
-
-class _CrashError(ModelError):
-    """The process ended while it read a file."""
 
 
 class _Sender(logging.Handler):
