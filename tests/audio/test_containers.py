@@ -142,7 +142,7 @@ def test_opening_an_mp3_reads_few_bytes(tmp_path: Path) -> None:
     path = tmp_path / "x.mp3"
     path.write_bytes(recording(220, 8, "MP3", "MPEG_LAYER_III") + LATIN_TAG)
     with open(path, "rb") as file:
-        next(mp3_frames(file))
+        next(mp3_frames(file, pytest.fail))
         assert file.tell() < 5000
 
 
@@ -289,6 +289,8 @@ def test_an_ogg_whose_time_does_not_begin_at_0_is_read_from_its_first_sample(
     data = make()
     moved = [with_granule(page, granule(page) + start) if granule(page) > 0 else page for page in pages(data)]
     refused_or_whole(tmp_path / "x.ogg", b"".join(moved), read(tmp_path / "x.ogg", data))
+    if b"OpusHead" in data:
+        np.testing.assert_array_equal(read(tmp_path / "x.ogg", b"".join(moved)), read(tmp_path / "x.ogg", data))
 
 
 @pytest.mark.parametrize(("seconds", "rate", "channels"), [(0.1, 48000, 2), (1, 24000, 1), (2, 8000, 1), (9, 44100, 2)])
@@ -345,6 +347,40 @@ def test_sound_in_tags_is_no_sound_of_the_file(tmp_path: Path) -> None:
         subtype = "VORBIS" if form == "OGG" else "PCM_16"
         plain = sndfile(noise(1), 44100, form, subtype)
         np.testing.assert_array_equal(read(tmp_path / "x", id3v2(other) + plain), read(tmp_path / "x", plain))
+
+
+@pytest.mark.parametrize(("codec", "form"), [("libmp3lame", "mp3"), ("aac", "adts")])
+def test_bytes_between_frames_that_are_no_frames_are_named(
+    tmp_path: Path, codec: str, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"write_xing": "0", "id3v2_version": "0"} if form == "mp3" else {}
+    data = ffmpeg_file(noise(2), 44100, codec, form, options)
+    for whole in (data, data + LATIN_TAG, id3v2(NOISE) + data + ape_tag(NOISE)):
+        read(tmp_path / "x", whole)
+        assert not caplog.records
+    half = len(data) // 2
+    for damaged in (data[:half] + data[half + 1 :], data[:half] + data[half - 300 :], data[: half + 100]):
+        caplog.clear()
+        with contextlib.suppress(InputError):
+            read(tmp_path / "x", damaged)
+            assert "are no frames: sound may be missing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [("wavpack", "wv"), ("mp2", "wav"), ("ac3", "ac3"), ("flac", "ogg"), ("tta", "tta"), ("mp2", "mp2")],
+)
+def test_tags_behind_any_sound_are_no_part_of_it(tmp_path: Path, codec: str, form: str) -> None:
+    data = ffmpeg_file(noise(1), 44100, codec, form)
+    whole = read(tmp_path / "x", data)
+    for tags in (LATIN_TAG, ape_tag(NOISE), ape_tag(NOISE) + LATIN_TAG):
+        np.testing.assert_array_equal(read(tmp_path / "x", data + tags), whole)
+
+
+def test_a_film_with_a_track_that_turns_up_late_is_refused(tmp_path: Path) -> None:
+    late = b"\x09\0\0\x05" + bytes(7) + b"\x17\0\0\0\0" + b"\0\0\0\x10"
+    with pytest.raises(InputError, match="a track begins in its middle"):
+        read(tmp_path / "x", ffmpeg_file(noise(20), 44100, "aac", "flv") + 3 * late)
 
 
 def flac_with_total(data: bytes, total: int) -> bytes:

@@ -67,6 +67,17 @@ def tags_end(file: Seekable, at: int) -> int:
             return at
 
 
+def tags_start(file: Seekable, size: int) -> int:
+    """Return where the tags begin that a file ends with; `size` if there are none. Some readers take them for sound."""
+    if peek(file, max(0, size - ID3V1_BYTES), 3) == b"TAG":
+        size -= ID3V1_BYTES
+    foot = peek(file, max(0, size - APE_HEAD), APE_HEAD)
+    if foot.startswith(b"APETAGEX") and len(foot) == APE_HEAD:
+        length = int.from_bytes(foot[12:16], "little") + APE_HEAD * (foot[23] >> 7)
+        return size - length if length <= size else size
+    return size
+
+
 def peek(file: Seekable, at: int, length: int) -> bytes:
     """Return up to `length` bytes from `at` on."""
     if at > MOST_BYTES:  # what a damaged header says

@@ -1,7 +1,8 @@
 """The frames of an MP3. It has no container: frames follow each other, and the first may state how many there are."""
 
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from unravel_lib.audio.containers import SEARCH_BYTES, Seekable, peek, tags_end
@@ -90,10 +91,11 @@ class Mp3Frame(NamedTuple):
         return Mp3Header(numbers[0], numbers[1], skip, padding)
 
 
-def mp3_frames(file: Seekable) -> Iterator[Mp3Frame]:
+def mp3_frames(file: Seekable, skipped: Callable[[int], None]) -> Iterator[Mp3Frame]:
     """Yield the frames of an MP3; tags between them are skipped by the length that they state.
 
-    What else is between them ends where three frames of one kind follow each other, so that it is no coincidence.
+    What else is between them ends where three frames of one kind follow each other, so that it is no coincidence;
+    unless it is zeros, `skipped` is called with its length in bytes.
     """
     at = before = 0
     kind = None
@@ -103,6 +105,9 @@ def mp3_frames(file: Seekable) -> Iterator[Mp3Frame]:
             behind = tags_end(file, at)
             # The frame before may be cut short, and the next begin inside it.
             frame = _find_frame(file, behind if behind > at else before)
+            there = frame.start if frame else file.seek(0, io.SEEK_END)
+            if there < behind or any(peek(file, behind, min(there - behind, SEARCH_BYTES))):
+                skipped(abs(there - behind))
             if frame is None:
                 return
         yield frame

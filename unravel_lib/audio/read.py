@@ -170,7 +170,7 @@ def _not_sound(path: Path) -> InputError:
 
 
 def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
-    start = containers.id3_end(file)
+    start, size = containers.id3_end(file), containers.tags_start(file, size)
     head, window = containers.peek(file, start, 4), Window(file, start, size)
     if head == b"OggS":
         for part in containers.ogg_recordings(path, file, start, size):
@@ -214,7 +214,7 @@ def _open_libsndfile(file: BinaryIO) -> soundfile.SoundFile | None:
         sound = soundfile.SoundFile(source_of(file), closefd=False)
     except soundfile.LibsndfileError:
         return None
-    if sound.subtype.startswith("MPEG"):  # libsndfile guesses the length
+    if sound.subtype.startswith(("MPEG", "GSM")):  # libsndfile guesses the length
         sound.close()
         return None
     return sound
@@ -271,7 +271,9 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
 def _stated_samples(container: "InputContainer", stream: "AudioStream") -> int | None:
     """Return the length that is stated for a stream, or in Matroska for the file, if that holds nothing else."""
     if stream.duration and stream.time_base:
-        return int(stream.duration * stream.time_base * stream.codec_context.sample_rate)
+        start = max(0, stream.start_time or 0) if stream.codec_context.name == "opus" else 0  # FFmpeg counts it in Ogg
+        start *= container.format.name == "ogg"
+        return int((stream.duration - start) * stream.time_base * stream.codec_context.sample_rate)
     if container.duration and len(container.streams) == 1:
         return container.duration * stream.codec_context.sample_rate // 1_000_000  # in microseconds
     return None
@@ -290,10 +292,12 @@ def _failures(path: Path, window: Window, otherwise: InputError | None = None) -
 
     try:
         yield
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         if window.error:
             raise _unreadable(path, window.error) from error
-        raise otherwise or damaged(path, library_error(error)) from error
+        is_late = isinstance(error, IndexError)  # PyAV knows the tracks that are there at the beginning
+        text = "a track begins in its middle" if is_late else library_error(error)
+        raise otherwise or damaged(path, text) from error
     if window.error:
         raise _unreadable(path, window.error)
 
@@ -314,7 +318,9 @@ class _Packets:
     def __iter__(self) -> "Iterator[AudioPacket]":
         is_exact, seconds = self._container.format.name in EXACT_TIMES, float(self._stream.time_base or 0)
         slack, end = VORBIS_BLOCK * seconds if self._stream.codec_context.name == "vorbis" else 0.0, None
+        rest = self._container.size if self._container.format.name == "aac" else 0  # nothing but frames
         for packet in self._container.demux(self._stream):
+            rest -= packet.size
             if packet.pts is not None:
                 gap = 0.0 if end is None else (packet.pts - end) * seconds
                 kind = "missing" if gap > 0 else "repeated"
@@ -326,6 +332,8 @@ class _Packets:
                 end = packet.pts + (packet.duration or 0)
                 self.length += packet.duration or 0
             yield packet
+        if rest > 0:
+            log.warning("%s: %d bytes are no frames: sound may be missing", printable(self._path), rest)
 
 
 def _decoded(
@@ -385,7 +393,8 @@ def _mp3_recordings(path: Path, file: Window) -> Iterator[Recording]:
         kind = frame.kind
         return number
 
-    for _, frames in itertools.groupby(mp3_frames(file), recording_of):
+    skipped: list[int] = []
+    for _, frames in itertools.groupby(mp3_frames(file, skipped.append), recording_of):
         first = next(frames)
         samples = None
         if first.header is None:
@@ -395,6 +404,8 @@ def _mp3_recordings(path: Path, file: Window) -> Iterator[Recording]:
         yield Recording(
             first.sample_rate, first.channels, samples, _mp3_blocks(path, file, first, frames), is_hint=True
         )
+    if skipped:
+        log.warning("%s: %d bytes are no frames: sound may be missing", printable(path), sum(skipped))
 
 
 def _mp3_blocks(path: Path, file: Window, first: Mp3Frame, frames: Iterator[Mp3Frame]) -> Iterator[Sound]:
