@@ -6,7 +6,6 @@ a state_dict, the config in a JSON next to it) and unwrapped safetensors (flat k
 
 import ast
 import json
-import math
 import pickle
 import re
 import warnings
@@ -49,43 +48,24 @@ LEVELS = 3  # RAVE: RUN/config.gin and RUN/version_0/checkpoints/best.ckpt
 Tensors = Mapping[str, torch.Tensor]
 
 
-class SafeTensors(Mapping[str, torch.Tensor]):
-    """The tensors of a safetensors file, read by the safetensors library as they are used.
+def load_safetensors(file: ModelFile) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file, mapped from it, and its metadata.
 
     Raises
     ------
     ModelError
         The file is damaged.
     """
+    import safetensors
 
-    def __init__(self, file: ModelFile) -> None:
-        import safetensors
-
-        opened: Any = safetensors.safe_open
-        name = for_torch(file.file)
-        try:
-            self._file = opened(name if isinstance(name, str) else file.path, framework="pt")
-        except (safetensors.SafetensorError, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise ModelError(f"is damaged ({reason})", path=file.path, remedy=AGAIN) from error
-        self._keys = dict.fromkeys(self._file.keys())
-        self.metadata: dict[str, str] = dict(self._file.metadata() or {})
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        """Return the shape of one tensor, from the header alone."""
-        return tuple(self._file.get_slice(key).get_shape())
-
-    def __getitem__(self, key: str) -> torch.Tensor:
-        if key not in self._keys:
-            raise KeyError(key)
-        tensor: torch.Tensor = self._file.get_tensor(key)
-        return tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
+    open_file: Any = safetensors.safe_open
+    name = for_torch(file.file)
+    try:
+        with open_file(name if isinstance(name, str) else file.path, framework="pt") as opened:
+            return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ModelError(f"is damaged ({reason})", path=file.path, remedy=AGAIN) from error
 
 
 def shape_of(tensor: torch.Tensor) -> tuple[int, ...] | None:
@@ -182,10 +162,7 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
 
 def parts(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> Iterator[Part]:
     """Yield what a checkpoint states: its config first, else the shapes of its weights."""
-    if isinstance(tensors, SafeTensors):
-        yield {"parameters": sum(math.prod(tensors.shape(key)) for key in tensors)}
-    else:
-        yield {"parameters": sum(tensor.numel() for tensor in tensors.values())}
+    yield {"parameters": sum(tensor.numel() for tensor in tensors.values())}
     numbers = ("pytorch-lightning_version", "epoch", "global_step", "step")
     yield {"details": {name: entries[name] for name in numbers if isinstance(entries.get(name), (int, str))}}
     versions = (entries.get(name) for name in TORCH_VERSIONS)

@@ -96,8 +96,7 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
         return
     file.check()
     if file.kind is Kind.SAFETENSORS:
-        found.tensors = checkpoints.SafeTensors(file)
-        found.entries = found.tensors.metadata
+        found.tensors, found.entries = checkpoints.load_safetensors(file)
     else:
         found.entries = checkpoints.load(file)
         found.tensors = checkpoints.state_dict_of(found.entries)
