@@ -21,7 +21,7 @@ from torch import nn
 
 from unravel_lib.errors import ModelError
 from unravel_lib.models.screening import archive, object_table
-from unravel_lib.models.screening.code import Code
+from unravel_lib.models.screening.code import RESULTS, Code
 from unravel_lib.models.screening.model_file import Kind, open_model
 from unravel_lib.models.screening.operators import ATEN, PRIM
 
@@ -181,6 +181,9 @@ def test_the_list_of_operators_is_short_and_has_no_gradients_or_sparse_tensors()
     names = ATEN | PRIM
     assert len(names) < 350
     assert not names & {"grad", "indices", "retain_grad", "requires_grad_", "requires_grad", "lstm", "gru", "set_"}
+    schemas = [s for name in names for s in torch._C._jit_get_schemas_for_operator(f"aten::{name}")]
+    places = {a.name for s in schemas for a in s.arguments if a.kwarg_only and a.alias_info and a.alias_info.is_write}
+    assert places <= RESULTS
     assert not [name for name in names if re.search("backward|sparse|quant|_aa$|upsample|attention", name)]
     assert all(any(torch._C._jit_get_schemas_for_operator(f"{kind}::{n}") for kind in ("aten", "prim")) for n in names)
 
@@ -220,6 +223,8 @@ HOSTILE = {
     "y = " + "(" * 20_000 + "1" + ")" * 20_000: "unreadable code",
     "y = x" + ".a" * 150: "code nested more than 100 deep",
     "y = torch.grad([x], [x])": "torch.grad",
+    "y = torch.add(x, x, out=x)": "a result that is written to a given place (out)",
+    "y = torch.max(x, 0, max=x, max_values=x)": "a result that is written to a given place (max)",
     "y = torch.zeros([4], dtype=None, layout=1)": "a tensor that is not dense",
     "y = torch.zeros_like(x, layout=n)": "a tensor that is not dense",
     "y = torch.requires_grad_(x)": "torch.requires_grad_",

@@ -23,6 +23,7 @@ STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"' rb"|'(?:[^'\\\n]|\\.)*'")
 NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined lines, strings over many lines
 NAMELESS = (ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 CAST = "unchecked_cast"
+RESULTS = {"out", "out0", "out1", "values", "indices", "min", "min_indices", "max", "max_values"}  # tensors to write to
 CHECKED = {"Tensor", "int", "float", "bool", "str", "complex", "number", "Device", "NoneType"}  # wherever they are used
 CONTAINERS = {"Optional", "List", "Dict"}
 
@@ -249,6 +250,8 @@ def _judged_call(node: ast.Call, function: _Function) -> list[str] | None:
     """Judge a call whose arguments decide; None for any other."""
     called = node.func
     for keyword in node.keywords:
+        if keyword.arg in RESULTS or keyword.arg is None:
+            return [f"a result that is written to a given place ({keyword.arg})"]
         if keyword.arg == "layout" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
             return ["a tensor that is not dense"]
     if isinstance(called, ast.Name) and called.id == "getattr":
