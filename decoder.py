@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def build_parser() -> flags.Parser:
     """Return the decoder's flags."""
     from unravel_lib.audio.write import SUBTYPES
-    from unravel_lib.cli.levels import LOWEST_TARGET
+    from unravel_lib.cli.sounds import LOWEST_TARGET
 
     parser = flags.Parser(
         "Decode latents to sound: one .wav for each .npy or latent audio file.",
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
     make_output_folder(args.output)
     model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
 
-    from unravel_lib.cli.levels import log_levels
+    from unravel_lib.cli.sounds import log_levels
     from unravel_lib.models.codec import CodecOptions, check_fit, decode_file
 
     seconds: dict[Source, float] = {}
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> int:
     if batch.done > batch.skipped:
         log_levels(sounds, args.normalize)
     if args.page:
-        from unravel_lib.cli.decoder_page import make_page
+        from unravel_lib.cli.sounds import make_page
 
         make_page(args.output, batch, args.overwrite)
     return batch.finish()

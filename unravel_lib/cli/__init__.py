@@ -8,7 +8,6 @@ parser : the argument parser and shared flags
 batch : many inputs; those that fail are reported and skipped
 failures : failures.csv
 progress : a progress bar on a terminal, log lines elsewhere
-levels : length and loudness of decoded sounds
+sounds : lengths and levels of decoded sounds, and their page
 inspector : what inspector.py says of latents and sounds, and its questions
-decoder_page : the page of decoder.py
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from unravel_lib.cli.batch import Batch
-from unravel_lib.cli.levels import log_levels
 from unravel_lib.cli.messages import written
+from unravel_lib.cli.sounds import log_levels
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.folders import refuse_overwriting

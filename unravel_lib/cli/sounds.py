@@ -1,4 +1,4 @@
-"""The table after a batch of decoder.py: how long and how loud each sound is."""
+"""Decoded sounds: the table of their lengths and levels, and the page to listen to them."""
 
 import logging
 import math
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unravel_lib.audio.level import LOWEST_RATE
+from unravel_lib.cli.batch import Batch
+from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import InputError
 from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
 from unravel_lib.text import count_text, duration_text, printable, table
@@ -74,3 +76,31 @@ def _is_limited(facts: SoundSidecar, loudness: float) -> bool:
     """Whether its peak kept a sound below the wanted loudness."""
     found = facts.loudness
     return found is not None and found < loudness - SLACK and (facts.peak or 0) > LOWEST_LIMIT
+
+
+def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
+    """Draw the pictures of all decoded sounds in a folder, and write the page; what fails is reported.
+
+    `overwrite` also replaces an `index.html` that is no such page.
+    """
+    from unravel_lib.page.cards import Card, find_sounds, make_card
+    from unravel_lib.page.document import NAME, refuse_other_page, write_page
+
+    sounds = find_sounds(folder)
+    if not sounds:
+        return
+    page, lost = folder / NAME, batch.lost_pictures
+    with batch.picture(page):
+        if not overwrite:
+            refuse_other_page(page)
+    if batch.lost_pictures > lost:
+        return
+    cards: list[Card] = []
+    with Progress(sounds, lambda _: 1, "pictures") as bar:
+        for sound in bar:
+            with batch.picture(sound):
+                cards.append(make_card(sound))
+    with batch.picture(page):
+        write_page(page, cards)
+        batch.wrote(page)
+        log.info("open %s in a browser to listen", printable(page))
