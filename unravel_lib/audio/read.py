@@ -1,11 +1,12 @@
 """Sound files in: WAV, AIFF and FLAC by libsndfile, all others by FFmpeg; as float32 blocks [channels, n]."""
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -171,17 +172,17 @@ def _not_sound(path: Path) -> InputError:
 
 def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
     start, size = containers.id3_end(file), containers.tags_start(file, size)
-    head, window = containers.peek(file, start, 4), Window(file, start, size)
+    head = containers.peek(file, start, 4)
     if head == b"OggS":
-        for part in containers.ogg_recordings(path, file, start, size):
-            yield from _by_ffmpeg(path, Window(file, *part))
+        for part_start, stop in containers.ogg_recordings(path, file, start, size):
+            yield from _by_ffmpeg(path, file, part_start, stop)
         return
     sound = None
     is_plain = not start and head != W64  # libsndfile does not skip every tag, and reads tags behind a W64 as sound
     if head in containers.FORMS:
         stated = containers.read_chunks(path, file, start, size)
         if stated.patches:
-            yield from _by_ffmpeg(path, Window(file, start, size, stated.patches), is_hint=True)
+            yield from _by_ffmpeg(path, file, start, size, stated.patches)
             log.warning("%s does not say how long it is: it is read to its end", printable(path))
             return
         if stated.rest:
@@ -193,7 +194,7 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
         with sound:
             yield Recording(sound.samplerate, sound.channels, sound.frames, _libsndfile_blocks(path, sound), 0.0)
     else:
-        yield from _by_ffmpeg(path, window)
+        yield from _by_ffmpeg(path, file, start, size)
 
 
 # libsndfile
@@ -231,14 +232,19 @@ def _libsndfile_blocks(path: Path, sound: soundfile.SoundFile) -> Iterator[Sound
 # FFmpeg
 
 
-def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Recording]:
-    """Open a file with FFmpeg; yields one recording, of an MP3 all."""
+def _by_ffmpeg(
+    path: Path, file: BinaryIO, start: int, stop: int, patches: Mapping[int, bytes] | None = None
+) -> Iterator[Recording]:
+    """Open a part of a file with FFmpeg; yields one recording, of an MP3 all."""
     import av
 
+    # FFmpeg opens it anew where it can: what it calls in Python loses Ctrl-C.
+    name, window = f"/dev/fd/{file.fileno()}", Window(file, start, stop, patches or {})
+    source = window if patches or not os.path.exists(name) else f"subfile,,start,{start},end,{stop},,:{name}"
     with contextlib.ExitStack() as stack:
         with _failures(path, window, _not_sound(path)):
             options = {"format_whitelist": FORMATS}
-            container = stack.enter_context(av.open(window, "r", options=options, metadata_errors="replace"))
+            container = stack.enter_context(av.open(source, "r", options=options, metadata_errors="replace"))
             if not container.streams.audio:
                 raise InputError("holds no sound", path=path, expected="at least one audio track")
             stream, form = container.streams.audio[0], container.format.name
@@ -265,7 +271,7 @@ def _by_ffmpeg(path: Path, window: Window, is_hint: bool = False) -> Iterator[Re
         if form in EXACT_TIMES and codec.name == "flac":
             slack = 0.0
             blocks = trim(blocks, 0, 0, lambda length: _refuse_lost_frames(path, packets.length - length))
-        yield Recording(rate, channels, samples, blocks, slack, is_hint)
+        yield Recording(rate, channels, samples, blocks, slack, is_hint=patches is not None)
 
 
 def _stated_samples(container: "InputContainer", stream: "AudioStream") -> int | None:
@@ -293,8 +299,9 @@ def _failures(path: Path, window: Window, otherwise: InputError | None = None) -
     try:
         yield
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        if window.error:
-            raise _unreadable(path, window.error) from error
+        failure = window.error or (error if isinstance(error, OSError) and error.errno == errno.EIO else None)
+        if failure:
+            raise _unreadable(path, failure) from error
         is_late = isinstance(error, IndexError)  # PyAV knows the tracks that are there at the beginning
         text = "a track begins in its middle" if is_late else library_error(error)
         raise otherwise or damaged(path, text) from error
