@@ -138,7 +138,6 @@ def _text(node: ast.expr) -> str:
         return "nested without end"
 
 
-@functools.lru_cache(10_000)
 def type_tree(text: str) -> ast.expr:
     """Return a type as it is written in code, parsed; raises ValueError."""
     try:
@@ -152,13 +151,14 @@ def type_text(text: str) -> str:
     return _text(type_tree(text))
 
 
-def type_parts(text: str) -> tuple[str, list[str]]:
+@functools.lru_cache(10_000)
+def type_parts(text: str) -> tuple[str, tuple[str, ...]]:
     """Split `Dict[str, List[int]]` into Dict and its parts; a type without parts has none."""
     node = type_tree(text)
     if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
-        return text, []
+        return text, ()
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    return node.value.id, [_text(part) for part in parts]
+    return node.value.id, tuple(_text(part) for part in parts)
 
 
 def is_checked(text: str) -> bool:

@@ -61,7 +61,7 @@ def suspicions(data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -
         _refuse_odd_steps(data)
         reader = _Reader(data, tensor_bytes)
         _Types(classes, reader.tags).check(reader.load(), "Any", "it")
-    except (ValueError, TypeError, AttributeError, LookupError, EOFError, pickle.UnpicklingError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, EOFError, RecursionError, pickle.PickleError) as error:
         yield f"an odd object table ({' '.join(str(error).split())[:80]})"
 
 
@@ -268,7 +268,7 @@ class _Types:
                 for item in items:
                     self.check(item, kind, where)
         elif isinstance(value, tuple):
-            kinds = ["Any"] * len(value) if name == "Any" else self._tuple_types(declared) or []
+            kinds = ("Any",) * len(value) if name == "Any" else self._tuple_types(declared) or ()
             for item, kind in zip(value, kinds, strict=True):
                 self.check(item, kind, where)
 
@@ -301,12 +301,12 @@ class _Types:
             return name in ("Any", value.kind)
         return type(value) in SIMPLE.get(name, ())
 
-    def _tuple_types(self, declared: str) -> list[str] | None:
+    def _tuple_types(self, declared: str) -> tuple[str, ...] | None:
         """Return the types in a tuple; None where the type is no tuple or may be any."""
         name, parts = type_parts(declared)
         known = self._classes.get(class_key(name))
         if known is not None and known.kind == "NamedTuple":
-            return list(known.attributes.values())
+            return tuple(known.attributes.values())
         return parts if name == "Tuple" else None
 
     def _implements(self, value: _Object, name: str) -> bool:
