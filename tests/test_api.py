@@ -1,6 +1,7 @@
 """The public API: what a notebook calls is what the scripts do."""
 
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import soundfile
 from fixtures_runs import Run
 
 import unravel_lib as unravel
-from unravel_lib.errors import InputError, UsageError
+from unravel_lib.errors import InputError, ModelError, OutputError, UsageError
 
 ROOT = Path(__file__).parents[1]
 
@@ -153,3 +154,91 @@ def test_twins_share_their_defaults() -> None:
         parameters = inspect.signature(function).parameters
         for name in ("seed", "compensate_delay"):
             assert parameters[name].default == getattr(CodecOptions(), name)
+
+
+BAD_SEEDS = (None, "a", -1, 1.5, True, 2**63)
+Z = np.ones((8, 4), np.float32)
+
+
+@pytest.mark.parametrize("seed", BAD_SEEDS)
+def test_a_seed_is_a_whole_number_everywhere(model: "unravel.Model", seed: object) -> None:  # type: ignore[name-defined]
+    statistics, one = unravel.measure(np.eye(8)), {"seed": seed}
+    calls = (
+        lambda: unravel.encode(model, np.zeros(4000), **one),
+        lambda: unravel.decode(model, Z, **one),
+        lambda: unravel.draw("normal", statistics, 3, **one),
+        lambda: unravel.arrange("orale", Z.T, **one),
+        lambda: unravel.Composition(statistics, "normal", {}, "loop", {}, 4, 2, **one),
+    )
+    for call in calls:
+        with pytest.raises(UsageError) as error:
+            call()  # type: ignore[no-untyped-call]
+        assert error.value.option == "seed"
+
+
+def test_what_is_no_model_and_no_statistics_is_named() -> None:
+    for call in (lambda: unravel.encode("x.ts", np.zeros(9)), lambda: unravel.decode(None, Z)):
+        with pytest.raises(UsageError, match="what load_model returns"):
+            call()  # type: ignore[no-untyped-call]
+    for other in (None, Z, {}):
+        for call in (
+            lambda other=other: unravel.draw("normal", other, 3),
+            lambda other=other: unravel.Composition(other, "normal", {}, "loop", {}, 4, 2, seed=1),
+        ):
+            with pytest.raises(UsageError, match="what measure returns"):
+                call()
+    with pytest.raises(ModelError, match="nowhere is not available"):
+        unravel.load_model(device="nowhere")
+
+
+def test_no_file_to_write_replaces_the_input(
+    model: "unravel.Model",  # type: ignore[name-defined]
+    tmp_path: Path,
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(9000), 44100)
+    (tmp_path / "link.npy").symlink_to(tmp_path / "a.wav")
+    sound = (tmp_path / "a.wav").read_bytes()
+    for target in ("a.wav", "link.npy"):
+        with pytest.raises(OutputError):
+            unravel.encode_file(model, tmp_path / "a.wav", tmp_path / target)
+    assert (tmp_path / "a.wav").read_bytes() == sound
+    unravel.encode_file(model, tmp_path / "a.wav", tmp_path / "z.npy")
+    for target in ("z.npy", "z.flac"):
+        with pytest.raises(OutputError):
+            unravel.decode_file(model, tmp_path / "z.npy", tmp_path / target)
+    assert np.load(tmp_path / "z.npy").shape == (1, 8, 5)
+
+
+@pytest.mark.parametrize("latents", [Z > 0, Z + 1j, Z.astype("datetime64[s]"), np.full((8, 4), "1"), None])
+def test_latents_are_written_of_real_numbers_only(tmp_path: Path, latents: object) -> None:
+    with pytest.raises(ValueError, match="real numbers"):
+        unravel.write_latents(tmp_path / "x.npy", latents)
+    with pytest.raises(UsageError, match="frames has shape"):
+        unravel.write_latent_audio(tmp_path / "x.wav", latents, 44100, 2048)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("sample_rate", (0, -1, None, "44100", np.nan, np.inf, 1e30)),
+        ("compression", (0, -1, 1.5, None, "a", 10**12)),
+        ("subtype", ("PCM_16", "float", None, 3)),
+        ("frames", (Z[0], Z[:0], Z[None], Z * np.nan)),
+    ],
+)
+def test_latent_audio_says_which_argument_is_wrong(tmp_path: Path, option: str, values: tuple[object, ...]) -> None:
+    for value in values:
+        arguments = {"frames": Z, "sample_rate": 44100, "compression": 2048, option: value}
+        with pytest.raises(UsageError) as error:
+            unravel.write_latent_audio(tmp_path / "x.wav", **arguments)
+        assert error.value.option == option
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_no_pipe_and_no_other_name_is_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npy")
+    for path in (tmp_path / "x.npy", tmp_path / "x.txt", tmp_path / "x"):
+        with pytest.raises(OutputError):
+            unravel.write_latents(path, Z)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"] and (tmp_path / "x.npy").is_fifo()

@@ -1,5 +1,6 @@
 """What can go wrong, as exceptions with fields; only the command line makes sentences with flags of them."""
 
+import numbers
 import os
 from collections.abc import Callable, Sequence
 
@@ -87,3 +88,26 @@ class ModelError(UnravelError):
 
 class OutputError(UnravelError):
     """A result that cannot be written to the requested place."""
+
+
+def whole_number(option: str, value: object, most: int = 2**31, least: int = 1) -> None:
+    """Raise UsageError where an argument is no whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= int(value) <= most:
+        expected = f"a whole number from {least} to {most:,}"
+        raise UsageError("is out of range", option=option, value=repr(value), expected=expected)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number, and no truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def check_seed(seed: object) -> None:
+    """Raise UsageError where a seed is none that sidecars and PyTorch take."""
+    whole_number("seed", seed, 2**63 - 1, 0)
+
+
+def check_suffix(path: str | os.PathLike[str], suffix: str) -> None:
+    """Raise OutputError where a file that is to be written is not named as what it holds."""
+    if not os.fspath(path).lower().endswith(suffix):
+        raise OutputError("is no name for such a file", path=path, expected=f"one that ends with {suffix}")

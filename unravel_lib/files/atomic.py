@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ def atomic_write(target: Path) -> Iterator[Path]:
     """
     name = cut(target.name, NAME_BYTES - len(PART_SUFFIX) - 10)  # minus two dots and eight digits
     part = target.with_name(f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    if _is_special(target):
+        raise OutputError("is a device or a pipe, not a file", path=target)
     lock = None
     _open_parts.add(part)
     try:
@@ -68,6 +71,14 @@ def atomic_write(target: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         _open_parts.discard(part)
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether there is a device, a pipe or a socket."""
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode  # once: another run may replace the file meanwhile
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
 
 
 def remove_open_parts() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import InputError, UsageError
+from unravel_lib.errors import InputError, UsageError, check_suffix, is_number, whole_number
 from unravel_lib.files.find import open_input
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, atomic_write_with_sidecar, read_sidecar
 from unravel_lib.latents import Frames, Latents
@@ -114,7 +114,16 @@ def write_latent_audio(
     OutputError
         The file cannot be written.
     """
-    array = np.atleast_2d(np.asarray(frames, np.float64))
+    check_suffix(path, ".wav")
+    array = np.asarray(frames)
+    if array.dtype.kind not in "fiu" or array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+        found = f"has shape {array.shape} and type {array.dtype}"
+        raise UsageError(found, option="frames", expected="finite numbers of shape (frames, dims)")
+    if not (is_number(sample_rate) and 0 < sample_rate <= RIFF_BYTES):
+        raise UsageError("is no sample rate", option="sample_rate", value=repr(sample_rate), expected="that of a model")
+    whole_number("compression", compression)
+    if subtype not in DTYPES:
+        raise UsageError("is unknown", option="subtype", value=repr(subtype), expected=" or ".join(DTYPES))
     LatentAudio(array.shape[1], sample_rate, compression, subtype).write(Path(path), array)
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import InputError, UsageError
+from unravel_lib.errors import InputError, UsageError, check_suffix
 from unravel_lib.files.find import open_input
 from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
@@ -161,9 +161,14 @@ def save_latents(
     OutputError
         The file cannot be written.
     """
-    array = np.ascontiguousarray(latents, dtype=np.float32)
+    check_suffix(path, ".npy")
+    given = np.asarray(latents)
+    if given.dtype.kind not in "fiu":
+        raise ValueError(f"latents must be real numbers, got {given.dtype}")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(given, dtype=np.float32)
     if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"latents must have shape (dims, frames), got {array.shape}")
+        raise ValueError(f"latents must have shape (dims, frames), got {given.shape}")
     if not np.isfinite(array).all():
         raise ValueError("latents must be finite")
     with atomic_write_with_sidecar(Path(path), sidecar, overwrite) as part, open(part, "wb") as file:

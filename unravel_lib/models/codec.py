@@ -18,8 +18,9 @@ from unravel_lib.audio.read import SAMPLE_RATES, open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
-from unravel_lib.errors import InputError, ModelError, OutputError
+from unravel_lib.errors import InputError, ModelError, OutputError, UsageError, check_seed, check_suffix, is_number
 from unravel_lib.files.find import sha256_of
+from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.sidecar import (
     DEFAULT_FADE_MS,
     DEFAULT_SEED,
@@ -71,6 +72,9 @@ class CodecOptions:
     script: str | None = None
     command: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
 
 def encode(
     model: Model,
@@ -98,24 +102,31 @@ def encode(
     TypeError, ValueError
         The array is no sound: axes swapped, integers, empty, NaN or Inf; or no sample rate of a sound.
     """
-    options = CodecOptions(seed, compensate_delay)
+    options, model = CodecOptions(seed, compensate_delay), _checked_model(model)
     if isinstance(sound, (str, os.PathLike)):
         path = Path(sound)
         with _naming(path, "encoded"), open_audio(path) as file:
             return _encode(model, file.blocks(), file.sample_rate, sha256_of(path), options)
     array = _checked_sound(np.asarray(sound))
     low, high = SAMPLE_RATES
-    if sample_rate is not None and not low <= sample_rate <= high:
-        raise ValueError(f"sample_rate is {sample_rate}, expected {low} to {high} Hz")
+    if sample_rate is not None and not (is_number(sample_rate) and low <= sample_rate <= high):
+        raise ValueError(f"sample_rate is {sample_rate!r}, expected {low} to {high} Hz")
     key = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
     with _naming(ARRAY, "encoded"):
         return _encode(model, [array], sample_rate or model.sample_rate, key, options)
 
 
+def _checked_model(model: object) -> Model:
+    """Return a model that is given; raise UsageError where it is none."""
+    if not isinstance(model, Model):
+        raise UsageError(f"is of type {type(model).__name__}", option="model", expected="what load_model returns")
+    return model
+
+
 def _checked_sound(sound: npt.NDArray[np.generic]) -> Sound:
     """Return an array of samples as float32 [channels, samples]; refuse what is no sound."""
     array = np.atleast_2d(sound)
-    if array.ndim > 2 or array.size == 0:
+    if sound.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"the sound has shape {sound.shape}, expected (channels, samples) with at least one sample")
     if array.dtype.kind != "f":
         raise TypeError(f"the sound holds {array.dtype}, expected floats from -1 to 1, as soundfile.read gives them")
@@ -160,6 +171,7 @@ def decode(
     TypeError, ValueError
         The array has no frames, or holds no real numbers.
     """
+    options, model = CodecOptions(seed, compensate_delay, conditions=conditions), _checked_model(model)
     path = Path(latents) if isinstance(latents, (str, os.PathLike)) else None
     array = np.asarray(latents) if path is None else read_latents(path, model.compression)
     if array.ndim != 2 or array.shape[0] != model.dims:
@@ -174,7 +186,6 @@ def decode(
         raise TypeError(f"the latents hold {array.dtype}, expected real numbers")
     if path is None:
         refuse_not_finite(Path(ARRAY), array)
-    options = CodecOptions(seed, compensate_delay, conditions=conditions)
     with _naming(path or ARRAY, "decoded", conditions):
         return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
@@ -231,7 +242,9 @@ def encode_file(
     OutputError
         The target belongs to another model or input, or cannot be written.
     """
-    source, target = Path(source), Path(target)
+    model, source, target = _checked_model(model), Path(source), Path(target)
+    check_suffix(target, ".npy")
+    refuse_overwriting(target, [source])
     key = sha256_of(source)
     facts = EncodingSidecar(**_common_facts(model, source, key, options))
     if is_done is not None and is_done(facts):
@@ -258,9 +271,11 @@ def decode_file(
     Parameters, result and errors as of `encode_file`; the source is a `.npy` or latent audio, read already or
     not, the target a `.wav`.
     """
-    target = Path(target)
+    model, target = _checked_model(model), Path(target)
+    check_suffix(target, ".wav")
     file = source if isinstance(source, LatentsFile) else read_latents_file(Path(source), model.compression)
     source, array = file.path, file.latents
+    refuse_overwriting(target, [source])
     key = content_key(array)
     made = file.sidecar is not None and file.sidecar.is_generated
     fade_ms = options.fade_ms if options.fade_ms is not None else DEFAULT_FADE_MS if made else 0.0

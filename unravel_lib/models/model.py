@@ -47,7 +47,7 @@ def choose_device(wanted: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         wanted = next(name for name, found in available.items() if found)
-    if not available[wanted]:
+    if not available.get(wanted):
         found = "is not available on this machine"
         raise ModelError(found, option="device", value=wanted, remedy="use auto or cpu")
     if wanted == "cuda":  # TF32 would make chunks differ from the whole by 1e-3, autotuning one run from the next

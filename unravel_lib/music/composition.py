@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unravel_lib.errors import check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
-from unravel_lib.music.kinds import Distribution, Options, Pattern, whole_number
+from unravel_lib.music.kinds import Distribution, Options, Pattern, checked_statistics
 from unravel_lib.music.patterns import Piece, checked_array
 from unravel_lib.music.steps import Place, Step, read_steps, transformed, try_steps
 from unravel_lib.statistics.measure import Statistics
@@ -62,6 +63,8 @@ class Composition:
     def __post_init__(self) -> None:
         whole_number("num_latents", self.num_latents)
         whole_number("num_loops", self.num_loops)
+        check_seed(self.seed)
+        checked_statistics(self.statistics)
         complete = functools.partial(object.__setattr__, self)  # as the class is frozen
         complete("distribution", DISTRIBUTIONS.find(self.distribution))
         complete("distribution_options", self.distribution.complete(self.distribution_options))

@@ -19,6 +19,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from unravel_lib.errors import check_seed
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
 from unravel_lib.music.kinds import Function
@@ -138,6 +139,7 @@ def draw(
         No such distribution or option, or it cannot be used with these statistics.
     """
     entry = DISTRIBUTIONS.find(name)
+    check_seed(seed)
     return entry.draw(statistics, np.random.default_rng(seed), n_frames, entry.complete(options))
 
 

@@ -41,7 +41,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from unravel_lib.errors import UnravelError, UsageError
+from unravel_lib.errors import UnravelError, UsageError, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import FLOAT32_MAX, Statistics
@@ -267,11 +267,12 @@ def seed_global_generators(seed: np.random.bit_generator.ISeedSequence) -> None:
     np.random.seed(number)
 
 
-def whole_number(option: str, value: Any, most: int = LARGEST) -> None:
-    """Raise UsageError where an argument is no whole number from 1 to `most`."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 1 <= value <= most:
-        expected = f"a whole number from 1 to {most:,}"
-        raise UsageError("is out of range", option=option, value=repr(value), expected=expected)
+def checked_statistics(statistics: object) -> Statistics:
+    """Return statistics that are given; raise UsageError where these are none."""
+    if not isinstance(statistics, Statistics):
+        found = f"is of type {type(statistics).__name__}"
+        raise UsageError(found, option="statistics", expected="what measure returns")
+    return statistics
 
 
 def checked_loop(item: Any, dims: int) -> Frames:
@@ -321,6 +322,7 @@ class Distribution(Entry):
         UsageError
             It cannot be used with these statistics, its function failed, or drew values that latents cannot have.
         """
+        checked_statistics(statistics)
         whole_number("n_frames", n_frames, MAX_BYTES // (8 * statistics.dims))
         if self.needs_frames and not statistics.encodings:
             found = "takes frames of encodings, not a table"

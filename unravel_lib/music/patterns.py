@@ -21,10 +21,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import UsageError
+from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import PATTERNS, pattern
-from unravel_lib.music.kinds import MAX_BYTES, Function, Repeat, whole_number
+from unravel_lib.music.kinds import MAX_BYTES, Function, Repeat
 from unravel_lib.music.steps import Place, read_steps, transformed
 from unravel_lib.statistics.measure import Array
 
@@ -206,6 +206,7 @@ def arrange(
     """
     entry = PATTERNS.find(name)
     whole_number("n_loops", n_loops)
+    check_seed(seed)
     loop = checked_array("loop", loop)
     other = loop if loop_b is None else checked_array("loop_b", loop_b, loop.shape)
     spread = loop.std(axis=0) if std is None else checked_array("std", std, loop.shape[1:])
