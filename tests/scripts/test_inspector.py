@@ -448,10 +448,10 @@ def test_one_damaged_file_does_not_end_the_others(run: Run, tmp_path: Path) -> N
     good, bad = tmp_path / "good.npy", tmp_path / "bad.npy"
     np.save(good, np.random.default_rng(0).standard_normal((1, 8, 50), np.float32))
     bad.write_bytes(good.read_bytes()[:-9])
-    for flags in ([good, bad], [tmp_path]):
+    for flags, wrong in (([good, bad], bad), ([tmp_path], bad), ([tmp_path / "gone.npy", good], tmp_path / "gone.npy")):
         done = run("inspector", "--input", *flags, "--json")
         assert done.code == 1 and [file["path"] for file in json.loads(done.text)["files"]] == [str(good)]
-        assert done.errors[0].startswith(f"error: {bad} ")
+        assert done.errors[0].startswith(f"error: {wrong} ")
     done = run("inspector", "--input", bad)
     assert done.code == 2 and len(done.err.splitlines()) == 1
     bad.rename(tmp_path / "worse.npy")

@@ -62,18 +62,18 @@ def are_latents(paths: Sequence[Path], model_extensions: Sequence[str]) -> bool:
 
 
 def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[LatentsFile], dict[Path, Sidecar | None]]:
-    """Read latents; also return decoded sounds, which have the sidecar of one. The batch receives damaged files.
+    """Read latents; also return decoded sounds, which have the sidecar of one. The batch receives what is no such file.
 
     Raises
     ------
     InputError
-        A path does not exist or leads to no results; without a batch a file is damaged; or the only file is.
+        The paths lead to no results; without a batch one does not exist or is damaged; or the only one.
     """
     named = set(paths)
-    found = [source.path for source in find_files(paths, EXTENSIONS)]
+    found = [source.path for source in find_files(paths, EXTENSIONS, None, batch)]
     inputs, latents, sounds = Inputs(), list[LatentsFile](), dict[Path, Sidecar | None]()
     for path in found:
-        with nullcontext() if batch is None or len(found) == 1 else batch.check(path):
+        with nullcontext() if batch is None or len(paths) == len(found) == 1 else batch.check(path):
             facts = inputs.sidecar(path)
             if isinstance(facts, SoundSidecar):
                 sounds[path] = facts
