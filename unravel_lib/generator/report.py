@@ -128,7 +128,8 @@ def show_lists(asked: Collection[str], options: GeneratorOptions) -> None:
         if f"list_{title}" in asked:
             entries = registry.listing(chosen)
             width = max(len(name) for name, _ in entries)
-            print(f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in entries), sep="\n")
+            lines = (f"  {name:<{width}}  {text}".replace("`iqr`", "--iqr") for name, text in entries)
+            print(f"{title}:", *lines, sep="\n")
     if "tempo_table" in asked:
         from unravel_lib.generator.sources import read_sources
 
