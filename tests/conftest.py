@@ -14,8 +14,8 @@ from fixtures_runs import ROOT, Run, Script, runner
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slowest files: where tests run side by side, the many short ones fill the gaps at the end."""
-    slow = ("tests/workflow/", "tests/scripts/", "tests/page/")
-    items.sort(key=lambda item: not item.nodeid.startswith(slow))
+    slow = ("tests/workflow/", "tests/page/", "tests/scripts/")
+    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in slow])
 
 
 @pytest.fixture(scope="session")
