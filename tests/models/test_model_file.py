@@ -246,6 +246,14 @@ HOSTILE = {
     "c = unchecked_cast\n    y = c(Tensor, x)": "unchecked_cast under another name",
     "y = ops.prim.unchecked_cast(x)": "torch.ops.prim.unchecked_cast",
     "y = ops.prim.unchecked_unwrap_optional(x)": "torch.ops.prim.unchecked_unwrap_optional",
+    "y = torch.to(x, -99)": "a dtype that is no ordinary one",
+    "y = x.to(-99)": "a dtype that is no ordinary one",
+    "d = 300\n    e = d\n    y = torch.to(x, e)": "a dtype that is no ordinary one",
+    "y = torch.to(x, ops.prim.device(x), 13)": "a dtype that is no ordinary one",
+    "y = torch.view(x, -99)": "a dtype that is no ordinary one",
+    "y = torch.softmax(x, 1, 99)": "a dtype that is no ordinary one",
+    "y = torch.zeros([1], dtype=22)": "a dtype that is no ordinary one",
+    "d = torch.neg(99)\n    y = torch.zeros([1], dtype=d)": "a dtype that is no ordinary one",
 }
 
 
@@ -265,6 +273,9 @@ def test_hostile_code_is_named_and_refused_unless_trusted(statement: str, plain:
         b"def f(self, saved):\n  return torch.add(self.saved_mean, ops.prim.dtype(saved))\n",
         b'def f(x):\n  return torch.format("save {} to ops.c10d", getattr(self.net, "0"))\n',
         b'def f(self):\n  x = self.net.values.wherever\n  return torch.add(x, __torch__.rave.Generator("#\\""))\n',
+        b"def f(x, y):\n  d = ops.prim.dtype(x)\n  return torch.to(torch.zeros([1], dtype=d, layout=None), d, True)\n",
+        b"def f(x, y):\n  return torch.view(torch.to(torch.to(x, ops.prim.device(y), 6), y, False, False), [-1])\n",
+        b"def f(x, t):\n  d = unchecked_cast(int, t)\n  return torch.softmax(torch.zeros([2], dtype=5), 0, d)\n",
         b"",
     ],
 )

@@ -23,7 +23,9 @@ STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"' rb"|'(?:[^'\\\n]|\\.)*'")
 NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined lines, strings over many lines
 NAMELESS = (ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 CAST = "unchecked_cast"
+DTYPES = (None, *range(8), 9, 10, 11, 15)  # ordinary ones by number; others are read behind the end of a table
 RESULTS = {"out", "out0", "out1", "values", "indices", "min", "min_indices", "max", "max_values"}  # tensors to write to
+WITH_DTYPE = {"to": 1, "view": 1, "softmax": 2, "log_softmax": 2}  # without its name, at or behind this place
 CHECKED = {"Tensor", "int", "float", "bool", "str", "complex", "number", "Device", "NoneType"}  # wherever they are used
 CONTAINERS = {"Optional", "List", "Dict"}
 
@@ -209,6 +211,17 @@ class _Function:
         known = self._classes.get(class_key(self.type_of(owner, depth + 1) or ""))
         return None if known is None else known.attributes.get(name)
 
+    def is_dtype(self, node: ast.expr, by_name: bool) -> bool:
+        """Return False for a dtype that is no ordinary one; `by_name` also for what no code of PyTorch's gives it."""
+        for _ in range(MAX_DEPTH):
+            if not (isinstance(node, ast.Name) and self._stored[node.id] == 1 and node.id in self._values):
+                break
+            node = self._values[node.id]
+        if isinstance(node, (ast.Constant, ast.UnaryOp, ast.BinOp)):
+            value = node.value if isinstance(node, ast.Constant) else -1
+            return isinstance(value, bool) or type(value) is str or value in DTYPES
+        return not (by_name and isinstance(node, ast.Call) and _text(node.func).startswith(("torch.", "ops.aten.")))
+
     def is_own(self, owner: ast.expr, name: str) -> bool:
         """Return True if `owner.name` is what a class of the file declares, whatever operators have that name."""
         known = self._classes.get(class_key(self.type_of(owner) or ""))
@@ -254,6 +267,12 @@ def _judged_call(node: ast.Call, function: _Function) -> list[str] | None:
             return [f"a result that is written to a given place ({keyword.arg})"]
         if keyword.arg == "layout" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
             return ["a tensor that is not dense"]
+        if keyword.arg == "dtype" and not function.is_dtype(keyword.value, by_name=True):
+            return ["a dtype that is no ordinary one"]
+    if isinstance(called, ast.Attribute) and called.attr in WITH_DTYPE:
+        places = node.args[WITH_DTYPE[called.attr] - (_text(called.value) not in ("torch", "ops.aten")) :]
+        if not all(function.is_dtype(argument, by_name=False) for argument in places):
+            return ["a dtype that is no ordinary one"]
     if isinstance(called, ast.Name) and called.id == "getattr":
         return list(_getattr(node, function))
     if isinstance(called, ast.Name) and called.id == CAST:
