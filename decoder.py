@@ -16,7 +16,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
-from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SUBTYPE
+from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_MAX_GAIN, DEFAULT_SUBTYPE
 from unravel_lib.history import commands
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ def build_parser() -> flags.Parser:
     result.add_argument("--subtype", choices=SUBTYPES, default=DEFAULT_SUBTYPE, help=text)
     text = "bring every sound to this loudness, such as -16; quieter where it would clip"
     flags.add_value(result, "--normalize", flags.number(LOWEST_TARGET, 0), "LUFS", text)
+    text = f"--normalize raises no sound by more (default {DEFAULT_MAX_GAIN:g} dB)"
+    flags.add_value(result, "--max_gain", flags.number(0, 120), "DB", text, DEFAULT_MAX_GAIN)
+    text = "decode loops that can be repeated without a hole or a click: the end leads into the start, no fades"
+    flags.add_switch(result, "--loop", text)
     text = f"fade in and out, in milliseconds (default: {DEFAULT_FADE_MS:g} for what generator.py made, else 0)"
     flags.add_value(result, "--fade", flags.number(0, 10_000), "MS", text)
     flags.add_switch(result, "--page", "write index.html beside the sounds: to listen, compare and choose")
@@ -90,6 +94,8 @@ def main(argv: list[str]) -> int:
         args.subtype,
         args.overwrite,
         normalize=args.normalize,
+        max_gain=args.max_gain,
+        loop=args.loop,
         fade_ms=args.fade,
         conditions=conditions,
         script=commands.script("decoder"),

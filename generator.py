@@ -97,10 +97,12 @@ def generate(options: GeneratorOptions, command: list[str], made_before: Generat
     place = ["--output", os.path.abspath(options.output), *([f"--run={options.run}"] if options.run else [])]
     drawn: dict[str, Piece] = {}
     written: list[Path] = []
+    told: set[str] = set()
     for number, name in names.items():
         with batch.attempt(folder / name):
             if number > options.first:  # the first is made already
                 piece = results.make_piece(plan, number, free_bytes)
+            report.log_notes(piece, told)
             own_command = [*command, *(["--first", str(number)] if number else []), *place]
             sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, own_command)
             if made_before is not None and number == options.first:

@@ -14,7 +14,7 @@ from pathlib import Path
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.progress import Progress
-from unravel_lib.cli.run import run, tune
+from unravel_lib.cli.run import run
 from unravel_lib.files.find import find_files, normalised_extensions
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.text import printable
@@ -96,7 +96,7 @@ def inspect_models(args: argparse.Namespace, questions: bool) -> int:
     many = args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
     all_facts, configs, unanswered = [], {}, 0
     progress = Progress(paths, lambda path: 1, "models") if many and not questions else nullcontext(paths)
-    with progress as models, Worker(tune) as opener:
+    with progress as models, Worker() as opener:
         for path in models:
             with batch.attempt(path):
                 # measuring takes seconds for each model

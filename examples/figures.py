@@ -137,7 +137,7 @@ def place_letters(axes: Axes, blocks: Blocks, gap: int, group_gap: int, below: b
 def arranged(name: str, material: dict[str, Any], **options: Any) -> Array:
     """Run a pattern of the catalogue: a long array."""
     pattern = PATTERNS[name]
-    return Piece.of(pattern.loops(pattern.complete(options), **material), material["loop"].shape[1], ()).frames
+    return Piece.of(pattern.loops(pattern.complete(options), **material), len(material["std"]), ()).frames
 
 
 def small(
@@ -172,8 +172,8 @@ def catalogue(statistics: Statistics) -> None:
 
     def material(length: int, n_loops: int) -> dict[str, Any]:
         seeds = np.random.SeedSequence(SEED).spawn(3)
-        a, b = (drawn(statistics, length, seed) for seed in seeds[:2])
-        return {"loop": a, "loop_b": b, "n_loops": n_loops, "std": np.ones(statistics.dims), "seed": seeds[2]}
+        loops = [drawn(statistics, length, seed) for seed in seeds[:2]]
+        return {"loops": loops.__getitem__, "n_loops": n_loops, "std": np.ones(statistics.dims), "seed": seeds[2]}
 
     small("loop", arranged("loop", material(8, 6)), [(8, "A", False)] * 6)
     beginnings = [(n, "ABCDEFGH"[:n], n == 8) for n in (1, 2, 3, 5, 8)]
@@ -183,9 +183,11 @@ def catalogue(statistics: Statistics) -> None:
     ends = {0: "A", states - 1: "B"}
     four, eight = material(4, 1), material(8, 2)
     blended = arranged("blender", four, direction="forward")
-    small("blender", blended, [(4, ends.get(i, ""), False) for i in range(states)], before=four["loop"])
+    small("blender", blended, [(4, ends.get(i, ""), False) for i in range(states)], before=four["loops"](0))
     counted = [(8, str(i // 2 + 1) if i % 2 == 0 else "", i % 2 == 1) for i in range(16)]
-    small("swapper", arranged("swapper", eight), counted, before=eight["loop"])
+    small("swapper", arranged("swapper", eight), counted, before=eight["loops"](0))
+    small("form", arranged("form", material(8, 1)), [(8, letter, False) for letter in "AABA"])
+    small("morph", arranged("morph", material(8, 1)), [(8, {0: "A", 4: "B"}.get(i, ""), False) for i in range(5)])
 
 
 STEPS = (
@@ -285,7 +287,7 @@ def main() -> None:
         statistics = measure.measure([Path(folder) / "latents.npy"])
         seeds = np.random.SeedSequence(SEED).spawn(2)
         loop = drawn(statistics, 11, seeds[0])
-        material = {"loop": loop, "loop_b": loop, "n_loops": 1, "std": np.ones(statistics.dims), "seed": seeds[1]}
+        material = {"loops": lambda which: loop, "n_loops": 1, "std": np.ones(statistics.dims), "seed": seeds[1]}
         overview(standard(frames, statistics), loop, arranged("orale", material, levels=2))
         catalogue(statistics)
         transforms(statistics)

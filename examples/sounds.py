@@ -19,7 +19,15 @@ from unravel_lib.statistics.measure import Statistics  # noqa: E402
 SOUNDS = ROOT / "examples" / "sounds"
 RECORDINGS = ROOT / "examples" / "audio"
 NUMBERED = ("loop_compus", "guit_e_slide")  # the sources of pattern-1.mp3 and pattern-2.mp3
-SIZES = {"loop": (11, 16), "fibo": (13, 6), "orale": (11, 1), "blender": (5, 1), "swapper": (11, 2)}  # k, r: 8 to 12 s
+SIZES = {
+    "loop": (11, 16),
+    "fibo": (13, 6),
+    "orale": (11, 1),
+    "blender": (5, 1),
+    "swapper": (11, 2),
+    "form": (11, 4),
+    "morph": (11, 4),
+}  # k, r: 8 to 12 s
 SEEDS = (42, 43)  # of loops A and B
 PEAK = 0.7
 FADE_SECONDS = 0.02

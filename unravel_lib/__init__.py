@@ -7,7 +7,8 @@
     encode_file, decode_file        the same from file to file, with sidecars, as encoder.py and decoder.py do
     read_latents, write_latents     latents files
     write_latent_audio              latents as a multichannel WAV for Pure Data
-    measure                         statistics of latents
+    measure, Encoding               statistics of latents
+    describe                        loudness, brightness and attack of each frame of a sound
     draw, DISTRIBUTIONS             new frames [frames, dims] from statistics
     arrange, PATTERNS, Repeat       loops -> long arrays
     TRANSFORMS                      what a loop can become as it passes
@@ -26,6 +27,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unravel_lib.audio.descriptors import describe as describe
     from unravel_lib.latents.files import read_latents as read_latents
     from unravel_lib.latents.latent_audio import write_latent_audio as write_latent_audio
     from unravel_lib.latents.npy import save_latents as write_latents  # noqa: F401
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from unravel_lib.music.distributions import draw as draw
     from unravel_lib.music.kinds import Repeat as Repeat
     from unravel_lib.music.patterns import arrange as arrange
+    from unravel_lib.statistics.measure import Encoding as Encoding
     from unravel_lib.statistics.measure import measure as measure
 
 __version__ = "1.1.0"
@@ -59,6 +62,8 @@ _NAMES = {
     "write_latents": "latents.npy:save_latents",
     "write_latent_audio": "latents.latent_audio:write_latent_audio",
     "measure": "statistics.measure:measure",
+    "Encoding": "statistics.measure:Encoding",
+    "describe": "audio.descriptors:describe",
     "draw": "music.distributions:draw",
     "arrange": "music.patterns:arrange",
     "Composition": "music.composition:Composition",

@@ -6,7 +6,7 @@ import numpy as np
 import pyloudnorm
 import pytest
 
-from unravel_lib.audio.level import CEILING, Level, Meter, Normalised, faded
+from unravel_lib.audio.level import CEILING, Level, Meter, Normalised, faded, looped
 
 
 def noise(seconds: float, rate: int = 48000, channels: int = 1, gain: float = 0.1) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_a_short_sound_has_a_loudness_silence_has_none() -> None:
     short = part[:, : part.shape[1] // 4]
     assert level_of(full).loudness is not None
     assert level_of(short).loudness == pytest.approx(level_of(part).loudness, abs=0.01)
-    assert level_of(np.zeros((1, 48000), np.float32)) == Level(None, 0.0)
+    assert level_of(np.zeros((1, 48000), np.float32)) == Level(None, 0.0, silent=True)
     assert level_of(noise(1, rate=1000), rate=1000).loudness is None  # the filter makes no sense there
 
 
@@ -68,7 +68,7 @@ def test_normalised_sound_has_the_loudness_and_never_clips(
     tmp_path: Path, target: float, reached: float | None
 ) -> None:
     x = noise(3, channels=2, gain=0.02)
-    normalised = Normalised(np.array_split(x, 5, axis=1), 48000, 2, target, tmp_path)
+    normalised = Normalised(np.array_split(x, 5, axis=1), 48000, 2, target, 90.0, tmp_path)
     y = np.concatenate(list(normalised), axis=1)
     np.testing.assert_allclose(y, x * normalised.gain, rtol=1e-6)
     level = level_of(y)
@@ -89,7 +89,7 @@ def test_quiet_parts_that_a_gain_brings_above_the_gate_are_counted(tmp_path: Pat
     x[:, 4 * 48000 :] *= 10 ** ((-73 - loudness) / 20)
     assert level_of(x).loudness == pytest.approx(-66, abs=0.3)
     for target in (-40, -30):
-        normalised = Normalised([x], 48000, 1, target, tmp_path)
+        normalised = Normalised([x], 48000, 1, target, 90.0, tmp_path)
         y = np.concatenate(list(normalised), axis=1)
         np.testing.assert_allclose(y, x * normalised.gain, rtol=1e-6)
         reference = pyloudnorm.Meter(48000).integrated_loudness(y.T.astype(float))
@@ -99,7 +99,7 @@ def test_quiet_parts_that_a_gain_brings_above_the_gate_are_counted(tmp_path: Pat
 
 
 def test_silence_stays_silence(tmp_path: Path) -> None:
-    normalised = Normalised([np.zeros((1, 9), np.float32)], 48000, 1, -16, tmp_path)
+    normalised = Normalised([np.zeros((1, 9), np.float32)], 48000, 1, -16, 90.0, tmp_path)
     assert (np.concatenate(list(normalised), axis=1) == 0).all()
     assert normalised.gain == 1
 
@@ -120,3 +120,40 @@ def test_short_sounds_and_no_fade() -> None:
     assert (next(faded([x], 5, 0)) == x).all()
     short = next(faded([x], 5, 100))
     assert short[0, 2] == 1 and short[0, 0] < short[0, 1] < 1
+
+
+def test_a_loop_goes_on_over_its_seam() -> None:
+    """A tone whose period does not divide the loop: no jump, no hole, neither at the cross-fade nor at the seam."""
+    lead, samples, fade = 4000, 9973, 882
+    whole = np.sin(np.arange(lead + samples + lead) * 2 * np.pi / 441)[np.newaxis].astype(np.float32)
+    cut = np.concatenate(list(looped(np.array_split(whole, 13, axis=1), lead, samples, fade)), axis=1)
+    assert cut.shape == (1, samples) and cut.dtype == np.float32
+    np.testing.assert_array_equal(cut[:, : samples - fade], whole[:, lead : lead + samples - fade])
+    twice = np.tile(cut, 2)[0]
+    assert np.abs(np.diff(twice)).max() < 2.5 * np.abs(np.diff(whole[0])).max()
+    quietest = np.sqrt(np.lib.stride_tricks.sliding_window_view(twice**2, 441).mean(axis=1)).min()
+    assert quietest > 0.3
+
+
+def test_what_is_silent_and_what_is_static_is_told() -> None:
+    rng = np.random.default_rng(0)
+    steady = 0.1 * rng.standard_normal((1, 44100 * 2)).astype(np.float32)
+    moving = steady * (1 + np.sin(np.arange(steady.shape[1]) / 8000)).astype(np.float32)
+    for sound, silent, static in (
+        (steady, False, True),
+        (moving, False, False),
+        (0.001 * moving, True, False),
+        (0.001 * steady, True, False),
+        (steady[:, :300], False, False),
+    ):
+        meter = Meter(44100, 1)
+        for block in np.array_split(sound, 5, axis=1):
+            meter.add(block)
+        assert (meter.level.silent, meter.level.static) == (silent, static)
+
+
+def test_a_quiet_sound_is_raised_by_no_more_than_is_allowed(tmp_path: Path) -> None:
+    sound = (1e-3 * np.random.default_rng(0).standard_normal((1, 44100))).astype(np.float32)
+    for most in (6.0, 20.0):
+        normalised = Normalised([sound], 44100, 1, -16.0, most, tmp_path)
+        np.testing.assert_allclose(np.concatenate(list(normalised), axis=1), sound * 10 ** (most / 20), rtol=1e-5)

@@ -62,7 +62,8 @@ def _warnings_again() -> None:
 
 
 def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-    return DISTRIBUTIONS.find(name).draw(statistics, rng, n_frames, {})
+    entry, target = DISTRIBUTIONS.find(name), np.zeros((3, statistics.dims))
+    return entry.draw(statistics, rng, n_frames, entry.complete({}), place=0.37, target=target)
 
 
 def frames_of(name: str, statistics: Statistics) -> Array:
@@ -326,7 +327,7 @@ def test_drawing_leaves_the_statistics_untouched(statistics: Statistics, name: s
     before = {key: np.copy(getattr(statistics, key)) for key in ("mean", "std", "correlation", "quantiles")}
     first = draw(name, statistics, np.random.default_rng(0), 50)
     other = draw(name, statistics, np.random.default_rng(1), 50)
-    assert not np.array_equal(first, other)
+    assert np.array_equal(first, other) == (name in ("excerpt", "mosaic"))  # which take no random numbers
     for key, value in before.items():
         np.testing.assert_array_equal(getattr(statistics, key), value)
 
@@ -375,10 +376,10 @@ def test_golden_values() -> None:
 
 
 GOLDEN_FOLLOWING = {
-    "retrace": [-0.32152042, -0.13735787],
-    "oracle": [0.00104508, 2.81859485],
-    "spectral": [1.38923845, -0.70182408],
-    "excerpt": [1.41211849, -0.31206554],
+    "retrace": [-0.78350646, -1.58429235],
+    "oracle": [-0.97398199, -1.08804222],
+    "spectral": [1.14917916, 0.20378294],
+    "excerpt": [0.91294525, 1.50697345],
 }
 
 

@@ -9,8 +9,7 @@ from fixtures_runs import Run
 
 import unravel_lib as unravel
 from unravel_lib.errors import UsageError
-from unravel_lib.music import following
-from unravel_lib.music.following import Recordings
+from unravel_lib.music import recordings
 from unravel_lib.statistics.fidelity import fidelity
 from unravel_lib.statistics.measure import Statistics, measure
 
@@ -41,7 +40,9 @@ def statistics(recorded: list[Array]) -> Statistics:
 
 
 def rings(name: str, statistics: Statistics, n: int = 16, n_frames: int = 192) -> list[Array]:
-    return [unravel.draw(name, statistics, n_frames, seed).T for seed in range(n)]
+    entry = unravel.DISTRIBUTIONS[name]
+    of = [(np.random.default_rng(i), i * recordings.GOLDEN % 1) for i in range(n)]  # as the files of a run
+    return [entry.draw(statistics, rng, n_frames, entry.complete({}), place).T for rng, place in of]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,8 +74,8 @@ def test_a_dim_that_never_moves(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_recording_of_three_frames(name: str) -> None:
-    statistics = measure([np.arange(6.0).reshape(2, 3)])
+def test_one_recording_of_four_frames(name: str) -> None:
+    statistics = measure([np.arange(8.0).reshape(2, 4)])
     if name == "excerpt":
         with pytest.raises(UsageError, match="distribution excerpt: 9 frames are longer than every recording"):
             unravel.draw(name, statistics, 9)
@@ -84,7 +85,7 @@ def test_one_recording_of_three_frames(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOLLOWING)
 def test_recordings_too_short_to_follow_are_left_out_or_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=f"distribution {name}: needs a recording of at least 3 frames, .* 2$"):
+    with pytest.raises(UsageError, match=f"distribution {name}: needs a recording of at least 4 frames, .* 2$"):
         unravel.draw(name, measure([np.zeros((2, 2)), np.ones((2, 1))]), 9)
     long, short = decays(0), np.full((3, 2), 99.0)
     drawn = unravel.draw(name, measure([long, short]), 500)
@@ -123,40 +124,32 @@ def test_retrace_copies_nothing_and_oracle_copies_runs(statistics: Statistics, r
 def test_no_run_of_the_oracle_is_longer_than_allowed(statistics: Statistics, recorded: list[Array]) -> None:
     for longest in (5, 12):
         for seed in range(4):
-            ring = unravel.draw("oracle", statistics, 150, seed, longest=longest, follow=1.0)
+            options = {"longest_seconds": longest / recordings.USUAL_RATE, "jump_seconds": 1e6}
+            ring = unravel.draw("oracle", statistics, 150, seed, **options)
             everything = np.concatenate(recorded, axis=1).T
             places = np.abs(ring[:, np.newaxis] - everything).max(axis=2).argmin(axis=1)
             runs = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
             assert max(map(len, runs)) <= longest + 1  # the frame that is jumped to begins the run
 
 
-def test_options_move_what_they_name(statistics: Statistics) -> None:
-    """The share of frames after which the path went on as recorded grows with `follow`."""
-    recordings = Recordings.of(statistics)
+def test_the_path_goes_on_as_long_as_it_is_told(statistics: Statistics, recorded: list[Array]) -> None:
+    """The share of frames after which the oracle went on as recorded grows with the time between jumps."""
+    everything = np.concatenate(recorded, axis=1).T
     shares = []
-    for follow in (0.0, 0.5, 1.0):
-        _, e = following._path(recordings, np.random.default_rng(0), 400, following.Rules(follow, 8, 0.0, 1000))
-        everything = np.concatenate([recordings.frames(n) for n in range(4)])
-        places = np.array([np.abs(everything - frame).sum(axis=1).argmin() for frame in e])
+    for seconds in (0.0, 0.1, 5.0):
+        ring = unravel.draw("oracle", statistics, 300, jump_seconds=seconds, longest_seconds=100.0)
+        places = np.array([np.abs(everything - frame).sum(axis=1).argmin() for frame in ring])
         shares.append(float((np.diff(places) == 1).mean()))
     assert shares[0] < 0.3 < shares[1] < 0.8 < shares[2]
 
 
 @pytest.mark.parametrize(
     ("name", "option", "value"),
-    [("retrace", "follow", 1.5), ("retrace", "keep", 1.0), ("oracle", "longest", 0), ("retrace", "near", 0)],
+    [("retrace", "jump_seconds", -1.0), ("retrace", "keep_seconds", -1.0), ("oracle", "longest_seconds", -1.0)],
 )
 def test_options_out_of_range(name: str, option: str, value: float, statistics: Statistics) -> None:
     with pytest.raises(UsageError, match=f"distribution {name}: {option}={value:g} is out of range"):
         unravel.draw(name, statistics, 9, 0, **{option: value})
-
-
-def test_an_itinerary_visits_recordings_by_their_share() -> None:
-    statistics = measure([decays(0, 600), decays(1, 300), decays(2, 100)])
-    plan = Recordings.of(statistics).itinerary(np.random.default_rng(0), 6400, 3)
-    assert sum(size for _, size in plan) == 6400 and len(plan) == 100
-    assert [sum(number == n for number, _ in plan) for n in range(3)] == [60, 30, 10]
-    assert [number for number, _ in plan] != sorted(number for number, _ in plan)
 
 
 def test_an_excerpt_is_in_a_recording_but_for_its_seam(statistics: Statistics, recorded: list[Array]) -> None:

@@ -100,8 +100,11 @@ def test_what_is_no_step_is_refused(wrong: Any) -> None:
 def test_a_composition_fills_in_defaults(statistics: Statistics) -> None:
     of = unravel.DISTRIBUTIONS["retrace"], {}, unravel.PATTERNS["orale"], {}
     composition = unravel.Composition(statistics, *of, 8, 1, seed=1)
-    assert composition.pattern_options == {"levels": 2} and composition.piece(0).frames.shape == (128, 2)
-    assert composition.distribution_options == {"follow": 0.7, "near": 8, "keep": 0.85}
+    assert composition.pattern_options == {"levels": 2, "amount": 0.25} and composition.piece(0).frames.shape == (
+        128,
+        2,
+    )
+    assert composition.distribution_options["near"] == 8 and composition.distribution_options["fit"] is True
     with pytest.raises(UsageError, match="pattern orale has no option level"):
         unravel.Composition(statistics, *of[:3], {"level": 1}, 8, 1, seed=1)
 

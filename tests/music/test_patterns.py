@@ -5,7 +5,7 @@ import importlib
 import itertools
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,7 @@ DIRECTIONS = ("forward", "inverted", "mirrored", "mirror-inverted")
 class Material:
     """The inputs of a pattern, and the seed of its random numbers."""
 
-    loop: np.ndarray
-    loop_b: np.ndarray
+    loops: Callable[[int], np.ndarray]
     n_loops: int
     std: np.ndarray
     seed: np.random.SeedSequence
@@ -40,12 +39,12 @@ class Material:
 def material(k: int = 3, dims: int = 2, r: int = 2, seed: int = 5) -> Material:
     """A and B with every value different from all others, and easy to read: A 0.., B 100.."""
     a = np.arange(k * dims, dtype=float).reshape(k, dims)
-    return Material(a, a + 100, r, np.linspace(0.1, 0.2, dims), np.random.SeedSequence(seed))
+    return Material([a, a + 100].__getitem__, r, np.linspace(0.1, 0.2, dims), np.random.SeedSequence(seed))
 
 
 def whole(name: str, of: Material, *options: str) -> np.ndarray:
     entry = PATTERNS.find(name)
-    return joined(entry.loops(entry.read_options(options), **vars(of)), of.loop.shape[1])
+    return joined(entry.loops(entry.read_options(options), **vars(of)), len(of.std))
 
 
 def joined(loops: Iterable[np.ndarray], dims: int) -> np.ndarray:
@@ -54,7 +53,7 @@ def joined(loops: Iterable[np.ndarray], dims: int) -> np.ndarray:
 
 def reference(name: str, of: Material, **options: Any) -> np.ndarray:
     """Each pattern in the plainest way, frame by frame and value by value."""
-    a, b, r = of.loop.copy(), of.loop_b.copy(), of.n_loops
+    a, b, r = of.loops(0).copy(), of.loops(1).copy(), of.n_loops
     k, dims = a.shape
     rng = np.random.default_rng(np.random.SeedSequence(of.seed.entropy))
     out: list[np.ndarray] = []
@@ -66,7 +65,7 @@ def reference(name: str, of: Material, **options: Any) -> np.ndarray:
             numbers.append(numbers[-1] + numbers[-2])
         out = [row for _ in range(r) for n in numbers if n <= k for row in a[:n]]
     elif name == "orale":
-        offsets = rng.uniform(-of.std, of.std, (options.get("levels", 2), dims))
+        offsets = options.get("amount", 0.25) * rng.uniform(-of.std, of.std, (options.get("levels", 2), dims))
         part = a
         for offset in offsets:
             part = np.concatenate([part, part, part, part + offset])
@@ -85,6 +84,11 @@ def reference(name: str, of: Material, **options: Any) -> np.ndarray:
             frame, dim = rng.integers(k), rng.integers(dims)
             a[frame, dim], b[frame, dim] = b[frame, dim], a[frame, dim]
             out += [row.copy() for _ in range(r) for row in a]
+    elif name == "form":
+        out = [row for letter in options.get("form", "AABA") for _ in range(r) for row in (a if letter == "A" else b)]
+    elif name == "morph":
+        steps = options.get("steps", 4)
+        out = [row for i in range(steps + 1) for _ in range(r) for row in a + (b - a) * i / steps]
     return np.stack(out)
 
 
@@ -93,14 +97,15 @@ def test_every_pattern_keeps_the_contract(name: str) -> None:
     """Shape, dtype, finite, same seed same bytes, inputs untouched; and a longer loop never makes it shorter."""
     for k, dims, r in [(1, 1, 1), (1, 8, 3), (4, 3, 2), (13, 16, 4)]:
         of = material(k, dims, r)
-        before = of.loop.copy(), of.loop_b.copy(), of.std.copy()
-        for array in (of.loop, of.loop_b, of.std):
+        given_values = of.loops(0), of.loops(1), of.std
+        before = [array.copy() for array in given_values]
+        for array in given_values:
             array.flags.writeable = False
         result = whole(name, of)
         assert (result.ndim == 2 and result.shape[1] == dims and len(result) >= k * r) or name == "fibo"
         assert result.dtype == np.float64 and np.isfinite(result).all()
         assert whole(name, of).tobytes() == result.tobytes()
-        assert all(np.array_equal(x, y) for x, y in zip(before, (of.loop, of.loop_b, of.std), strict=True))
+        assert all(np.array_equal(x, y) for x, y in zip(before, given_values, strict=True))
         entry = PATTERNS.find(name)
         assert entry.summary and not entry.summary.startswith("(no")
 
@@ -109,7 +114,7 @@ def test_every_pattern_keeps_the_contract(name: str) -> None:
 def test_built_in_functions_change_nothing_they_are_given(name: str) -> None:
     """Also when called directly, as a user's own pattern may do."""
     of = material()
-    everything = {**vars(of), "rng": np.random.default_rng(of.seed)}
+    everything = {**vars(of), "loop": of.loops(0), "loop_b": of.loops(1), "rng": np.random.default_rng(of.seed)}
     given_values = {n: everything[n] for n in PATTERNS[name].inputs}
     kept = {n: v.copy() for n, v in given_values.items() if isinstance(v, np.ndarray)}
     loops = list(PATTERNS[name].function(**given_values))
@@ -134,7 +139,7 @@ def test_options_against_the_reference(size: tuple[int, int, int, int], directio
     of = material(*size)
     found = whole("blender", of, f"direction={direction}")
     np.testing.assert_array_equal(found, reference("blender", of, direction=direction))
-    np.testing.assert_array_equal(found[-len(of.loop) :], of.loop_b)
+    np.testing.assert_array_equal(found[-len(of.loops(1)) :], of.loops(1))
     found = whole("orale", of, f"levels={levels}")
     np.testing.assert_allclose(found, reference("orale", of, levels=levels), atol=1e-12)
 
@@ -148,6 +153,8 @@ def test_lengths_are_those_of_the_formulas(k: int, dims: int, r: int) -> None:
         "loop": k * r,
         "fibo": sum(fibonacci) * r,
         "orale": 16 * k * r,
+        "form": 4 * k * r,
+        "morph": 5 * k * r,
         "blender": k * (k * dims + 1) * r,
         "swapper": k * k * r,
     }
@@ -158,7 +165,7 @@ def test_lengths_are_those_of_the_formulas(k: int, dims: int, r: int) -> None:
 def test_the_boundaries_of_loops_stay() -> None:
     """What a pattern yields are loops, until they are written: none is joined, none is cut."""
     of = material(3, 2, 2)
-    lengths = {"loop": {3}, "fibo": {1, 2, 3}, "orale": {3}, "blender": {3}, "swapper": {3}}
+    lengths = {"loop": {3}, "fibo": {1, 2, 3}, "orale": {3}, "blender": {3}, "swapper": {3}, "form": {3}, "morph": {3}}
     for name, wanted in lengths.items():
         loops = PATTERNS[name].loops(PATTERNS[name].read_options([]), **vars(of))
         assert {len(loop) for loop in loops} == wanted, name
@@ -205,8 +212,8 @@ def test_swapper_golden() -> None:
 
 def test_orale_golden() -> None:
     """One dim, one frame: 0 0 0 a, then 0 0 0 a, 0 0 0 a, and b b b a+b; offsets stay within the spread."""
-    of = Material(np.zeros((1, 1)), np.zeros((1, 1)), 1, np.array([0.5]), np.random.SeedSequence(1))
-    result = whole("orale", of).ravel()
+    of = Material(lambda which: np.zeros((1, 1)), 1, np.array([0.5]), np.random.SeedSequence(1))
+    result = whole("orale", of, "amount=1").ravel()
     a, b = result[3], result[12]
     assert a != 0 != b and abs(a) <= 0.5 and abs(b) <= 0.5
     np.testing.assert_allclose(result, [0, 0, 0, a] * 3 + [b, b, b, a + b])
@@ -219,7 +226,7 @@ def test_orale_golden() -> None:
         ("orale", ["levels"], "not name=value"),
         ("orale", ["levels=x"], "has levels=x, expected a whole number"),
         ("orale", ["levels=2.5"], "expected a whole number"),
-        ("orale", ["level=2"], "has no option level: it takes levels; did you mean levels"),
+        ("orale", ["level=2"], "has no option level: it takes levels, amount; did you mean levels"),
         ("orale", ["levels=2", "levels=3"], "given twice"),
         ("loop", ["levels=2"], "it takes none"),
         ("loop", ["n_loops=2"], "it takes none"),

@@ -39,7 +39,9 @@ def test_facts_along_the_chain(copied: Path) -> None:
     made = cards["orale_retrace_seed7_0002"]
     facts = dict(made.facts)
     assert (made.kind, made.tempo, made.loop_frames, made.seconds) == ("generated", "215.33", 6, 24 * 2048 / 44100)
-    assert facts["pattern"] == "orale (levels=1)" and facts["distribution"].startswith("retrace (follow=")
+    assert facts["pattern"] == "orale (levels=1, amount=0.25)" and facts["distribution"].startswith(
+        "retrace (jump_seconds="
+    )
     assert (facts["seed"], facts["file"], facts["loop"]) == ("7", "2", "6 frames, 1 loops")
     assert facts["made from"] == f"{copied}/latents: 2 files"
     assert (facts["decoded by"], facts["faded"]) == ("pocket.ts", "5 ms")
@@ -86,7 +88,7 @@ def test_what_is_gone_or_changed_is_not_used(copied: Path) -> None:
     made = card("seed7_0002")
     facts = dict(made.facts)
     assert (made.kind, made.tempo, made.run, made.latents_picture) == ("generated", "215.33", "first", "")
-    assert (facts["pattern"], facts["seed"], facts["file"]) == ("orale (levels=1)", "7", "2")
+    assert (facts["pattern"], facts["seed"], facts["file"]) == ("orale (levels=1, amount=0.25)", "7", "2")
     assert facts["latents"].endswith("_0002_embeddings.npy (gone)")
 
 
@@ -103,7 +105,7 @@ def test_names_of_a_strangers_code_are_shown_and_not_looked_up(copied: Path, run
         flags = ("--input", path.with_suffix(".npy"), "--output", f"new {bpm}", "--page")
         assert run("decoder", *flags).code == 0
         made = make_card(*Path(f"new {bpm}").glob("*.wav"))  # type: ignore[misc]
-        assert dict(made.facts)["pattern"].startswith(f"{evil}:x (levels=1)")
+        assert dict(made.facts)["pattern"].startswith(f"{evil}:x (levels=1, amount=0.25)")
         assert dict(made.facts)["runs code of"] == f"{evil}:x"
         assert made.tempo == ("120.00" if bpm else "")
     assert run("inspector", "--input", path.with_suffix(".npy"), "new None").code == 0
@@ -158,14 +160,14 @@ def test_only_decoded_sounds_are_listed(copied: Path) -> None:
 
 def test_clipping_and_formats(copied: Path) -> None:
     (sidecar,) = Path("sound").glob("*low*.json")
-    assert not card("low").clipped
+    assert "clipped" not in card("low").marks
     facts = json.loads(sidecar.read_text())
     facts["peak"] = 1.5
     sidecar.write_text(json.dumps(facts))
-    assert card("low").clipped
+    assert "clipped" in card("low").marks
     facts["options"]["subtype"] = "FLOAT"
     sidecar.write_text(json.dumps(facts))
-    assert not card("low").clipped
+    assert "clipped" not in card("low").marks
     assert [clock(s) for s in (0.04, 59.94, 61, 3723)] == ["0.0 s", "59.9 s", "1:01", "1:02:03"]
     assert [dbfs(p) for p in (0.0, 0.5, 2.0)] == ["none", "\N{MINUS SIGN}6.0 dBFS", "6.0 dBFS"]
 

@@ -216,7 +216,7 @@ def test_outliers_do_not_squash_the_rest_and_are_marked(tmp_path: Path) -> None:
     values[1, 300] = 1000
     spiky = measured(tmp_path, values)
     for name, recorded, generated in (("r", spiky, statistics), ("g", statistics, spiky), ("b", spiky, None)):
-        files = [generated.encodings[0].T.astype(float)] if generated else []
+        files = [generated.encodings[0].latents.T.astype(float)] if generated else []
         plots.draw_distribution(tmp_path / f"{name}.png", recorded, files)
         picture = pixels(tmp_path / f"{name}.png")
         assert has_empty_edges(picture)

@@ -39,7 +39,7 @@ def test_a_file_that_may_not_be_read(run: Run, nobody: Path) -> None:
     result = run("encoder", "--input", nobody, "--output", nobody / "out")
     assert (result.code, result.errors[0]) == (1, f"error: {nobody}/a.wav cannot be read: Permission denied")
     assert result.errors[1:] == ["error: 1 of 2 inputs failed:"]
-    assert kinds_left(nobody / "out") == ".json .npy failures.csv"
+    assert kinds_left(nobody / "out") == ".descriptors .json .npy failures.csv"
 
 
 def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_done(run: Run, nobody: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_rest_is_done(run: Run, n
     result = run("encoder", "--input", nobody, "--output", nobody / "out")
     (nobody / "closed").chmod(0o700)
     assert (result.code, result.errors[0]) == (1, f"error: {nobody}/closed cannot be read: Permission denied")
-    assert kinds_left(nobody / "out") == ".json .npy failures.csv"
+    assert kinds_left(nobody / "out") == ".descriptors .json .npy failures.csv"
 
 
 def test_what_cannot_be_looked_at_is_named_and_leaves_the_list_of_failures_when_repaired(
@@ -71,12 +71,12 @@ def test_what_cannot_be_looked_at_is_named_and_leaves_the_list_of_failures_when_
         f"error: {nobody}/in/long.wav cannot be read: File name too long",
         "error: 3 of 4 inputs failed:",
     ]
-    assert kinds_left(nobody / "out") == ".json .npy failures.csv"
+    assert kinds_left(nobody / "out") == ".descriptors .json .npy failures.csv"
     assert len((nobody / "out" / "failures.csv").read_text().splitlines()) == 4
     (nobody / "in" / "long").unlink()
     (nobody / "in" / "long.wav").unlink()
     assert run("encoder", *flags).code == 0
-    assert kinds_left(nobody / "out") == ".json .json .npy .npy"
+    assert kinds_left(nobody / "out") == ".descriptors .descriptors .json .json .npy .npy"
 
 
 def test_failures_in_a_folder_that_was_not_searched_stay_in_the_list(run: Run, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_folder_that_another_program_has_locked(run: Run, tmp_path: Path, monk
         f"warning: waiting for {tmp_path}/out, which another program has locked",
         f"warning: {tmp_path}/out is still locked by another program: going on without the lock",
     ]
-    assert kinds_left(tmp_path / "out") == ".json .npy"
+    assert kinds_left(tmp_path / "out") == ".descriptors .json .npy"
 
 
 def test_a_folder_that_may_not_be_written(run: Run, nobody: Path) -> None:
@@ -262,7 +262,7 @@ def test_dangling_links_are_named_and_loops_of_links_are_searched_once(run: Run,
         f"error: {tmp_path}/in/b.wav cannot be read: No such file or directory",
         "error: 2 of 3 inputs failed:",
     ]
-    assert kinds_left(tmp_path / "out") == ".json .npy failures.csv"
+    assert kinds_left(tmp_path / "out") == ".descriptors .json .npy failures.csv"
 
 
 def test_nothing_that_a_sidecar_names_is_opened(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

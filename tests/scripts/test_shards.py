@@ -51,7 +51,7 @@ def test_machines_may_mount_the_recordings_elsewhere(
         flags = ("--input", given, "--output", tmp_path / "out", "--shard", f"{index}/{count}")
         assert run("encoder", *flags).code == 0
     one, shards = comparable(tmp_path / "one"), comparable(tmp_path / "out")
-    assert len(one) == 2 * COUNT and one == shards
+    assert len(one) == 3 * COUNT and one == shards
 
 
 def comparable(folder: Path) -> dict[str, object]:

@@ -186,7 +186,7 @@ def test_ranks_are_those_of_scipy(tmp_path: Path, sizes: str) -> None:
     rng = np.random.default_rng(13)
     for dtype in ("<f4", "<f8"):
         values = rng.integers(-3, 4, (3, 300)).astype(dtype) * rng.choice([1.0, -1e-30, 1e30], (3, 300)).astype(dtype)
-        found = spearman(measure(saved(tmp_path, values)).encodings)
+        found = spearman([one.latents for one in measure(saved(tmp_path, values)).encodings])
         np.testing.assert_allclose(found, scipy.stats.spearmanr(values.T).statistic, atol=1e-9)
 
 
@@ -218,7 +218,9 @@ def test_robust_view_is_deaf_to_outliers(tmp_path: Path) -> None:
 def test_frames_of_all_encodings() -> None:
     files = [np.arange(12.0).reshape(3, 4), np.arange(6.0).reshape(3, 2)]
     frames = np.concatenate(files, axis=1).T
-    np.testing.assert_array_equal(frames_at(measure(files).encodings, np.array([5, 0, 2, 4])), frames[[5, 0, 2, 4]])
+    np.testing.assert_array_equal(
+        frames_at([one.latents for one in measure(files).encodings], np.array([5, 0, 2, 4])), frames[[5, 0, 2, 4]]
+    )
 
 
 def test_a_path_a_folder_an_iterable_or_a_generator(tmp_path: Path) -> None:
@@ -527,7 +529,9 @@ def test_arrays_are_measured_as_files_are(tmp_path: Path) -> None:
     arrays = [np.random.default_rng(seed).normal(0, 1, (3, 40)).astype(np.float32) for seed in range(2)]
     found = measure([arrays[0], arrays[1]], True)
     assert found == measure(saved(tmp_path, *arrays), True)
-    np.testing.assert_array_equal(frames_at(found.encodings, np.arange(80)), np.concatenate(arrays, axis=1).T)
+    np.testing.assert_array_equal(
+        frames_at([one.latents for one in found.encodings], np.arange(80)), np.concatenate(arrays, axis=1).T
+    )
     with pytest.raises(ValueError, match="expected finite values"):
         measure([[[0.0, 0.0], [0.0, np.nan]]])
     with pytest.raises(ValueError, match=r"an array of shape \(3,\)"):

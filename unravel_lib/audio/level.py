@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from unravel_lib.audio.descriptors import BRIGHTNESS, LOUDNESS, Describer, Descriptors
 from unravel_lib.audio.windows import Sound
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ GATE_SECONDS = 0.4  # of a gating block of EBU R128; a shorter sound is metered 
 SILENCE = -70.0  # LUFS, the absolute gate of EBU R128
 LOWEST_RATE = 8000  # Hz; the weighting filter of EBU R128 is undefined far below
 CEILING = 10 ** (-1 / 20)  # normalised sounds peak at most here: 1 dB is left for what players do between samples
+DESCRIBED_SECONDS = 0.05  # of a frame by which a sound is found to be silent or static
+INAUDIBLE, MOMENT_FRAMES = -50.0, 8  # LUFS over 0.4 s: a sound that is nowhere louder is silent
+STATIC_DB, STATIC_OCTAVES = 3.0, 0.25  # a sound that moves by less is static
 SPOOL_BYTES = 1 << 22  # read at a time
 TOLERANCE, MEASUREMENTS = 0.1, 5  # LU by which normalised sound may miss its loudness, and how often it is measured
 
@@ -34,19 +38,24 @@ class Level:
     ----------
     loudness : integrated loudness in LUFS (EBU R128); None for silence, and at rates below 8 kHz
     peak : the largest absolute sample, where 1 is full scale
+    silent : whether it is nowhere louder than -50 LUFS over 0.4 s
+    static : whether it is the same all the time: loudness moves by less than 3 dB, brightness by a quarter octave
     """
 
     loudness: float | None
     peak: float
+    silent: bool = False
+    static: bool = False
 
-    def gain_to(self, loudness: float) -> float:
+    def gain_to(self, loudness: float, most: float = math.inf) -> float:
         """Return the factor that brings the sound to a loudness in LUFS, or, if it would clip, to a peak of -1 dBFS.
 
-        It may miss a little: after a gain, other parts of a quiet sound are above the absolute gate of R128.
+        `most` is the largest factor. It may miss a little: after a gain, other parts of a quiet sound are above the
+        absolute gate of R128.
         """
         if self.loudness is None or not self.peak:
             return 1.0
-        return float(min(10 ** ((loudness - self.loudness) / 20), CEILING / self.peak))
+        return float(min(10 ** ((loudness - self.loudness) / 20), CEILING / self.peak, most))
 
 
 class Meter:
@@ -74,12 +83,14 @@ class Meter:
         meter.link_to(sink)
         graph.configure()
         self._graph, self._source, self._sink = graph, source, sink
+        self._describer = Describer(sample_rate, round(DESCRIBED_SECONDS * sample_rate))
 
     def add(self, block: Sound) -> None:
         """Measure the next block, float32 [channels, n]."""
         if not block.shape[1]:
             return
         self._peak = max(self._peak, float(np.abs(block).max()))
+        self._describer.add(block)
         import av
 
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", self._layout)
@@ -91,13 +102,14 @@ class Meter:
     @cached_property
     def level(self) -> Level:
         """The level of all blocks together; no block may follow."""
+        silent, static = character(self._describer.result(math.ceil(self._samples / self._describer.compression)))
         missing = math.ceil(GATE_SECONDS * self._rate) - self._samples
         if missing > 0:
             self.add(np.zeros((self._channels, missing), np.float32))
         self._source.push(None)
         self._read(self._sink)
         measured = self._loudness > SILENCE and self._rate >= LOWEST_RATE
-        return Level(round(self._loudness, 2) if measured else None, self._peak)
+        return Level(round(self._loudness, 2) if measured else None, self._peak, silent, static)
 
     def _read(self, sink: "FilterContext") -> None:
         import av
@@ -106,6 +118,17 @@ class Meter:
             while True:
                 text = sink.pull().metadata.get("lavfi.r128.I")
                 self._loudness = float(text) if text else self._loudness
+
+
+def character(descriptors: Descriptors) -> tuple[bool, bool]:
+    """Return whether a sound is silent and whether it is static, by its descriptors in frames of 50 ms."""
+    n = min(MOMENT_FRAMES, descriptors.shape[1])
+    power = 10 ** (descriptors[LOUDNESS].astype(np.float64) / 10)
+    moments = 10 * np.log10(np.convolve(power, np.full(n, 1 / n), "valid"))
+    silent = bool(moments.max() < INAUDIBLE)
+    bright = np.quantile(descriptors[BRIGHTNESS], (0.05, 0.95))
+    static = len(moments) > n and bool(np.ptp(moments) < STATIC_DB and np.ptp(bright) < STATIC_OCTAVES)
+    return silent, static and not silent
 
 
 def metered(blocks: Iterable[Sound], meter: Meter) -> Iterator[Sound]:
@@ -125,6 +148,7 @@ class Normalised:
     blocks : iterable of Sound
     sample_rate, channels : of the sound
     loudness : in LUFS
+    max_gain_db : in dB; a quiet sound is raised by no more
     folder : where the sound is kept, in a file without a name, while it is measured
 
     Attributes
@@ -133,8 +157,15 @@ class Normalised:
     """
 
     def __init__(
-        self, blocks: Iterable[Sound], sample_rate: float, channels: int, loudness: float, folder: Path
+        self,
+        blocks: Iterable[Sound],
+        sample_rate: float,
+        channels: int,
+        loudness: float,
+        max_gain_db: float,
+        folder: Path,
     ) -> None:
+        self._most = 10 ** (max_gain_db / 20)
         self._blocks, self._channels, self._loudness, self._folder = blocks, channels, loudness, folder
         self._rate = sample_rate
         self.gain = 1.0
@@ -149,10 +180,10 @@ class Normalised:
 
     def _find_gain(self, spool: IO[bytes], level: Level) -> float:
         """Return the gain, of those tried, whose result is nearest to the loudness."""
-        gain = best = level.gain_to(self._loudness)
+        gain = best = level.gain_to(self._loudness, self._most)
         nearest = math.inf
         for _ in range(MEASUREMENTS):
-            if level.loudness is None or gain >= CEILING / level.peak:
+            if level.loudness is None or gain >= min(CEILING / level.peak, self._most):
                 return gain
             meter = Meter(self._rate, self._channels)
             for block in self._scaled(spool, gain):
@@ -163,7 +194,7 @@ class Normalised:
                 best, nearest = gain, abs(error)
             if nearest <= TOLERANCE:
                 break
-            gain = min(gain * 10 ** (error / 20), CEILING / level.peak)
+            gain = min(gain * 10 ** (error / 20), CEILING / level.peak, self._most)
         return best
 
     def _scaled(self, spool: IO[bytes], gain: float) -> Iterator[Sound]:
@@ -199,3 +230,38 @@ def faded(blocks: Iterable[Sound], samples: int, fade_samples: int) -> Iterator[
                 block[:, last:] *= rise[::-1][start + last - (samples - length) : stop - (samples - length)]
         yield block
         start = stop
+
+
+def looped(blocks: Iterable[Sound], lead: int, samples: int, fade_samples: int) -> Iterator[Sound]:
+    """Cut a loop out of a sound that goes on around it; its end is faded into what precedes its start.
+
+    The cross-fade has equal power. What follows the end of the loop is then its start, as it was decoded.
+
+    Parameters
+    ----------
+    blocks : iterable of Sound
+        The loop with more of itself before and behind it.
+    lead : int
+        Samples before the loop.
+    samples : int
+        Length of the loop.
+    fade_samples : int
+        Length of the cross-fade; at most `lead`, and half of the loop.
+    """
+    fade = min(fade_samples, lead, samples // 2)
+    turn = (np.arange(fade) + 0.5) / max(1, fade) * np.pi / 2
+    start, before, tail = 0, [], []
+    for block in blocks:
+        stop = start + block.shape[1]
+        before.append(part(block, start, lead - fade, lead))
+        yield part(block, start, lead, lead + samples - fade)
+        tail.append(part(block, start, lead + samples - fade, lead + samples))
+        start = stop
+    if fade:
+        mixed = np.concatenate(tail, axis=1) * np.cos(turn) + np.concatenate(before, axis=1) * np.sin(turn)
+        yield mixed.astype(np.float32)
+
+
+def part(block: Sound, start: int, first: int, last: int) -> Sound:
+    """Return what a block that begins at sample `start` has of the samples from `first` to `last`."""
+    return block[:, max(0, first - start) : max(0, last - start)]

@@ -59,11 +59,10 @@ def _facts(path: Path) -> SoundSidecar | None:
 def _row(path: Path, facts: SoundSidecar) -> list[str]:
     loudness, peak = facts.loudness, facts.peak or 0
     silent = "silent" if _is_metered(facts) else "?"
-    clipped = " clipped" if peak > 1 and facts.subtype != "FLOAT" else ""
     return [
         f"{duration_text(facts.seconds):>8}",
         f"{silent if loudness is None else f'{loudness:.1f}':>6}",
-        f"{f'{20 * math.log10(peak):.1f}' if peak else '-':>9}{clipped}",
+        "".join([f"{f'{20 * math.log10(peak):.1f}' if peak else '-':>9}", *(f" {mark}" for mark in facts.marks)]),
         printable(path.name),
     ]
 

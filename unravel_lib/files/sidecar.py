@@ -27,6 +27,7 @@ MAX_LEVEL = 1e9  # no loudness, peak or gain is beyond
 
 DEFAULT_SEED = 42
 DEFAULT_SUBTYPE = "PCM_24"
+DEFAULT_MAX_GAIN = 20  # dB; more would raise noise to the loudness of music
 DEFAULT_FADE_MS = 5.0  # of generated latents, which begin and end anywhere: a sound that does so clicks
 
 Check = Callable[[Any], bool]
@@ -125,9 +126,14 @@ class Sidecar:
 
 @dataclass(frozen=True)
 class EncodingSidecar(Sidecar):
-    """Of latents that encoder.py made of a recording."""
+    """Of latents that encoder.py made of a recording.
+
+    `descriptors_sha256` is the hash of the file of descriptors beside them.
+    """
 
     kind: ClassVar[str] = "encoder"
+
+    descriptors_sha256: Text = None
 
     compensate_delay: Annotated[bool, _boolean] = False
     device: Text = None
@@ -191,12 +197,18 @@ class SoundSidecar(Sidecar):
         How samples are stored.
     normalize : float or None
         The loudness in LUFS that was asked for.
+    max_gain : float
+        How far, in dB, `normalize` raises at most.
     fade_ms : float
         Length of the fades at both ends.
+    loop : bool
+        Whether it is a loop without a seam.
     conditions : mapping of float
         Values of the conditions of the model, by name.
     peak, loudness, gain_db : float or None
         Its level, where 1 is full scale; in LUFS, None also for silence; and the gain of `normalize`.
+    silent, static : bool
+        See `unravel_lib.audio.level.Level`.
     latents : Sidecar or None
         The sidecar of its latents as it was, for when they are gone.
     """
@@ -207,18 +219,32 @@ class SoundSidecar(Sidecar):
     device: Text = None
     subtype: Annotated[str, _text] = DEFAULT_SUBTYPE
     normalize: Level = None
+    max_gain: Annotated[float, _number(0, 1e9)] = DEFAULT_MAX_GAIN
+    loop: Annotated[bool, _boolean] = False
     fade_ms: Annotated[float, _number(0, 1e9)] = 0.0
     conditions: Annotated[Mapping[str, float], _mapping_of(_number(-1e15, 1e15))] = field(default_factory=dict)
     peak: Annotated[float | None, _number(0, MAX_LEVEL)] = None
     loudness: Level = None
     gain_db: Level = None
+    silent: Annotated[bool, _boolean] = False
+    static: Annotated[bool, _boolean] = False
     latents: Annotated[Sidecar | None, _mapping_of(lambda _: True)] = None
+
+    @property
+    def marks(self) -> list[str]:
+        """What a listener should know: "clipped", "silent", "static"."""
+        marks = {
+            "clipped": (self.peak or 0) > 1 and self.subtype != "FLOAT",
+            "silent": self.silent and self.loudness is not None,
+            "static": self.static,
+        }
+        return [mark for mark, holds in marks.items() if holds]
 
 
 KINDS = {kind.kind: kind for kind in (Sidecar, EncodingSidecar, GeneratedSidecar, SoundSidecar)}
 FACTS = tuple(one.name for one in fields(Sidecar) if one.name not in ("script", "command"))  # of every file
-BESIDE = ("peak", "loudness", "gain_db", "latents")  # fields of a kind that are no options
-NOT_COMPARED = ("source", "weights_sha256", "script", "command", *BESIDE)  # by `is_complete`
+BESIDE = ("peak", "loudness", "gain_db", "silent", "static", "latents")  # fields of a kind that are no options
+NOT_COMPARED = ("source", "weights_sha256", "script", "command", "descriptors_sha256", *BESIDE)  # by `is_complete`
 
 
 def sidecar_path(path: Path) -> Path:
@@ -359,7 +385,22 @@ def is_complete(path: Path, expected: Sidecar) -> bool:
         getattr(found, name) == getattr(expected, name) or (name in FACTS and getattr(expected, name) is None)
         for name in compared
     )
+    if isinstance(found, EncodingSidecar) and not has_descriptors(path, found):
+        return False
     return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
+
+
+def descriptors_path(path: Path) -> Path:
+    """Return the path of the descriptors of latents: `x.npy` -> `x.descriptors`."""
+    return path.with_suffix(".descriptors")
+
+
+def has_descriptors(path: Path, sidecar: Sidecar | None) -> bool:
+    """Return whether the descriptors that a sidecar names are beside the latents at `path`."""
+    if not isinstance(sidecar, EncodingSidecar) or sidecar.descriptors_sha256 is None:
+        return False
+    beside = descriptors_path(path)
+    return beside.is_file() and sha256_of(beside) == sidecar.descriptors_sha256
 
 
 def refuse_replacing(target: Path, facts: Sidecar) -> None:

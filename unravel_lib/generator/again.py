@@ -13,6 +13,7 @@ from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.history.commands import SHAPING, own_code, shaping
+from unravel_lib.music import steering
 from unravel_lib.music.steps import quoted, split_words
 from unravel_lib.statistics.tables import STATISTICS_CSV
 from unravel_lib.text import printable
@@ -23,7 +24,7 @@ FORGOTTEN = {  # a flag that is given: those of the piece that it takes the plac
     "input": ("statistics",),
     "statistics": ("input",),
     "pattern": ("pattern_args",),
-    "distribution": ("distribution_args",),
+    "distribution": ("distribution_args", "steer", "target"),
     "embeddings": ("hold", "wav_subtype"),
     "hold": ("embeddings",),
     "wav_subtype": ("embeddings",),
@@ -40,6 +41,11 @@ def as_command(parser: Parser, options: GeneratorOptions) -> list[str]:
         distribution=_absolute(options.distribution),
         pattern=_absolute(options.pattern),
         input_loop=[os.path.abspath(Path(text).expanduser()) for text in options.input_loop],
+        target=options.target and os.path.abspath(Path(options.target).expanduser()),
+        steer=[
+            " ".join(os.path.abspath(word) if steering.FILE.search(word) else word for word in text.split())
+            for text in options.steer
+        ],
         transform=[
             " ".join(quoted(_absolute(word)) for word in split_words(text)) if ".py" in text else text
             for text in options.transform
@@ -123,7 +129,8 @@ def _draws(options: GeneratorOptions) -> bool:
     """Whether a loop is drawn, as not all that the pattern takes are given."""
     from unravel_lib.music.catalogue import PATTERNS
 
-    return len(options.input_loop) < 1 + ("loop_b" in PATTERNS.find(options.pattern).inputs)
+    pattern = PATTERNS.find(options.pattern)
+    return len(options.input_loop) < pattern.loops_taken(pattern.read_options(options.pattern_args))
 
 
 def _find_statistics(options: GeneratorOptions, piece: Path, facts: GeneratedSidecar) -> GeneratorOptions:

@@ -41,6 +41,10 @@ class GeneratorOptions:
     distribution_args: list[str]
     pattern: str
     pattern_args: list[str]
+    steer: list[str]
+    target: str | None
+    only: list[str]
+    weight: list[str]
     transform: list[str]
     input_loop: list[str]
     num_latents: int | None
@@ -103,6 +107,10 @@ def build_parser() -> Parser:
     group = p.add_argument_group("input")
     add_input(group, "the .npy of encoder.py, or folders of them")
     add_value(group, "--statistics", path, "FILE.csv", "statistics.csv of an earlier run, instead of --input")
+    text = "which of the encodings are used, by the names of the recordings, such as 'loop_*'"
+    add_values(group, "--only", "NAME", text, action="extend")
+    text = "how much recordings of this name count, such as 'tabla*=3', where the distribution follows recordings"
+    add_values(group, "--weight", "NAME=N", text, action="extend")
     add_switch(group, "--measure_only", "write the statistics of --input and nothing else, for --statistics")
     add_switch(group, "--iqr", "use quartiles and ranks, which are robust to outliers")
     add_sample_rate(group, "of the model (default: as in the sidecars of the encodings, else 44100)")
@@ -116,6 +124,11 @@ def build_parser() -> Parser:
 def _add_music(p: Parser, group: argparse._ArgumentGroup) -> None:
     _add_choice(p, group, "distribution", DISTRIBUTION, "how frames are drawn")
     _add_choice(p, group, "pattern", "loop", "how loops are arranged")
+    text = 'how loops are to sound, such as "loudness 0.1 0.9 0.1": loudness, brightness or attack, with ranks from '
+    text += "0 to 1 over the loop; numbers, FILE.csv:COLUMN, or another encoding (.npy), for retrace and oracle"
+    add_values(group, "--steer", "WISH", text, action="extend")
+    text = "latents of another sound, whose course the distribution mosaic takes"
+    add_value(group, "--target", str, "FILE[:A:B]", text)
     text = 'what changes each loop as it passes, such as "every 4 rev" "degrade 0.1", in this order '
     add_values(group, "--transform", "STEP", f"{text}(--list_transforms shows all)", action="extend")
     text = "show all transforms, with --transform FILE.py:name those of that file too, and exit"

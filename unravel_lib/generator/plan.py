@@ -1,18 +1,19 @@
 """What a run of generator.py will make: its flags and sources read as a composition, before anything is drawn."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.generator import report
 from unravel_lib.generator.flags import DISTRIBUTION, GeneratorOptions
-from unravel_lib.generator.sources import Rates, Sources, read_sources
+from unravel_lib.generator.sources import InputLoop, Rates, Sources, read_ranks, read_sources, weights
 from unravel_lib.latents.latent_audio import LatentAudio, Subtype
 from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
+from unravel_lib.music.steering import read_wishes
 from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics import measure, tables
 
@@ -64,13 +65,15 @@ def make_plan(options: GeneratorOptions) -> Plan:
     distribution = DISTRIBUTIONS.find(options.distribution)
     distribution_options = distribution.read_options(options.distribution_args)
     steps = tuple(parse_step(text) for text in options.transform)
+    wishes = read_wishes(options.steer, read_ranks)
     sources = read_sources(options)
     loops = sources.loops
-    if len(loops) > 1 and "loop_b" not in pattern.inputs:
-        found = f"names two loops, pattern {pattern.name} has no loop B"
-        raise UsageError(found, option="input_loop", remedy="give one")
+    taken = pattern.loops_taken(pattern_options)
+    if len(loops) > taken:
+        found = f"names {len(loops)} loops, pattern {pattern.name} takes {taken}"
+        raise UsageError(found, option="input_loop", remedy="give fewer")
     rates = sources.rates()
-    num_latents = len(loops[0].frames) if loops else _loop_length(options, rates)
+    num_latents = len(loops[0].frames) if loops else _loop_length(options, rates, sources.target)
     statistics = read_statistics(options, sources)
     _refuse_other_dims(sources, statistics.dims)
     composition = Composition(
@@ -84,6 +87,9 @@ def make_plan(options: GeneratorOptions) -> Plan:
         options.seed,
         steps,
         tuple(loop.frames for loop in loops),
+        in_time=bool(options.bpm or options.seconds or options.beats > 1),
+        wishes=wishes,
+        target=None if sources.target is None else sources.target.frames,
     )
     if composition.draws:
         report.warn_of_frozen_dims(distribution, statistics)
@@ -98,19 +104,20 @@ def make_plan(options: GeneratorOptions) -> Plan:
 
 def _refuse_other_dims(sources: Sources, dims: int) -> None:
     """Raise InputError where loops have other dims than the statistics."""
-    for loop in sources.loops:
+    for loop in [*sources.loops, *([sources.target] if sources.target else [])]:
         if loop.frames.shape[1] != dims:
             found, value = f"has {loop.frames.shape[1]} dims, the encodings have {dims}", loop.file.path
             raise InputError(found, option="input_loop", value=value, remedy="take latents of the same model")
 
 
-def _loop_length(options: GeneratorOptions, rates: Rates) -> int:
+def _loop_length(options: GeneratorOptions, rates: Rates, target: InputLoop | None) -> int:
     if options.bpm:
         length, name = tempo.frames_for_bpm(options.bpm, *rates, options.beats), "bpm"
     elif options.seconds:
         length, name = tempo.frames_for_seconds(options.seconds, *rates), "seconds"
     else:
-        return options.num_latents or tempo.default_frames(rates.compression)
+        usual = tempo.default_frames(rates.compression) if target is None else len(target.frames)
+        return options.num_latents or usual
     if length > tempo.MAX_LATENTS:
         found = f"needs a loop of {length:,} frames, at most {tempo.MAX_LATENTS:,}"
         raise UsageError(found, option=name, value=f"{getattr(options, name):g}", remedy="make it shorter")
@@ -123,6 +130,10 @@ def read_statistics(options: GeneratorOptions, sources: Sources) -> "Statistics"
         statistics = tables.read_csv(sources.statistics, options.iqr)
     else:
         statistics = measure.measure_files(sources.encodings, options.iqr)
+        if options.weight:
+            counts = weights([one.name for one in statistics.encodings], options.weight)
+            weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
+            statistics = replace(statistics, encodings=tuple(weighted))
     if not options.quiet:
         log.info("%s", tables.report(statistics))
     return statistics

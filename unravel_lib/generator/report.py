@@ -15,6 +15,7 @@ from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
 from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
 from unravel_lib.music.kinds import Distribution
+from unravel_lib.music.patterns import Piece
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.text import duration_text, frames_text, printable, size_text
 
@@ -47,6 +48,14 @@ def log_plan(plan: "Plan", n_frames: int, options: GeneratorOptions) -> None:
         )
     sample_rate, compression = plan.rates
     log_size(plan.file_format, options.num_files, n_frames, n_frames * compression / sample_rate)
+
+
+def log_notes(piece: Piece, told: set[str]) -> None:
+    """Log what distributions said about the loops of a piece, each text once in a run."""
+    for note in piece.notes:
+        if note not in told:
+            log.info("%s", printable(note))
+    told.update(piece.notes)
 
 
 def tempo_text(plan: "Plan", n_frames: int) -> str:

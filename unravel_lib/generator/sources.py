@@ -3,7 +3,10 @@
 A loop is taken from latents by `FILE[:A:B]`, the frames A to B - 1, or seconds of them.
 """
 
+import csv
+import fnmatch
 import functools
+import io
 import logging
 import os
 import re
@@ -15,8 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unravel_lib.audio.descriptors import NAMES
 from unravel_lib.errors import InputError, UsageError
-from unravel_lib.files.find import sha256_of
+from unravel_lib.files.find import open_input, sha256_of
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents import Frames
@@ -30,9 +34,9 @@ from unravel_lib.latents.files import (
 )
 from unravel_lib.music import tempo
 from unravel_lib.music.tempo import MAX_LATENTS
+from unravel_lib.statistics.measure import Array
 from unravel_lib.text import frames_text, printable
 
-MAX_LOOPS = 2  # A and B
 PLACE = r"(?:\d+(?:\.\d+)?s|\d*)"  # a frame, a time such as 1.5s, or nothing
 EXPECTED = "FILE:A:B with 0 <= A < B, in frames such as 0:16 or in seconds such as 0s:0.75s"
 
@@ -80,18 +84,22 @@ class Sources:
         The loops that are given.
     facts : Sidecar
         The model that the latents belong to, and where they come from.
+    target : InputLoop or None
+        The latents whose course is wanted.
     """
 
     encodings: list[LatentsFile]
     statistics: Path | None
     loops: list[InputLoop]
     facts: Sidecar
+    target: InputLoop | None = None
 
     @property
     def paths(self) -> list[Path]:
         """All files that are read."""
         table = [] if self.statistics is None else [self.statistics]
-        return [*table, *(file.path for file in self.encodings), *(loop.file.path for loop in self.loops)]
+        given = [*self.loops, *([self.target] if self.target else [])]
+        return [*table, *(file.path for file in self.encodings), *(loop.file.path for loop in given)]
 
     def rates(self) -> Rates:
         """Return the rates that are known; defaults are taken for those that are not, and logged."""
@@ -116,6 +124,8 @@ def read_sources(options: GeneratorOptions) -> Sources:
         An option contradicts the sidecars, or a loop has an impossible place.
     """
     encodings = find_encodings(options.input, options.output) if options.input else []
+    if options.only:
+        encodings = only(encodings, options.only)
     files = {file.path: file for file in encodings}
     loops = read_input_loops(options.input_loop, files, options.sample_rate, options.compression)
     sidecars = {path: file.sidecar for path, file in files.items()}
@@ -133,7 +143,57 @@ def read_sources(options: GeneratorOptions) -> Sources:
     if named:
         joined["source"] = paths_text([Path(os.path.abspath(path)) for path in named])
     measured = encodings or ([] if options.statistics else list(files.values()))
-    return Sources(measured, options.statistics, loops, replace(facts, **joined))
+    target = None
+    if options.target is not None:
+        target = _read(options.target, files, options.sample_rate, options.compression, "target")
+    return Sources(measured, options.statistics, loops, replace(facts, **joined), target)
+
+
+def only(encodings: Sequence[LatentsFile], names: Sequence[str]) -> list[LatentsFile]:
+    """Return the encodings of recordings of these names, such as loop_*; raises UsageError where one fits none."""
+    for name in names:
+        if not any(fnmatch.fnmatchcase(file.name, name) for file in encodings):
+            known = sorted({file.name for file in encodings})
+            expected = f"a name such as {printable(known[0])}, or a part of one with *"
+            raise UsageError(f"fits none of {len(known)} recordings", option="only", value=name, expected=expected)
+    return [file for file in encodings if any(fnmatch.fnmatchcase(file.name, name) for name in names)]
+
+
+def weights(names: Sequence[str], texts: Sequence[str]) -> list[float]:
+    """Return how much each recording counts, by texts such as "tabla*=3"; the last that fits holds."""
+    found = [1.0] * len(names)
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = -1.0
+        if not name or not 0 <= weight < float("inf"):
+            raise UsageError("is no weight", option="weight", value=text, expected="NAME=N, such as 'tabla*=3'")
+        fits = [fnmatch.fnmatchcase(one, name) for one in names]
+        if not any(fits):
+            raise UsageError("fits no recording", option="weight", value=text, expected="NAME=N, such as 'tabla*=3'")
+        found = [weight if fit else old for fit, old in zip(fits, found, strict=True)]
+    if not any(found):
+        raise UsageError("leaves nothing, as every recording weighs 0", option="weight")
+    return found
+
+
+def read_ranks(name: str, text: str) -> Array:
+    """Read ranks over a loop from "FILE.csv:COLUMN", or the ranks of a descriptor along another encoding (.npy)."""
+    if text.lower().endswith(".npy"):
+        file = read_latents_file(Path(text).expanduser())
+        if file.descriptors is None:
+            raise InputError("has no descriptors", path=file.path, remedy="encode the recording again by encoder.py")
+        values = file.descriptors[NAMES.index(name)]
+        ranks: Array = np.searchsorted(np.sort(values), values) / max(1, len(values) - 1)
+        return ranks
+    path, _, column = text.rpartition(":")
+    with open_input(Path(path).expanduser()) as opened:
+        rows = list(csv.DictReader(io.TextIOWrapper(opened, "utf-8", "replace")))
+    if not rows or column not in rows[0]:
+        raise InputError(f"has no column {printable(column)}", path=path, option="steer")
+    return np.array([float(row[column] or "nan") for row in rows])
 
 
 def read_input_loops(
@@ -151,25 +211,29 @@ def read_input_loops(
     InputError
         A file cannot be read, or is shorter.
     UsageError
-        More than two, no frames, too many, or the two do not have the same number of frames and dims.
+        No frames, too many, or the loops do not have the same number of frames and dims.
     """
-    if len(texts) > MAX_LOOPS:
-        raise UsageError(f"names {len(texts)} loops", option="input_loop", expected="one or two: loop A, and loop B")
     loops = [_read(text, files, sample_rate, compression) for text in texts]
     for loop in loops[1:]:
         if loop.frames.shape != loops[0].frames.shape:
-            has, other = ("{} frames x {} dims".format(*one.frames.shape) for one in loops)
-            found = f"gives loop A {has}, loop B {other}"
+            has, other = ("{} frames x {} dims".format(*one.frames.shape) for one in (loops[0], loop))
+            found = f"gives one loop {has}, another {other}"
             raise UsageError(found, option="input_loop", remedy="take as many frames of the same model")
     return loops
 
 
-def _read(text: str, files: dict[Path, LatentsFile], sample_rate: float | None, compression: int | None) -> InputLoop:
+def _read(
+    text: str,
+    files: dict[Path, LatentsFile],
+    sample_rate: float | None,
+    compression: int | None,
+    option: str = "input_loop",
+) -> InputLoop:
     place = None if Path(text).exists() else re.fullmatch(rf"(.+?):({PLACE}):({PLACE})", text, re.DOTALL)
     name, first, end = place.groups() if place else (text, "", "")
     path = Path(name).expanduser()
     if path.suffix.lower() not in EXTENSIONS:
-        raise UsageError("names no loop", option="input_loop", value=text, expected=EXPECTED)
+        raise UsageError("names no loop", option=option, value=text, expected=EXPECTED)
     if path not in files:
         files[path] = read_latents_file(path, compression)
     file = files[path]
@@ -181,10 +245,10 @@ def _read(text: str, files: dict[Path, LatentsFile], sample_rate: float | None, 
     if not begin < stop <= has:
         seconds = f"{frames_text(has)}, {float(has / rate):.2f} s"
         found = f"is outside of {printable(path)}, which has {seconds}"
-        raise InputError(found, option="input_loop", value=text, expected=EXPECTED)
+        raise InputError(found, option=option, value=text, expected=EXPECTED)
     if stop - begin > MAX_LATENTS:
         found = f"has {frames_text(stop - begin)}, at most {MAX_LATENTS:,}"
-        raise UsageError(found, option="input_loop", value=text, remedy="give FILE:A:B")
+        raise UsageError(found, option=option, value=text, remedy="give FILE:A:B")
     return InputLoop(file, begin, stop, np.ascontiguousarray(file.latents[:, begin:stop].T, np.float64))
 
 

@@ -18,11 +18,11 @@ PLACE = ("output", "run", "base")  # options that say where results go, under wh
 _CODEC = ("input", "model", "device", "sample_rate", "seed", "compensate_delay")
 SHAPING = {  # options of each script that shape the content; no other is recorded, taken over, or shown
     "encoder": _CODEC,
-    "decoder": (*_CODEC, "condition", "subtype", "normalize", "fade"),
+    "decoder": (*_CODEC, "condition", "subtype", "normalize", "max_gain", "loop", "fade"),
     "generator": (
         *("input", "statistics", "iqr", "sample_rate", "compression", "distribution", "distribution_args", "pattern"),
         *("pattern_args", "transform", "num_latents", "bpm", "seconds", "beats", "num_loops", "first", "seed"),
-        *("input_loop", "embeddings", "wav_subtype", "hold"),
+        *("input_loop", "embeddings", "wav_subtype", "hold", "steer", "target", "only", "weight"),
     ),
 }
 

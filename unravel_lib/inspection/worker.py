@@ -9,7 +9,6 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -23,13 +22,7 @@ log = logging.getLogger("unravel_lib")
 
 
 class Opener:
-    """Opens model files and answers questions about the last one, in this process.
-
-    `prepare` is called first by a process that is started for it.
-    """
-
-    def __init__(self, prepare: Callable[[], None] | None = None) -> None:
-        self._prepare = prepare
+    """Opens model files and answers questions about the last one, in this process."""
 
     def __enter__(self) -> "Opener":
         return self
@@ -54,8 +47,7 @@ class Opener:
 class Worker(Opener):
     """Does the same in another process, which starts when it is needed, and again after a crash."""
 
-    def __init__(self, prepare: Callable[[], None] | None = None) -> None:
-        super().__init__(prepare)
+    def __init__(self) -> None:
         self._process: SpawnProcess | None = None
         self._pipe: Connection[Any, Any]
         self._last: tuple[Path, bool, bool]  # how the last file is opened again
@@ -104,7 +96,7 @@ class Worker(Opener):
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, log.level, self._prepare), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, log.level), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -132,10 +124,8 @@ class _Sender(logging.Handler):
         self._pipe.send(plain)
 
 
-def _serve(pipe: "Connection[Any, Any]", level: int, prepare: Callable[[], None] | None) -> None:
+def _serve(pipe: "Connection[Any, Any]", level: int) -> None:
     """Do what the other process asks for until it ends."""
-    if prepare is not None:
-        prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.showwarning = lambda message, *_, **__: log.debug("%s", message)

@@ -10,10 +10,10 @@ from typing import Any
 
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
-from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.files.sidecar import EncodingSidecar, Sidecar, read_sidecar
 from unravel_lib.latents import Latents
 from unravel_lib.latents.latent_audio import is_latent_audio, load_latent_audio
-from unravel_lib.latents.npy import MAX_BYTES, load_latents
+from unravel_lib.latents.npy import MAX_BYTES, Descriptors, load_descriptors, load_latents
 from unravel_lib.text import count_text, printable, size_text
 
 EXTENSIONS = (".npy", ".wav")
@@ -26,11 +26,18 @@ log = logging.getLogger("unravel_lib")
 
 @dataclass(frozen=True, eq=False)
 class LatentsFile:
-    """Latents [dims, frames] that were read from a file, and its sidecar; None where there is none."""
+    """Latents [dims, frames] that were read from a file, its sidecar and its descriptors; None where there is none."""
 
     path: Path
     latents: Latents
     sidecar: Sidecar | None
+    descriptors: Descriptors | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the recording, without its ending; of the file where that is not known."""
+        source = self.sidecar.source if isinstance(self.sidecar, EncodingSidecar) else None
+        return Path(source or self.path).stem
 
 
 def read_latents(path: str | os.PathLike[str], compression: int | None = None) -> Latents:
@@ -108,7 +115,7 @@ class Inputs:
             values = _load(path, compression, facts)
         if keep and sum(array.nbytes for array in self._kept.values()) + values.nbytes <= MAX_BYTES:
             self._kept[path] = values
-        return LatentsFile(path, values, facts)
+        return LatentsFile(path, values, facts, load_descriptors(path, facts, values.shape[1]))
 
 
 def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[LatentsFile]:
@@ -133,7 +140,8 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
         if path not in named and facts is not None and facts.is_generated:
             results += 1
             continue
-        found.append(LatentsFile(path, load_latents(path), facts))
+        latents = load_latents(path)
+        found.append(LatentsFile(path, latents, facts, load_descriptors(path, facts, latents.shape[1])))
         n_bytes += found[-1].latents.nbytes
         if n_bytes > MAX_BYTES:
             text = f"{paths_text(roots)} holds more than {size_text(MAX_BYTES)} of latents"

@@ -1,5 +1,6 @@
 """Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written atomically."""
 
+import contextlib
 import hashlib
 import io
 import math
@@ -7,20 +8,29 @@ import os
 import tokenize
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.errors import InputError, UsageError, check_suffix
-from unravel_lib.files.find import open_input
+from unravel_lib.files.atomic import atomic_write
+from unravel_lib.files.find import open_input, sha256_of
 from unravel_lib.files.naming import EMBEDDINGS
-from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
+from unravel_lib.files.sidecar import (
+    EncodingSidecar,
+    Sidecar,
+    atomic_write_with_sidecar,
+    descriptors_path,
+    has_descriptors,
+)
 from unravel_lib.latents import Frames, Latents
 from unravel_lib.text import size_text
+
+Descriptors = npt.NDArray[np.float32]  # [3, frames]; see `unravel_lib.audio.descriptors`
 
 MAX_BYTES = 1 << 30  # of latents in memory: 16 dims are 5 MB an hour
 MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables and pictures grow with dims * dims
@@ -147,12 +157,34 @@ def content_key(array: Latents) -> str:
     return digest.hexdigest()
 
 
+def load_descriptors(latents: Path, sidecar: Sidecar | None, frames: int) -> Descriptors | None:
+    """Read the descriptors beside latents, float32 [3, frames]; None where the sidecar names none that are there."""
+    if not has_descriptors(latents, sidecar):
+        return None
+    path = descriptors_path(latents)
+    array = load_latents(path)
+    if array.shape != (3, frames):
+        raise InputError(f"has shape {array.shape}", path=path, expected=f"(3, {frames})", remedy="encode it again")
+    return array.astype(np.float32)
+
+
+def _write(file: BinaryIO, array: npt.NDArray[np.float32]) -> None:
+    """Write an array in NumPy's format; np.save hides the cause where the disk is full."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": array.shape})
+    file.write(np.ascontiguousarray(array, "<f4").data)
+
+
 def save_latents(
-    path: str | Path, latents: npt.ArrayLike, sidecar: Sidecar | None = None, overwrite: bool = True
+    path: str | Path,
+    latents: npt.ArrayLike,
+    sidecar: Sidecar | None = None,
+    overwrite: bool = True,
+    descriptors: Descriptors | None = None,
 ) -> None:
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), atomically.
 
-    A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`.
+    A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`. `descriptors`, float32 [3, frames],
+    are written beside an encoding, whose sidecar gets their hash; they are the last to be there.
 
     Raises
     ------
@@ -171,10 +203,15 @@ def save_latents(
         raise ValueError(f"latents must have shape (dims, frames), got {given.shape}")
     if not np.isfinite(array).all():
         raise ValueError("latents must be finite")
-    with atomic_write_with_sidecar(Path(path), sidecar, overwrite) as part, open(part, "wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (1, *array.shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.write(array.astype("<f4", copy=False).data)  # np.save hides the cause where the disk is full
+    with contextlib.ExitStack() as stack:
+        if descriptors is not None and isinstance(sidecar, EncodingSidecar):
+            beside = stack.enter_context(atomic_write(descriptors_path(Path(path))))
+            with open(beside, "wb") as file:
+                _write(file, descriptors)
+            sidecar = replace(sidecar, descriptors_sha256=sha256_of(beside))
+        part = stack.enter_context(atomic_write_with_sidecar(Path(path), sidecar, overwrite))
+        with open(part, "wb") as file:
+            _write(file, array[np.newaxis])
 
 
 @dataclass(frozen=True)

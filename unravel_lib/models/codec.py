@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.audio.level import Level, Normalised, faded
+from unravel_lib.audio.descriptors import Describer
+from unravel_lib.audio.level import Level, Normalised, faded, looped
 from unravel_lib.audio.read import SAMPLE_RATES, open_audio
 from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.windows import Sound
@@ -23,6 +24,7 @@ from unravel_lib.files.find import sha256_of
 from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.sidecar import (
     DEFAULT_FADE_MS,
+    DEFAULT_MAX_GAIN,
     DEFAULT_SEED,
     DEFAULT_SUBTYPE,
     EncodingSidecar,
@@ -42,6 +44,7 @@ IsDone = Callable[[Sidecar], bool]  # returns whether a result with these facts 
 
 MAX_CHANNELS = 8  # of an array; one with more has its axes swapped
 ARRAY = "the array"
+LOOP_FADE_SECONDS = 0.02  # in which the end of a loop is faded into what precedes its start
 
 log = logging.getLogger("unravel_lib")
 
@@ -57,6 +60,8 @@ class CodecOptions:
     subtype : of decoded sound, one of `unravel_lib.audio.write.SUBTYPES`
     overwrite : replace results of another model or of another input
     normalize : bring decoded sound to this loudness in LUFS, without clipping; None leaves it as it is
+    max_gain : the most by which `normalize` raises, in dB
+    loop : decode a loop that has no seam, without fades
     fade_ms : fade decoded sound in and out; None: `DEFAULT_FADE_MS` for what generator.py made, nothing for others
     conditions : values of the model's conditions by name, for decode
     script, command : what makes all results again but for their input (see `Sidecar`); only recorded
@@ -67,6 +72,8 @@ class CodecOptions:
     subtype: str = DEFAULT_SUBTYPE
     overwrite: bool = False
     normalize: float | None = None
+    max_gain: float = DEFAULT_MAX_GAIN
+    loop: bool = False
     fade_ms: float | None = None
     conditions: Mapping[str, float] | None = None
     script: str | None = None
@@ -141,9 +148,15 @@ def _checked_sound(sound: npt.NDArray[np.generic]) -> Sound:
 
 
 def _encode(
-    model: Model, sound: Iterable[Sound], sample_rate: float, key: str, options: CodecOptions
+    model: Model,
+    sound: Iterable[Sound],
+    sample_rate: float,
+    key: str,
+    options: CodecOptions,
+    describer: Describer | None = None,
 ) -> npt.NDArray[np.float32]:
     signal = resampled(to_channels(sound, model.in_channels), sample_rate, model.sample_rate)
+    signal = signal if describer is None else describer.follow(signal)
     return np.concatenate(list(model.encode(signal, options.seed, key, options.compensate_delay)), axis=1)
 
 
@@ -210,6 +223,18 @@ def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> 
     return model.decode(frames, options.seed, key, options.compensate_delay, options.conditions)
 
 
+def _decode_loop(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
+    """Decode latents that are played again and again: with as many of them around as the model's context has."""
+    n = latents.shape[1]
+    context = model.context("decode")
+    around = n if context is None else max(context.left, context.right, 1)
+    fade = round(LOOP_FADE_SECONDS * model.sample_rate)
+    around = max(around, math.ceil(fade / model.compression))
+    extended = latents[:, np.arange(-around, n + around) % n]
+    sound = _decode(model, extended, key, options)
+    return looped(sound, around * model.compression, n * model.compression, fade)
+
+
 def encode_file(
     model: Model,
     source: str | os.PathLike[str],
@@ -252,9 +277,13 @@ def encode_file(
     if not options.overwrite:
         refuse_replacing(target, facts)
     with _naming(source, "encoded"), open_audio(source) as sound:
-        latents = _encode(model, _watched(sound.blocks(), sound.sample_rate, watch), sound.sample_rate, key, options)
+        blocks = _watched(sound.blocks(), sound.sample_rate, watch)
+        describer = Describer(model.sample_rate, model.compression)
+        latents = _encode(model, blocks, sound.sample_rate, key, options, describer)
+    late = model.behaviour("encode").carries_state and not options.compensate_delay
+    delay = model.delay.encode_samples if late and model.delay is not None else 0
     facts = replace(facts, dims=latents.shape[0], frames=latents.shape[1])
-    save_latents(target, latents, facts, options.overwrite)
+    save_latents(target, latents, facts, options.overwrite, describer.result(latents.shape[1], delay))
     return True
 
 
@@ -278,13 +307,17 @@ def decode_file(
     refuse_overwriting(target, [source])
     key = content_key(array)
     made = file.sidecar is not None and file.sidecar.is_generated
-    fade_ms = options.fade_ms if options.fade_ms is not None else DEFAULT_FADE_MS if made else 0.0
+    fade_ms = options.fade_ms
+    if fade_ms is None:
+        fade_ms = DEFAULT_FADE_MS if made and not options.loop else 0.0
     facts = SoundSidecar(
         **_common_facts(model, source, key, options),
         dims=array.shape[0],
         frames=array.shape[1],
         subtype=options.subtype,
         normalize=options.normalize,
+        max_gain=options.max_gain,
+        loop=options.loop,
         fade_ms=fade_ms,
         conditions=dict(sorted((options.conditions or {}).items())),
     )
@@ -293,8 +326,9 @@ def decode_file(
     if not options.overwrite:
         refuse_replacing(target, facts)
     facts = replace(facts, latents=file.sidecar)
-    sound = _watched(_decode(model, array, key, options), model.sample_rate, watch)
     samples = array.shape[1] * model.compression
+    decoded = _decode_loop if options.loop else _decode
+    sound = _watched(decoded(model, array, key, options), model.sample_rate, watch)
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
     with _naming(source, "decoded", options.conditions):
         level = _write_sound(model, sound, samples, target, facts, options)
@@ -312,11 +346,18 @@ def _write_sound(
     rate, channels = model.sample_rate, model.out_channels
     normalised = None
     if options.normalize is not None:
-        sound = normalised = Normalised(sound, rate, channels, options.normalize, target.parent)
+        sound = normalised = Normalised(sound, rate, channels, options.normalize, options.max_gain, target.parent)
 
     def with_level(level: Level) -> Sidecar:
         gain_db = None if normalised is None else round(20 * math.log10(normalised.gain), 2)
-        return replace(facts, peak=round(level.peak, 6), loudness=level.loudness, gain_db=gain_db)
+        return replace(
+            facts,
+            peak=round(level.peak, 6),
+            loudness=level.loudness,
+            gain_db=gain_db,
+            silent=level.silent,
+            static=level.static,
+        )
 
     return write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
 

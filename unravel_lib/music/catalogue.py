@@ -177,7 +177,7 @@ def run_file(source: str) -> None:
         raise kinds.failure_in_file(error, source) from error
 
 
-DISTRIBUTIONS = Catalogue(kinds.Distribution, "distributions", "following", "spectral")
+DISTRIBUTIONS = Catalogue(kinds.Distribution, "distributions", "following", "spectral", "mosaic")
 PATTERNS = Catalogue(kinds.Pattern, "patterns")
 TRANSFORMS = Catalogue(kinds.Transform, "transforms")
 

@@ -1,7 +1,8 @@
 """One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,8 +11,12 @@ from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.kinds import Distribution, Options, Pattern, checked_statistics
 from unravel_lib.music.patterns import Piece, checked_array
+from unravel_lib.music.recordings import GOLDEN, first_place
 from unravel_lib.music.steps import Place, Step, read_steps, transformed, try_steps
-from unravel_lib.statistics.measure import Statistics
+from unravel_lib.statistics.measure import Array, Statistics
+
+PATTERN_KEY = 2  # of the pattern's random numbers among those of a file; 0 is loop A's, 1 is loop B's
+PLASTIC = 0.7548776662466927  # how far apart the loops of a file begin, as `GOLDEN` those of two files
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,13 @@ class Composition:
     steps : tuple of Step
         What changes the loops that the pattern yields, in this order; texts are read.
     given_loops : tuple of float64 [num_latents, dims]
-        Loop A, or A and B, in place of draws.
+        Loop A, or A, B and so on, in place of draws.
+    in_time : bool
+        Whether the length of the loop was chosen by a tempo, to which distributions may fit what they draw.
+    wishes : mapping of ranks by name of a descriptor
+        How the loops are to sound, for distributions that take wishes; see `steering`.
+    target : float64 [frames, dims] or None
+        Latents of another sound, for distributions that take a target.
 
     Examples
     --------
@@ -59,6 +70,9 @@ class Composition:
     seed: int
     steps: tuple[Step, ...] = ()
     given_loops: tuple[Frames, ...] = ()
+    in_time: bool = False
+    wishes: Mapping[str, Array] = field(default_factory=dict)
+    target: Frames | None = None
 
     def __post_init__(self) -> None:
         whole_number("num_latents", self.num_latents)
@@ -73,8 +87,15 @@ class Composition:
         complete("steps", read_steps(self.steps))
         shape = self.num_latents, self.statistics.dims
         complete("given_loops", tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops))
-        if len(self.given_loops) > 1 + ("loop_b" in self.pattern.inputs):
+        if len(self.given_loops) > self.pattern.loops_taken(self.pattern_options):
             raise self.pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
+        if "target" in self.distribution.inputs and self.target is None and self.draws:
+            wanted = "give latents of another sound"
+            raise self.distribution.wrong("needs a target", remedy=wanted, remedy_options=("target",))
+        for name, value in (("wishes", self.wishes), ("target", self.target)):
+            if value is not None and len(value) and name not in self.distribution.inputs:
+                takers = ", ".join(key for key, entry in DISTRIBUTIONS.items() if name in entry.inputs)
+                raise self.distribution.wrong(f"takes no {name}", remedy=f"take {takers}")
 
     @property
     def label(self) -> str:
@@ -86,7 +107,7 @@ class Composition:
     @property
     def draws(self) -> bool:
         """Whether the distribution draws a loop, so that it is not given."""
-        return len(self.given_loops) < 1 + ("loop_b" in self.pattern.inputs)
+        return len(self.given_loops) < self.pattern.loops_taken(self.pattern_options)
 
     @property
     def is_random(self) -> bool:
@@ -104,19 +125,35 @@ class Composition:
         UsageError
             The distribution cannot be used with these statistics; it, the pattern or a step failed; or as `Piece.of`.
         """
-        for_a, for_b, for_pattern = np.random.SeedSequence(self.seed, spawn_key=(number,)).spawn(3)
-        given = self.given_loops
-        loop = given[0] if given else self._draw(for_a)
-        loop_b = given[1] if len(given) > 1 else self._draw(for_b) if "loop_b" in self.pattern.inputs else loop
-        place = Place(self.statistics.scale, self.statistics.location)
-        inputs = {"loop": loop, "loop_b": loop_b, "n_loops": self.num_loops, "std": place.std}
-        loops = self.pattern.loops(self.pattern_options, for_pattern, **inputs)
-        played = transformed(loops, self.steps, place, for_pattern)
-        return Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
+        notes: dict[str, None] = {}
 
-    def _draw(self, seed: np.random.SeedSequence) -> Frames:
-        rng = np.random.default_rng(seed)
-        return self.distribution.draw(self.statistics, rng, self.num_latents, self.distribution_options)
+        def loop(which: int) -> Frames:
+            if which < len(self.given_loops):
+                return self.given_loops[which]
+            return self._draw(number, which, lambda text: notes.update({text: None}))
+
+        seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))
+        place = Place(self.statistics.scale, self.statistics.location)
+        loops = self.pattern.loops(self.pattern_options, seed, loops=loop, n_loops=self.num_loops, std=place.std)
+        played = transformed(loops, self.steps, place, seed)
+        piece = Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
+        return replace(piece, notes=tuple(notes))
+
+    def _draw(self, number: int, which: int, note: Callable[[str], None]) -> Frames:
+        """Draw loop `which` of a file: 0 is A, 1 is B."""
+        key = which if which < PATTERN_KEY else which + 1
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number, key)))
+        return self.distribution.draw(
+            self.statistics,
+            rng,
+            self.num_latents,
+            self.distribution_options,
+            place=(first_place(self.seed) + number * GOLDEN + which * PLASTIC) % 1,
+            in_time=self.in_time,
+            note=note,
+            wishes=self.wishes,
+            target=self.target,
+        )
 
     def loop_frames(self) -> int | None:
         """Return how many frames each loop has behind the steps, or None where their lengths differ.

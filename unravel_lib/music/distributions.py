@@ -15,14 +15,18 @@ and is drawn from with `distribution` my_distributions.py:triangle.
 
 import functools
 import logging
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from unravel_lib.errors import check_seed
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
 from unravel_lib.music.kinds import Function
+from unravel_lib.music.recordings import first_place
+from unravel_lib.music.steering import read_wishes
 from unravel_lib.statistics.measure import PERCENTS, Array, Statistics, frames_at
 
 UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
@@ -62,7 +66,9 @@ def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames
 @distribution(needs_frames=True, spreads_by_iqr="never")
 def empirical(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Whole frames of the encodings in random order, with replacement (`iqr` changes nothing)."""
-    return frames_at(statistics.encodings, rng.integers(0, statistics.frames, n_frames))
+    return frames_at(
+        [encoding.latents for encoding in statistics.encodings], rng.integers(0, statistics.frames, n_frames)
+    )
 
 
 @distribution(spreads_by_iqr="never")
@@ -119,6 +125,10 @@ def draw(
     statistics: Statistics,
     n_frames: int,
     seed: int = 42,
+    *,
+    in_time: bool = False,
+    wishes: str | Sequence[str] = (),
+    target: npt.ArrayLike | None = None,
     **options: int | float | bool | str,
 ) -> Frames:
     """Draw frames from a distribution: float64 [n_frames, dims]; same seed, same frames.
@@ -130,6 +140,12 @@ def draw(
     statistics : Statistics
         What was measured.
     n_frames, seed : int
+    in_time : bool
+        Fit what is drawn to the length of the loop, for distributions that can.
+    wishes : str or sequence of str
+        How it is to sound, such as "loudness 0.1 0.9 0.1"; see `unravel_lib.music.steering`.
+    target : [frames, dims], optional
+        Latents of another sound, for `mosaic`.
     **options
         Options of the distribution.
 
@@ -140,7 +156,16 @@ def draw(
     """
     entry = DISTRIBUTIONS.find(name)
     check_seed(seed)
-    return entry.draw(statistics, np.random.default_rng(seed), n_frames, entry.complete(options))
+    return entry.draw(
+        statistics,
+        np.random.default_rng(seed),
+        n_frames,
+        entry.complete(options),
+        place=first_place(seed),
+        in_time=in_time,
+        wishes=read_wishes(wishes),
+        target=None if target is None else np.asarray(target, np.float64),
+    )
 
 
 def ring_coefficients(lag_1: Array, n_frames: int) -> Array:

@@ -1,7 +1,8 @@
 """Distributions that follow the recordings: from frame to frame as recorded, with jumps between moments that are alike.
 
-A path through the recordings is drawn first. At each step it goes on to the next recorded frame, or it jumps to a
-moment at which the recording was much like what was drawn last. From the path a ring of frames is made:
+A path through a recording is drawn first. At each step it goes on to the next recorded frame, or it jumps to a moment
+at which the recording was much like what was drawn last: whole periods away where the recording has a period. From the
+path a ring of frames is made:
 
     recorded   ... 17 18 19 20 ...        ... 52 53 54 55 ...      19 and 53 are alike
     path           17 18 19 ------------------> 54 55 ...
@@ -10,101 +11,52 @@ moment at which the recording was much like what was drawn last. From the path a
 that after a jump the frames lie between those of the two moments: frames that nobody has recorded.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.latents import Frames, Latents
+from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
+from unravel_lib.music.recordings import Index, Recording, Recordings
+from unravel_lib.music.steering import TOLERANCE, Wishes
 from unravel_lib.statistics.measure import Array, Statistics
 
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
+Flags = npt.NDArray[np.bool_]
+Note = Callable[[str], None]
 
-Index = npt.NDArray[np.int64]
-
-SPARE = 768  # frames of the path beyond the ring, to choose the place where it closes
-APART = 2  # a jump lands more than so many frames from where the path would have gone on
+LEAST = 4  # frames of a recording that a path can follow
+APART = 2  # a jump lands more than so many frames from where the path is
 APPROXIMATION = 3.0  # the moments found may be 1 + this times as far as the nearest ones: 40 times as fast
-MAX_KEEP = 0.99  # 1 would never forget where it began
+SPARE_SECONDS, SPARE_FRAMES = 0.5, 4  # of the path beyond the ring, to choose the place where it closes
+WHITE_GO_ON, WHITE_NEAR, WHITE_EACH = 0.5, 5, 2  # of the second reader: see `Path`
+WARM_UP_SECONDS = 2.0  # of a path before a ring with wishes
+WISHED_NEAR, SHARPNESS = 64, 12.0  # with wishes: moments to choose from, and how much a wish weighs
 SEAM = 4  # frames in which an excerpt is faded into its beginning
-STRETCH = 64  # frames of a ring in the style of one recording
+SEARCH_SECONDS = 0.3  # an excerpt begins at most so far from its place
 
 
-class Recordings:
-    """Recorded frames in units of each dim's standard deviation.
+@dataclass(frozen=True)
+class Rules:
+    """How a path goes on.
 
     Attributes
     ----------
-    scale : float64 [dims]
-        Standard deviation of each dim over all recordings, 1 where a dim never moves.
-    lengths : int64 [recordings]
-        Frames of each recording.
+    follow : probability to go on in the recording instead of jumping
+    near : a jump goes to one of so many nearest moments
+    longest : frames in a run at most
+    keep : float64 [dims], share of the distance to the recording that is kept at each step
+    white : bool [dims], which dims a second reader draws
+    weights : float64 [dims], how much each dim counts in distances
     """
-
-    def __init__(self, encodings: tuple[Latents, ...], std: Array) -> None:
-        self.scale: Array = np.where(std > 0, std, 1.0)
-        self.lengths = np.array([encoding.shape[1] for encoding in encodings])
-        self._encodings, self._std = encodings, std
-        self._frames: dict[int, Frames] = {}
-        self._moments: dict[int, cKDTree] = {}
-
-    @classmethod
-    def of(cls, statistics: Statistics) -> "Recordings":
-        """The recordings that were measured; the same object for the same statistics, so that trees are kept."""
-        if not any(one._encodings is statistics.encodings and one._std is statistics.std for one in _last):
-            _last[:] = [cls(statistics.encodings, statistics.std)]
-        return _last[0]
-
-    def frames(self, number: int) -> Frames:
-        """Frames of one recording in units of `scale`, float64 [frames, dims]."""
-        if number not in self._frames:
-            self._frames[number] = np.ascontiguousarray(self._encodings[number].T / self.scale)
-        return self._frames[number]
-
-    def moments(self, number: int) -> "cKDTree":
-        """A k-d tree of one recording's pairs of frames (i, i + 1) that a third one follows, as vectors [2 dims]."""
-        from scipy.spatial import cKDTree
-
-        if number not in self._moments:
-            frames = self.frames(number)
-            self._moments[number] = cKDTree(np.hstack([frames[:-2], frames[1:-1]]))
-        return self._moments[number]
-
-    def itinerary(self, rng: np.random.Generator, n_frames: int, min_frames: int) -> list[tuple[int, int]]:
-        """Cut a ring into stretches of about 64 frames, each in the style of one recording: (recording, frames) pairs.
-
-        Each recording occurs as often as its share of all frames says (systematic sampling), in random order.
-        Recordings of fewer than `min_frames` frames are left out.
-
-        Raises
-        ------
-        ValueError
-            All of them are shorter.
-        """
-        usable = np.flatnonzero(self.lengths >= min_frames)
-        if not usable.size:
-            raise ValueError(f"needs a recording of at least {min_frames} frames, the longest has {self.lengths.max()}")
-        n = max(1, round(n_frames / STRETCH))
-        ends = np.cumsum(self.lengths[usable]) / self.lengths[usable].sum()
-        places = (rng.random() + np.arange(n)) / n
-        chosen = usable[np.minimum(np.searchsorted(ends, places, side="right"), len(usable) - 1)]
-        rng.shuffle(chosen)
-        borders = np.linspace(0, n_frames, n + 1).astype(np.int64)
-        return list(zip(chosen.tolist(), np.diff(borders).tolist(), strict=True))
-
-
-_last: list[Recordings] = []  # those that were asked for last
-
-
-class Rules(NamedTuple):
-    """How a path goes on: the arguments of `retrace` and `oracle`, in their words."""
 
     follow: float
     near: int
-    keep: float
-    longest: int
+    longest: float
+    keep: Array
+    white: Flags
+    weights: Array
 
 
 @distribution(needs_frames=True, spreads_by_iqr="never")
@@ -112,17 +64,25 @@ def retrace(
     statistics: Statistics,
     rng: np.random.Generator,
     n_frames: int,
-    follow: float = 0.7,
+    place: float,
+    in_time: bool,
+    note: Note,
+    wishes: Mapping[str, Array],
+    jump_seconds: float = 0.12,
     near: int = 8,
-    keep: float = 0.85,
+    keep_seconds: float = 0.2,
+    variety: bool = False,
+    fit: bool = True,
 ) -> Frames:
-    """New frames that move as the recordings do, attacks and decays included; a closed ring.
+    """New frames that move and keep time as the recordings do, attacks and decays included; a closed ring.
 
     Parameters
     ----------
-    follow : probability, 0 to 1, to go on in the recording instead of jumping
+    jump_seconds : mean time between two jumps
     near : a jump goes to one of so many nearest moments
-    keep : share of the distance to the recording that is kept at each step, 0 to 0.99
+    keep_seconds : time in which the distance to the recording falls to 1 / e
+    variety : long recordings do not prevail
+    fit : where a tempo is given, stretch the recording to it
 
     Notes
     -----
@@ -130,8 +90,17 @@ def retrace(
     series" (1996), made continuous and circular: x[t] = X[m + 1] + keep (x[t - 1] - X[m]), where m is the recorded
     moment, so x[t] = keep x[t - 1] + e[t] with e[t] = X[m + 1] - keep X[m]; this is solved on the circle by FFT.
     """
-    _refuse_outside("keep", keep, 0, MAX_KEEP)
-    ring = _ring(Recordings.of(statistics), rng, n_frames, Rules(follow, near, keep, longest=n_frames + SPARE))
+    recordings = Recordings.of(statistics)
+    _refuse_below("jump_seconds", jump_seconds, 0)
+    _refuse_below("keep_seconds", keep_seconds, 0)
+    kept = np.exp(-1 / max(keep_seconds * recordings.frame_rate, 1e-3))
+    keep = np.where(recordings.smooth, np.minimum(kept, recordings.weights), 0.0)
+    follow = _follow(jump_seconds, recordings)
+    rules = Rules(follow, near, np.inf, keep, ~recordings.smooth, recordings.weights)
+    if wishes:
+        ring = _steered(recordings, rng, n_frames, place, rules, wishes)
+    else:
+        ring = _ring(recordings, rng, n_frames, place, rules, variety, note if in_time and fit else None)
     return np.clip(ring, statistics.minimum, statistics.maximum)
 
 
@@ -140,116 +109,286 @@ def oracle(
     statistics: Statistics,
     rng: np.random.Generator,
     n_frames: int,
-    follow: float = 0.85,
+    place: float,
+    in_time: bool,
+    note: Note,
+    wishes: Mapping[str, Array],
+    jump_seconds: float = 0.3,
     near: int = 8,
-    longest: int = 24,
+    longest_seconds: float = 1.1,
+    variety: bool = False,
+    fit: bool = True,
 ) -> Frames:
     """Recorded frames in runs, joined where they are alike; copies by design; a closed ring.
 
     Parameters
     ----------
-    follow : probability, 0 to 1, to go on in the recording instead of jumping
+    jump_seconds : mean time between two jumps
     near : a jump goes to one of so many nearest moments
-    longest : frames in a run at most
+    longest_seconds : length of a run at most
+    variety, fit : as of `retrace`
 
     Notes
     -----
     After the Audio Oracle, Dubnov, Assayag & Cont, "Audio Oracle: a new algorithm for fast learning of audio
     structures" (2007), with distances instead of a factor oracle's thresholds.
     """
-    return _ring(Recordings.of(statistics), rng, n_frames, Rules(follow, near, 0.0, longest))
+    recordings = Recordings.of(statistics)
+    _refuse_below("jump_seconds", jump_seconds, 0)
+    _refuse_below("longest_seconds", longest_seconds, 0)
+    longest = max(1, round(longest_seconds * recordings.frame_rate))
+    nothing = np.zeros(statistics.dims)
+    rules = Rules(_follow(jump_seconds, recordings), near, longest, nothing, nothing > 0, recordings.weights)
+    if wishes:
+        return _steered(recordings, rng, n_frames, place, rules, wishes)
+    return _ring(recordings, rng, n_frames, place, rules, variety, note if in_time and fit else None)
 
 
 @distribution(needs_frames=True, spreads_by_iqr="never")
-def excerpt(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
-    """Frames in a row from a random place of a recording, its end faded into its beginning: a phrase as a loop."""
+def excerpt(
+    statistics: Statistics,
+    n_frames: int,
+    place: float,
+    in_time: bool,
+    note: Note,
+    variety: bool = False,
+    fit: bool = True,
+) -> Frames:
+    """A recorded phrase as a loop: frames in a row, from where an attack begins and the end leads back to it.
+
+    Parameters
+    ----------
+    variety, fit : as of `retrace`
+    """
     recordings = Recordings.of(statistics)
     seam = min(SEAM, n_frames // 2)
-    places = np.maximum(recordings.lengths - n_frames - seam + 1, 0)  # where an excerpt and the frames before it fit
-    if not places.any():
-        longest = recordings.lengths.max() - seam
-        raise ValueError(f"{n_frames} frames are longer than every recording, the longest gives {max(0, longest)}")
-    place = int(rng.integers(places.sum()))
-    number = int(np.searchsorted(np.cumsum(places), place, side="right"))
-    start = place - int(places[:number].sum()) + seam
-    frames = recordings.frames(number)
+    needed = n_frames + seam
+    usable = [one.period is not None or len(one) >= needed for one in recordings]
+    if not any(usable):
+        longest = max(map(len, recordings)) - seam
+        raise ValueError(
+            f"{n_frames} frames are longer than every recording, the longest gives {max(0, longest)}: take a shorter "
+            "loop, or retrace"
+        )
+    number, moment = recordings.place(place, variety, usable)
+    recording = recordings[number]
+    if in_time and fit:
+        recording, moment = _fitted(recording, moment, n_frames, recordings.frame_rate, note)
+    if len(recording) < needed:
+        recording, moment = _repeated(recording, moment, needed + 1)
+    start = _start(recording, moment, n_frames, seam, recordings)
+    frames = recording.frames
     ring = frames[start : start + n_frames].copy()
     fade = (np.arange(1, seam + 1) / (seam + 1))[:, np.newaxis]
     ring[n_frames - seam :] = (1 - fade) * ring[n_frames - seam :] + fade * frames[start - seam : start]
     return ring * recordings.scale
 
 
-def _ring(recordings: Recordings, rng: np.random.Generator, n_frames: int, rules: Rules) -> Frames:
-    """A closed ring [n_frames, dims] of x[t] = keep x[t - 1] + e[t], with e from a path through the recordings."""
-    _refuse_outside("follow", rules.follow, 0, 1)
-    _refuse_outside("near", rules.near, 1, np.inf)
-    _refuse_outside("longest", rules.longest, 1, np.inf)
-    drawn, e = _path(recordings, rng, n_frames + SPARE, rules)
-    starts = np.arange(1, SPARE + 1)
-    jumps = ((drawn[starts - 1] - drawn[starts - 1 + n_frames]) ** 2).sum(axis=1)
-    start = starts[np.argmin(jumps)]  # where the frame before the ring is most like its last one
-    turns = np.exp(-2j * np.pi * np.arange(n_frames // 2 + 1) / n_frames)
-    spectrum = np.fft.rfft(e[start : start + n_frames], axis=0) / (1 - rules.keep * turns)[:, np.newaxis]
-    ring: Frames = np.fft.irfft(spectrum, n_frames, axis=0) if rules.keep else e[start : start + n_frames]
-    return ring * recordings.scale
+def closed(e: Frames, keep: Array) -> Frames:
+    """Solve x[t] = keep x[t - 1] + e[t] on a circle, [frames, dims]."""
+    if not keep.any():
+        return e
+    turns = np.exp(-2j * np.pi * np.arange(len(e) // 2 + 1) / len(e))
+    ring: Frames = np.fft.irfft(np.fft.rfft(e, axis=0) / (1 - np.outer(turns, keep)), len(e), axis=0)
+    return ring
 
 
-def _path(recordings: Recordings, rng: np.random.Generator, n_frames: int, rules: Rules) -> tuple[Frames, Frames]:
-    """Draw a path: the frames x[t] = X[m + 1] + keep (x[t - 1] - X[m]), and e[t] = x[t] - keep x[t - 1].
-
-    At the end of a recording the path goes on at its beginning, as a sound that is struck again.
-    """
-    drawn = np.empty((n_frames, len(recordings.scale)))
-    e = np.empty_like(drawn)
-    visits: dict[int, Index] = {}
-    before = last = None  # the last two frames that were drawn
-    moment, run = None, 0  # the recorded frame that the path is at, and for how long it has followed the recording
-    step, previous = 0, -1
-    for number, size in recordings.itinerary(rng, n_frames, min_frames=3):
-        frames = recordings.frames(number)
-        seen = visits.setdefault(number, np.zeros(len(frames), np.int64))
-        if number != previous:
-            moment, run, previous = None, 0, number
-        for _ in range(size):
-            if before is None or last is None:
-                moment = int(rng.integers(1, len(frames) - 1))
-                before, last = frames[moment - 1], frames[moment]
-            elif moment is None:
-                moment = _jump(recordings, number, np.concatenate([before, last]), rng, seen, 1, None)
-            elif moment == len(frames) - 1:
-                moment, run = 0, 0
-            elif run >= rules.longest or rng.random() >= rules.follow:
-                moment = _jump(recordings, number, np.concatenate([before, last]), rng, seen, rules.near, moment)
-                run = 0
-            seen[moment] += 1
-            e[step] = frames[moment + 1] - rules.keep * frames[moment]
-            drawn[step] = rules.keep * last + e[step]
-            before, last = last, drawn[step]
-            moment, run, step = moment + 1, run + 1, step + 1
-    return drawn, e
-
-
-def _jump(
+def _ring(
     recordings: Recordings,
-    number: int,
-    drawn: Frames,
     rng: np.random.Generator,
-    visits: Index,
-    near: int,
-    moment: int | None,
-) -> int:
-    """A recorded frame at which the recording was like the last two frames drawn [2 dims], not near `moment`."""
-    tree = recordings.moments(number)
-    wanted = near if moment is None else near + 2 * APART + 1
-    _, pairs = tree.query(drawn, k=min(wanted, tree.n), eps=APPROXIMATION)
-    moments: Index = np.atleast_1d(pairs) + 1
-    if moment is not None:
+    n_frames: int,
+    place: float,
+    rules: Rules,
+    variety: bool,
+    note: Note | None,
+) -> Frames:
+    """A closed ring [n_frames, dims] of x[t] = keep x[t - 1] + e[t], with e from a path through the recordings.
+
+    A long ring is made of stretches of whole periods, each from another place.
+    """
+    _refuse_below("near", rules.near, 1)
+    spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
+    usable = [n >= LEAST for n in recordings.lengths]
+    if not any(usable):
+        raise ValueError(f"needs a recording of at least {LEAST} frames, the longest has {max(recordings.lengths)}")
+    parts: list[tuple[Frames, Frames]] = []
+    stretches, left = recordings.stretches(place, n_frames), n_frames + spare
+    for at, size in stretches:
+        number, moment = recordings.place(at, variety, usable)
+        recording = recordings[number]
+        if note is not None:
+            recording, moment = _fitted(recording, moment, n_frames, recordings.frame_rate, note)
+        if recording.period is not None:
+            size = round(max(1, round(size / recording.period)) * recording.period)
+        size = left if len(parts) == len(stretches) - 1 else min(size, left)
+        parts.append(Path(recording, moment, rules, rng).draw(size))
+        left -= size
+    drawn, e = (np.concatenate(part) for part in zip(*parts, strict=True))
+    start = _closing(drawn * recordings.weights, n_frames, spare)
+    return closed(e[start : start + n_frames], rules.keep) * recordings.scale
+
+
+def _steered(
+    recordings: Recordings,
+    rng: np.random.Generator,
+    n_frames: int,
+    place: float,
+    rules: Rules,
+    wishes: Mapping[str, Array],
+) -> Frames:
+    """A closed ring from a path through all recordings, which goes where wishes are met.
+
+    The path begins before the ring, at the wishes for its end, so that it comes to its start as it leaves its end.
+    """
+    joined = recordings.joined
+    moment = int(joined.moments[int(place * len(joined.moments))])
+    path = Path(joined, moment, rules, rng, Wishes.of(recordings, wishes, n_frames))
+    before = min(n_frames, round(WARM_UP_SECONDS * recordings.frame_rate))
+    path.draw(before, n_frames - before)
+    return closed(path.draw(n_frames)[1], rules.keep) * recordings.scale
+
+
+def _closing(drawn: Frames, n_frames: int, spare: int) -> int:
+    """Return the first start of a ring whose seam is at most the mean step inside it, else the best in this."""
+    starts = np.arange(1, spare + 1)
+    seams = np.linalg.norm(drawn[starts - 1] - drawn[starts - 1 + n_frames], axis=1)
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(drawn, axis=0), axis=1))])
+    steps = (way[starts + n_frames - 1] - way[starts]) / max(1, n_frames - 1)
+    ratios = seams / np.maximum(steps, 1e-12)
+    return int(starts[np.argmax(ratios <= 1) if (ratios <= 1).any() else np.argmin(ratios)])
+
+
+class Path:
+    """A path through one recording, from a moment on; or, with wishes, through all of them joined.
+
+    Dims that are nearly white are drawn by a second reader of the same recording, which goes on half of the time and
+    else jumps to one of several moments that are alike: what it reads changes no faster, and copies nothing.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        moment: int,
+        rules: Rules,
+        rng: np.random.Generator,
+        wishes: Wishes | None = None,
+    ) -> None:
+        self._recording, self._rules, self._rng, self._wishes = recording, rules, rng, wishes
+        self._moment = self._second = min(max(moment, 1), len(recording) - 2)
+        self._visits = np.zeros(len(recording), np.int64)
+        self._before, self._last = recording.frames[self._moment - 1], recording.frames[self._moment]
+        self._run = 0
+
+    def draw(self, n_frames: int, first: int = 0) -> tuple[Frames, Frames]:
+        """Return the next frames x[t] = X[m + 1] + keep (x[t - 1] - X[m]), and e[t] = x[t] - keep x[t - 1].
+
+        Wishes are those for the frames from `first` on.
+        """
+        frames, ends, rules = self._recording.frames, self._recording.ends, self._rules
+        drawn, e = np.empty((n_frames, frames.shape[1])), np.empty((n_frames, frames.shape[1]))
+        for step, luck in enumerate(self._rng.random((n_frames, 4))):
+            pair = np.concatenate([self._before * rules.weights, self._last * rules.weights])
+            leaves = self._wishes is not None and self._wishes.missed(self._moment, first + step)
+            if leaves or ends[self._moment] or self._run >= rules.longest or luck[0] >= rules.follow:
+                self._moment, self._run = self._jump(pair, first + step, luck[1]), 0
+            self._visits[self._moment] += 1
+            e[step] = frames[self._moment + 1] - rules.keep * frames[self._moment]
+            if rules.white.any():
+                if ends[self._second] or luck[2] >= WHITE_GO_ON:
+                    near = self._in_time(pair)[: rules.near]
+                    if not near.size:
+                        near = self._alike(pair, self._second, WHITE_EACH * rules.near + WHITE_NEAR)
+                    self._second = int(near[int(luck[3] * len(near))])
+                e[step, rules.white] = frames[self._second + 1, rules.white]
+                self._second += 1
+            drawn[step] = rules.keep * self._last + e[step]
+            self._before, self._last = self._last, drawn[step]
+            self._moment, self._run = self._moment + 1, self._run + 1
+        return drawn, e
+
+    def _jump(self, pair: Frames, step: int, luck: float) -> int:
+        """A moment at which the recording was like the last two frames drawn, and as it is wished for."""
+        if self._wishes is not None:
+            moments = self._alike(pair, self._moment, WISHED_NEAR)
+            distances = self._wishes.distances(moments, step)
+            if distances.min() > TOLERANCE:  # nothing alike is as it is wished for
+                moments = self._wishes.nearest(self._recording.moments, step, WISHED_NEAR)
+                distances = self._wishes.distances(moments, step)
+            weights = np.exp(-SHARPNESS * distances) / (8 + np.arange(len(moments)))
+        else:
+            moments = self._in_time(pair)
+            if not moments.size:
+                moments = self._alike(pair, self._moment, self._rules.near + 2 * APART + 1)
+            moments = moments[: self._rules.near]
+            weights = 1 / np.arange(1, len(moments) + 1)
+        shares = np.cumsum(weights / (1 + self._visits[moments]))
+        return int(moments[min(np.searchsorted(shares, luck * shares[-1], side="right"), len(moments) - 1)])
+
+    def _in_time(self, pair: Frames) -> Index:
+        """The moments whole periods away, most like two frames first; none where the recording has no period."""
+        recording = self._recording
+        if recording.period is None:
+            return np.empty(0, np.int64)
+        reach = int(len(recording) / recording.period) + 1
+        turns = np.setdiff1d(np.arange(-reach, reach + 1), [0])
+        moments = np.round(self._moment + turns * recording.period).astype(np.int64)
+        moments = moments[(moments >= 1) & (moments <= len(recording) - 2)]
+        if (worthy := recording.worthy[moments]).any():
+            moments = moments[worthy]
+        distances = ((recording.pairs[moments - 1] - pair) ** 2).sum(axis=1)
+        return moments[np.argsort(distances, kind="stable")]
+
+    def _alike(self, pair: Frames, moment: int, n: int) -> Index:
+        """The `n` moments at which the recording was most like two frames, not near `moment` if there are others."""
+        tree = self._recording.tree
+        _, found = tree.query(pair, k=min(n, tree.n), eps=APPROXIMATION)
+        moments: Index = self._recording.moments[np.atleast_1d(found)]
         apart = moments[np.abs(moments - moment) > APART]
-        moments = apart[:near] if apart.size else moments[:near]
-    weights = 1 / np.arange(1, len(moments) + 1) / (1 + visits[moments])
-    return int(rng.choice(moments, p=weights / weights.sum()))
+        return apart if apart.size else moments
 
 
-def _refuse_outside(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name}={value:g} is out of range, expected {low:g} to {high:g}")
+def _follow(jump_seconds: float, recordings: Recordings) -> float:
+    """The probability to go on in the recording that gives this mean time between two jumps."""
+    return max(0.0, 1 - 1 / max(1.0, jump_seconds * recordings.frame_rate))
+
+
+def _fitted(recording: Recording, moment: int, n_frames: int, frame_rate: float, note: Note) -> tuple[Recording, int]:
+    """Stretch a recording to the tempo of a loop, and find the moment in it again; say what was done."""
+    fitted, text = recording.fitted(n_frames, frame_rate)
+    note(text)
+    return fitted, int(np.searchsorted(fitted.origin, recording.origin[moment]))
+
+
+def _repeated(recording: Recording, moment: int, needed: int) -> tuple[Recording, int]:
+    """Repeat the whole periods of a recording until it is long enough."""
+    period = recording.period or len(recording)
+    whole = round(int(len(recording) / period) * period)
+    places = np.arange(moment % whole, moment % whole + needed + whole) % whole
+    return recording.taken(places, 1.0), whole // 2
+
+
+def _start(recording: Recording, moment: int, n_frames: int, seam: int, recordings: Recordings) -> int:
+    """Where an excerpt begins, near a moment: on an attack, and where its end leads back to its beginning."""
+    reach = round(SEARCH_SECONDS * recordings.frame_rate)
+    last = len(recording) - n_frames
+    moment = min(max(moment, seam), last)
+    starts = np.arange(max(seam, moment - reach), min(last, moment + reach) + 1)
+    if recording.worthy[starts].any():
+        starts = starts[recording.worthy[starts]]
+    windows = np.lib.stride_tricks.sliding_window_view(recording.weighted, seam, axis=0) if seam else None
+    seams = np.zeros(len(starts))
+    if windows is not None:
+        difference = windows[starts - seam] - windows[starts + n_frames - seam]
+        seams = np.linalg.norm(difference, axis=1).mean(axis=1)
+    attacks = np.zeros(len(starts)) if recording.attack is None else recording.attack[starts].astype(np.float64)
+    return int(starts[np.argmin(_standardised(seams) - _standardised(attacks))])
+
+
+def _standardised(values: Array) -> Array:
+    centred: Array = values - values.mean()
+    return centred / (values.std() or 1.0)
+
+
+def _refuse_below(name: str, value: float, low: float) -> None:
+    if not low <= value:
+        raise ValueError(f"{name}={value:g} is out of range, expected {low:g} at least")

@@ -6,10 +6,16 @@ A function takes what it asks for by the names of its parameters:
         statistics   what was measured (see `Statistics`); `location`, `scale` and `active_...` follow `iqr`
         rng          a NumPy random generator, the only source of random numbers: same state, same bytes
         n_frames     how many frames to draw
+        place        0 to 1, where in all recordings: evenly spread over the files of a run
+        in_time      whether the length of the loop was chosen by a tempo
+        note         a function that is called with a line of text: what was done
+        wishes       how the loop is to sound: ranks over the loop by name of a descriptor; mostly empty
+        target       float64 [frames, dims], latents of another sound whose course is wanted; None where there is none
 
     pattern -> the piece [frames, dims], or its loops one after the other, each an array or a `Repeat(loop, times)`
         loop         float64 [n_frames, dims], the loop (A)
         loop_b       float64 [n_frames, dims], a second, independent loop (B)
+        loops        a function of a number that returns as many independent loops as are wanted: `loops(0)` is A
         n_loops      how often the pattern repeats things (`num_loops`)
         std          float64 [dims], how far the values of the encodings spread
         rng          a NumPy random generator of the pattern's own
@@ -44,7 +50,7 @@ import numpy as np
 from unravel_lib.errors import UnravelError, UsageError, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.tempo import MAX_LATENTS
-from unravel_lib.statistics.measure import FLOAT32_MAX, Statistics
+from unravel_lib.statistics.measure import FLOAT32_MAX, Array, Statistics
 from unravel_lib.text import did_you_mean, printable
 
 Function = Callable[..., Any]
@@ -298,12 +304,23 @@ class Distribution(Entry):
     """
 
     kind = "distribution"
-    offered = ("statistics", "rng", "n_frames")
+    offered = ("statistics", "rng", "n_frames", "place", "in_time", "note", "wishes", "target")
 
     needs_frames: bool = False
     spreads_by_iqr: Spread = "with_iqr"
 
-    def draw(self, statistics: Statistics, rng: np.random.Generator, n_frames: int, options: Options) -> Frames:
+    def draw(
+        self,
+        statistics: Statistics,
+        rng: np.random.Generator,
+        n_frames: int,
+        options: Options,
+        place: float = 0.0,
+        in_time: bool = False,
+        note: Callable[[str], None] = lambda text: None,
+        wishes: Mapping[str, Array] | None = None,
+        target: Frames | None = None,
+    ) -> Frames:
         """Draw frames: float64 [n_frames, dims], finite and within float32.
 
         Parameters
@@ -316,6 +333,8 @@ class Distribution(Entry):
             At least 1.
         options : dict
             Options of the distribution.
+        place, in_time, note, wishes, target
+            See above.
 
         Raises
         ------
@@ -330,7 +349,9 @@ class Distribution(Entry):
         if self.source is not None:
             seed_global_generators(rng.bit_generator.seed_seq)
         with self.naming_errors():
-            drawn = self.call({"statistics": statistics, "rng": rng, "n_frames": n_frames}, options)
+            given: dict[str, Any] = {"statistics": statistics, "rng": rng, "n_frames": n_frames}
+            given |= {"place": place, "in_time": in_time, "note": note, "wishes": wishes or {}, "target": target}
+            drawn = self.call(given, options)
             frames = checked_loop(drawn, statistics.dims)
             if len(frames) != n_frames:
                 raise ValueError(f"drew {len(frames)} frames, expected {n_frames}")
@@ -352,12 +373,21 @@ class Distribution(Entry):
 
 @dataclass(frozen=True, eq=False)
 class Pattern(Entry):
-    """A pattern, as it is registered; `steady` says whether every loop keeps its length, so that its tempo applies."""
+    """A pattern, as it is registered.
+
+    `steady` says whether every loop keeps its length, so that its tempo applies; `takes` how many independent loops
+    the pattern takes with these options, where it asks for `loops`.
+    """
 
     kind = "pattern"
-    offered = ("loop", "loop_b", "n_loops", "std", "rng")
+    offered = ("loop", "loop_b", "loops", "n_loops", "std", "rng")
 
     steady: bool = True
+    takes: Callable[[Options], int] | None = None
+
+    def loops_taken(self, options: Options) -> int:
+        """Return how many independent loops a piece is made from."""
+        return self.takes(options) if self.takes is not None else 1 + ("loop_b" in self.inputs)
 
     def loops(self, options: Options, seed: np.random.SeedSequence, **inputs: Any) -> Iterator[Frames]:
         """Run the pattern: yield the piece as the function does, loop by loop, each [frames, dims].
@@ -369,7 +399,7 @@ class Pattern(Entry):
         seed : numpy.random.SeedSequence
             Of its random numbers.
         **inputs
-            `loop`, `loop_b`, `n_loops`, `std`.
+            `loops`, `n_loops`, `std`.
 
         Raises
         ------
@@ -377,7 +407,10 @@ class Pattern(Entry):
             The function failed, gave something that is no loop, or too many empty loops; names the user's file and the
             line.
         """
-        dims, empty = inputs["loop"].shape[1], 0
+        dims, empty = len(inputs["std"]), 0
+        for which, name in enumerate(("loop", "loop_b")):
+            if name in self.inputs:
+                inputs[name] = inputs["loops"](which)
         if self.source is not None:
             seed_global_generators(seed)
         with self.naming_errors():

@@ -14,7 +14,7 @@ and is used with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,11 +24,12 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import PATTERNS, pattern
-from unravel_lib.music.kinds import MAX_BYTES, Function, Repeat
+from unravel_lib.music.kinds import MAX_BYTES, Function, Options, Repeat
 from unravel_lib.music.steps import Place, read_steps, transformed
 from unravel_lib.statistics.measure import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
+MAX_FORM = 64  # letters
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +41,13 @@ class Piece:
     frames : float64 [n_frames, dims]
     starts : int64 [n_loops]
         The frame at which each loop begins, repetitions counted each.
+    notes : tuple of str
+        What distributions say about the loops that they drew.
     """
 
     frames: Frames
     starts: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, loops: Iterable[Frames], dims: int, shorter: Sequence[str]) -> "Piece":
@@ -101,13 +105,16 @@ def fibo(loop: Frames, n_loops: int) -> Iterator[Frames]:
 
 
 @pattern
-def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2) -> Iterator[Frames]:
+def orale(
+    loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, levels: int = 2, amount: float = 0.25
+) -> Iterator[Frames]:
     """AAAa AAAa AAAa AAAa': three times and once changed; all of that three times and once changed; and so on.
 
-    A change is one offset per dim, drawn from U(-std, std) for each level, and holds for the whole fourth part.
+    A change is one offset per dim, drawn from U(-std, std) times `amount` for each level, and holds for the whole
+    fourth part.
 
     >>> rng = np.random.default_rng(0)
-    >>> [round(frame.item(), 2) for frame in orale(np.zeros((1, 1)), 1, np.ones(1), rng)]
+    >>> [round(frame.item(), 2) for frame in orale(np.zeros((1, 1)), 1, np.ones(1), rng, amount=1.0)]
     [0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, -0.46, -0.46, -0.46, -0.19]
     """
     if not 1 <= levels <= MAX_LEVELS:
@@ -115,7 +122,7 @@ def orale(loop: Frames, n_loops: int, std: Array, rng: np.random.Generator, leve
     if 4**levels * n_loops * loop.nbytes > MAX_BYTES:
         raise ValueError(f"levels={levels} makes {4**levels * n_loops:,} loops, more than 1 GiB: take fewer")
     variants, order = [loop], np.zeros(1, np.int16)  # all that the loop becomes, and which of them play
-    for level, offset in enumerate(rng.uniform(-std, std, (levels, len(std)))):
+    for level, offset in enumerate(amount * rng.uniform(-std, std, (levels, len(std)))):
         variants += [variant + offset for variant in variants]
         order = np.concatenate([order, order, order, order + 2**level])
     for _ in range(n_loops):
@@ -162,6 +169,38 @@ def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator
         point = rng.integers(len(a)), rng.integers(a.shape[1])
         a[point], b[point] = b[point], a[point]
         yield Repeat(a.copy(), n_loops)
+
+
+def _letters(options: Options) -> int:
+    return len(set(str(options["form"])))
+
+
+@pattern(takes=_letters)
+def form(loops: Callable[[int], Frames], n_loops: int, form: str = "AABA") -> Iterator[Repeat]:
+    """AABA: each letter a loop of its own, in the order of the letters, each played n_loops times.
+
+    >>> [(item.loop.item(), item.times) for item in form(lambda which: np.full((1, 1), float(which)), 2)]
+    [(0.0, 2), (0.0, 2), (1.0, 2), (0.0, 2)]
+    """
+    if not form.isalpha() or len(form) > MAX_FORM:
+        raise ValueError(f"form={form!r:.40} is expected to be 1 to {MAX_FORM} letters, such as AABA")
+    letters = {letter: loops(which) for which, letter in enumerate(sorted(set(form)))}
+    for letter in form:
+        yield Repeat(letters[letter], n_loops)
+
+
+@pattern
+def morph(loop: Frames, loop_b: Frames, n_loops: int, steps: int = 4) -> Iterator[Repeat]:
+    """A becomes B in equal steps, each state repeated.
+
+    >>> a, b = np.zeros((1, 1)), np.ones((1, 1))
+    >>> [(item.loop.item(), item.times) for item in morph(a, b, n_loops=2, steps=2)]
+    [(0.0, 2), (0.5, 2), (1.0, 2)]
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps} is out of range, expected 1 at least")
+    for step in range(steps + 1):
+        yield Repeat(loop + (loop_b - loop) * (step / steps), n_loops)
 
 
 def arrange(
@@ -211,7 +250,7 @@ def arrange(
     other = loop if loop_b is None else checked_array("loop_b", loop_b, loop.shape)
     spread = loop.std(axis=0) if std is None else checked_array("std", std, loop.shape[1:])
     seeds = np.random.SeedSequence(seed)
-    loops = entry.loops(entry.complete(options), seeds, loop=loop, loop_b=other, n_loops=n_loops, std=spread)
+    loops = entry.loops(entry.complete(options), seeds, loops=[loop, other].__getitem__, n_loops=n_loops, std=spread)
     played = transformed(loops, read_steps(transform), Place(spread, loop.mean(axis=0)), seeds)
     return Piece.of(played, loop.shape[1], ("n_loops",)).frames
 

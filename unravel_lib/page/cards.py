@@ -38,7 +38,7 @@ class Card:
     ----------
     name : file name; title : the shorter name that people use
     kind : "generated", "recorded" or "latents"
-    seconds, loudness, peak, clipped : of the sound; loudness in LUFS, None for silence and where it is not
+    seconds, loudness, peak, marks : of the sound; loudness in LUFS, None for silence and where it is not
         metered, at low sample rates
     metered : whether it is
     tempo : in BPM, "" where there is none
@@ -58,7 +58,7 @@ class Card:
     loudness: float | None
     metered: bool
     peak: float
-    clipped: bool
+    marks: list[str]
     tempo: str
     run: str
     transforms: str
@@ -119,7 +119,7 @@ def make_card(sound: Path) -> Card:
         loudness=facts.loudness,
         metered=facts.peak is not None and info.samplerate >= LOWEST_RATE,
         peak=peak,
-        clipped=peak > 1 and facts.subtype != "FLOAT",
+        marks=facts.marks,
         tempo=tempo,
         run=printable(latents_path.parent.name) if generated else "",
         transforms=printable(transforms(generated)) if generated else "",

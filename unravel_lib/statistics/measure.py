@@ -4,7 +4,7 @@ import bisect
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import ONE_MODEL, LatentsFile, common_facts, find_encodings, read_latents_file
+from unravel_lib.latents.npy import Descriptors
 from unravel_lib.text import printable
 
 Array = npt.NDArray[np.float64]
-_Given = str | Path | npt.ArrayLike
 
 PERCENTS = (0, 0.01, 0.1, 0.5, *range(1, 100), 99.5, 99.9, 99.99, 100)  # where the marginals are measured
 Q1, MEDIAN, Q3 = PERCENTS.index(25), PERCENTS.index(50), PERCENTS.index(75)
@@ -29,6 +29,30 @@ MAX_RANKED = 1 << 26  # values that are ranked, 512 MiB of ranks; of more frames
 NO_SPREAD = 1e-12  # a spread below this share of the whole is rounding
 
 log = logging.getLogger("unravel_lib")
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """One encoding that was measured.
+
+    Attributes
+    ----------
+    latents : [dims, frames]
+    descriptors : float32 [3, frames] or None
+        Loudness, brightness and attack of the recording; see `unravel_lib.audio.descriptors`.
+    name : str
+        Of the recording; "" where it is not known.
+    weight : float
+        How much it counts among the others.
+    """
+
+    latents: Latents = field(repr=False)
+    descriptors: Descriptors | None = field(default=None, repr=False)
+    name: str = ""
+    weight: float = 1.0
+
+
+_Given = str | Path | npt.ArrayLike | Encoding
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +78,10 @@ class Statistics:
     robust_correlation : Array [dims, dims] or None
         2 sin(pi r / 6) of Spearman's rank correlation r, which is Pearson's if values are normal (K. Pearson, "On
         further methods of determining correlation", 1907). Only measured with `iqr`.
-    encodings : tuple of arrays [dims, frames]
+    encodings : tuple of Encoding
         What was measured; empty when read back from CSV.
+    frame_rate : float or None
+        Frames a second, where the encodings state it.
     """
 
     dims: int
@@ -69,7 +95,8 @@ class Statistics:
     quantiles: Array = field(repr=False)
     outlier_share: Array
     robust_correlation: Array | None = None
-    encodings: tuple[Latents, ...] = field(default=(), repr=False)
+    encodings: tuple[Encoding, ...] = field(default=(), repr=False)
+    frame_rate: float | None = None
 
     @property
     def minimum(self) -> Array:
@@ -139,7 +166,7 @@ class Statistics:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Statistics):
             return NotImplemented
-        names = [f.name for f in fields(self) if f.name != "encodings"]
+        names = [f.name for f in fields(self) if f.name not in ("encodings", "frame_rate")]
         return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
 
 
@@ -149,15 +176,18 @@ def fences(quantiles: Array) -> tuple[Array, Array]:
     return quantiles[Q1] - reach, quantiles[Q3] + reach
 
 
-def measure(latents: _Given | Iterable[_Given], iqr: bool = False) -> Statistics:
+def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: float | None = None) -> Statistics:
     """Measure all frames of all encodings.
 
     Parameters
     ----------
-    latents : path, array [dims, frames], or iterable of these
-        Latents files of the same model, folders of them (without results of generator.py), or values.
+    latents : path, array [dims, frames], Encoding, or iterable of these
+        Latents files of the same model, folders of them (without results of generator.py), values, or values with
+        descriptors, which `unravel_lib.describe` makes.
     iqr : bool
         Also measure the robust correlation, and use the robust statistics.
+    frame_rate : float, optional
+        Frames a second, where no sidecar states it.
 
     Raises
     ------
@@ -166,19 +196,33 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False) -> Statistics
     ValueError
         There is nothing to measure, or an array is not (dims, frames) of finite real numbers.
     """
-    one = isinstance(latents, (str, os.PathLike)) or getattr(latents, "ndim", None) == 2
-    encodings: list[Latents] = []
+    one = isinstance(latents, (str, os.PathLike, Encoding)) or getattr(latents, "ndim", None) == 2
+    encodings: list[Encoding] = []
     files: list[LatentsFile] = []
     for item in [latents] if one else latents:  # type: ignore[union-attr]
         if isinstance(item, (str, os.PathLike)):
             path = Path(item)
             found = [read_latents_file(path)] if path.suffix.lower() == ".wav" else find_encodings([path])
-            encodings += [file.latents for file in found]
+            encodings += [Encoding(file.latents, file.descriptors, file.name) for file in found]
             files += found
         else:
-            encodings.append(_checked_array(item))
-    common_facts({file.path: file.sidecar for file in files})
-    return measure_files(files, iqr) if len(files) == len(encodings) else measure_arrays(encodings, iqr)
+            encoding = item if isinstance(item, Encoding) else Encoding(_checked_array(item))
+            encodings.append(_checked_encoding(encoding))
+    _refuse_other_dims(files)
+    measured = measure_arrays([encoding.latents for encoding in encodings], iqr)
+    return replace(measured, encodings=tuple(encodings), frame_rate=frame_rate or _frame_rate(files))
+
+
+def _checked_encoding(encoding: Encoding) -> Encoding:
+    latents, descriptors = _checked_array(encoding.latents), encoding.descriptors
+    if descriptors is not None and descriptors.shape != (3, latents.shape[1]):
+        raise ValueError(f"descriptors have shape {descriptors.shape}, expected (3, {latents.shape[1]})")
+    return replace(encoding, latents=latents)
+
+
+def _frame_rate(files: Sequence[LatentsFile]) -> float | None:
+    facts = common_facts({file.path: file.sidecar for file in files})
+    return facts.sample_rate / facts.compression if facts.sample_rate and facts.compression else None
 
 
 def _checked_array(values: Any) -> Latents:
@@ -193,11 +237,17 @@ def _checked_array(values: Any) -> Latents:
 
 def measure_files(files: Sequence[LatentsFile], iqr: bool) -> Statistics:
     """Measure latents that were read from files; raises InputError, with the files, where their dims differ."""
+    _refuse_other_dims(files)
+    encodings = tuple(Encoding(file.latents, file.descriptors, file.name) for file in files)
+    measured = measure_arrays([file.latents for file in files], iqr)
+    return replace(measured, encodings=encodings, frame_rate=_frame_rate(files))
+
+
+def _refuse_other_dims(files: Sequence[LatentsFile]) -> None:
     for file in files:
         dims, first = file.latents.shape[0], files[0].latents.shape[0]
         if dims != first:
             raise InputError(f"has {dims} dims, {printable(files[0].path)} has {first}", path=file.path, **ONE_MODEL)
-    return measure_arrays([file.latents for file in files], iqr)
 
 
 def measure_arrays(encodings: Sequence[Latents], iqr: bool) -> Statistics:
@@ -221,7 +271,7 @@ def measure_arrays(encodings: Sequence[Latents], iqr: bool) -> Statistics:
         quantiles=quantiles,
         outlier_share=outlier_share,
         robust_correlation=robust_correlation(encodings) if iqr else None,
-        encodings=tuple(encodings),
+        encodings=tuple(map(Encoding, encodings)),
     )
 
 

@@ -1,0 +1,105 @@
+"""The course of another sound in the material of the recordings."""
+
+from typing import Literal
+
+import numpy as np
+
+from unravel_lib.latents import Frames
+from unravel_lib.music.catalogue import distribution
+from unravel_lib.music.following import Note
+from unravel_lib.music.recordings import Index, Recording, Recordings
+from unravel_lib.statistics.measure import Array, Statistics
+
+NEAR, APPROXIMATION = 24, 0.5  # moments per frame; they may be 1 + this times as far as the nearest ones
+LAPS = 2  # frames back whose moments' successors are candidates too
+LEAVING, FAR = 0.5, 0.5  # what it costs to leave a recorded run, and per standard deviation between the two moments
+LEAD = 16  # frames around the seam that are gone through twice, so that the path closes
+
+
+@distribution(needs_frames=True, spreads_by_iqr="never")
+def mosaic(
+    statistics: Statistics,
+    rng: np.random.Generator,
+    n_frames: int,
+    target: Frames | None,
+    note: Note,
+    match: Literal["ranks", "none"] = "ranks",
+    vary: float = 0.0,
+) -> Frames:
+    """Recorded frames that follow the course of another sound, `target`; copies by design.
+
+    Parameters
+    ----------
+    match : how the target is brought to the material: `ranks`, each dim rank by rank; `none`, for like material
+    vary : how much chance decides: for variations, such as 0.3
+
+    Notes
+    -----
+    The path with the least costs by Viterbi's algorithm, as in concatenative synthesis: Schwarz, "Data-driven
+    concatenative sound synthesis" (2004). Each frame costs its distance from the target, each break of a recorded run
+    0.5 and half the distance over the break. `vary` adds Gumbel noise to the costs.
+    """
+    if target is None:
+        raise ValueError("needs a target, latents of another sound")
+    if not vary >= 0:
+        raise ValueError(f"vary={vary:g} is out of range, expected 0 at least")
+    recordings = Recordings.of(statistics)
+    joined = recordings.joined
+    course = target[np.linspace(0, len(target) - 1, n_frames).round().astype(np.int64)] / recordings.scale
+    if match == "ranks":
+        course = _ranked(course, joined.frames[joined.worthy])
+    moments = _path(joined, course * recordings.weights, rng, vary)
+    runs = np.mean(np.diff(moments) == 1) if n_frames > 1 else 0.0
+    note(f"mosaic: {100 * runs:.0f} % of the frames go on as recorded")
+    return joined.frames[moments] * recordings.scale
+
+
+def _ranked(course: Frames, material: Frames) -> Frames:
+    """Map each dim of the course onto the values of the material, rank by rank."""
+    shares = (course.argsort(axis=0).argsort(axis=0) + 0.5) / len(course)
+    return np.stack([np.quantile(m, share) for m, share in zip(material.T, shares.T, strict=True)], axis=1)
+
+
+def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: float) -> Index:
+    """The moments [n_frames] of the cheapest path; it is drawn around the seam twice, and so closes."""
+    from scipy.spatial import cKDTree
+
+    n_frames, known = len(course), np.flatnonzero(joined.worthy)
+    tree = cKDTree(joined.weighted[known])
+    _, found = tree.query(course, k=np.arange(1, min(NEAR, len(known)) + 1), eps=APPROXIMATION)
+    near = known[found]
+    order = np.arange(-min(LEAD, n_frames), n_frames + min(LEAD, n_frames)) % n_frames
+    squares = np.einsum("ij,ij->i", joined.weighted, joined.weighted)
+    costs, moments, back = np.zeros(0), np.empty(0, np.int64), []
+    for step, frame in enumerate(order):
+        before, choices = moments, [near[frame]]
+        choices += [near[order[step - lap]] + lap for lap in range(1, min(LAPS, step) + 1)]
+        moments = np.unique(np.minimum(np.concatenate(choices), len(joined) - 1))
+        own = np.linalg.norm(joined.weighted[moments] - course[frame], axis=1)
+        own += vary * rng.gumbel(size=len(moments)) if vary else 0.0
+        if step:
+            total = costs[:, np.newaxis] + _breaks(joined, squares, before, moments)
+            best = total.argmin(axis=0)
+            own += total[best, np.arange(len(moments))]
+            back.append((before, best))
+        costs = own
+    place = int(costs.argmin())
+    path = [int(moments[place])]
+    for before, best in reversed(back):
+        place = int(best[place])
+        path.append(int(before[place]))
+    lead = min(LEAD, n_frames)
+    return np.array(path[::-1])[lead : lead + n_frames]
+
+
+def _breaks(joined: Recording, squares: Array, before: Index, moments: Index) -> Frames:
+    """What it costs to go from each moment to each other, [before, moments]: nothing along the recording.
+
+    `squares` are the squared norms of all weighted frames.
+    """
+    following = np.minimum(before + 1, len(joined) - 1)
+    products = joined.weighted[following] @ joined.weighted[moments].T
+    distances = np.sqrt(np.maximum(squares[following, np.newaxis] + squares[moments] - 2 * products, 0.0))
+    costs: Frames = LEAVING + FAR * distances
+    costs[(moments == before[:, np.newaxis] + 1) & ~joined.ends[before][:, np.newaxis]] = 0.0
+    return costs

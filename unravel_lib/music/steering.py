@@ -1,0 +1,105 @@
+"""Wishes for how a loop sounds, such as loud in its middle, in ranks of the recordings: 0 the least, 1 the most."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unravel_lib.audio.descriptors import NAMES
+from unravel_lib.errors import UsageError
+from unravel_lib.music.recordings import Index, Recordings
+from unravel_lib.statistics.measure import Array
+from unravel_lib.text import did_you_mean, printable
+
+FILE = re.compile(r"\.(npy|csv:.+)$", re.IGNORECASE)  # what names a file of ranks
+SOON_SECONDS = 0.15  # a moment is as loud, bright or struck as the mean of what follows it within this time
+TOLERANCE = 0.2  # in ranks; a moment further off is left
+
+
+def read_wish(text: str, read_file: Callable[[str, str], Array] | None = None) -> tuple[str, Array]:
+    """Read a wish such as "loudness 0.1 0.9 0.1": its descriptor, and ranks over the loop.
+
+    Parameters
+    ----------
+    text : str
+    read_file : function of the descriptor and the name of a file, optional
+        Returns the ranks of "loudness curve.csv:column" or "loudness other.npy".
+
+    Raises
+    ------
+    ValueError
+        No such descriptor, or no ranks from 0 to 1 behind it.
+    """
+    name, *words = text.split() or [""]
+    if name not in NAMES:
+        raise ValueError(f"{printable(name)} is none of {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+    try:
+        if read_file is not None and len(words) == 1 and FILE.search(words[0]):
+            ranks = read_file(name, words[0])
+        else:
+            ranks = np.array([float(word) for word in words])
+    except ValueError as error:
+        raise ValueError(f"{printable(' '.join(words))} is expected to be ranks from 0 to 1") from error
+    if not ranks.size or not ((ranks >= 0) & (ranks <= 1)).all():
+        raise ValueError(f"{name} needs ranks from 0 to 1, such as {name} 0.1 0.9 0.1")
+    return name, ranks
+
+
+def read_wishes(texts: str | Sequence[str], read_file: Callable[[str, str], Array] | None = None) -> dict[str, Array]:
+    """Read wishes, see `read_wish`; raises UsageError where one is none, or of the same descriptor as another."""
+    wishes: dict[str, Array] = {}
+    for text in [texts] if isinstance(texts, str) else texts:
+        try:
+            name, ranks = read_wish(text, read_file)
+        except ValueError as error:
+            raise UsageError(f"is no wish: {error}", option="steer", value=text) from error
+        if name in wishes:
+            raise UsageError(f"wishes for {name} twice", option="steer", value=text, remedy="give it once")
+        wishes[name] = ranks
+    return wishes
+
+
+@dataclass(frozen=True, eq=False)
+class Wishes:
+    """What is wished for in each frame of a loop, beside what the moments of all recordings are.
+
+    Attributes
+    ----------
+    wanted : float64 [wishes, n_frames]
+    now, soon : float64 [wishes, moments]
+        The rank of each moment, and the mean of what follows it within 0.15 s.
+    """
+
+    wanted: Array
+    now: Array
+    soon: Array
+
+    @classmethod
+    def of(cls, recordings: Recordings, wishes: Mapping[str, Array], n_frames: int) -> "Wishes":
+        """Spread ranks over a loop, in straight lines between them; ValueError where a recording has no descriptors."""
+        joined = recordings.joined
+        if joined.descriptors is None:
+            raise ValueError("steering needs the descriptors of all recordings: encode them again by encoder.py")
+        rows = joined.descriptors[[NAMES.index(name) for name in wishes]].astype(np.float64)
+        among = [np.sort(row[joined.worthy]) for row in rows]
+        now = np.array([np.searchsorted(sorted_, row) / len(sorted_) for sorted_, row in zip(among, rows, strict=True)])
+        ahead = max(1, round(SOON_SECONDS * recordings.frame_rate))
+        following = np.pad(now[:, 1:], ((0, 0), (0, ahead)), mode="edge")
+        soon = np.lib.stride_tricks.sliding_window_view(following, ahead, axis=1).mean(axis=2)
+        places = np.linspace(0, 1, n_frames)
+        wanted = [np.interp(places, np.linspace(0, 1, len(ranks)), ranks) for ranks in wishes.values()]
+        return cls(np.array(wanted), now, soon)
+
+    def missed(self, moment: int, frame: int) -> bool:
+        """Whether a moment is too far from what is wished for in a frame."""
+        return bool(np.abs(self.now[:, moment] - self.wanted[:, frame]).max() > TOLERANCE)
+
+    def distances(self, moments: Index, frame: int) -> Array:
+        """How far the moments are from what is wished for in a frame: mean difference of ranks."""
+        result: Array = np.abs(self.soon[:, moments] - self.wanted[:, frame, np.newaxis]).mean(axis=0)
+        return result
+
+    def nearest(self, moments: Index, frame: int, n: int) -> Index:
+        """The `n` of the moments that are nearest to what is wished for in a frame, nearest first."""
+        return moments[np.argsort(self.distances(moments, frame), kind="stable")[:n]]
