@@ -151,7 +151,7 @@ def recorded_and_shuffled(model: Model, rhythmic: list[Encoding]) -> dict[str, d
         windows = [heard.rhythms(x, rate) for x in sounds]
         found[name] = {
             "beat": heard.beat_distance([r for each in windows for r in each], unseen),
-            "steady": float(np.nanmean([heard.steadiness(each) for each in windows])),
+            "steady": float(np.mean([heard.steadiness(each) for each in windows if len(each) > 1] or [np.nan])),
             "change of loudness, dB": float(np.nanmean([heard.change_of_loudness(x, rate) for x in sounds])),
             "divides, whole periods": float(np.mean([heard.division(x, rate) for x in bars(model, rhythmic, name)])),
         }
@@ -192,7 +192,7 @@ def sound_text(found: dict[str, dict[str, float]]) -> str:
 PANELS = (  # what is drawn: of latents or of sound, and its label
     ("latents", "nearest_neighbour", "windows told apart (0.5: not at all)"),
     ("latents", "coverage", "recorded frames reached"),
-    ("latents", "marginal_ks", "values of each dim"),
+    ("latents", "autocorrelation", "another correlation over time"),
     ("sound", "beat", "another beat than recorded"),
     ("sound", "steady", "one beat from start to end"),
     ("sound", "change of loudness, dB", "change of loudness within 1.6 s, dB"),
