@@ -1,6 +1,5 @@
 """Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written atomically."""
 
-import contextlib
 import hashlib
 import io
 import math
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError, UsageError, check_suffix
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.files.find import open_input, sha256_of
+from unravel_lib.files.find import open_input
 from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import (
     EncodingSidecar,
@@ -184,7 +183,7 @@ def save_latents(
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), atomically.
 
     A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`. `descriptors`, float32 [3, frames],
-    are written beside an encoding, whose sidecar gets their hash; they are the last to be there.
+    are written beside an encoding, whose sidecar gets their hash; they are there before it.
 
     Raises
     ------
@@ -203,15 +202,21 @@ def save_latents(
         raise ValueError(f"latents must have shape (dims, frames), got {given.shape}")
     if not np.isfinite(array).all():
         raise ValueError("latents must be finite")
-    with contextlib.ExitStack() as stack:
-        if descriptors is not None and isinstance(sidecar, EncodingSidecar):
-            beside = stack.enter_context(atomic_write(descriptors_path(Path(path))))
-            with open(beside, "wb") as file:
-                _write(file, descriptors)
-            sidecar = replace(sidecar, descriptors_sha256=sha256_of(beside))
-        part = stack.enter_context(atomic_write_with_sidecar(Path(path), sidecar, overwrite))
-        with open(part, "wb") as file:
-            _write(file, array[np.newaxis])
+    path, described = Path(path), io.BytesIO()
+    if descriptors is not None and isinstance(sidecar, EncodingSidecar):
+        _write(described, descriptors)
+        sidecar = replace(sidecar, descriptors_sha256=hashlib.sha256(described.getvalue()).hexdigest())
+    try:
+        with atomic_write_with_sidecar(path, sidecar, overwrite) as part:
+            with open(part, "wb") as file:
+                _write(file, array[np.newaxis])
+            if described.getvalue():
+                with atomic_write(descriptors_path(path)) as beside:
+                    beside.write_bytes(described.getvalue())
+    except BaseException:
+        if described.getvalue():
+            descriptors_path(path).unlink(missing_ok=True)  # of latents that are not there
+        raise
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def mosaic(
     match: Literal["ranks", "none"] = "ranks",
     vary: float = 0.0,
 ) -> Frames:
-    """Recorded frames that follow the course of another sound, `target`; copies by design.
+    """Recorded frames that follow the course of another sound (--target); copies by design.
 
     Parameters
     ----------

@@ -137,7 +137,7 @@ def blender(
     n_loops: int,
     direction: Literal["forward", "inverted", "mirrored", "mirror-inverted"] = "forward",
 ) -> Iterator[Repeat]:
-    """AAAA, then value by value A turns into B, each state repeated; `direction` says where the change begins.
+    """AAAA, then value by value A turns into B, each state repeated; direction says where the change begins.
 
     forward: first frame first, first dim first; inverted: last frame first; mirrored: last dim first; mirror-inverted:
     both.
