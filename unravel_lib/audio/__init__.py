@@ -5,7 +5,8 @@ Modules
 read : open a sound file of any kind, as blocks that are checked
 containers : what a file's container states: recordings, lengths, damage
 mp3 : the frames of an MP3
-level : loudness, peak, normalising, fades
+level : loudness, peak, normalising, fades, loops without a seam
+descriptors : loudness, brightness and attack of each frame
 write : write a WAV
 resample : change the sample rate and the number of channels
 windows : process long signals in overlapping windows
