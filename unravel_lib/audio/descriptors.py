@@ -1,5 +1,6 @@
 """What is heard in each frame of a sound: its loudness, its brightness, its attack."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -21,10 +22,10 @@ BLOCK_FRAMES = 256  # described at a time
 class Describer:
     """Describes a sound that passes in blocks.
 
-    A frame is seen through a Hann window of 92 ms around its middle. Its loudness is the power of all channels weighted
-    by frequency as ITU-R BS.1770 does, in dB like LUFS without gates; its brightness the centroid of its magnitude
-    spectrum; its attack how far its mel bands have risen since the frame before, mean of all bands, where a fall
-    counts as 0.
+    A frame is seen through a Hann window of about 92 ms around its middle. Its loudness is the power of all channels
+    weighted by frequency as ITU-R BS.1770 does, in dB like LUFS without gates. Its brightness is the centroid of its
+    magnitude spectrum. Its attack is how far its mel bands have risen since the frame before, mean of all bands, where
+    a fall counts as 0.
 
     Parameters
     ----------
@@ -36,13 +37,13 @@ class Describer:
 
     def __init__(self, sample_rate: float, compression: int) -> None:
         self.compression = compression
-        self._size = 2 * round(SMOOTH_SECONDS * sample_rate)
-        self._window = np.hanning(self._size + 1)[:-1]
+        self._size = 1 << round(math.log2(2 * SMOOTH_SECONDS * sample_rate))  # a power of two: as fast as can be
+        self._window = np.hanning(self._size + 1)[:-1].astype(np.float32)
         self._hertz: npt.NDArray[np.float64] = np.fft.rfftfreq(self._size, 1 / sample_rate).astype(np.float64)
-        self._weights = k_weighting(self._hertz)
-        self._bands = mel_bands(self._hertz, sample_rate)
+        self._weights = k_weighting(self._hertz).astype(np.float32)
+        self._bands = mel_bands(self._hertz, sample_rate).astype(np.float32)
         self._before = np.full(MELS, SILENCE)  # mel bands of the last frame
-        self._waiting: npt.NDArray[np.float64] | None = None  # samples that no frame has seen to its end
+        self._waiting: Sound | None = None  # samples that no frame has seen to its end
         self._skip = 0  # samples to drop from what comes next
         self._parts: list[Descriptors] = []
 
@@ -56,10 +57,10 @@ class Describer:
         """Take in the next block [channels, n]."""
         if self._waiting is None:  # the window of the first frame begins before the sound, or inside of it
             begin = self.compression // 2 - self._size // 2
-            self._waiting, self._skip = np.zeros((len(block), max(0, -begin))), max(0, begin)
+            self._waiting, self._skip = np.zeros((len(block), max(0, -begin)), np.float32), max(0, begin)
         skipped = min(self._skip, block.shape[1])
         self._skip -= skipped
-        self._waiting = np.concatenate([self._waiting, block[:, skipped:]], axis=1)
+        self._waiting = np.concatenate([self._waiting, block[:, skipped:].astype(np.float32, copy=False)], axis=1)
         while (n := self._complete()) >= BLOCK_FRAMES:
             self._describe(min(n, BLOCK_FRAMES))
 
@@ -92,8 +93,9 @@ class Describer:
         every = np.lib.stride_tricks.sliding_window_view(self._waiting, self._size, axis=1)
         spectra = np.abs(np.fft.rfft(every[:, : n * self.compression : self.compression] * self._window)) ** 2
         self._waiting = self._waiting[:, n * self.compression :]
-        spectra *= 2 / (self._size * np.sum(self._window**2))  # one-sided: they sum to the mean square
-        power = spectra.sum(axis=0)
+        power = spectra.sum(axis=0) * (
+            2 / (self._size * np.sum(self._window**2))
+        )  # one-sided: it sums to the mean square
         weighted = power @ self._weights
         magnitude = np.sqrt(power)
         centroid = magnitude @ self._hertz / np.maximum(magnitude.sum(axis=1), 1e-12)
@@ -121,9 +123,9 @@ def describe(sound: npt.ArrayLike, sample_rate: float, compression: int) -> Desc
     >>> describe(np.zeros(4096), 44100, 2048)[LOUDNESS].tolist()
     [-70.0, -70.0]
     """
-    array = np.atleast_2d(np.asarray(sound, np.float64))
+    array = np.atleast_2d(np.asarray(sound, np.float32))
     describer = Describer(sample_rate, compression)
-    describer.add(array)  # type: ignore[arg-type]
+    describer.add(array)
     return describer.result(-(-array.shape[1] // compression))
 
 
