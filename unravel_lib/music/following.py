@@ -312,7 +312,7 @@ class Path:
             moments = self._alike(pair, self._moment, WISHED_NEAR)
             distances = self._wishes.distances(moments, step)
             if distances.min() > TOLERANCE:  # nothing alike is as it is wished for
-                moments = self._wishes.nearest(self._recording.moments, step, WISHED_NEAR)
+                moments = self._wishes.best_met(self._recording.moments, step, WISHED_NEAR)
                 distances = self._wishes.distances(moments, step)
             weights = np.exp(-SHARPNESS * distances) / (8 + np.arange(len(moments)))
         else:

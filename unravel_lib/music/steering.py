@@ -100,6 +100,6 @@ class Wishes:
         result: Array = np.abs(self.soon[:, moments] - self.wanted[:, frame, np.newaxis]).mean(axis=0)
         return result
 
-    def nearest(self, moments: Index, frame: int, n: int) -> Index:
-        """The `n` of the moments that are nearest to what is wished for in a frame, nearest first."""
+    def best_met(self, moments: Index, frame: int, n: int) -> Index:
+        """The `n` of the moments that meet the wishes for a frame best, the best first."""
         return moments[np.argsort(self.distances(moments, frame), kind="stable")[:n]]
