@@ -69,8 +69,9 @@ class Pd:
         return "".join(self.printed)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_pd() -> Iterator[Pd]:
+    """The only Pd of the process: a second one cannot start, and a worker may come back to these tests."""
     yield Pd()
     cypd.dsp(False)
 
