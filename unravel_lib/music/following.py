@@ -208,9 +208,7 @@ def _ring(
     """
     _refuse_below("near", rules.near, 1)
     spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
-    usable = [n >= LEAST for n in recordings.lengths]
-    if not any(usable):
-        raise ValueError(f"needs a recording of at least {LEAST} frames, the longest has {max(recordings.lengths)}")
+    usable = recordings.usable(LEAST)
     parts: list[tuple[Frames, Frames]] = []
     stretches, left = recordings.stretches(place, n_frames), n_frames + spare
     for at, size in stretches:

@@ -68,7 +68,8 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
     tree = cKDTree(joined.weighted[known])
     _, found = tree.query(course, k=np.arange(1, min(NEAR, len(known)) + 1), eps=APPROXIMATION)
     near = known[found]
-    order = np.arange(-min(LEAD, n_frames), n_frames + min(LEAD, n_frames)) % n_frames
+    lead = min(LEAD, n_frames)
+    order = np.arange(-lead, n_frames + lead) % n_frames
     squares = np.einsum("ij,ij->i", joined.weighted, joined.weighted)
     costs, moments, back = np.zeros(0), np.empty(0, np.int64), []
     for step, frame in enumerate(order):
@@ -88,7 +89,6 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
     for before, best in reversed(back):
         place = int(best[place])
         path.append(int(before[place]))
-    lead = min(LEAD, n_frames)
     return np.array(path[::-1])[lead : lead + n_frames]
 
 

@@ -202,6 +202,12 @@ class Recordings:
             )
         return self._recordings[number]
 
+    def usable(self, least: int) -> list[bool]:
+        """Return which recordings have so many frames; raises ValueError where none has."""
+        if max(self.lengths) < least:
+            raise ValueError(f"needs a recording of at least {least} frames, the longest has {max(self.lengths)}")
+        return [n >= least for n in self.lengths]
+
     def stretches(self, place: float, n_frames: int) -> list[tuple[float, int]]:
         """Cut a ring into stretches of about 12 s, each of one recording: (place, frames) pairs."""
         n = max(1, round(n_frames / (STRETCH_SECONDS * self.frame_rate)))

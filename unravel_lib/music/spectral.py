@@ -28,9 +28,7 @@ def spectral(statistics: Statistics, rng: np.random.Generator, n_frames: int, pl
     recordings; neighbours are cross-faded, their means linearly, what deviates from these with equal power.
     """
     recordings = Recordings.of(statistics)
-    usable = [n >= LEAST for n in recordings.lengths]
-    if not any(usable):
-        raise ValueError(f"needs a recording of at least {LEAST} frames, the longest has {max(recordings.lengths)}")
+    usable = recordings.usable(LEAST)
     max_lag = max(1, round(LAG_SECONDS * recordings.frame_rate))
     places = recordings.stretches(place, n_frames)
     styles = [_Style.of(recordings[recordings.place(at, usable=usable)[0]], max_lag) for at, _ in places]
