@@ -148,3 +148,16 @@ def test_a_decoded_loop_goes_on_without_hole_or_click(run: Run, latents: Path) -
     assert levels.min() > 0.5 * np.median(levels)
     assert np.abs(np.diff(around))[4405:4415].max() <= np.abs(np.diff(around)).max()
     assert json.loads(sound.with_suffix(".json").read_text())["options"]["loop"] is True
+
+
+def test_a_target_of_another_model_is_refused(run: Run, latents: Path) -> None:
+    other = latents.parent / "other"
+    other.mkdir()
+    for path in latents.glob("*tone*"):
+        (other / path.name).write_bytes(path.read_bytes())
+    sidecar = next(other.glob("*.json"))
+    facts = json.loads(sidecar.read_text()) | {"model": "b.ts", "model_sha256": "b" * 64, "weights_sha256": "b" * 64}
+    sidecar.write_text(json.dumps(facts))
+    target = next(other.glob("*.npy"))
+    result = generated(run, latents, "--distribution", "mosaic", "--target", target, "--run", "a")
+    assert result.code == 2 and "encodings of different models" in result.errors[0]

@@ -128,6 +128,10 @@ def read_sources(options: GeneratorOptions) -> Sources:
         encodings = only(encodings, options.only)
     files = {file.path: file for file in encodings}
     loops = read_input_loops(options.input_loop, files, options.sample_rate, options.compression)
+    sources = list(files.values())
+    target = None
+    if options.target is not None:
+        target = _read(options.target, files, options.sample_rate, options.compression, "target")
     sidecars = {path: file.sidecar for path, file in files.items()}
     if options.statistics is not None:
         sidecars = {options.statistics: read_sidecar(options.statistics), **sidecars}
@@ -139,13 +143,10 @@ def read_sources(options: GeneratorOptions) -> Sources:
             found = f"is {stated:.10g} by the encodings' sidecars, not {given:.10g}"
             raise UsageError(found, option=name, remedy="leave it out")
         joined[name] = given if stated is None else stated
-    named = options.input or ([options.statistics] if options.statistics else list(files))
+    named = options.input or ([options.statistics] if options.statistics else [file.path for file in sources])
     if named:
         joined["source"] = paths_text([Path(os.path.abspath(path)) for path in named])
-    measured = encodings or ([] if options.statistics else list(files.values()))
-    target = None
-    if options.target is not None:
-        target = _read(options.target, files, options.sample_rate, options.compression, "target")
+    measured = encodings or ([] if options.statistics else sources)
     return Sources(measured, options.statistics, loops, replace(facts, **joined), target)
 
 
