@@ -7,7 +7,6 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 import argparse
 import contextlib
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from unravel_lib.cli import parser as flags
@@ -17,8 +16,9 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files, normalised_extensions
 from unravel_lib.files.folders import make_output_folder
 from unravel_lib.files.naming import result_names
-from unravel_lib.history import commands
-from unravel_lib.text import count_text, frames_text
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.history import script
+from unravel_lib.text import count_text, duration_text, frames_text
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
@@ -35,17 +35,9 @@ def build_parser() -> flags.Parser:
     )
     sound = parser.add_argument_group("sound")
     flags.add_input(sound, "sound files, or folders, searched recursively", required=True)
-    sound.add_argument(
-        "--extensions",
-        nargs="+",
-        default=EXTENSIONS,
-        metavar="EXT",
-        help=f"which files of a folder are sound (default {' '.join(EXTENSIONS)})",
-    )
-    model = parser.add_argument_group("model")
-    flags.add_model(model)
-    flags.add_sample_rate(model, "the model's rate, for models that do not state it")
-    flags.add_seed(model)
+    text = f"which files of a folder are sound (default {' '.join(EXTENSIONS)})"
+    sound.add_argument("--extensions", nargs="+", default=EXTENSIONS, metavar="EXT", help=text)
+    flags.add_model(parser)
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_encoder-output")
     flags.add_batch(result)
@@ -67,20 +59,15 @@ def main(argv: list[str]) -> int:
         args.seed,
         args.compensate_delay,
         overwrite=args.overwrite,
-        script=commands.script("encoder"),
+        script=script("encoder"),
+        command=parser.recorded("encoder", args),
     )
-    command = parser.command(args, {*commands.SHAPING["encoder"], "output"} - {"input"})
-
-    def recorded(source: Source) -> CodecOptions:
-        return replace(options, command=(*command, *commands.based(source)))
-
     latents = work_through(
         batch,
         targets,
         _seconds,
-        lambda source, target, is_done, watch: encode_file(
-            model, source.path, target, recorded(source), is_done, watch
-        ),
+        lambda source, *rest: encode_file(model, source.path, *rest),
+        options,
         args.skip_existing,
     )
     if batch.done > batch.skipped:
@@ -97,9 +84,6 @@ def find_targets(args: argparse.Namespace, batch: Batch) -> dict[Source, Path]:
 
 def log_length(latents: list[Path]) -> None:
     """Log how many files, frames and seconds of sound there are; by the sidecars, also of finished files."""
-    from unravel_lib.files.sidecar import Sidecar, read_sidecar
-    from unravel_lib.text import duration_text
-
     facts = []
     for path in latents:
         with contextlib.suppress(InputError):  # damaged since; the latents are complete

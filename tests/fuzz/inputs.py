@@ -31,12 +31,11 @@ import decoder  # noqa: E402
 import encoder  # noqa: E402
 import generator  # noqa: E402
 import inspector  # noqa: E402
-from unravel_lib import text  # noqa: E402
+from unravel_lib import history, text  # noqa: E402
 from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
-from unravel_lib.history import steps as history  # noqa: E402
 from unravel_lib.latents import latent_audio, npy  # noqa: E402
 from unravel_lib.models.screening import object_table  # noqa: E402
 from unravel_lib.models.screening.code import Code  # noqa: E402

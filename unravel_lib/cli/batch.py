@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,13 @@ from unravel_lib.cli.messages import error_line, input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import OutputError, UnravelError
 from unravel_lib.files.find import WHOLE, Shard, Source
-from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.sidecar import is_complete
 from unravel_lib.text import count_text
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 
 if TYPE_CHECKING:
-    from unravel_lib.models.codec import IsDone, Watch
+    from unravel_lib.models.codec import CodecOptions, IsDone, Watch
     from unravel_lib.models.model import Model
 
 log = logging.getLogger("unravel_lib")
@@ -148,8 +148,9 @@ def work_through(
     batch: Batch,
     targets: Mapping[Source, Path],
     seconds: Callable[[Source], float],
-    work: "Callable[[Source, Path, IsDone | None, Watch], bool]",
-    skip_existing: bool,
+    work: "Callable[[Source, Path, CodecOptions, IsDone | None, Watch], bool]",
+    options: "CodecOptions",
+    skip_existing: bool = False,
 ) -> list[Path]:
     """Make all targets, with progress; `skip_existing` keeps results that an earlier run finished.
 
@@ -157,7 +158,8 @@ def work_through(
     ----------
     targets : the result of each input of this shard
     seconds : the length of a source in seconds of sound
-    work : function of source, target, `is_done` and `watch`, as of `unravel_lib.models.codec.encode_file`
+    work : makes one target, as `unravel_lib.models.codec.encode_file` does
+    options : what shapes all results; the command that each records gets the place of its name too
 
     Returns
     -------
@@ -167,10 +169,11 @@ def work_through(
     with Progress(list(targets), seconds, "s of sound") as bar:
         for source in bar:
             target = targets[source]
+            based = ("--base", str(source.base)) if "/" in source.relative else ()
+            recorded = replace(options, command=(*options.command, *based))
             with batch.attempt(source.path):
-                refuse_overwriting(target, [source.path])
                 is_done = partial(is_complete, target) if skip_existing else None
-                if work(source, target, is_done, bar.update):
+                if work(source, target, recorded, is_done, bar.update):
                     batch.wrote(target)
                 else:
                     batch.skipped += 1

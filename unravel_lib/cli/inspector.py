@@ -17,7 +17,7 @@ from unravel_lib.files.find import find_files
 from unravel_lib.files.folders import refuse_overwriting
 from unravel_lib.files.naming import output_name
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar
-from unravel_lib.history.steps import Step, steps
+from unravel_lib.history import Step, steps
 from unravel_lib.inspection import report
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.worker import Opener

@@ -12,7 +12,7 @@ from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
 from unravel_lib.files.find import WHOLE, Shard
 from unravel_lib.files.sidecar import DEFAULT_SEED
-from unravel_lib.history.commands import option
+from unravel_lib.history import SHAPING, option
 from unravel_lib.text import did_you_mean, printable
 
 MAX_SEED = 2**63 - 1
@@ -62,6 +62,10 @@ class Parser(argparse.ArgumentParser):
             else:
                 words += [flag, *texts]
         return words
+
+    def recorded(self, script: str, args: object) -> tuple[str, ...]:
+        """Return the part of a command that all results of a script share: what shapes them, and where they are."""
+        return tuple(self.command(args, {*SHAPING[script], "output"} - {"input"}))
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return the values of the flags that stand in `argv`, without defaults."""
@@ -183,13 +187,17 @@ def add_seed(group: argparse._ArgumentGroup) -> None:
     add_value(group, "--seed", whole_number(0, MAX_SEED), "N", text, DEFAULT_SEED)
 
 
-def add_model(group: argparse._ArgumentGroup) -> None:
-    """Add `--model --device --trust_model --compensate_delay`, the same in encoder and decoder."""
+def add_model(parser: Parser) -> argparse._ArgumentGroup:
+    """Add and return the group of the model, the same in encoder and decoder: which, where and how it runs."""
+    group = parser.add_argument_group("model")
     add_value(group, "--model", path, "MODEL.ts", "a RAVE export (TorchScript); left out: the bundled pocket model")
     text = "where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)"
     group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=text)
     add_switch(group, "--trust_model", "run a model although its code could touch files on this machine")
     add_switch(group, "--compensate_delay", "remove the delay of a streaming export that states it")
+    add_sample_rate(group, "the model's rate, for models that do not state it")
+    add_seed(group)
+    return group
 
 
 def add_batch(group: argparse._ArgumentGroup) -> None:

@@ -1,16 +1,24 @@
-"""Decoded sounds: the table of their lengths and levels, and the page to listen to them."""
+"""Latents decoded to sounds, as decoder.py and generator.py do it; their levels, and their page."""
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unravel_lib.audio.level import LOWEST_RATE
-from unravel_lib.cli.batch import Batch
+from unravel_lib.cli.batch import Batch, work_through
 from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import InputError
+from unravel_lib.files.find import Source, find_files
+from unravel_lib.files.naming import result_names
 from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
+from unravel_lib.latents.files import EXTENSIONS, Inputs
 from unravel_lib.text import count_text, duration_text, printable, table
+
+if TYPE_CHECKING:
+    from unravel_lib.models.codec import CodecOptions
+    from unravel_lib.models.model import Model
 
 MAX_ROWS = 40  # sounds that are listed one by one
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
@@ -18,6 +26,55 @@ LOWEST_TARGET = -60  # LUFS that `normalize` takes
 LOWEST_LIMIT = 0.98 * 10 ** (-1 / 20)  # a lower peak limited no gain
 
 log = logging.getLogger("unravel_lib")
+
+
+def find_targets(
+    roots: Sequence[Path], output: Path, batch: Batch, inputs: Inputs | None = None, base: Path | None = None
+) -> dict[Source, Path]:
+    """Return the sound of each latents file under the roots, of those of this shard; `inputs` keeps what is read.
+
+    In a folder, a .wav counts only if it is latent audio. What generator.py made is named with the folder of its run,
+    as equal names occur in many runs.
+    """
+    inputs, named = inputs or Inputs(), set(roots)
+    found = find_files(roots, EXTENSIONS, output, batch, base)
+    latents = [source for source in found if source.path in named or inputs.is_latents(source.path)]
+    if found and not latents:
+        raise InputError("holds .wav files, but no latents", path=roots[0], remedy="make some with encoder.py")
+    sources = [source.in_folder() if inputs.is_generated(source.path) else source for source in latents]
+    names = result_names(sources, "decoded", ".wav")
+    return {source: output / names[source.path] for source in batch.part_of(sources)}
+
+
+def decode(
+    batch: Batch,
+    targets: Mapping[Source, Path],
+    inputs: Inputs,
+    model: "Model",
+    options: "CodecOptions",
+    skip_existing: bool = False,
+) -> None:
+    """Decode latents files, with progress, and log the levels of the sounds."""
+    from unravel_lib.models.codec import check_fit, decode_file
+
+    seconds: dict[Source, float] = {}
+    for source in targets:  # all are checked before the model runs on anything
+        with batch.check(source.path):
+            file = inputs.read(source.path, model.compression, keep=True)
+            check_fit(model, file)
+            seconds[source] = file.latents.shape[1] * model.compression / model.sample_rate
+    model.condition_values(options.conditions or {})  # refuses unknown names
+    before = batch.done - batch.skipped
+    sounds = work_through(
+        batch,
+        {source: targets[source] for source in seconds},
+        seconds.__getitem__,
+        lambda source, *rest: decode_file(model, inputs.read(source.path, model.compression), *rest),
+        options,
+        skip_existing,
+    )
+    if batch.done - batch.skipped > before:
+        log_levels(sounds, options.normalize)
 
 
 def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:

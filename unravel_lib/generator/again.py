@@ -12,7 +12,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
 from unravel_lib.generator.flags import GeneratorOptions
-from unravel_lib.history.commands import SHAPING, own_code, shaping
+from unravel_lib.history import SHAPING, own_code, shaping
 from unravel_lib.music import steering
 from unravel_lib.music.steps import quoted, split_words
 from unravel_lib.statistics.tables import STATISTICS_CSV

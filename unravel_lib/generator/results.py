@@ -9,7 +9,7 @@ from unravel_lib.errors import OutputError, UsageError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
 from unravel_lib.generator.plan import Plan
-from unravel_lib.history.commands import script
+from unravel_lib.history import script
 from unravel_lib.latents.latent_audio import LatentAudio
 from unravel_lib.music import tempo
 from unravel_lib.music.kinds import Entry

@@ -17,7 +17,7 @@ from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.naming import EMBEDDINGS
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar
-from unravel_lib.history.steps import is_there, steps, transforms
+from unravel_lib.history import is_there, steps, transforms
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import read_latents
 from unravel_lib.latents.npy import content_key

@@ -1,25 +1,98 @@
-"""The way from recordings to a result, as sidecars tell it: encoded, generated, decoded, with the facts of each step.
+"""How a file was made, by its sidecar and the command that it holds: encoded, generated, decoded.
 
-No path that a sidecar names is searched for, and none is opened but the sidecars of encodings. What is not where it was
-is gone.
+A recorded command may be a stranger's: it is data. Only flags of our scripts that shape the content are known here. No
+path that a sidecar names is opened but the sidecars of encodings. What is not where it was is gone.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import unravel_lib
 from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar
-from unravel_lib.history import commands
 from unravel_lib.text import count_text, frames_text, printable
 
+OWN_CODE = ("distribution", "pattern", "transform")  # options that may run a Python file of the user's
+PLACE = ("output", "run", "base")  # options that say where results go, under which names
+_CODEC = ("input", "model", "device", "sample_rate", "seed", "compensate_delay")
+SHAPING = {  # options of each script that shape the content; no other is recorded, taken over, or shown
+    "encoder": _CODEC,
+    "decoder": (*_CODEC, "condition", "subtype", "normalize", "max_gain", "loop", "fade"),
+    "generator": (
+        *("input", "statistics", "iqr", "sample_rate", "compression", "distribution", "distribution_args", "pattern"),
+        *("pattern_args", "transform", "num_latents", "bpm", "seconds", "beats", "num_loops", "first", "seed"),
+        *("input_loop", "embeddings", "wav_subtype", "hold", "steer", "target", "only", "weight"),
+    ),
+}
 MAX_ENCODINGS = 16  # whose own steps are told; more are counted
 MAX_FILES = 4096  # of a folder that are looked at
 
 Facts = list[tuple[str, str]]  # names and values
+
+
+def script(name: str) -> str:
+    """Return what runs one of our scripts: the path of the file beside this library, else its installed name."""
+    path = Path(unravel_lib.__file__).resolve().parent.parent / f"{name}.py"
+    return str(path) if path.is_file() else f"unravel-{name}"
+
+
+def option(word: str) -> str | None:
+    """Return the option that a word of a command names, "seed" of "--seed" and "--seed=7"; None of a value."""
+    if not word.startswith("-") or re.fullmatch(r"-\d+|-\d*\.\d+", word):  # as argparse tells numbers from flags
+        return None
+    return word.partition("=")[0].removeprefix("--")
+
+
+def shaping(name: str, words: Sequence[str]) -> list[str]:
+    """Return the part of a command that shapes the content."""
+    kept, keep = [], False
+    for word in words:
+        given = option(word)
+        keep = keep if given is None else given in SHAPING[name]
+        kept += [word] if keep else []
+    return kept
+
+
+def values(words: Sequence[str], name: str) -> list[str]:
+    """Return the values that a command gives an option."""
+    found, last = [], None
+    for word in words:
+        given = option(word)
+        last = last if given is None else given
+        if last == name and (given is None or "=" in word):
+            found.append(word if given is None else word.partition("=")[2])
+    return found
+
+
+def refusal(sidecar: Sidecar) -> str:
+    """Return why the command of a file is not shown: it could do something else than make the file; "" if it is."""
+    known = (*SHAPING.get(sidecar.kind, ()), *PLACE)
+    strange = [word for word in sidecar.command if (given := option(word)) is not None and given not in known]
+    if not sidecar.script or not sidecar.command:
+        return "not recorded"
+    if sidecar.script not in (script(sidecar.kind), f"unravel-{sidecar.kind}"):
+        return f"not shown, as its script is none of this UnRAVEl: {printable(sidecar.script)}"
+    if strange:
+        return f"not shown, as it has a flag that makes no such file: {printable(strange[0])}"
+    return "" if all(map(str.isprintable, sidecar.command)) else "not shown, as it has characters that do not print"
+
+
+def shell_line(sidecar: Sidecar) -> str:
+    """Return the command that makes a file again, for a shell in any folder; "" where there is a `refusal`."""
+    python = ["python"] if str(sidecar.script).endswith(".py") else []
+    return "" if refusal(sidecar) else shlex.join([*python, str(sidecar.script), *sidecar.command])
+
+
+def own_code(words: Sequence[str], besides: Container[str] = ()) -> list[str]:
+    """Return what a command takes from files of Python code, but for the options `besides`: ["/x/mine.py:gaps"]."""
+    texts = (text for name in OWN_CODE if name not in besides for text in values(words, name))
+    return [text for text in texts if ".py" in re.sub(r"['\"\\]", "", text)]  # a step may quote any part of a name
 
 
 @dataclass(frozen=True)
@@ -39,22 +112,22 @@ class Step:
     def _placed(self) -> Sidecar:
         """The sidecar, with the run's folder in the command, whose name may be the time of the run."""
         words = self.sidecar.command
-        if not words or not self.sidecar.is_generated or commands.values(words, "run"):
+        if not words or not self.sidecar.is_generated or values(words, "run"):
             return self.sidecar
         return replace(self.sidecar, command=(*words, f"--run={self.path.parent.name}"))
 
     @property
     def command(self) -> str:
         """The line for a shell in any folder that does it again; "" if there is none to show."""
-        return commands.shell_line(self._placed)
+        return shell_line(self._placed)
 
     @property
     def facts(self) -> Facts:
         """What the sidecar says."""
-        own, code = self.sidecar, commands.own_code(self.sidecar.command)
+        own, code = self.sidecar, own_code(self.sidecar.command)
         told = _decoded(own) if isinstance(own, SoundSidecar) else _encoded(own)
         told = _generated(own, self.n_sources) if isinstance(own, GeneratedSidecar) else told
-        told += [("runs code of", ", ".join(code)), ("command", commands.refusal(self._placed))]
+        told += [("runs code of", ", ".join(code)), ("command", refusal(self._placed))]
         return [(name, printable(text)) for name, text in told if text]
 
 
@@ -63,7 +136,7 @@ def steps(path: Path, sidecar: Sidecar | None) -> list[Step]:
     if isinstance(sidecar, SoundSidecar):
         return [*steps(Path(sidecar.source or ""), sidecar.latents), Step(path, sidecar)]
     if isinstance(sidecar, GeneratedSidecar):
-        files = list(islice(_latents_in(commands.values(sidecar.command, "input")), MAX_FILES))
+        files = list(islice(_latents_in(values(sidecar.command, "input")), MAX_FILES))
         known = {file: _sidecar_of(file) for file in files} if len(files) <= MAX_ENCODINGS else {}
         before = [Step(file, facts) for file, facts in known.items() if isinstance(facts, EncodingSidecar)]
         return [*before, Step(path, sidecar, len(files))]
@@ -101,7 +174,7 @@ def _encoded(own: Sidecar) -> Facts:
 
 def _generated(own: GeneratedSidecar, n_sources: int) -> Facts:
     robust = ", robust statistics" if own.iqr and own.distribution else ""
-    loops = [Path(text).name for text in commands.values(own.command, "input_loop")]
+    loops = [Path(text).name for text in values(own.command, "input_loop")]
     given = f", from {' and '.join(loops)}" if loops else ""
     source = f"{own.source}: {count_text(n_sources, 'file')}" if n_sources else _place(own.source)
     return [

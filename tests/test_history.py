@@ -8,8 +8,7 @@ import pytest
 from fixtures_runs import ROOT
 
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar, write_sidecar
-from unravel_lib.history.commands import SHAPING, refusal, shaping, shell_line, values
-from unravel_lib.history.steps import MAX_ENCODINGS, steps
+from unravel_lib.history import MAX_ENCODINGS, SHAPING, refusal, shaping, shell_line, steps, values
 
 ENCODER, GENERATOR = str(ROOT / "encoder.py"), str(ROOT / "generator.py")
 ENCODING = EncodingSidecar(
