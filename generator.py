@@ -7,23 +7,19 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.run import run
 from unravel_lib.files.find import sha256_of
-from unravel_lib.files.folders import (
-    check_run_folder,
-    identities,
-    make_output_folder,
-    make_run_folder,
-    refuse_overwriting,
-)
+from unravel_lib.files.folders import check_run_folder, make_output_folder, make_run_folder, refuse_overwriting
 from unravel_lib.files.sidecar import GeneratedSidecar
-from unravel_lib.generator.flags import GeneratorOptions, build_parser
+from unravel_lib.generator.flags import GeneratorOptions, build_parser, show_lists
 
 if TYPE_CHECKING:
+    from unravel_lib.cli.parser import Parser
     from unravel_lib.music.patterns import Piece
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -36,27 +32,40 @@ def main(argv: list[str]) -> int:
     parser = build_parser()
     values, made_before = vars(parser.parse(argv)), None
     options = GeneratorOptions.of(values)
-    from unravel_lib.generator import again, report
-
-    lists = [name for name in report.LISTS if values[name]]
-    if lists:
-        report.show_lists(lists, options)
+    lists = [name for name in ("list_distributions", "list_patterns", "list_transforms") if values[name]]
+    show_lists(lists, options)
+    if values["tempo_table"]:
+        show_tempi(options)
+    if lists or values["tempo_table"]:
         return DONE
-    command = again.as_command(parser, options)
+    recorded = options
     if values["again"] is not None:
-        options, command, made_before = again.recall(parser, argv, values["again"])
+        from unravel_lib.generator import again
+
+        options, recorded, made_before = again.recall(parser, argv, values["again"])
     options.refuse_conflicts()
-    return measure_only(options) if options.measure_only else generate(options, command, made_before)
+    if options.run is not None:
+        check_run_folder(options.output, options.run, options.overwrite)
+    return measure_only(options) if options.measure_only else generate(parser, options, recorded, made_before)
+
+
+def show_tempi(options: GeneratorOptions) -> None:
+    """Print the tempi that loops can have."""
+    from unravel_lib.generator.sources import read_sources
+    from unravel_lib.music import tempo
+
+    print(tempo.table(*read_sources(replace(options, input_loop=[])).rates(), options.beats))
 
 
 def measure_only(options: GeneratorOptions) -> int:
     """Write the statistics of the encodings and nothing else; returns the exit code."""
     from unravel_lib.generator import plan, results, sources
+    from unravel_lib.statistics import tables
 
-    if options.run is not None:
-        check_run_folder(options.output, options.run, options.overwrite)
     found = sources.read_sources(options)
     statistics = plan.read_statistics(options, found)
+    if not options.quiet:
+        log.info("%s", tables.report(statistics))
     make_output_folder(options.output)
     folder = make_run_folder(options.output, options.run, options.overwrite, "statistics")
     batch = Batch(folder)
@@ -64,47 +73,45 @@ def measure_only(options: GeneratorOptions) -> int:
     return batch.finish()
 
 
-def generate(options: GeneratorOptions, command: list[str], made_before: GeneratedSidecar | None) -> int:
+def generate(
+    parser: "Parser", options: GeneratorOptions, recorded: GeneratorOptions, made_before: GeneratedSidecar | None
+) -> int:
     """Plan, report what will be written, write it; returns the exit code.
 
-    `command` are the flags that make it again; `made_before` is the sidecar of the piece that is made again.
+    `recorded` are the options that make it again; `made_before` is the sidecar of the piece that is made again.
     """
-    from unravel_lib.generator import again, report, results
-    from unravel_lib.generator.plan import make_plan
-    from unravel_lib.statistics.tables import TABLES
+    from unravel_lib.generator import again, results
+    from unravel_lib.generator.plan import make_plans
+    from unravel_lib.statistics import tables
 
-    if options.run is not None:
-        check_run_folder(options.output, options.run, options.overwrite)
-    plan = make_plan(options)
-    numbers = range(options.first, options.first + options.num_files)
-
+    plans = make_plans(options)
+    statistics, sources = plans[0].composition.statistics, plans[0].sources
+    if not options.quiet:
+        log.info("%s", tables.report(statistics))
     make_output_folder(options.output)
-    free_bytes = shutil.disk_usage(options.output).free
-    piece = results.make_piece(plan, options.first, free_bytes)
-    report.log_plan(plan, len(piece.frames), options)
-    file_bytes = plan.file_format.n_bytes(len(piece.frames))
-    results.refuse_total_size(options.num_files, file_bytes, free_bytes, options.large)
-    names = {number: results.result_name(plan, number) for number in numbers}
+    first = [plan.composition.piece(options.first) for plan in plans]
+    results.log_plans(plans, first, shutil.disk_usage(options.output).free)
+    numbers = range(options.first, options.first + options.num_files)
+    names = {plan.name(number): (plan, number) for plan in plans for number in numbers}
+    ready = {plan.name(options.first): piece for plan, piece in zip(plans, first, strict=True)}
     if options.run is not None:
-        for name in [*names.values(), *TABLES]:
-            refuse_overwriting(options.output / options.run / name, plan.sources.paths)
+        for name in [*names, *tables.TABLES]:
+            refuse_overwriting(options.output / options.run / name, sources.paths)
 
-    folder = make_run_folder(options.output, options.run, options.overwrite, plan.composition.label)
-    before = identities(folder)
+    folder = make_run_folder(options.output, options.run, options.overwrite, results.run_label(plans))
     batch = Batch(folder)
-    statistics_csv = results.write_statistics(plan.composition.statistics, folder, plan.sources.facts, batch)
-    statistics_sha256 = sha256_of(statistics_csv)
+    statistics_sha256 = sha256_of(results.write_statistics(statistics, folder, sources.facts, batch))
     place = ["--output", os.path.abspath(options.output), *([f"--run={options.run}"] if options.run else [])]
+    commands = dict(zip(plans, (again.as_command(parser, one) for one in recorded.combinations()), strict=True))
     drawn: dict[str, Piece] = {}
     written: list[Path] = []
     told: set[str] = set()
-    for number, name in names.items():
+    for name, (plan, number) in names.items():
         with batch.attempt(folder / name):
-            if number > options.first:  # the first is made already
-                piece = results.make_piece(plan, number, free_bytes)
-            report.log_notes(piece, told)
-            own_command = [*command, *(["--first", str(number)] if number else []), *place]
-            sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, own_command)
+            piece = ready.pop(name, None) or plan.composition.piece(number)
+            results.log_notes(piece, told)
+            command = [*commands[plan], *(["--first", str(number)] if number else []), *place]
+            sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, command)
             if made_before is not None and number == options.first:
                 again.warn_of_changes(made_before, sidecar)
             plan.file_format.write(folder / name, piece.frames, sidecar)
@@ -113,13 +120,13 @@ def generate(options: GeneratorOptions, command: list[str], made_before: Generat
             if results.is_drawn(drawn):
                 drawn[name] = piece
     if not options.no_plots:
-        results.draw_pictures(plan, drawn, len(written), folder, batch)
+        results.draw_pictures(plans, drawn, len(written), folder, batch)
     if options.fidelity and written:
-        report.log_fidelity(written, plan.sources.encodings)
+        results.log_fidelity(written, sources.encodings)
     if batch.done:
-        report.log_player(plan.file_format)
+        results.log_player(plans[0].file_format)
     code = batch.finish()
-    report.warn_of_older_files(folder, before)
+    results.warn_of_older_files(folder, names)
     return code
 
 

@@ -26,14 +26,3 @@ def test_two_runs_at_the_same_moment_never_share_a_folder(tmp_path: Path, monkey
         thread.join()
     assert len(set(got)) == 8
     assert sorted(path.name for path in got)[:2] == ["2026-01-02_03-04-05_x", "2026-01-02_03-04-05_x_2"]
-
-
-def test_what_is_left_of_an_earlier_run(tmp_path: Path) -> None:
-    """A file that was replaced is another file, also where its bytes are the same."""
-    for name in ("kept.wav", "written.wav", "removed.wav", ".hidden"):
-        (tmp_path / name).write_bytes(b"x")
-    before = folders.identities(tmp_path)
-    (tmp_path / "new").write_bytes(b"x")
-    (tmp_path / "new").replace(tmp_path / "written.wav")
-    (tmp_path / "removed.wav").unlink()
-    assert folders.unchanged(tmp_path, before) == ["kept.wav"]

@@ -1,12 +1,11 @@
 """The argument parser of the four scripts, and the flags that several of them share."""
 
 import argparse
-import math
 import os
 import re
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
@@ -17,6 +16,8 @@ from unravel_lib.text import did_you_mean, printable
 
 MAX_SEED = 2**63 - 1
 MAX_SHARDS = 100_000
+
+N = TypeVar("N", int, float)
 
 
 class Parser(argparse.ArgumentParser):
@@ -107,29 +108,23 @@ def path(text: str) -> Path:
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Make an argparse type: an integer from `low` to `high`, both included."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text:.40} is not a whole number") from None
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {low} to {high}")
-        return value
-
-    return parse
+    return _in_range(int, "a whole number", low, high)
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """Make an argparse type: a finite number from `low` to `high`, both included."""
+    return _in_range(float, "a number", low, high)
 
-    def parse(text: str) -> float:
+
+def _in_range(read: Callable[[str], N], noun: str, low: N, high: N) -> Callable[[str], N]:
+    def parse(text: str) -> N:
         try:
-            value = float(text)
+            value = read(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text:.40} is not a number") from None
-        if not (math.isfinite(value) and low <= value <= high):
-            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text:.40} is not {noun}") from None
+        if not low <= value <= high:  # nor is NaN
+            expected = f"{low} to {high}" if read is int else f"{low:g} to {high:g}"
+            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {expected}")
         return value
 
     return parse

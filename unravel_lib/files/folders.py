@@ -18,8 +18,6 @@ FILE_SUFFIXES = (".wav", ".npy", ".json", ".csv", ".png")  # of the results; no 
 
 ANOTHER: Any = {"remedy": "choose another folder", "remedy_options": ("output",)}  # fields of errors
 
-Identities = dict[str, tuple[int, int]]  # inode and time of change by file name: a file that was replaced has others
-
 _made_folders: list[Path] = []  # folders that this process has made, inner ones first
 
 
@@ -126,19 +124,3 @@ def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str)
         ) from error
     except OSError as error:
         raise OutputError(f"cannot be made: {error.strerror}", path=folder, **ANOTHER) from error
-
-
-def identities(folder: Path) -> Identities:
-    """Identify all files in a folder but the hidden ones, to find later which were replaced."""
-    found = {}
-    for path in folder.glob("[!.]*"):
-        with contextlib.suppress(FileNotFoundError):  # another run may be writing here
-            status = path.lstat()
-            found[path.name] = status.st_ino, status.st_mtime_ns
-    return found
-
-
-def unchanged(folder: Path, before: Identities) -> list[str]:
-    """List the names of files that are still what they were when `before` was taken, sorted."""
-    now = identities(folder)
-    return sorted(name for name, identity in before.items() if now.get(name) == identity)

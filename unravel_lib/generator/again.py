@@ -59,10 +59,12 @@ def _absolute(text: str) -> str:
     return os.path.abspath(text) if ".py" in text else text
 
 
-def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[GeneratorOptions, list[str], GeneratedSidecar]:
-    """Return the options that made a piece, with those of `argv` in place of some; the same as a command; its sidecar.
+def recall(
+    parser: Parser, argv: Sequence[str], piece: Path
+) -> tuple[GeneratorOptions, GeneratorOptions, GeneratedSidecar]:
+    """Return the options that make a piece again, with those of `argv` in place of some; those to record; its sidecar.
 
-    The statistics beside the piece take the place of encodings that are not needed; the command keeps the encodings.
+    The statistics beside the piece take the place of encodings that are not needed; what is recorded keeps these.
 
     Parameters
     ----------
@@ -93,12 +95,12 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> tuple[GeneratorO
     if "distribution" not in given and not _draws(options):
         drawn = {name: parser.get_default(name) for name in ("distribution", "distribution_args")}
         options = replace(options, **drawn)
-    again = as_command(parser, options)
+    recorded = options
     if not given.keys() & {"input", "statistics"}:
         options = _find_statistics(options, piece, facts)
     if "input_loop" not in given:
         _check_loops(options, facts)
-    return options, again, facts
+    return options, recorded, facts
 
 
 def _sidecar_of(piece: Path) -> GeneratedSidecar:
@@ -129,15 +131,16 @@ def _draws(options: GeneratorOptions) -> bool:
     """Whether a loop is drawn, as not all that the pattern takes are given."""
     from unravel_lib.music.catalogue import PATTERNS
 
-    pattern = PATTERNS.find(options.pattern)
-    return len(options.input_loop) < pattern.loops_taken(pattern.read_options(options.pattern_args))
+    patterns = [PATTERNS.find(one.pattern) for one in options.combinations()]
+    taken = (pattern.loops_taken(pattern.read_options(options.pattern_args)) for pattern in patterns)
+    return len(options.input_loop) < max(taken)
 
 
 def _find_statistics(options: GeneratorOptions, piece: Path, facts: GeneratedSidecar) -> GeneratorOptions:
     """Take the statistics.csv beside the piece where it is that of the piece, and no encodings are needed or left."""
     from unravel_lib.music.catalogue import DISTRIBUTIONS
 
-    needs_frames = DISTRIBUTIONS.find(options.distribution).needs_frames
+    needs_frames = any(DISTRIBUTIONS.find(one.distribution).needs_frames for one in options.combinations())
     needs_encodings = options.fidelity or (options.iqr and not facts.iqr)
     gone = [path for path in [*(options.input or ()), options.statistics] if path is not None and not path.exists()]
     beside = piece.with_name(STATISTICS_CSV)

@@ -1,8 +1,8 @@
 """The flags of generator.py, and what they say as options."""
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -71,6 +71,11 @@ class GeneratorOptions:
         """Take the values of flags."""
         return cls(**{one.name: values[one.name] for one in fields(cls)})
 
+    def combinations(self) -> list[Self]:
+        """Return the options of each combination of the patterns and the distributions that are named."""
+        names = [(a, b) for a in _split(self.pattern) for b in _split(self.distribution)]
+        return [replace(self, pattern=pattern, distribution=distribution) for pattern, distribution in names]
+
     def refuse_conflicts(self) -> None:
         """Raise UsageError where options exclude each other, or one that is needed is missing."""
         shapes_audio, has_length = self.hold or self.wav_subtype, self.num_latents or self.bpm or self.seconds
@@ -89,6 +94,12 @@ class GeneratorOptions:
         _refuse(self.first + self.num_files - 1 > LAST_FILE, "first", found, "take a lower one")
         sources, remedy = ("statistics", "input_loop"), "give a .npy of encoder.py or a folder of them, or else"
         _refuse(not (self.input or self.statistics or self.input_loop), "input", "is missing", remedy, *sources)
+
+
+def _split(names: str) -> list[str]:
+    """Split "loop,orale"; the name of a file of the user's may hold commas."""
+    is_file = Path(names.rpartition(":")[0]).is_file()
+    return [names] if is_file else [*dict.fromkeys(map(str.strip, names.split(",")))]
 
 
 def _refuse(is_so: object, option: str, found: str, remedy: str, *remedy_options: str) -> None:
@@ -178,3 +189,21 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
     add_value(group, "--run", str, "NAME", "name of the run's folder in --output (default: date and time)")
     add_switch(group, "--large", "write results of more than 1 GiB together")
     add_switch(group, "--overwrite", "let --run write into a folder that exists")
+
+
+def show_lists(asked: Collection[str], options: GeneratorOptions) -> None:
+    """Print the lists that are asked for, such as list_patterns, each with what the user's own file has."""
+    from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
+    from unravel_lib.music.steps import split_words
+
+    files = [word for step in options.transform for word in split_words(step) if ".py" in word]
+    for title, registry, chosen in (
+        ("distributions", DISTRIBUTIONS, options.distribution),
+        ("patterns", PATTERNS, options.pattern),
+        ("transforms", TRANSFORMS, files[0] if files else ""),
+    ):
+        if f"list_{title}" in asked:
+            entries = registry.listing(chosen)
+            width = max(len(name) for name, _ in entries)
+            lines = (f"  {name:<{width}}  {text}".replace("`iqr`", "--iqr") for name, text in entries)
+            print(f"{title}:", *lines, sep="\n")

@@ -1,11 +1,12 @@
-"""What a run of generator.py will make: its flags and sources read as a composition, before anything is drawn."""
+"""What a run of generator.py will make: its flags and sources read as compositions, before anything is drawn."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from unravel_lib.errors import InputError, UsageError
-from unravel_lib.generator import report
 from unravel_lib.generator.flags import DISTRIBUTION, GeneratorOptions
 from unravel_lib.generator.sources import InputLoop, Rates, Sources, read_ranks, read_sources, weights
 from unravel_lib.latents.latent_audio import LatentAudio, Subtype
@@ -16,19 +17,24 @@ from unravel_lib.music.composition import Composition
 from unravel_lib.music.steering import read_wishes
 from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics import measure, tables
+from unravel_lib.text import frames_text
 
 if TYPE_CHECKING:
     from unravel_lib.statistics.measure import Statistics
 
+MAX_NAMED = 12  # dims that a warning names one by one
+
 log = logging.getLogger("unravel_lib")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """What will be made.
+    """The files of one pattern and one distribution.
 
     Attributes
     ----------
+    options : GeneratorOptions
+        What is asked for, with one pattern and one distribution.
     composition : Composition
     file_format : Npy or LatentAudio
         What the results are written as.
@@ -36,21 +42,59 @@ class Plan:
         What it is made from.
     rates : Rates
         Of the model.
-    beats : int
-        Of a loop.
     loop_frames : int or None
         The length of every loop that is played; None where lengths differ.
     """
 
+    options: GeneratorOptions
     composition: Composition
     file_format: Npy | LatentAudio
     sources: Sources
     rates: Rates
-    beats: int
     loop_frames: int | None
 
+    @property
+    def bpm(self) -> Fraction | None:
+        """The tempo of the loops that are played."""
+        return None if self.loop_frames is None else self._bpm(self.loop_frames)
 
-def make_plan(options: GeneratorOptions) -> Plan:
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds that a frame lasts."""
+        return self.rates.compression / self.rates.sample_rate
+
+    def _bpm(self, n_frames: int) -> Fraction:
+        return tempo.exact_bpm(n_frames, *self.rates, self.options.beats)
+
+    def name(self, number: int) -> str:
+        """Name output number `number`: "swapper_walk_seed42_0000.wav"."""
+        return f"{self.composition.label}_{number:04d}{self.file_format.suffix}"
+
+    def tempo_lines(self) -> Iterator[str]:
+        """Say what loops will be played, and at which tempo."""
+        options, pattern, n_loop = self.options, self.composition.pattern, self.composition.num_latents
+        wanted = f"{options.bpm:g} BPM" if options.bpm else f"{options.seconds:g} s" if options.seconds else ""
+        nearest = f"nearest to {wanted}: " if wanted else ""
+        seconds = f", {n_loop * self.frame_seconds:.2f} s" if wanted.endswith(" s") else ""
+        has = f", {options.beats} beats," if options.beats > 1 else ""
+        loop = f"{nearest}a loop of {frames_text(n_loop)}{seconds}"
+        rates = f"at {self.rates.sample_rate:g} Hz / {self.rates.compression}"
+        if not pattern.steady:
+            yield f"{loop} {rates}; pattern {pattern.name} changes lengths, so it has no tempo"
+            return
+        yield f"{loop} {rates}{has} is {self._tempo_text(n_loop)}"
+        if self.loop_frames is None:
+            yield "the transforms change the length of some loops: this tempo does not apply to them"
+        elif self.loop_frames != n_loop:
+            yield f"the transforms make each loop {frames_text(self.loop_frames)}: {self._tempo_text(self.loop_frames)}"
+
+    def _tempo_text(self, n_frames: int) -> str:
+        """Format the tempo of a loop: "129.20 BPM (double time 258.40)"."""
+        double = tempo.double_time(n_frames, *self.rates, self.options.beats)
+        return f"{tempo.format_bpm(self._bpm(n_frames))} BPM" + (f" (double time {double})" if double != "-" else "")
+
+
+def make_plans(options: GeneratorOptions) -> list[Plan]:
     """Read the flags, measure the sources, try the steps; nothing is drawn or written.
 
     Raises
@@ -60,46 +104,65 @@ def make_plan(options: GeneratorOptions) -> Plan:
     InputError
         A source cannot be read, or sources do not fit each other.
     """
-    pattern = PATTERNS.find(options.pattern)
-    pattern_options = pattern.read_options(options.pattern_args)
-    distribution = DISTRIBUTIONS.find(options.distribution)
-    distribution_options = distribution.read_options(options.distribution_args)
+    chosen = []
+    for one in options.combinations():
+        pattern, distribution = PATTERNS.find(one.pattern), DISTRIBUTIONS.find(one.distribution)
+        given, taken = len(one.input_loop), pattern.loops_taken(of_pattern := pattern.read_options(one.pattern_args))
+        if given > taken:
+            found = f"names {given} loops, pattern {pattern.name} takes {taken}"
+            raise UsageError(found, option="input_loop", remedy="give fewer")
+        chosen.append((distribution, distribution.read_options(one.distribution_args), pattern, of_pattern))
     steps = tuple(parse_step(text) for text in options.transform)
     wishes = read_wishes(options.steer, read_ranks)
     sources = read_sources(options)
-    loops = sources.loops
-    taken = pattern.loops_taken(pattern_options)
-    if len(loops) > taken:
-        found = f"names {len(loops)} loops, pattern {pattern.name} takes {taken}"
-        raise UsageError(found, option="input_loop", remedy="give fewer")
-    rates = sources.rates()
-    num_latents = len(loops[0].frames) if loops else _loop_length(options, rates, sources.target)
+    rates, loops = sources.rates(), tuple(loop.frames for loop in sources.loops)
+    num_latents = len(loops[0]) if loops else _loop_length(options, rates, sources.target)
     statistics = read_statistics(options, sources)
     _refuse_other_dims(sources, statistics.dims)
-    composition = Composition(
-        statistics,
-        distribution,
-        distribution_options,
-        pattern,
-        pattern_options,
-        num_latents,
-        options.num_loops,
-        options.seed,
-        steps,
-        tuple(loop.frames for loop in loops),
-        in_time=bool(options.bpm or options.seconds or options.beats > 1),
-        wishes=wishes,
-        target=None if sources.target is None else sources.target.frames,
-    )
+    file_format = _file_format(options, statistics.dims, rates)
+    plans = []
+    for one, choice in zip(options.combinations(), chosen, strict=True):
+        composition = Composition(
+            statistics,
+            *choice,
+            num_latents,
+            options.num_loops,
+            options.seed,
+            steps,
+            loops,
+            in_time=bool(options.bpm or options.seconds or options.beats > 1),
+            wishes=wishes,
+            target=None if sources.target is None else sources.target.frames,
+        )
+        _check_draws(one, composition)
+        plans.append(Plan(one, composition, file_format, sources, rates, composition.loop_frames()))
+    return plans
+
+
+def _check_draws(options: GeneratorOptions, composition: Composition) -> None:
+    """Raise where a distribution is named and nothing is drawn; warn of dims and of files that will be all alike."""
     if composition.draws:
-        report.warn_of_frozen_dims(distribution, statistics)
+        _warn_of_frozen_dims(composition)
     elif options.distribution != DISTRIBUTION or options.distribution_args:
         found, chosen = "gives every loop, so that nothing is drawn", ("distribution", "distribution_args")
         raise UsageError(found, option="input_loop", remedy="leave these out", remedy_options=chosen)
     elif options.num_files > 1 and not composition.is_random:
         log.warning("nothing is drawn: the %d files will be equal", options.num_files)
-    file_format = _file_format(options, statistics.dims, rates)
-    return Plan(composition, file_format, sources, rates, options.beats, composition.loop_frames())
+
+
+def _warn_of_frozen_dims(composition: Composition) -> None:
+    """Warn of dims that vary in the encodings and will be constant in what is drawn."""
+    distribution, statistics = composition.distribution, composition.statistics
+    frozen = distribution.frozen_dims(statistics)
+    if not frozen:
+        return
+    names = ", ".join(map(str, frozen[:MAX_NAMED]))
+    names += f" and {len(frozen) - MAX_NAMED} more" if len(frozen) > MAX_NAMED else ""
+    what = f"dims {names} have IQR 0 but vary: they" if len(frozen) > 1 else f"dim {names} has IQR 0 but varies: it"
+    cause, remedy = "--iqr", "leave out --iqr"
+    if not statistics.iqr:
+        cause, remedy = f"distribution {distribution.name}", "take another one"
+    log.warning("%s will be constant with %s (trim the silence, or %s)", what, cause, remedy)
 
 
 def _refuse_other_dims(sources: Sources, dims: int) -> None:
@@ -125,7 +188,7 @@ def _loop_length(options: GeneratorOptions, rates: Rates, target: InputLoop | No
 
 
 def read_statistics(options: GeneratorOptions, sources: Sources) -> "Statistics":
-    """Read or measure the statistics, and log them as a table."""
+    """Read or measure the statistics."""
     if sources.statistics is not None:
         statistics = tables.read_csv(sources.statistics, options.iqr)
     else:
@@ -134,8 +197,6 @@ def read_statistics(options: GeneratorOptions, sources: Sources) -> "Statistics"
             counts = weights([one.name for one in statistics.encodings], options.weight)
             weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
             statistics = replace(statistics, encodings=tuple(weighted))
-    if not options.quiet:
-        log.info("%s", tables.report(statistics))
     return statistics
 
 

@@ -1,64 +1,64 @@
-"""The results of generator.py: made, refused where they are too large, described, drawn."""
+"""The results of generator.py: refused where they are too large, described, drawn, and what is said of them."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from unravel_lib.cli.batch import Batch
-from unravel_lib.errors import OutputError, UsageError
+from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
 from unravel_lib.generator.plan import Plan
 from unravel_lib.history import script
-from unravel_lib.latents.latent_audio import LatentAudio
+from unravel_lib.latents.files import LatentsFile, read_latents
+from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
+from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
 from unravel_lib.music.kinds import Entry
 from unravel_lib.music.patterns import Piece
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.statistics.tables import write_csv
-from unravel_lib.text import count_text, duration_text, frames_text, size_text
+from unravel_lib.text import count_text, duration_text, frames_text, printable, size_text
 
 LARGE_BYTES = 1 << 30  # of a run, which is hours of sound: more is a slip more often than not
 MAX_DRAWN = 24  # files of a run that are drawn, and LARGE_BYTES of them
 
-
-def result_name(plan: Plan, index: int) -> str:
-    """Name output number `index`: "swapper_walk_seed42_0000.wav"."""
-    return f"{plan.composition.label}_{index:04d}{plan.file_format.suffix}"
+log = logging.getLogger("unravel_lib")
 
 
-def make_piece(plan: Plan, index: int, free_bytes: int) -> Piece:
-    """Make the piece of output number `index`.
+def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) -> None:
+    """Log tempo, length and size of what will be written, by the first file of each plan.
 
     Raises
     ------
     UsageError
-        As `Composition.piece`; or larger than a WAV file can be.
-    OutputError
-        More than the free bytes of the disk.
+        A file is larger than a WAV can be, or all are larger than the free space, or than 1 GiB unless `large`.
     """
-    piece = plan.composition.piece(index)
-    file_format, n_frames = plan.file_format, len(piece.frames)
-    name, has = result_name(plan, index), f"with {n_frames:,} frames of {plan.file_format.dims} dims"
-    if isinstance(file_format, LatentAudio) and n_frames > file_format.max_frames:
-        other = [*(["wav_subtype"] if file_format.subtype == "DOUBLE" else []), *(["hold"] if file_format.hold else [])]
-        found, remedy = f"{has} would be larger than 4 GiB, the limit of WAV", "make it shorter, or take another format"
-        flags = ("num_loops", "num_latents", "embeddings", *other)
-        raise UsageError(found, path=name, remedy=remedy, remedy_options=flags)
-    if file_format.n_bytes(n_frames) > free_bytes:
-        found, remedy = f"{has} is larger than the space left on the disk", "make it shorter, or take another folder"
-        raise OutputError(found, path=name, remedy=remedy, remedy_options=("num_loops", "num_latents", "output"))
-    return piece
-
-
-def refuse_total_size(num_files: int, file_bytes: int, free_bytes: int, large: bool) -> None:
-    """Raise UsageError where the files together are larger than the free space, or than 1 GiB unless `large`."""
-    verb = "needs" if num_files == 1 else "need"
-    needed = f"{count_text(num_files, 'such file')} {verb} {size_text(num_files * file_bytes)}"
-    if num_files * file_bytes > free_bytes:
+    told: dict[str, None] = {}
+    n_files, total = 0, 0
+    for plan, piece in zip(plans, first, strict=True):
+        file_format, options, n_frames = plan.file_format, plan.options, len(piece.frames)
+        if isinstance(file_format, LatentAudio) and n_frames > file_format.max_frames:
+            other = ["wav_subtype"] * (file_format.subtype == "DOUBLE") + ["hold"] * file_format.hold
+            found = f"with {n_frames:,} frames of {file_format.dims} dims would be larger than 4 GiB, the limit of WAV"
+            flags = ("num_loops", "num_latents", "embeddings", *other)
+            remedy = "make it shorter, or take another format"
+            raise UsageError(found, path=plan.name(options.first), remedy=remedy, remedy_options=flags)
+        seconds, n_bytes = n_frames * plan.frame_seconds, file_format.n_bytes(n_frames)
+        length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
+        size = f"{options.num_files} x {file_format.noun}: {length}, {size_text(n_bytes)}"
+        told.update(dict.fromkeys([*plan.tempo_lines(), size]))
+        n_files, total = n_files + options.num_files, total + options.num_files * n_bytes
+    for line in told:
+        log.info("%s", line)
+    if isinstance(file_format, LatentAudio) and file_format.dims > PD_CHANNELS:
+        log.warning("%d channels: Pure Data's soundfiler takes at most %d", file_format.dims, PD_CHANNELS)
+    needed = f"{count_text(n_files, 'such file')} {'needs' if n_files == 1 else 'need'} {size_text(total)}"
+    if total > free_bytes:
         found, remedy = f"{needed}, {size_text(free_bytes)} are free", "take fewer or shorter files, or another folder"
         raise UsageError(found, remedy=remedy, remedy_options=("num_files", "num_loops", "output"))
-    if num_files * file_bytes > LARGE_BYTES and not large:
+    if total > LARGE_BYTES and not options.large:
         remedy = "make them shorter, or say that it is intended"
         raise UsageError(needed, remedy=remedy, remedy_options=("num_latents", "num_loops", "large"))
 
@@ -72,11 +72,12 @@ def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch
     return tables[0]
 
 
-def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, command: Sequence[str]) -> GeneratedSidecar:
-    """Make the sidecar of output number `index`; `command` are the flags that make it again."""
+def describe(
+    plan: Plan, number: int, n_frames: int, statistics_sha256: str, command: Sequence[str]
+) -> GeneratedSidecar:
+    """Make the sidecar of output number `number`; `command` are the flags that make it again."""
     composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
-    bpm = None if plan.loop_frames is None else tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats)
     used = (pattern, distribution, *(part.transform for step in composition.steps for part in step.parts()))
     facts = replace(
         plan.sources.facts, **plan.rates._asdict(), dims=file_format.dims, frames=n_frames, seed=composition.seed
@@ -92,9 +93,9 @@ def describe(plan: Plan, index: int, n_frames: int, statistics_sha256: str, comm
         code_sha256={_name(one): sha256_of(Path(one.source)) for one in used if one.source is not None},
         num_latents=composition.num_latents,
         num_loops=composition.num_loops,
-        beats=plan.beats,
-        bpm=None if bpm is None else round(float(bpm), 4),
-        file_index=index,
+        beats=plan.options.beats,
+        bpm=None if plan.bpm is None else round(float(plan.bpm), 4),
+        file_index=number,
         statistics_sha256=statistics_sha256,
         loop_sha256=tuple(loop.sha256 for loop in plan.sources.loops),
         hold=file_format.hold if isinstance(file_format, LatentAudio) else None,
@@ -110,17 +111,16 @@ def is_drawn(pieces: Mapping[str, Piece]) -> bool:
     return len(pieces) < MAX_DRAWN and sum(piece.frames.nbytes for piece in pieces.values()) < LARGE_BYTES
 
 
-def draw_pictures(plan: Plan, pieces: Mapping[str, Piece], n_files: int, folder: Path, batch: Batch) -> None:
+def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: int, folder: Path, batch: Batch) -> None:
     """Draw results.png, distribution.png and correlation.png of `n_files` files, of which some are given by name."""
-    composition, statistics = plan.composition, plan.composition.statistics
-    frame_seconds = plan.rates.compression / plan.rates.sample_rate
+    statistics = plans[0].composition.statistics
 
     def draw(target: Path) -> None:
         from unravel_lib import plots
 
         if target.name == "results.png":
-            line = _facts_line(plan, [*pieces.values()], n_files, frame_seconds)
-            plots.draw_results(target, composition.label, line, pieces, frame_seconds)
+            facts = _facts_line(plans, [*pieces.values()], n_files)
+            plots.draw_results(target, run_label(plans), facts, pieces, plans[0].frame_seconds)
         elif target.name == "distribution.png":
             plots.draw_distribution(target, statistics, [piece.frames for piece in pieces.values()])
         else:
@@ -132,20 +132,67 @@ def draw_pictures(plan: Plan, pieces: Mapping[str, Piece], n_files: int, folder:
             batch.wrote(folder / name)
 
 
-def _facts_line(plan: Plan, pieces: Sequence[Piece], n_files: int, frame_seconds: float) -> str:
+def run_label(plans: Sequence[Plan]) -> str:
+    """Say what a run is: "swapper_walk_seed42"; of several combinations how many: "6-combinations_seed42"."""
+    first = plans[0].composition
+    return first.label if len(plans) == 1 else f"{len(plans)}-combinations_seed{first.seed}"
+
+
+def _facts_line(plans: Sequence[Plan], pieces: Sequence[Piece], n_files: int) -> str:
     """Say in one line what results.png shows: files, length, model, loop and tempo."""
+    plan = plans[0]
     longest = max(len(piece.frames) for piece in pieces)
     length = frames_text(longest)
     if any(len(piece.frames) < longest for piece in pieces):
         length = f"up to {length}"
     dims = count_text(plan.file_format.dims, "dim")
-    parts = [f"{length} x {dims}, {duration_text(longest * frame_seconds)}"]
+    parts = [f"{length} x {dims}, {duration_text(longest * plan.frame_seconds)}"]
     if len(pieces) < n_files:
         parts.append(f"the first {len(pieces)} files")
     if plan.sources.facts.model is not None:
         parts.append(f"model {plan.sources.facts.model}")
     loop = f"loop of {frames_text(plan.loop_frames or plan.composition.num_latents)}"
-    if plan.loop_frames is not None:
-        loop += f", {tempo.format_bpm(tempo.exact_bpm(plan.loop_frames, *plan.rates, plan.beats))} BPM"
+    if plan.bpm is not None and len({one.bpm for one in plans}) == 1:
+        loop += f", {tempo.format_bpm(plan.bpm)} BPM"
     steps = ", ".join(step.text for step in plan.composition.steps)
     return " | ".join([*parts, loop, *([steps] if steps else [])])
+
+
+def log_notes(piece: Piece, told: set[str]) -> None:
+    """Log what distributions said about the loops of a piece, each text once in a run."""
+    for note in piece.notes:
+        if note not in told:
+            log.info("%s", printable(note))
+    told.update(piece.notes)
+
+
+def log_player(file_format: Npy | LatentAudio) -> None:
+    """Log the object that plays latent audio in Pure Data; nothing where there is none."""
+    if not isinstance(file_format, LatentAudio) or file_format.dims > PD_CHANNELS:
+        return
+    first = "0.55" if file_format.subtype == "DOUBLE" else None if file_format.hold else "0.54"
+    pure_data = f"Pure Data {first} or newer" if first else "Pure Data"
+    dims, compression = file_format.dims, file_format.compression
+    player = f"readsf~ {dims}" if file_format.hold else f"latent_player {dims} {compression}"
+    log.info("in %s: [%s]", pure_data, player)
+
+
+def warn_of_older_files(folder: Path, names: Collection[str]) -> None:
+    """Warn of latents of an earlier run that `overwrite` left beside those of these names."""
+    found = sorted(path.name for path in folder.glob("[!.]*") if path.suffix in (".npy", ".wav"))
+    old = [name for name in found if name not in names]
+    if old:
+        files, them = (f"{len(old)} older files", "them") if len(old) > 1 else ("1 older file", "it")
+        warning = "%s still holds %s (%s%s): this run did not write %s"
+        log.warning(warning, printable(folder), files, printable(old[0]), ", ..." * (len(old) > 1), them)
+
+
+def log_fidelity(results: Sequence[Path], encodings: Sequence[LatentsFile]) -> None:
+    """Say how true the results are to the encodings that they were made from."""
+    from unravel_lib.statistics import fidelity
+
+    try:
+        compared = fidelity.compared([read_latents(path) for path in results], [file.latents for file in encodings])
+        log.info("\n%s", fidelity.report(**compared))
+    except UnravelError as error:  # the results are written all the same
+        log.warning("--fidelity: %s", error)

@@ -49,11 +49,6 @@ class Rates(NamedTuple):
     sample_rate: float
     compression: int
 
-    @property
-    def frame_rate(self) -> Fraction:
-        """Frames per second."""
-        return Fraction(self.sample_rate) / self.compression
-
 
 @dataclass(frozen=True, eq=False)
 class InputLoop:

@@ -226,7 +226,6 @@ class Npy:
     dims: int
     noun: ClassVar[str] = "latents file"
     suffix: ClassVar[str] = f"{EMBEDDINGS}.npy"  # latents files and latent audio of the same name share no sidecar
-    options: ClassVar[dict[str, Any]] = {}  # what the sidecar states about the format
 
     @property
     def frame_bytes(self) -> int:
