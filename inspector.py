@@ -131,7 +131,7 @@ def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
     """Return the model files that `--input` names, or the pocket model."""
     if args.input is not None:
         return [source.path for source in find_files(args.input, normalised_extensions(args.extensions), None, batch)]
-    from unravel_lib.models.pocket import POCKET
+    from unravel_lib.models import POCKET
 
     log.info("no --input: this is the bundled pocket model")
     return [POCKET]

@@ -119,8 +119,7 @@ def spy(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> NonCallabl
 def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
     import torch
 
-    from unravel_lib.models import model
-    from unravel_lib.models.pocket import POCKET
+    from unravel_lib.models import POCKET, model
 
     return model.Model(POCKET, torch.jit.load(POCKET).eval(), torch.device("cpu"), sample_rate)
 

@@ -33,7 +33,7 @@ def test_every_name_is_there_and_documented() -> None:
 
 
 def test_a_model_is_named_by_text_or_path() -> None:
-    from unravel_lib.models.pocket import POCKET
+    from unravel_lib.models import POCKET
 
     for path in (POCKET, str(POCKET)):
         assert unravel.load_model(path).dims == 8

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from pocket_codec import DIMS, Pocket, overlap
 
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.models.pocket import POCKET
+from unravel_lib.models import POCKET
 
 KEPT_OUT = ("guit_harmonics", "tabla_tun3")  # never fitted, so that the model can be judged on them
 PITCHES = ((1, 1), (5, 6), (6, 5), (2, 3), (3, 2), (1, 2), (2, 1))  # resampling ratios to fit the recordings at

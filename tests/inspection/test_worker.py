@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.worker import Worker
-from unravel_lib.models.pocket import POCKET
+from unravel_lib.models import POCKET
 
 
 class Crashing(nn.Module):

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from unravel_lib.errors import ModelError, UsageError
-from unravel_lib.models import context
+from unravel_lib.models import behaviour
 from unravel_lib.models import model as models
+from unravel_lib.models.behaviour import NO_CONTEXT, Context
 from unravel_lib.models.codec import decode
-from unravel_lib.models.context import NO_CONTEXT, Context
 from unravel_lib.models.runner import Runner
 from unravel_lib.models.state import State
 
@@ -120,20 +120,20 @@ def test_random_parts_do_not_hide_the_context(zoo: Path) -> None:
 def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time grows with the square of the length here, as with attention: 160 frames would end at 30.4 s."""
     clock, tried = [0.0], []
-    monkeypatch.setattr(context.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(context.time, "process_time", lambda: clock[0])
+    monkeypatch.setattr(behaviour.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(behaviour.time, "process_time", lambda: clock[0])
 
     def response(frames: int) -> tuple[np.ndarray, bool]:
         tried.append(frames)
         clock[0] += frames**2 / 1000
         return np.ones(frames), False
 
-    with pytest.raises(context.OutOfTimeError):
-        context.find_context(response, 30.0)
+    with pytest.raises(behaviour.OutOfTimeError):
+        behaviour.find_context(response, 30.0)
     assert tried == [8, 8, 24, 64]
     tried.clear()
-    assert context.find_context(response, math.inf) is None
-    assert tried == list(context.TRIED_FRAMES)
+    assert behaviour.find_context(response, math.inf) is None
+    assert tried == list(behaviour.TRIED_FRAMES)
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -142,15 +142,15 @@ def test_a_slow_first_call_or_other_programs_do_not_stop_the_measuring(
 ) -> None:
     """The first call takes 5 s, or each takes 5 s of which this process works for 0.01 s."""
     clock, worked = [0.0], [0.0]
-    monkeypatch.setattr(context.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(context.time, "process_time", lambda: worked[0])
+    monkeypatch.setattr(behaviour.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(behaviour.time, "process_time", lambda: worked[0])
 
     def response(frames: int) -> tuple[np.ndarray, bool]:
         clock[0] += 5.0 if busy else 0.01 if clock[0] else 5.0
         worked[0] += 0.01
         return np.eye(frames)[frames // 2] if frames == 160 else np.ones(frames), False
 
-    assert context.find_context(response, 30.0) == context.Context(1, 1)
+    assert behaviour.find_context(response, 30.0) == Context(1, 1)
 
 
 def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -55,6 +55,7 @@ def test_a_short_file_takes_one_call_and_no_measuring(tmp_path: Path, monkeypatc
     list(model.encode(sound(1), 0, "k"))
     list(model.decode([np.zeros((codecs.DIMS, 20), np.float32)], 0, "k"))
     assert shapes_of(calls) == [(1, 1, 5000), (1, codecs.DIMS, 20)]
+    assert not model._contexts
 
 
 def test_a_long_file_takes_calls_of_one_shape_and_little_extra(

@@ -13,8 +13,8 @@ import soundfile
 import torch
 from fixtures_runs import Run, Script, snapshot, spy
 
+from unravel_lib.models import POCKET
 from unravel_lib.models.model import Model
-from unravel_lib.models.pocket import POCKET
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import torch
 
 from unravel_lib.errors import ModelError
 from unravel_lib.inspection.facts import Part, int_if_whole
-from unravel_lib.models.screening.archive import AGAIN
-from unravel_lib.models.screening.model_file import ModelFile, for_torch, trainer_of
+from unravel_lib.models.screening.kinds import AGAIN, trainer_of
+from unravel_lib.models.screening.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
 
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")

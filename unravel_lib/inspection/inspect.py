@@ -15,11 +15,12 @@ from unravel_lib.files.find import sha256_of
 from unravel_lib.inspection import checkpoints, exports
 from unravel_lib.inspection.facts import Facts, Part, joined
 from unravel_lib.models import torchscript
-from unravel_lib.models.context import OutOfTimeError
+from unravel_lib.models.behaviour import OutOfTimeError
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
 from unravel_lib.models.screening import object_table
-from unravel_lib.models.screening.model_file import Kind, ModelFile, open_model
+from unravel_lib.models.screening.kinds import Kind
+from unravel_lib.models.screening.model_file import ModelFile, open_model
 from unravel_lib.models.state import weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged
 from unravel_lib.text import last_line, printable, unexpected_error
@@ -88,7 +89,8 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
     """Load what is in the file; yield the facts that need no module."""
     yield {"kind": file.kind.value}
     if file.kind is not Kind.SAFETENSORS:
-        yield {"format_version": file.format_version()}
+        version = file.member("version")
+        yield {"format_version": None if version is None else version.decode("ascii", "replace").strip()[:20]}
     if file.kind is Kind.TORCHSCRIPT:
         yield _class_in_file(file)
         found.module = torchscript.load(file, trust)
@@ -108,14 +110,13 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
 def _class_in_file(file: ModelFile) -> Part:
     """Return the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
     details: Part = {"code members": len(file.code_members())}
-    names: list[str] = []
+    outermost = ""
     with suppress(ModelError, ValueError, IndexError):
-        names = object_table.imports(file.member("data.pkl") or b"")
-    if not names or not names[0].startswith("__torch__."):
+        outermost = next(object_table.imports(file.member("data.pkl") or b""), "")
+    if not outermost.startswith("__torch__."):
         return {"details": details}
-    name = names[0].rpartition(".")[2]
-    _, identity = exports.identify(name)
-    return {"details": {**details, "class": name}, **identity}
+    name = outermost.rpartition(".")[2]
+    return {"details": {**details, "class": name}, **exports.identify(name)[1]}
 
 
 def _read_module(path: Path, module: torchscript.Module, parts: list[Part], measure: bool) -> None:

@@ -4,7 +4,6 @@ import copy
 import logging
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 import traceback
@@ -84,10 +83,7 @@ class Worker(Opener):
             while isinstance(found := self._pipe.recv(), logging.LogRecord):
                 logging.getLogger(found.name).handle(found)
         except (EOFError, OSError):
-            found, remedy = (
-                f"ended the process that read it ({self._end()})",
-                "is it damaged, or is the memory too small?",
-            )
+            found, remedy = f"ended the process that read it ({self._end()})", "is it damaged, or the memory too small?"
             raise ModelError(found, path=self._last[0], remedy=remedy) from None
         if isinstance(found, Exception):
             raise found
@@ -138,16 +134,9 @@ def _serve(pipe: "Connection[Any, Any]", level: int) -> None:
             found = getattr(opener, method)(*args)
         except Exception as error:  # raised again by the other process
             log.debug("traceback of the failure below", exc_info=True)
-            found = _as_sent(error)
+            known = isinstance(error, (UnravelError, MemoryError))  # others may not be picklable
+            found = error if known else RuntimeError(f"{type(error).__name__}: {error}")
         pipe.send(found)
-
-
-def _as_sent(error: Exception) -> Exception:
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001  whatever it is made of
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
 
 
 def _end_with_parent() -> None:

@@ -23,9 +23,7 @@ PROBE_SAMPLES = 1 << 17  # about 3 s: enough for a few frames at any compression
 PROBE_FRAMES = 8
 
 Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
-Silence = Callable[
-    [str, int, int], torch.Tensor | None
-]  # what a method gives for silence of so many channels and values
+Silence = Callable[[str, int, int, int], torch.Tensor | None]  # what a method gives for silence of this shape
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +46,11 @@ class Direction:
     channels_out: int
     step_out: int
     nan_is_silence: bool = False
+
+    def values(self, result: torch.Tensor) -> Block:
+        """Return a result as an array, 0 for NaN where that stands for silence."""
+        array: Block = result.float().cpu().numpy()
+        return np.nan_to_num(array, nan=0.0, posinf=np.inf, neginf=-np.inf) if self.nan_is_silence else array
 
     def shape_in(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return the shape of a signal of whole frames."""
@@ -203,7 +206,7 @@ def _probed(silence: Silence, path: Path, method: str, channels: Iterable[int], 
     """Return how many channels a method takes, of those given, and its result for silence."""
     tried = list(channels)
     for count in tried:
-        result = silence(method, count, n)
+        result = silence(method, 1, count, n)
         if result is not None:
             return count, result
     wanted = " or ".join(map(str, tried))

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,13 @@ import torch
 from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.find import sha256_of
-from unravel_lib.models import torchscript
-from unravel_lib.models.behaviour import Behaviour, Probe
-from unravel_lib.models.context import NO_CONTEXT, Context, change_of_latents, change_of_sound, find_context
+from unravel_lib.models import POCKET, torchscript
+from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context, Probe
 from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
-from unravel_lib.models.pocket import POCKET
 from unravel_lib.models.runner import Runner
-from unravel_lib.models.screening.model_file import Kind, open_model, trainer_of
+from unravel_lib.models.screening.kinds import Kind, trainer_of
+from unravel_lib.models.screening.model_file import open_model
 from unravel_lib.models.state import State, weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError, prints_logged
 from unravel_lib.text import last_line, printable
@@ -75,7 +74,7 @@ def load(
     path = POCKET if path is None else Path(path)
     with open_model(path) as file, prints_logged(path.name):
         if file.kind is not Kind.TORCHSCRIPT:
-            trainer = trainer_of(file.checkpoint_names())
+            trainer = trainer_of(file.names())
             kind = f"{file.kind.value} of {trainer.family}" if trainer else file.kind.value
             remedy = trainer.export if trainer else "export it with the code that trained it"
             raise ModelError(f"is a {kind}", path=path, expected="a TorchScript export (.ts)", remedy=remedy)
@@ -182,11 +181,9 @@ class Model:
             It would not be done at the `deadline`, a time as `time.monotonic` returns it.
         """
         if method not in self._contexts:
-            encode, change = self._seeded("encode"), change_of_latents
-            if method == "decode":
-                change = functools.partial(change_of_sound, self._seeded("decode"))
-            response = functools.partial(change, encode, self._state.restore, self.contract)
-            self._contexts[method] = find_context(response, deadline)
+            for first in ("encode", method):  # it finds out how the state is restored
+                self.behaviour(first)
+            self._contexts[method] = self._probe.context(self.contract, method, deadline)
         return self._contexts[method]
 
     @property
@@ -230,20 +227,6 @@ class Model:
             self._warn_once(found, remedy="set them", remedy_options=("condition",))
         return values
 
-    def _runner(self, method: str) -> Runner:
-        return Runner(self._state, self.behaviour(method), printable(self.name), self.device)
-
-    def _seeded(self, method: str) -> Callable[[Block], Block]:
-        """Return encode or decode from seed 0, for measurements; all conditions are 0."""
-        runner = self._runner(method)
-        conditions = np.zeros(len(self.contract.conditions) if method == "decode" else 0, np.float32)
-
-        def call(x: Block) -> Block:
-            torch.manual_seed(0)
-            return runner.call(with_conditions(x, conditions))
-
-        return call
-
     def _run(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""
         behaviour = self.behaviour(method)
@@ -267,7 +250,7 @@ class Model:
             window, context, warning = behaviour.window(self.chunk_frames)
             if warning:
                 self._warn_once(warning)
-        runner = self._runner(method)
+        runner = Runner(self._state, behaviour, printable(self.name), self.device)
         self._state.restore()  # nothing but this file may run the model from here on
         torch.manual_seed(seed)
         yield from in_windows(

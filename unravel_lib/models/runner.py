@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from unravel_lib.models import torchscript
-from unravel_lib.models.behaviour import Behaviour
-from unravel_lib.models.context import NO_CONTEXT, Context
+from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context
 from unravel_lib.models.contract import Block
 from unravel_lib.models.state import State
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError
@@ -57,9 +56,7 @@ class Runner:
         output = torchscript.call(self._state.module, self._name, method, signal.to(self.device))
         if tuple(output.shape) != expected:
             raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x.shape[2])
-        result: Block = output.float().cpu().numpy()
-        if self.direction.nan_is_silence:
-            result = np.nan_to_num(result, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        result = self.direction.values(output)
         if not np.isfinite(result).all():
             raise self._error("gave NaN or Inf for this input")
         return result

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -168,11 +169,7 @@ def inner_rave(module: Module) -> Module | None:
 
 def signature(module: Module, method: str) -> str:
     """Return the signature of a method: `encode(Tensor x) -> Tensor`."""
-    head, _, rest = str(_compiled(module)._get_method(method).schema).partition("(")
-    own, comma, others = rest.partition(", ")
-    if not comma or ") ->" in own:  # nothing but self
-        others = ")" + rest.partition(")")[2]
-    return f"{head}({others}"
+    return re.sub(r"\(\S+ self(, )?", "(", str(_compiled(module)._get_method(method).schema), count=1)
 
 
 def needed_arguments(module: Module, method: str) -> int:

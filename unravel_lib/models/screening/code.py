@@ -60,11 +60,12 @@ class Code:
 
     Attributes
     ----------
+    members : as given
     classes : what they declare
     """
 
     def __init__(self, members: Mapping[str, bytes]) -> None:
-        self._members = members
+        self.members = members
         self._doubled: dict[str, str] = {}
         self.classes: dict[str, Class] = {}
         for name, source in members.items():
@@ -82,7 +83,7 @@ class Code:
         The code is in the syntax of Python, so Python's own parser reads it: spaces, string escapes and names given to
         `getattr` hide nothing.
         """
-        source = self._members[name]
+        source = self.members[name]
         tree = _parsed(source)
         if tree is None:
             yield "unreadable code"

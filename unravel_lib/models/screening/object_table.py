@@ -4,18 +4,18 @@ PyTorch does not check them: names of classes, how deep they nest, how large eac
 type that the code declares for it. That is done here.
 """
 
+import functools
 import io
 import math
 import pickle
 import pickletools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from unravel_lib.models.screening.code import MAX_DEPTH, Classes, class_key, is_checked, type_parts, type_text
 
-MAX_GLOBALS = 100_000
 MAX_REPEATED = 1 << 24  # values of a tensor that has fewer of its own; a copy of it, 64 MiB
 # what PyTorch writes; its reader takes no others
 _OPCODES = """
@@ -26,13 +26,6 @@ _OPCODES = """
 OPCODES = frozenset(_OPCODES.split())
 NAME = re.compile(r"[\w.<>]+", re.ASCII)
 CLASSES = "__torch__.torch."  # what libraries register, not the file
-OF_PYTORCH = {
-    "collections.OrderedDict",
-    "torch.device",
-    "torch._utils._rebuild_tensor_v2",
-    "torch.jit._pickle.restore_type_tag",
-    *(f"torch.jit._pickle.build_{kind}list" for kind in ("int", "double", "bool", "tensor")),
-}
 SIMPLE = {
     **{kind.__name__: (kind,) for kind in (int, float, bool, str, type(None))},
     "number": (int, float),
@@ -57,7 +50,7 @@ def suspicions(data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -
     classes : what the code declares
     """
     try:
-        yield from filter(None, map(_name, imports(data)))
+        yield from filter(None, map(_suspicious, dict.fromkeys(imports(data))))
         _refuse_odd_steps(data)
         reader = _Reader(data, tensor_bytes)
         _Types(classes, reader.tags).check(reader.load(), "Any", "it")
@@ -65,30 +58,21 @@ def suspicions(data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -
         yield f"an odd object table ({' '.join(str(error).split())[:80]})"
 
 
-def imports(data: bytes) -> list[str]:
-    """List all `module.name` that a pickle would import, in order of appearance, read without running it.
+def imports(data: bytes) -> Iterator[str]:
+    """Yield each `module.name` that a pickle would import, read without running it; raise ValueError where it is none.
 
-    Raises
-    ------
-    ValueError
-        Not a well-formed pickle.
+    Only the step that PyTorch writes is looked at: all others are refused.
     """
-    found: dict[str, None] = {}
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("GLOBAL", "INST"):
-            found[str(argument).replace(" ", ".", 1)] = None
-        elif opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):  # TorchScript's own pickles have none of these
-            found["a name that is only known at run time"] = None
-        if len(found) > MAX_GLOBALS:
-            raise ValueError("too many names")
-    return list(found)
+        if opcode.name == "GLOBAL":
+            yield str(argument).replace(" ", ".", 1)
 
 
-def _name(name: str) -> str | None:
+def _suspicious(name: str) -> str | None:
     """Return what is suspicious about an imported name; None where it is harmless."""
     if name.startswith("__torch__.") and not name.startswith(CLASSES + "classes") and NAME.fullmatch(name):
         return None
-    if name in OF_PYTORCH or name in ITEM_BYTES:
+    if name in MADE or name in ITEM_BYTES:
         return None
     return name if name.startswith(CLASSES) and NAME.fullmatch(name) else f"an import of {name!r}"
 
@@ -154,17 +138,11 @@ def _top(stack: list[tuple[list[int], bool] | None]) -> tuple[list[int], bool]:
 
 
 @dataclass
-class _Storage:
-    """The values of a tensor in the archive."""
-
-    count: int
-
-
 class _Other:
-    """Stand-in for a tensor, or for a device."""
+    """Stand-in for a tensor, for its values in the archive, or for a device."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    kind: str
+    count: int = 0
 
 
 class _Object:
@@ -199,34 +177,27 @@ class _Reader(pickle.Unpickler):
         full = f"{module}.{name}"
         if full.startswith("__torch__."):
             return self._own.setdefault(full, type(name, (_Object,), {"class_name": full}))
-        if full in ITEM_BYTES:
-            return full
-        if name.startswith("build_"):
-            kind = {"int": "int", "double": "float", "bool": "bool", "tensor": "Tensor"}[name[6:-4]]
-            return lambda values: self._tagged(values, f"List[{kind}]", list)
-        return {
-            "torch._utils._rebuild_tensor_v2": _tensor,
-            "torch.jit._pickle.restore_type_tag": lambda value, tag: self._tagged(value, type_text(tag), list, dict),
-            "torch.device": lambda name: _Other("Device"),
-            "collections.OrderedDict": lambda: None,
-        }[full]
+        return full if full in ITEM_BYTES else functools.partial(MADE[full], self)
 
-    def _tagged(self, value: Any, tag: str, *kinds: type) -> Any:
-        if type(value) not in kinds or self.tags.setdefault(id(value), tag) != tag:
+    def tagged(self, value: Any, tag: str) -> Any:
+        """Return a list or dict whose type is stated."""
+        if type(value) not in (list, dict) or self.tags.setdefault(id(value), tag) != tag:
             raise ValueError(f"{tag[:40]} for something else")
         self._kept.append(value)
         return value
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> _Other:
         """Return the values of a tensor, which the archive must have as many of as the table says."""
         _, kind, key, _, count = pid
         there = self._tensor_bytes.get(key, 0)
         if not 0 <= count * ITEM_BYTES[kind] <= there:
             raise ValueError(f"{count} values for tensor {str(key)[:20]}, which has {there} bytes")
-        return _Storage(count)
+        return _Other("values", count)
 
 
-def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any) -> _Other:
+def _tensor(
+    reader: _Reader, storage: _Other, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any
+) -> _Other:
     """Return a tensor, which must lie within its values."""
     if min((offset, *size, *stride)) < 0:
         raise ValueError("a tensor of negative size")
@@ -236,6 +207,22 @@ def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple
     if math.prod(size) > max(storage.count, MAX_REPEATED):
         raise ValueError("a tensor that repeats its values without end")
     return _Other("Tensor")
+
+
+def _list_of(kind: str) -> Callable[[_Reader, Any], Any]:
+    return lambda reader, values: reader.tagged(values, f"List[{kind}]")
+
+
+MADE: dict[str, Callable[..., Any]] = {  # what PyTorch's own functions make
+    "collections.OrderedDict": lambda reader: None,
+    "torch.device": lambda reader, name: _Other("Device"),
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch.jit._pickle.restore_type_tag": lambda reader, value, tag: reader.tagged(value, type_text(tag)),
+    "torch.jit._pickle.build_intlist": _list_of("int"),
+    "torch.jit._pickle.build_doublelist": _list_of("float"),
+    "torch.jit._pickle.build_boollist": _list_of("bool"),
+    "torch.jit._pickle.build_tensorlist": _list_of("Tensor"),
+}
 
 
 class _Types:
