@@ -68,11 +68,9 @@ def halves(statistics: Statistics) -> tuple[Statistics, list[Array], list[Encodi
 
 def drawing(name: str, statistics: Statistics) -> Draw:
     """Draw as generator.py does for file `number` of a run."""
-    entry = DISTRIBUTIONS[name]
 
     def draw(number: int, n_frames: int, in_time: bool) -> Array:
-        rng = np.random.default_rng(number)
-        return entry.draw(statistics, rng, n_frames, entry.complete({}), number * GOLDEN % 1, in_time)
+        return unravel.draw(name, statistics, n_frames, number, place=number * GOLDEN % 1, in_time=in_time)
 
     return draw
 

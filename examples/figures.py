@@ -28,9 +28,10 @@ from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
-from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS  # noqa: E402
-from unravel_lib.music.patterns import Piece  # noqa: E402
-from unravel_lib.music.steps import Place, parse_step, transformed  # noqa: E402
+from unravel_lib.music.catalogue import PATTERNS  # noqa: E402
+from unravel_lib.music.distributions import draw  # noqa: E402
+from unravel_lib.music.patterns import Piece, loops_of  # noqa: E402
+from unravel_lib.music.steps import parse_step, transformed  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
 from unravel_lib.statistics.measure import Statistics  # noqa: E402
 
@@ -136,8 +137,8 @@ def place_letters(axes: Axes, blocks: Blocks, gap: int, group_gap: int, below: b
 
 def arranged(name: str, material: dict[str, Any], **options: Any) -> Array:
     """Run a pattern of the catalogue: a long array."""
-    pattern = PATTERNS[name]
-    return Piece.of(pattern.loops(pattern.complete(options), **material), len(material["std"]), ()).frames
+    loops = loops_of(PATTERNS[name], PATTERNS[name].complete(options), **material)
+    return Piece.of(loops, len(material["std"]), ()).frames
 
 
 def small(
@@ -203,12 +204,12 @@ LOOPS, COLUMNS = 4, 36  # how many loops a picture of a step shows, as far as th
 def transforms(statistics: Statistics) -> None:
     """Draw what each transform makes of the same loop, played several times."""
     loop = drawn(statistics, 8, np.random.SeedSequence(SEED))
-    at, seed = Place(np.ones(statistics.dims), np.zeros(statistics.dims)), np.random.SeedSequence(SEED)
+    at, seed = (np.ones(statistics.dims), np.zeros(statistics.dims)), np.random.SeedSequence(SEED)
     width, height, above = 1.72, 0.5, 0.3
     with picture("transforms", len(STEPS[0]) * (width + 0.1), len(STEPS) * (height + above) + 0.05, DPI) as figure:
         for row, texts in enumerate(STEPS):
             for column, text in enumerate(texts):
-                loops = list(transformed([loop] * LOOPS, [parse_step(text)] if text else [], at, seed))
+                loops = list(transformed([loop] * LOOPS, [parse_step(text)] if text else [], *at, seed))
                 while sum(map(len, loops)) + len(loops) - 1 > COLUMNS:
                     loops.pop()
                 gap = [np.full((1, statistics.dims), np.nan)]
@@ -221,7 +222,7 @@ def transforms(statistics: Statistics) -> None:
 
 def drawn(statistics: Statistics, length: int, seed: np.random.SeedSequence) -> Array:
     """Draw a loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
-    return standard(DISTRIBUTIONS["walk"].draw(statistics, np.random.default_rng(seed), length, {}), statistics)
+    return standard(draw("walk", statistics, length, seed), statistics)
 
 
 def standard(frames: Array, statistics: Statistics) -> Array:

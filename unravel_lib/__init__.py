@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from unravel_lib.music.catalogue import transform as transform
     from unravel_lib.music.composition import Composition as Composition
     from unravel_lib.music.distributions import draw as draw
-    from unravel_lib.music.kinds import Repeat as Repeat
+    from unravel_lib.music.patterns import Repeat as Repeat
     from unravel_lib.music.patterns import arrange as arrange
     from unravel_lib.statistics.measure import Encoding as Encoding
     from unravel_lib.statistics.measure import measure as measure
@@ -70,7 +70,7 @@ _NAMES = {
     "DISTRIBUTIONS": "music.catalogue:DISTRIBUTIONS",
     "PATTERNS": "music.catalogue:PATTERNS",
     "TRANSFORMS": "music.catalogue:TRANSFORMS",
-    "Repeat": "music.kinds:Repeat",
+    "Repeat": "music.patterns:Repeat",
     "distribution": "music.catalogue:distribution",
     "pattern": "music.catalogue:pattern",
     "transform": "music.catalogue:transform",

@@ -244,12 +244,12 @@ def parse_step(data: bytes) -> None:
     from unravel_lib.music import steps
 
     words = os.fsdecode(data)
-    place = steps.Place(np.ones(3), np.zeros(3))
+    at = np.ones(3), np.zeros(3)
     if ".py" not in words:  # it would be run
         with contextlib.suppress(UnravelError):
             step = steps.parse_step(words)
-            steps.try_steps([step], 7, place)
-            loops = steps.transformed([np.ones((7, 3)), np.zeros((1, 3))], [step], place, np.random.SeedSequence(0))
+            steps.try_steps([step], 7, *at)
+            loops = steps.transformed([np.ones((7, 3)), np.zeros((1, 3))], [step], *at, np.random.SeedSequence(0))
             assert all(loop.shape[1] == 3 for loop in loops if isinstance(loop, np.ndarray))
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import scipy.stats
 
+import unravel_lib as unravel
 from unravel_lib.errors import UsageError
 from unravel_lib.music import distributions
 from unravel_lib.music.catalogue import DISTRIBUTIONS
@@ -61,13 +62,13 @@ def _warnings_again() -> None:
     distributions.warn_once.cache_clear()
 
 
-def draw(name: str, statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Array:
-    entry, target = DISTRIBUTIONS.find(name), np.zeros((3, statistics.dims))
-    return entry.draw(statistics, rng, n_frames, entry.complete({}), place=0.37, target=target)
+def draw(name: str, statistics: Statistics, seed: int, n_frames: int) -> Array:
+    target = np.zeros((3, statistics.dims)) if name == "mosaic" else None
+    return unravel.draw(name, statistics, n_frames, seed, place=0.37, target=target)
 
 
 def frames_of(name: str, statistics: Statistics) -> Array:
-    return draw(name, statistics, np.random.default_rng(1), DRAWS)
+    return draw(name, statistics, 1, DRAWS)
 
 
 def expect_mean_and_std(
@@ -154,7 +155,7 @@ def test_empirical_takes_frames_of_all_files(tmp_path: Path) -> None:
     for number, file in enumerate(files):
         np.save(tmp_path / f"{number}.npy", file)
     found = measure(sorted(tmp_path.glob("*.npy")))
-    frames = draw("empirical", found, np.random.default_rng(0), 10_000)
+    frames = draw("empirical", found, 0, 10_000)
     share = np.array([(frames == value).all(axis=1).mean() for value in (1, 2, 3)])
     assert np.abs(share - [0.2, 0.6, 0.2]).max() < ERRORS * np.sqrt(0.24 / 10_000)
 
@@ -181,7 +182,7 @@ def test_copula_of_normal_latents_has_normal_tails(tmp_path: Path) -> None:
     found = measured(tmp_path, np.random.default_rng(2).standard_normal((1, 50_000)), False)
     share = np.clip(np.array(PERCENTS) / 100, 1e-5, 1 - 1e-5)  # the least of 50,000 lies about there
     normal = replace(found, quantiles=scipy.stats.norm.ppf(share)[:, np.newaxis])
-    frames = draw("copula", normal, np.random.default_rng(1), 2_000_000)
+    frames = draw("copula", normal, 1, 2_000_000)
     edge = scipy.stats.norm.ppf(1e-4)
     assert frames[frames < edge].mean() == pytest.approx(-scipy.stats.norm.pdf(edge) / 1e-4, abs=0.05)
 
@@ -217,8 +218,8 @@ def test_walk_moves_as_the_encodings_do(both: dict[bool, Statistics]) -> None:
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 21])
 def test_a_closed_walk_has_no_seam(feasible: Statistics, n_frames: int) -> None:
     """Over many rings: every place has the same covariance, and the step over the seam is a step like any other."""
-    rng, count = np.random.default_rng(3), 1000
-    rings = np.array([draw("walk", feasible, rng, n_frames) for _ in range(count)])
+    count = 1000
+    rings = np.array([draw("walk", feasible, seed, n_frames) for seed in range(count)])
     rings = (rings - feasible.location) / feasible.scale
     for place in {0, n_frames // 2, n_frames - 1}:
         covariance = rings[:, place].T @ rings[:, place] / count
@@ -252,7 +253,7 @@ def test_latents_that_never_turn_back_do_not_break_a_walk(tmp_path: Path) -> Non
     """A straight ramp has a lag-1 coefficient of exactly 1."""
     found = measured(tmp_path, np.arange(40.0).reshape(1, 40), False)
     assert found.autocorrelation[0] == pytest.approx(1)
-    frames = np.array([draw("walk", found, np.random.default_rng(seed), 9) for seed in range(500)])
+    frames = np.array([draw("walk", found, seed, 9) for seed in range(500)])
     assert frames.std() == pytest.approx(found.std[0], rel=ERRORS / np.sqrt(2 * 500))
 
 
@@ -311,13 +312,13 @@ def test_every_distribution_at_every_edge(tmp_path: Path, name: str, edge: str, 
         found = measured(tmp_path, values, iqr)
         if name in FOLLOWING and values.shape[1] < 21:  # too short to follow: refused in one line, or it works
             with contextlib.suppress(UsageError):
-                draw(name, found, np.random.default_rng(0), 21)
+                draw(name, found, 0, 21)
             return
         for n_frames in (1, 2, 21):
-            frames = draw(name, found, np.random.default_rng(0), n_frames)
+            frames = draw(name, found, 0, n_frames)
             assert frames.shape == (n_frames, len(values)) and frames.dtype == np.float64
             assert np.isfinite(frames).all()
-            np.testing.assert_array_equal(frames, draw(name, found, np.random.default_rng(0), n_frames))
+            np.testing.assert_array_equal(frames, draw(name, found, 0, n_frames))
     still = values.min(axis=1) == values.max(axis=1)
     np.testing.assert_allclose(frames[:, still], np.broadcast_to(values[still, 0], (21, still.sum())), rtol=1e-12)
 
@@ -325,8 +326,8 @@ def test_every_distribution_at_every_edge(tmp_path: Path, name: str, edge: str, 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_drawing_leaves_the_statistics_untouched(statistics: Statistics, name: str) -> None:
     before = {key: np.copy(getattr(statistics, key)) for key in ("mean", "std", "correlation", "quantiles")}
-    first = draw(name, statistics, np.random.default_rng(0), 50)
-    other = draw(name, statistics, np.random.default_rng(1), 50)
+    first = draw(name, statistics, 0, 50)
+    other = draw(name, statistics, 1, 50)
     assert np.array_equal(first, other) == (name in ("excerpt", "mosaic"))  # which take no random numbers
     for key, value in before.items():
         np.testing.assert_array_equal(getattr(statistics, key), value)
@@ -336,13 +337,13 @@ def test_drawing_leaves_the_statistics_untouched(statistics: Statistics, name: s
 def test_tables_give_the_same_bytes_as_files(statistics: Statistics, tmp_path: Path, name: str) -> None:
     path, *_ = write_csv(statistics, tmp_path)
     again = read_csv(path, statistics.iqr)
-    draws = [draw(name, source, np.random.default_rng(0), 30).tobytes() for source in (statistics, again)]
+    draws = [draw(name, source, 0, 30).tobytes() for source in (statistics, again)]
     assert draws[0] == draws[1]
 
 
 def test_empirical_needs_the_files(statistics: Statistics) -> None:
     with pytest.raises(UsageError, match="takes frames of encodings, not a table"):
-        draw("empirical", replace(statistics, encodings=()), np.random.default_rng(0), 3)
+        draw("empirical", replace(statistics, encodings=()), 0, 3)
 
 
 GOLDEN = {
@@ -372,7 +373,7 @@ def test_golden_values() -> None:
     )
     assert set(GOLDEN) == set(FROM_TABLES)
     for name, wanted in GOLDEN.items():
-        np.testing.assert_allclose(draw(name, unit, np.random.default_rng(0), 2)[1], wanted, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(draw(name, unit, 0, 2)[1], wanted, atol=1e-6, err_msg=name)
 
 
 GOLDEN_FOLLOWING = {
@@ -386,7 +387,7 @@ GOLDEN_FOLLOWING = {
 @pytest.mark.parametrize("name", FOLLOWING)
 def test_golden_values_of_those_that_follow_recordings(name: str) -> None:
     values = np.sin(np.arange(80) / np.array([[3.0], [7.0]])) * [[1.0], [2.0]]
-    frames = draw(name, measure([values, values[:, ::-1] + 1]), np.random.default_rng(0), 12)
+    frames = draw(name, measure([values, values[:, ::-1] + 1]), 0, 12)
     np.testing.assert_allclose(frames[3], GOLDEN_FOLLOWING[name], atol=1e-6)
 
 
@@ -395,7 +396,7 @@ def test_golden_values_of_those_that_follow_recordings(name: str) -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest(statistics: Statistics) -> None:
     with pytest.raises(UsageError, match="did you mean normal") as caught:
-        draw("norml", statistics, np.random.default_rng(0), 3)
+        draw("norml", statistics, 0, 3)
     assert all(name in str(caught.value) for name in NAMES)
 
 
@@ -411,7 +412,7 @@ def test_an_unknown_option_is_refused() -> None:
 def test_a_distribution_of_ones_own_is_checked(statistics: Statistics, result: Array, words: str) -> None:
     mine = Distribution.of(lambda statistics: result, "mine")
     with pytest.raises(UsageError, match=words):
-        mine.draw(statistics, np.random.default_rng(0), 3, {})
+        unravel.draw(mine, statistics, 3)
 
 
 @pytest.mark.parametrize("name", [name for name in FROM_TABLES if name != "copula"])
@@ -419,9 +420,9 @@ def test_a_draw_beyond_32_bits_is_refused_by_name(tmp_path: Path, name: str) -> 
     """Latents near the end of float32: copula and empirical stay within what was measured, the others go beyond."""
     found = measured(tmp_path, np.random.default_rng(10).choice([-3e38, 3e38], (2, 50)), False)
     for there in ("copula", "empirical"):
-        assert np.abs(draw(there, found, np.random.default_rng(0), 50)).max() < 3.1e38
+        assert np.abs(draw(there, found, 0, 50)).max() < 3.1e38
     with pytest.raises(UsageError, match=rf"distribution {name}: drew values up to .*: take copula"):
-        draw(name, found, np.random.default_rng(0), 50)
+        draw(name, found, 0, 50)
 
 
 TRIANGLE = """
@@ -449,18 +450,18 @@ def test_a_distribution_in_a_file_of_ones_own(statistics: Statistics, tmp_path: 
         "Between the measured minimum and maximum, most often at the centre. [width=float, default 1.0]"
     )
     assert [key for key, _ in DISTRIBUTIONS.listing()] == NAMES
-    options = triangle.read_options(["width=1"])
-    frames = triangle.draw(statistics, np.random.default_rng(0), DRAWS, options)
+    assert triangle.read_options(["width=1"]) == {"width": 1.0}
+    frames = unravel.draw(name, statistics, DRAWS, 0, width=1)
     low, mode, high = statistics.minimum, statistics.location, statistics.maximum
     std = np.sqrt((low**2 + mode**2 + high**2 - low * mode - low * high - mode * high) / 18)
     expect_mean_and_std(frames, (low + mode + high) / 3, std, kurtosis=2.4)
-    np.testing.assert_array_equal(frames, triangle.draw(statistics, np.random.default_rng(0), DRAWS, options))
+    np.testing.assert_array_equal(frames, unravel.draw(triangle, statistics, DRAWS, 0))
 
 
 def test_errors_in_a_distribution_of_ones_own_name_file_and_line(statistics: Statistics, tmp_path: Path) -> None:
     triangle = DISTRIBUTIONS.find(own_file(tmp_path, divisor="(1 // 0)"))
     with pytest.raises(UsageError, match=r"mine\.py line 8: ZeroDivisionError"):
-        triangle.draw(statistics, np.random.default_rng(0), 3, triangle.read_options([]))
+        unravel.draw(triangle, statistics, 3)
     with pytest.raises(UsageError, match=r"mine\.py line 4: distribution 'a/b': expected a name"):
         DISTRIBUTIONS.find(own_file(tmp_path, "('a/b')"))
     with pytest.raises(UsageError, match="it has triangle"):
@@ -474,5 +475,5 @@ def test_what_is_declared_is_what_counts(statistics: Statistics, tmp_path: Path)
     always = DISTRIBUTIONS.find(own_file(tmp_path, "(spreads_by_iqr='always', needs_frames=True)"))
     assert always.frozen_dims(still) == every
     with pytest.raises(UsageError, match="triangle takes frames of encodings"):
-        always.draw(replace(statistics, encodings=()), np.random.default_rng(0), 3, {})
+        unravel.draw(always, replace(statistics, encodings=()), 3)
     assert DISTRIBUTIONS.find(own_file(tmp_path, "(spreads_by_iqr='never')")).frozen_dims(still) == []

@@ -40,9 +40,8 @@ def statistics(recorded: list[Array]) -> Statistics:
 
 
 def rings(name: str, statistics: Statistics, n: int = 16, n_frames: int = 192) -> list[Array]:
-    entry = unravel.DISTRIBUTIONS[name]
-    of = [(np.random.default_rng(i), i * recordings.GOLDEN % 1) for i in range(n)]  # as the files of a run
-    return [entry.draw(statistics, rng, n_frames, entry.complete({}), place).T for rng, place in of]
+    places = [i * recordings.GOLDEN % 1 for i in range(n)]  # as the files of a run
+    return [unravel.draw(name, statistics, n_frames, i, place=place).T for i, place in enumerate(places)]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -71,7 +71,12 @@ def test_more_loops_than_a_pattern_takes_are_refused(statistics: Statistics) -> 
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("orale", {"levels": 2.5}), ("orale", {"levels": "2"}), ("blender", {"direction": "mirord"}), ("loop", {"n": 1})],
+    [
+        ("orale", {"levels": 2.5}),
+        ("orale", {"levels": "2.5"}),
+        ("blender", {"direction": "mirord"}),
+        ("loop", {"n": 1}),
+    ],
 )
 def test_options_given_as_values_are_checked(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"pattern {name} has"):

@@ -19,8 +19,7 @@ import unravel_lib as unravel
 from unravel_lib.errors import UsageError
 from unravel_lib.music import patterns
 from unravel_lib.music.catalogue import PATTERNS
-from unravel_lib.music.kinds import Repeat
-from unravel_lib.music.patterns import Piece
+from unravel_lib.music.patterns import Piece, Repeat, loops_of
 
 OWN = [name for name, entry in PATTERNS.items() if entry.source is None]
 DIRECTIONS = ("forward", "inverted", "mirrored", "mirror-inverted")
@@ -44,7 +43,7 @@ def material(k: int = 3, dims: int = 2, r: int = 2, seed: int = 5) -> Material:
 
 def whole(name: str, of: Material, *options: str) -> np.ndarray:
     entry = PATTERNS.find(name)
-    return joined(entry.loops(entry.read_options(options), **vars(of)), len(of.std))
+    return joined(loops_of(entry, entry.read_options(options), **vars(of)), len(of.std))
 
 
 def joined(loops: Iterable[np.ndarray], dims: int) -> np.ndarray:
@@ -167,7 +166,7 @@ def test_the_boundaries_of_loops_stay() -> None:
     of = material(3, 2, 2)
     lengths = {"loop": {3}, "fibo": {1, 2, 3}, "orale": {3}, "blender": {3}, "swapper": {3}, "form": {3}, "morph": {3}}
     for name, wanted in lengths.items():
-        loops = PATTERNS[name].loops(PATTERNS[name].read_options([]), **vars(of))
+        loops = loops_of(PATTERNS[name], PATTERNS[name].complete({}), **vars(of))
         assert {len(loop) for loop in loops} == wanted, name
 
 

@@ -6,7 +6,6 @@ import pytest
 
 import unravel_lib as unravel
 from unravel_lib.errors import UsageError
-from unravel_lib.music.catalogue import DISTRIBUTIONS
 from unravel_lib.music.recordings import GOLDEN, Recordings, first_place, period_of, stretched
 from unravel_lib.statistics.measure import Encoding, Statistics, measure
 
@@ -87,12 +86,11 @@ def test_silence_is_no_part_of_loops() -> None:
 def test_in_time_the_recorded_beats_fill_the_loop(name: str) -> None:
     """A recording of 20 frames a beat fills loops of 44 and 88 frames with beats of 22."""
     statistics = measure([beats(400, 20.0)], frame_rate=RATE)
-    entry, notes = DISTRIBUTIONS[name], []
+    notes: list[str] = []
 
     def struck(n_frames: int, in_time: bool) -> float:
         """Correlation of the loop with itself, half of it later."""
-        rng = np.random.default_rng(0)
-        ring = entry.draw(statistics, rng, n_frames, entry.complete({}), 0.3, in_time, notes.append)[:, 0]
+        ring = unravel.draw(name, statistics, n_frames, 0, place=0.3, in_time=in_time, note=notes.append)[:, 0]
         return float(np.corrcoef(ring, np.roll(ring, n_frames // 2))[0, 1])
 
     assert struck(44, True) > 0.8 and struck(88, True) > 0.8
@@ -117,6 +115,8 @@ def test_wishes_are_followed_by_what_is_loud_then() -> None:
     ):
         with pytest.raises(UsageError, match=expected):
             unravel.draw("retrace", statistics, 9, wishes=text)
+    with pytest.raises(UsageError, match="distribution walk takes no wishes: take retrace, oracle"):
+        unravel.draw("walk", statistics, 9, wishes="loudness 1")
 
 
 def test_mosaic_follows_the_course_of_its_target() -> None:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unravel_lib.errors import UsageError
-from unravel_lib.music import rhythms, steps, transforms
+from unravel_lib.music import rhythms, transforms
 from unravel_lib.music.catalogue import TRANSFORMS
-from unravel_lib.music.steps import Place, on_letters, parse_step, transformed, try_steps
+from unravel_lib.music.steps import parse_step, transformed, try_steps
 
 OWN = {name: entry for name, entry in TRANSFORMS.items() if entry.source is None}
 SEED = np.random.SeedSequence(3, spawn_key=(0, 2))
@@ -47,13 +47,22 @@ WRITTEN = {
 }
 
 
-def place(dims: int) -> Place:
-    return Place(np.linspace(0.5, 2, dims), np.linspace(-1, 1, dims))
+def place(dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """Spread and centre of each dim."""
+    return np.linspace(0.5, 2, dims), np.linspace(-1, 1, dims)
+
+
+def on_letters(text: str, letters: str, n_loops: int = 1) -> str:
+    """What a step makes of a loop of letters, as docstrings show it; loops are separated by a blank."""
+    loop = np.array([[float(ord(letter))] for letter in letters])
+    loops = [loop] * n_loops
+    results = transformed(loops, [parse_step(text)], np.ones(1), loop.mean(axis=0), np.random.SeedSequence(0))
+    return " ".join("".join(chr(round(value)) for value in result[:, 0]) for result in results)
 
 
 def joined(loops: list[np.ndarray], *texts: str, seed: np.random.SeedSequence = SEED) -> list[np.ndarray]:
     """The loops behind the steps, one by one."""
-    return list(transformed(loops, [parse_step(text) for text in texts], place(loops[0].shape[1]), seed))
+    return list(transformed(loops, [parse_step(text) for text in texts], *place(loops[0].shape[1]), seed))
 
 
 def one(loop: np.ndarray, *texts: str) -> np.ndarray:
@@ -72,7 +81,7 @@ def test_every_transform_is_tried_here() -> None:
     assert list(WRITTEN) == list(OWN)
 
 
-@pytest.mark.parametrize("module", [transforms, steps, rhythms])
+@pytest.mark.parametrize("module", [transforms, rhythms])
 def test_examples_in_docstrings(module: ModuleType) -> None:
     found = doctest.testmod(module, extraglobs={"on_letters": on_letters})
     assert found.attempted > 0 and found.failed == 0
@@ -413,9 +422,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("step", "message", "mark", "column"), WRONG, ids=[row[0][:30] for row in WRONG])
 def test_wrong_steps(step: str, message: str, mark: str, column: int) -> None:
-    wide = Place(np.full(8, 10.0), np.zeros(8))
+    wide = np.full(8, 10.0), np.zeros(8)
     with pytest.raises(UsageError, match=message) as caught:
-        try_steps([parse_step(step)], 10, wide)
+        try_steps([parse_step(step)], 10, *wide)
     assert "\n" not in str(caught.value)
     assert caught.value.detail == f"    {step}\n    {' ' * column}{mark}"
 
@@ -434,7 +443,7 @@ def test_any_words_are_a_step_or_one_line(text: str, n_frames: int, dims: int) -
     """And what passes the trial runs, and has the length that the trial says."""
     try:
         step = parse_step(text)
-        length = try_steps([step], n_frames, place(dims))
+        length = try_steps([step], n_frames, *place(dims))
     except UsageError as error:
         assert str(error).isprintable()
         return
@@ -452,7 +461,7 @@ def test_lengths_that_the_trial_says() -> None:
         (("every 2 ply 2",), None),
         (("every 1 palindrome",), None),
     ]:
-        assert try_steps([parse_step(text) for text in texts], 10, of) == expected, texts
+        assert try_steps([parse_step(text) for text in texts], 10, *of) == expected, texts
 
 
 # Of one's own
@@ -496,9 +505,9 @@ def test_a_step_is_tried_on_the_dims_that_it_gets(tmp_path: Path) -> None:
     pair = "@transform\ndef pair(loop, step):\n    loop[:, [0, 2]] = step(loop[:, [0, 2]], [0, 2])\n    return loop\n"
     file = own_file(tmp_path, turn + pair)
     for text in (f"dims 0-1 {file}:turn", f"every 3 dims 1,2 {file}:turn", f"{file}:pair {file}:turn"):
-        assert try_steps([parse_step(text)], 4, place(4)) == 4
+        assert try_steps([parse_step(text)], 4, *place(4)) == 4
     with pytest.raises(UsageError, match="expected dims from 0 to 1") as caught:
-        try_steps([parse_step("dims 0-1 every 3 dims 3 shift 1")], 4, place(4))
+        try_steps([parse_step("dims 0-1 every 3 dims 3 shift 1")], 4, *place(4))
     assert caught.value.detail.splitlines()[1] == "    " + " " * 22 + "^"
 
 
@@ -516,7 +525,7 @@ def test_whole_numbers_and_halves_become_float64(tmp_path: Path) -> None:
 def test_a_wrapper_of_ones_own_that_changes_lengths_says_so(tmp_path: Path) -> None:
     file = own_file(tmp_path, "@transform\ndef f(loop, step):\n    return np.concatenate([loop, step(loop)])\n")
     with pytest.raises(UsageError, match=r"declare @transform\(keeps_length=False\)"):
-        try_steps([parse_step(f"{file}:f rev")], 4, place(2))
+        try_steps([parse_step(f"{file}:f rev")], 4, *place(2))
 
 
 def test_in_place_work_of_ones_own_does_no_harm(tmp_path: Path) -> None:
@@ -547,7 +556,7 @@ FAILING = [
 def test_errors_in_ones_own_transform(tmp_path: Path, code: str, message: str) -> None:
     file = own_file(tmp_path, code)
     with pytest.raises(UsageError, match=message) as caught:
-        try_steps([parse_step(f"{file}:f")], 4, place(2))
+        try_steps([parse_step(f"{file}:f")], 4, *place(2))
     assert "\n" not in str(caught.value) and "^" in caught.value.detail
 
 

@@ -78,7 +78,7 @@ def describe(
     """Make the sidecar of output number `number`; `command` are the flags that make it again."""
     composition, file_format = plan.composition, plan.file_format
     pattern, distribution = composition.pattern, composition.distribution
-    used = (pattern, distribution, *(part.transform for step in composition.steps for part in step.parts()))
+    used = (pattern, distribution, *(part.transform for step in composition.steps for part in step.parts))
     facts = replace(
         plan.sources.facts, **plan.rates._asdict(), dims=file_format.dims, frames=n_frames, seed=composition.seed
     )

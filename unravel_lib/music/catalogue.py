@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
-from unravel_lib.errors import InputError, UnravelError, UsageError
+from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.find import open_input
 from unravel_lib.music import kinds
 from unravel_lib.music.kinds import Entry, Function
@@ -33,20 +33,19 @@ class Catalogue(Mapping[str, E], Generic[E]):
     """All entries of one kind by name; those of users' files by `FILE.py:name`."""
 
     def __init__(self, kind: type[E], *modules: str) -> None:
-        self._kind, self._modules = kind, modules
+        self._kind, self._unread = kind, [f"unravel_lib.music.{module}" for module in modules]
         self._entries: dict[str, E] = {}
         self._of: dict[Function, E] = {}
 
     def _all(self) -> dict[str, E]:
         """All entries, the library's own in the order of its modules, whichever was imported first."""
-        if self._modules:
-            names = [f"unravel_lib.music.{module}" for module in self._modules]
-            self._modules = ()
-            for name in names:
-                importlib.import_module(name)
-            places = {name: place for place, name in enumerate(names)}
-            ordered = sorted(self._entries.items(), key=lambda item: places.get(item[1].function.__module__, 99))
-            self._entries = dict(ordered)
+        if self._unread:
+            order, self._unread = self._unread, []
+            for module in order:
+                importlib.import_module(module)
+            of = {key: entry.function.__module__ for key, entry in self._entries.items()}
+            places = {key: [*order, module].index(module) for key, module in of.items()}
+            self._entries = {key: self._entries[key] for key in sorted(places, key=places.__getitem__)}
         return self._entries
 
     def __getitem__(self, name: str) -> E:
@@ -104,23 +103,22 @@ class Catalogue(Mapping[str, E], Generic[E]):
                 name = getattr(chosen, "__name__", repr(chosen))
                 raise UsageError(f"{printable(name)} is no {kind}", remedy=f"put @{kind} (from unravel_lib) before it")
             return self._of[chosen]
-        if ".py" not in chosen:
-            if chosen in self:
-                return self[chosen]
-            known = [key for key in self if ".py:" not in key]
+        if file := file_of(chosen):
+            there, name = self._in_file(file), chosen.rpartition(":")[2]
+            if name not in there:
+                has = f"it has {', '.join(there)}" if there else f"put @{kind} (from unravel_lib) before a function"
+                raise UsageError("is not in that file", option=kind, value=chosen, remedy=has)
+            return there[name]
+        if chosen not in self:
+            known = [key for key in self if not file_of(key)]
             remedy = f"choose from {', '.join(known)}, or FILE.py:name for one of your own{did_you_mean(chosen, known)}"
             raise UsageError("is unknown", option=kind, value=chosen, remedy=remedy)
-        source, _, name = chosen.rpartition(":")
-        there = self._in_file(source if source.endswith(".py") else chosen)
-        if name not in there:
-            has = f"it has {', '.join(there)}" if there else f"put @{kind} (from unravel_lib) before a function"
-            raise UsageError("is not in that file", option=kind, value=chosen, remedy=has)
-        return there[name]
+        return self[chosen]
 
-    def _in_file(self, source: str) -> dict[str, E]:
+    def _in_file(self, file: str) -> dict[str, E]:
         """Run a user's file; return its entries by name."""
-        run_file(source)
-        path = os.path.realpath(source)
+        run_file(file)
+        path = os.path.realpath(file)
         own = (entry for entry in self._all().values() if entry.source is not None)
         return {entry.name: entry for entry in own if os.path.realpath(str(entry.source)) == path}
 
@@ -134,11 +132,16 @@ class Catalogue(Mapping[str, E], Generic[E]):
         UsageError
             The file cannot be read, or its code fails.
         """
-        source = chosen if chosen.endswith(".py") else chosen.rpartition(":")[0]
         listed = {key: entry for key, entry in self.items() if entry.source is None}
-        if source:
-            listed |= {f"{source}:{name}": entry for name, entry in self._in_file(source).items()}
+        if file := file_of(chosen):
+            listed |= {f"{file}:{name}": entry for name, entry in self._in_file(file).items()}
         return [entry.listed(printable(key)) for key, entry in listed.items()]
+
+
+def file_of(chosen: str) -> str:
+    """Return the file of `FILE.py:name`, or of `FILE.py` alone; "" for any other name."""
+    file = chosen.rpartition(":")[0]
+    return file if file.endswith(".py") else chosen if ".py" in chosen else ""
 
 
 def run_file(source: str) -> None:
@@ -169,12 +172,8 @@ def run_file(source: str) -> None:
         sys.path.append(beside)  # last, so that no file of the user's replaces a library
     sys.dont_write_bytecode = True
     kinds.seed_global_generators(np.random.SeedSequence(0))
-    try:
+    with kinds.naming_errors(source, source):
         exec(compile(code, source, "exec"), module.__dict__)
-    except UnravelError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise kinds.failure_in_file(error, source) from error
 
 
 DISTRIBUTIONS = Catalogue(kinds.Distribution, "distributions", "following", "spectral", "mosaic")

@@ -1,7 +1,6 @@
 """One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,10 +8,11 @@ import numpy as np
 from unravel_lib.errors import check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
-from unravel_lib.music.kinds import Distribution, Options, Pattern, checked_statistics
-from unravel_lib.music.patterns import Piece, checked_array
+from unravel_lib.music.distributions import check_inputs, checked_statistics, draw
+from unravel_lib.music.kinds import Distribution, Options, Pattern
+from unravel_lib.music.patterns import Piece, checked_array, loops_of
 from unravel_lib.music.recordings import GOLDEN, first_place
-from unravel_lib.music.steps import Place, Step, read_steps, transformed, try_steps
+from unravel_lib.music.steps import Step, read_steps, transformed, try_steps
 from unravel_lib.statistics.measure import Array, Statistics
 
 PATTERN_KEY = 2  # of the pattern's random numbers among those of a file; 0 is loop A's, 1 is loop B's
@@ -78,24 +78,20 @@ class Composition:
         whole_number("num_latents", self.num_latents)
         whole_number("num_loops", self.num_loops)
         check_seed(self.seed)
-        checked_statistics(self.statistics)
-        complete = functools.partial(object.__setattr__, self)  # as the class is frozen
-        complete("distribution", DISTRIBUTIONS.find(self.distribution))
-        complete("distribution_options", self.distribution.complete(self.distribution_options))
-        complete("pattern", PATTERNS.find(self.pattern))
-        complete("pattern_options", self.pattern.complete(self.pattern_options))
-        complete("steps", read_steps(self.steps))
-        shape = self.num_latents, self.statistics.dims
-        complete("given_loops", tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops))
-        if len(self.given_loops) > self.pattern.loops_taken(self.pattern_options):
-            raise self.pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
-        if "target" in self.distribution.inputs and self.target is None and self.draws:
-            wanted = "give latents of another sound"
-            raise self.distribution.wrong("needs a target", remedy=wanted, remedy_options=("target",))
-        for name, value in (("wishes", self.wishes), ("target", self.target)):
-            if value is not None and len(value) and name not in self.distribution.inputs:
-                takers = ", ".join(key for key, entry in DISTRIBUTIONS.items() if name in entry.inputs)
-                raise self.distribution.wrong(f"takes no {name}", remedy=f"take {takers}")
+        shape = self.num_latents, checked_statistics(self.statistics).dims
+        distribution, pattern = DISTRIBUTIONS.find(self.distribution), PATTERNS.find(self.pattern)
+        vars(self).update(  # as the class is frozen
+            distribution=distribution,
+            distribution_options=distribution.complete(self.distribution_options),
+            pattern=pattern,
+            pattern_options=pattern.complete(self.pattern_options),
+            steps=read_steps(self.steps),
+            given_loops=tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops),
+        )
+        if len(self.given_loops) > pattern.loops_taken(self.pattern_options):
+            raise pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
+        if self.draws:
+            check_inputs(distribution, wishes=self.wishes, target=self.target)
 
     @property
     def label(self) -> str:
@@ -112,7 +108,11 @@ class Composition:
     @property
     def is_random(self) -> bool:
         """Whether files of other numbers are others."""
-        return self.draws or "rng" in self.pattern.inputs or any(step.is_random for step in self.steps)
+        return (
+            self.draws
+            or "rng" in self.pattern.inputs
+            or any("rng" in part.transform.inputs for step in self.steps for part in step.parts)
+        )
 
     def piece(self, number: int) -> Piece:
         """Draw the loops of output number `number`, run the pattern and the steps.
@@ -125,35 +125,31 @@ class Composition:
         UsageError
             The distribution cannot be used with these statistics; it, the pattern or a step failed; or as `Piece.of`.
         """
-        notes: dict[str, None] = {}
+        notes: list[str] = []
+        scale, centre = self.statistics.scale, self.statistics.location
 
         def loop(which: int) -> Frames:
             if which < len(self.given_loops):
                 return self.given_loops[which]
-            return self._draw(number, which, lambda text: notes.update({text: None}))
+            key = which if which < PATTERN_KEY else which + 1
+            return draw(
+                self.distribution,
+                self.statistics,
+                self.num_latents,
+                np.random.SeedSequence(self.seed, spawn_key=(number, key)),
+                place=(first_place(self.seed) + number * GOLDEN + which * PLASTIC) % 1,
+                in_time=self.in_time,
+                note=notes.append,
+                wishes=self.wishes,
+                target=self.target,
+                **self.distribution_options,
+            )
 
         seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))
-        place = Place(self.statistics.scale, self.statistics.location)
-        loops = self.pattern.loops(self.pattern_options, seed, loops=loop, n_loops=self.num_loops, std=place.std)
-        played = transformed(loops, self.steps, place, seed)
+        loops = loops_of(self.pattern, self.pattern_options, loop, self.num_loops, scale, seed)
+        played = transformed(loops, self.steps, scale, centre, seed)
         piece = Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
-        return replace(piece, notes=tuple(notes))
-
-    def _draw(self, number: int, which: int, note: Callable[[str], None]) -> Frames:
-        """Draw loop `which` of a file: 0 is A, 1 is B."""
-        key = which if which < PATTERN_KEY else which + 1
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number, key)))
-        return self.distribution.draw(
-            self.statistics,
-            rng,
-            self.num_latents,
-            self.distribution_options,
-            place=(first_place(self.seed) + number * GOLDEN + which * PLASTIC) % 1,
-            in_time=self.in_time,
-            note=note,
-            wishes=self.wishes,
-            target=self.target,
-        )
+        return replace(piece, notes=tuple(dict.fromkeys(notes)))
 
     def loop_frames(self) -> int | None:
         """Return how many frames each loop has behind the steps, or None where their lengths differ.
@@ -163,6 +159,5 @@ class Composition:
         UsageError
             The arguments of a step are out of range, or it fails; nothing is drawn for that.
         """
-        place = Place(self.statistics.scale, self.statistics.location)
-        n_frames = try_steps(self.steps, self.num_latents, place)
+        n_frames = try_steps(self.steps, self.num_latents, self.statistics.scale, self.statistics.location)
         return n_frames if self.pattern.steady else None

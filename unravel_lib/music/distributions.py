@@ -15,19 +15,20 @@ and is drawn from with `distribution` my_distributions.py:triangle.
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.errors import check_seed
+from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
-from unravel_lib.music.kinds import Function
+from unravel_lib.music.kinds import MAX_BYTES, Distribution, Function, checked_loop, seed_global_generators
 from unravel_lib.music.recordings import first_place
 from unravel_lib.music.steering import read_wishes
-from unravel_lib.statistics.measure import PERCENTS, Array, Statistics, frames_at
+from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics, frames_at
 
 UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
 MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would repeat its first frame
@@ -121,28 +122,34 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
 
 
 def draw(
-    name: str | Function,
+    name: str | Function | Distribution,
     statistics: Statistics,
     n_frames: int,
-    seed: int = 42,
+    seed: int | np.random.SeedSequence = 42,
     *,
+    place: float | None = None,
     in_time: bool = False,
-    wishes: str | Sequence[str] = (),
+    note: Callable[[str], None] = lambda text: None,
+    wishes: str | Sequence[str] | Mapping[str, Array] = (),
     target: npt.ArrayLike | None = None,
     **options: int | float | bool | str,
 ) -> Frames:
-    """Draw frames from a distribution: float64 [n_frames, dims]; same seed, same frames.
+    """Draw frames from a distribution: float64 [n_frames, dims], within float32; same seed, same frames.
 
     Parameters
     ----------
-    name : str or function
+    name : str, function or entry of DISTRIBUTIONS
         A name of DISTRIBUTIONS or of your own distribution, `FILE.py:name`, or your own distribution itself.
     statistics : Statistics
-        What was measured.
+        What was measured; `statistics.iqr` chooses between the classic and the robust statistics.
     n_frames, seed : int
+    place : float, optional
+        Where in all recordings, from 0 to 1, for distributions that follow them; without it the seed chooses.
     in_time : bool
         Fit what is drawn to the length of the loop, for distributions that can.
-    wishes : str or sequence of str
+    note : function of a text
+        Is called with what was done.
+    wishes : str, sequence of str, or mapping as of `read_wishes`
         How it is to sound, such as "loudness 0.1 0.9 0.1"; see `unravel_lib.music.steering`.
     target : [frames, dims], optional
         Latents of another sound, for `mosaic`.
@@ -152,20 +159,53 @@ def draw(
     Raises
     ------
     UsageError
-        No such distribution or option, or it cannot be used with these statistics.
+        No such distribution or option; it cannot be used with these statistics, wishes or target; its function failed,
+        or drew values that latents cannot have.
     """
-    entry = DISTRIBUTIONS.find(name)
-    check_seed(seed)
-    return entry.draw(
-        statistics,
-        np.random.default_rng(seed),
-        n_frames,
-        entry.complete(options),
-        place=first_place(seed),
-        in_time=in_time,
-        wishes=read_wishes(wishes),
-        target=None if target is None else np.asarray(target, np.float64),
-    )
+    entry, statistics = DISTRIBUTIONS.find(name), checked_statistics(statistics)
+    whole_number("n_frames", n_frames, MAX_BYTES // (8 * statistics.dims))
+    if not isinstance(seed, np.random.SeedSequence):
+        check_seed(seed)
+        seed = np.random.SeedSequence(seed)
+    if entry.needs_frames and not statistics.encodings:
+        remedy = "give the encodings"
+        raise entry.wrong("takes frames of encodings, not a table", remedy=remedy, remedy_options=("input",))
+    wishes = wishes if isinstance(wishes, Mapping) else read_wishes(wishes)
+    check_inputs(entry, wishes=wishes, target=target)
+    if entry.source is not None:
+        seed_global_generators(seed)
+    place = first_place(seed.entropy) if place is None else place
+    given = {"statistics": statistics, "rng": np.random.default_rng(seed), "n_frames": n_frames, "place": place}
+    given |= {"in_time": in_time, "note": note, "wishes": wishes}
+    given["target"] = None if target is None else np.asarray(target, np.float64)
+    with entry.naming_errors():
+        frames = checked_loop(entry.call(given, entry.complete(options)), statistics.dims)
+        if len(frames) != n_frames:
+            raise ValueError(f"drew {len(frames)} frames, expected {n_frames}")
+        largest = float(np.abs(frames).max())
+        if not largest <= FLOAT32_MAX:  # which the encodings nearly reach, and a draw may go beyond them
+            advice = "take copula, which stays within the measured values, or encodings with smaller ones"
+            raise ValueError(f"drew values up to {largest:.2g}, in latents {FLOAT32_MAX:.2g} at most: {advice}")
+    return frames
+
+
+def checked_statistics(statistics: object) -> Statistics:
+    """Return statistics that are given; raise UsageError where these are none."""
+    if not isinstance(statistics, Statistics):
+        found = f"is of type {type(statistics).__name__}"
+        raise UsageError(found, option="statistics", expected="what measure returns")
+    return statistics
+
+
+def check_inputs(entry: Distribution, **given: Any) -> None:
+    """Raise UsageError where a distribution does not take the wishes or the target given, or lacks a target."""
+    for name, value in given.items():
+        if value is not None and len(value) and name not in entry.inputs:
+            takers = ", ".join(key for key, other in DISTRIBUTIONS.items() if name in other.inputs)
+            raise entry.wrong(f"takes no {name}", remedy=f"take {takers}")
+    if "target" in entry.inputs and given["target"] is None:
+        wanted = "give latents of another sound"
+        raise entry.wrong("needs a target", remedy=wanted, remedy_options=("target",))
 
 
 def ring_coefficients(lag_1: Array, n_frames: int) -> Array:

@@ -34,11 +34,9 @@ user's function may change the arrays that it is given. For users' functions `ra
 
 import contextlib
 import inspect
-import itertools
-import numbers
+import math
 import random
 import re
-import sys
 import traceback
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,34 +45,23 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from unravel_lib.errors import UnravelError, UsageError, whole_number
+from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.latents import Frames
-from unravel_lib.music.tempo import MAX_LATENTS
-from unravel_lib.statistics.measure import FLOAT32_MAX, Array, Statistics
+from unravel_lib.statistics.measure import Statistics
 from unravel_lib.text import did_you_mean, printable
 
 Function = Callable[..., Any]
 Options = dict[str, int | float | bool | str]
-Spread = Literal["always", "with_iqr", "never"]
 
 YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 LARGEST = 2**31  # of whole numbers
-TYPES: dict[Any, tuple[type, float, str]] = {  # of options: what fits, its largest value, what is expected
-    int: (numbers.Integral, LARGEST, "a whole number"),
-    float: (numbers.Real, sys.float_info.max, "a finite number"),
-    bool: (bool, 1, "yes or no"),
-    str: (str, 0, "a text"),
+TYPES: dict[Any, tuple[Callable[[str], Any], str]] = {  # of options: how a text is read, and what is expected
+    int: (int, "a whole number"),
+    float: (float, "a finite number"),
+    bool: (lambda text: YES_NO[text.lower()], "yes or no"),
+    str: (str, "a text"),
 }
 MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
-MAX_EMPTY_LOOPS = 100_000  # in a row: a pattern that yields more of them never ends
-
-
-@dataclass(frozen=True, eq=False)
-class Repeat:
-    """The same loop [frames, dims] several times in a row, as a pattern may give it."""
-
-    loop: Frames
-    times: int
 
 
 @dataclass(frozen=True)
@@ -94,10 +81,9 @@ class Option:
                 kind = eval(kind, {**vars(typing), "typing": typing, **names})
         if kind is parameter.empty or (isinstance(kind, str) and default is not parameter.empty):
             kind = str if default is parameter.empty else type(default)  # a text is imported for type checkers only
-        choices = typing.get_args(kind)
-        if typing.get_origin(kind) is Literal and all(isinstance(choice, str) for choice in choices):
-            return cls(parameter.name, choices, default)
-        if kind not in TYPES:
+        if typing.get_origin(kind) is Literal and all(isinstance(choice, str) for choice in typing.get_args(kind)):
+            kind = typing.get_args(kind)
+        elif kind not in TYPES:
             name = "None" if default is None else getattr(kind, "__name__", kind)
             expected = "int, float, bool, str or a Literal of str"
             raise TypeError(f"option {parameter.name} is of type {name}, expected {expected}")
@@ -114,13 +100,23 @@ class Option:
         kind = "|".join(self.type) if isinstance(self.type, tuple) else self.type.__name__
         return f"{self.name}={'yes|no' if kind == 'bool' else kind}"
 
-    def read(self, text: str) -> Any:
-        """Read a text as a value; it stays a text where it is none, which `Entry.checked` refuses."""
-        if self.type is bool:
-            return YES_NO.get(text.lower(), text)
-        with contextlib.suppress(ValueError):
-            return self.type(text) if self.type in TYPES else text
-        return text
+    def read(self, given: object) -> Any:
+        """Read a value or a text that stands for one; raise ValueError, which says what is expected."""
+        text = str(given)
+        if isinstance(self.type, tuple):
+            if text not in self.type:
+                raise ValueError(", ".join(self.type) + did_you_mean(text, self.type))
+            return text
+        reads, expected = TYPES[self.type]
+        try:
+            value = reads(text)
+        except (ValueError, KeyError) as error:
+            raise ValueError(expected) from error
+        if self.type is int and abs(value) > LARGEST:
+            raise ValueError(f"{expected} of at most {LARGEST:,}")
+        if self.type is float and not math.isfinite(value):
+            raise ValueError(expected)
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,18 +180,18 @@ class Entry:
 
     def read_options(self, texts: Sequence[str]) -> Options:
         """Read `["levels=3"]` as `{"levels": 3}`; see `complete`."""
-        given: dict[str, Any] = {}
+        given: dict[str, str] = {}
         for text in texts:
             name, equals, value = text.partition("=")
             if not equals:
                 raise UsageError("is not name=value", option=f"{self.kind}_args", value=text, remedy="write levels=3")
             if name in given:
                 raise UsageError("is given twice", option=f"{self.kind}_args", value=name, remedy="give it once")
-            given[name] = self.options[name].read(value) if name in self.options else value
+            given[name] = value
         return self.complete(given)
 
-    def complete(self, given: Mapping[str, Any]) -> Options:
-        """Check options, and fill in the defaults of the others.
+    def complete(self, given: Mapping[str, object]) -> Options:
+        """Read options, values or texts, and fill in the defaults of the others.
 
         Raises
         ------
@@ -206,44 +202,26 @@ class Entry:
             if name not in self.options:
                 takes = f"it takes {', '.join(self.options) or 'none'}{did_you_mean(name, list(self.options))}"
                 raise self.wrong(f"has no option {printable(name)}", remedy=takes)
-        values = {}
         for name, option in self.options.items():
-            value = given.get(name, option.default)
-            if value is inspect.Parameter.empty:
+            if name not in given and option.is_required:
                 raise self.wrong(f"needs {option.usage}", remedy_options=(f"{self.kind}_args",))
-            values[name] = value if value is option.default else self.checked(option, value)
-        return values
+        defaults = {name: option.default for name, option in self.options.items()}
+        return defaults | {name: self.read_option(name, value) for name, value in given.items()}
 
-    def checked(self, option: Option, value: Any) -> Any:
-        """Return the value of an option as it is; raise UsageError where it does not fit."""
-        if isinstance(option.type, tuple):
-            fits, expected = value in option.type, ", ".join(option.type) + did_you_mean(str(value), option.type)
-        else:
-            wanted, most, expected = TYPES[option.type]
-            fits = isinstance(value, wanted) and (option.type is bool or not isinstance(value, bool))
-            if fits and option.type is not str and not abs(value) <= most:
-                fits, expected = False, f"{expected} of at most {most:,}" if option.type is int else expected
-        if not fits:
-            raise self.wrong(f"has {option.name}={printable(str(value))}", expected=expected)
-        return value
+    def read_option(self, name: str, given: object) -> Any:
+        """Read one option; raise UsageError where its value does not fit."""
+        try:
+            return self.options[name].read(given)
+        except ValueError as error:
+            raise self.wrong(f"has {name}={printable(str(given))}", expected=str(error)) from error
 
     def wrong(self, found: str, **fields: Any) -> UsageError:
         """Make an error that says what is wrong with the entry."""
         return UsageError(found, option=self.kind, value=self.name, **fields)
 
-    @contextlib.contextmanager
-    def naming_errors(self) -> Iterator[None]:
-        """Turn what fails in the entry's own code into a UsageError that names it, or the user's file and line."""
-        try:
-            yield
-        except (UnravelError, MemoryError):
-            raise
-        except (Exception, SystemExit) as error:
-            if self.source is not None:
-                raise failure_in_file(error, self.source, self.function) from error
-            if type(error) is ValueError:
-                raise UsageError(f"{self.kind} {self.name}: {printable(str(error))}") from error
-            raise
+    def naming_errors(self) -> contextlib.AbstractContextManager[None]:
+        """Turn what fails in the function into a UsageError that names it, or the user's file and line."""
+        return naming_errors(f"{self.kind} {self.name}", self.source, self.function)
 
     def call(self, given: Mapping[str, Any], options: Options) -> Any:
         """Call the function with its inputs; arrays are copied for a user's, which may change them."""
@@ -253,17 +231,29 @@ class Entry:
         return self.function(**inputs, **options)
 
 
-def failure_in_file(error: BaseException, source: str, function: Function | None = None) -> UsageError:
-    """Name the line of a user's file at which an error arose; that of the function where none of it was running."""
-    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == source]
-    text = str(error)
-    if isinstance(error, SyntaxError) and error.filename == source:
-        lines, text = [error.lineno or 1], error.msg
-    text = printable(" ".join(text.split()))
-    named = f"{type(error).__name__}: {text}".rstrip(": ")
-    first = inspect.unwrap(function).__code__.co_firstlineno if function else 1
-    found = f"line {[first, *lines][-1]}: {text if type(error) is ValueError and text else named}"
-    return UsageError(found, path=source)
+@contextlib.contextmanager
+def naming_errors(what: str, source: str | None, function: Function | None = None) -> Iterator[None]:
+    """Turn what fails inside into a UsageError that names `what`, or the user's file and line.
+
+    The line is the last one of the file that was running, else the first one of the function.
+    """
+    try:
+        yield
+    except (UnravelError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        text = printable(" ".join(str(error).split()))
+        if source is None:
+            if type(error) is not ValueError:
+                raise
+            raise UsageError(f"{what}: {text}") from error
+        trace = traceback.walk_tb(error.__traceback__)
+        lines = [1 if function is None else inspect.unwrap(function).__code__.co_firstlineno]
+        lines += [line for frame, line in trace if frame.f_code.co_filename == source]
+        if isinstance(error, SyntaxError) and error.filename == source:
+            lines, text = [error.lineno or 1], error.msg
+        named = text if type(error) is ValueError and text else f"{type(error).__name__}: {text}".rstrip(": ")
+        raise UsageError(f"line {lines[-1]}: {named}", path=source) from error
 
 
 def seed_global_generators(seed: np.random.bit_generator.ISeedSequence) -> None:
@@ -271,14 +261,6 @@ def seed_global_generators(seed: np.random.bit_generator.ISeedSequence) -> None:
     number = int(seed.generate_state(1)[0])
     random.seed(number)
     np.random.seed(number)
-
-
-def checked_statistics(statistics: object) -> Statistics:
-    """Return statistics that are given; raise UsageError where these are none."""
-    if not isinstance(statistics, Statistics):
-        found = f"is of type {type(statistics).__name__}"
-        raise UsageError(found, option="statistics", expected="what measure returns")
-    return statistics
 
 
 def checked_loop(item: Any, dims: int) -> Frames:
@@ -307,59 +289,7 @@ class Distribution(Entry):
     offered = ("statistics", "rng", "n_frames", "place", "in_time", "note", "wishes", "target")
 
     needs_frames: bool = False
-    spreads_by_iqr: Spread = "with_iqr"
-
-    def draw(
-        self,
-        statistics: Statistics,
-        rng: np.random.Generator,
-        n_frames: int,
-        options: Options,
-        place: float = 0.0,
-        in_time: bool = False,
-        note: Callable[[str], None] = lambda text: None,
-        wishes: Mapping[str, Array] | None = None,
-        target: Frames | None = None,
-    ) -> Frames:
-        """Draw frames: float64 [n_frames, dims], finite and within float32.
-
-        Parameters
-        ----------
-        statistics : Statistics
-            What was measured; `statistics.iqr` chooses between the classic and the robust statistics.
-        rng : numpy.random.Generator
-            The only source of random numbers.
-        n_frames : int
-            At least 1.
-        options : dict
-            Options of the distribution.
-        place, in_time, note, wishes, target
-            See above.
-
-        Raises
-        ------
-        UsageError
-            It cannot be used with these statistics, its function failed, or drew values that latents cannot have.
-        """
-        checked_statistics(statistics)
-        whole_number("n_frames", n_frames, MAX_BYTES // (8 * statistics.dims))
-        if self.needs_frames and not statistics.encodings:
-            found = "takes frames of encodings, not a table"
-            raise self.wrong(found, remedy="give the encodings", remedy_options=("input",))
-        if self.source is not None:
-            seed_global_generators(rng.bit_generator.seed_seq)
-        with self.naming_errors():
-            given: dict[str, Any] = {"statistics": statistics, "rng": rng, "n_frames": n_frames}
-            given |= {"place": place, "in_time": in_time, "note": note, "wishes": wishes or {}, "target": target}
-            drawn = self.call(given, options)
-            frames = checked_loop(drawn, statistics.dims)
-            if len(frames) != n_frames:
-                raise ValueError(f"drew {len(frames)} frames, expected {n_frames}")
-            largest = float(np.abs(frames).max())
-            if not largest <= FLOAT32_MAX:  # which the encodings nearly reach, and a draw may go beyond them
-                advice = "take copula, which stays within the measured values, or encodings with smaller ones"
-                raise ValueError(f"drew values up to {largest:.2g}, in latents {FLOAT32_MAX:.2g} at most: {advice}")
-        return frames
+    spreads_by_iqr: Literal["always", "with_iqr", "never"] = "with_iqr"
 
     def frozen_dims(self, statistics: Statistics) -> list[int]:
         """List the dims that vary in the encodings and will be constant in what is drawn.
@@ -388,42 +318,6 @@ class Pattern(Entry):
     def loops_taken(self, options: Options) -> int:
         """Return how many independent loops a piece is made from."""
         return self.takes(options) if self.takes is not None else 1 + ("loop_b" in self.inputs)
-
-    def loops(self, options: Options, seed: np.random.SeedSequence, **inputs: Any) -> Iterator[Frames]:
-        """Run the pattern: yield the piece as the function does, loop by loop, each [frames, dims].
-
-        Parameters
-        ----------
-        options : dict
-            Options of the pattern.
-        seed : numpy.random.SeedSequence
-            Of its random numbers.
-        **inputs
-            `loops`, `n_loops`, `std`.
-
-        Raises
-        ------
-        UsageError
-            The function failed, gave something that is no loop, or too many empty loops; names the user's file and the
-            line.
-        """
-        dims, empty = len(inputs["std"]), 0
-        for which, name in enumerate(("loop", "loop_b")):
-            if name in self.inputs:
-                inputs[name] = inputs["loops"](which)
-        if self.source is not None:
-            seed_global_generators(seed)
-        with self.naming_errors():
-            made = self.call({**inputs, "rng": np.random.default_rng(seed)}, options)
-            for item in [made] if isinstance(made, (np.ndarray, Repeat)) else made:
-                loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
-                loop = checked_loop(loop, dims)
-                if not isinstance(times, (int, np.integer)) or times < 0:
-                    raise ValueError(f"a loop is repeated {times!r:.60} times, expected a whole number")
-                empty = 0 if len(loop) * times else empty + 1
-                if empty == MAX_EMPTY_LOOPS:
-                    raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
-                yield from itertools.repeat(loop, int(times) if len(loop) else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -454,23 +348,3 @@ class Transform(Entry):
     def listed(self, name: str) -> tuple[str, str]:
         """How it stands in a list: with its arguments, and what it does."""
         return name + self.arguments, self.summary
-
-    def apply(self, given: Mapping[str, Any], options: Options) -> Frames:
-        """Transform one loop.
-
-        Raises
-        ------
-        UsageError
-            The function failed, or returned something that is no loop; names the user's file and the line.
-        """
-        loop: Frames = given["loop"]
-        with self.naming_errors(), np.errstate(all="ignore"):  # what is not finite is refused
-            result = checked_loop(self.call(given, options), loop.shape[1])
-            kept = self.keeps_length and (not self.wraps or given["step"].keeps_length)
-            if kept and len(result) != len(loop):
-                raise ValueError(
-                    f"a loop of {len(loop)} frames has {len(result)} now: declare @transform(keeps_length=False)"
-                )
-            if len(result) > max(len(loop), MAX_LATENTS):
-                raise ValueError(f"a loop has {len(result):,} frames now, at most {MAX_LATENTS:,}: make it shorter")
-        return result

@@ -21,7 +21,7 @@ def mosaic(
     statistics: Statistics,
     rng: np.random.Generator,
     n_frames: int,
-    target: Frames | None,
+    target: Frames,
     note: Note,
     match: Literal["ranks", "none"] = "ranks",
     vary: float = 0.0,
@@ -39,8 +39,6 @@ def mosaic(
     concatenative sound synthesis" (2004). Each frame costs its distance from the target, each break of a recorded run
     0.5 and half the distance over the break. `vary` adds Gumbel noise to the costs.
     """
-    if target is None:
-        raise ValueError("needs a target, latents of another sound")
     if not vary >= 0:
         raise ValueError(f"vary={vary:g} is out of range, expected 0 at least")
     recordings = Recordings.of(statistics)

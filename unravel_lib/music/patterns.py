@@ -13,10 +13,11 @@ One of your own is five lines in a file of yours:
 and is used with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
+import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,21 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import PATTERNS, pattern
-from unravel_lib.music.kinds import MAX_BYTES, Function, Options, Repeat
-from unravel_lib.music.steps import Place, read_steps, transformed
+from unravel_lib.music.kinds import MAX_BYTES, Function, Options, Pattern, checked_loop, seed_global_generators
+from unravel_lib.music.steps import read_steps, transformed
 from unravel_lib.statistics.measure import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
 MAX_FORM = 64  # letters
+MAX_EMPTY_LOOPS = 100_000  # in a row: a pattern that yields more of them never ends
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """The same loop [frames, dims] several times in a row, as a pattern may give it."""
+
+    loop: Frames
+    times: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +213,40 @@ def morph(loop: Frames, loop_b: Frames, n_loops: int, steps: int = 4) -> Iterato
         yield Repeat(loop + (loop_b - loop) * (step / steps), n_loops)
 
 
+def loops_of(
+    entry: Pattern,
+    options: Options,
+    loops: Callable[[int], Frames],
+    n_loops: int,
+    std: Array,
+    seed: np.random.SeedSequence,
+) -> Iterator[Frames]:
+    """Run a pattern: yield the piece as its function does, loop by loop, each [frames, dims].
+
+    Raises
+    ------
+    UsageError
+        The function failed, gave something that is no loop, or too many empty loops; names the user's file and the
+        line.
+    """
+    given: dict[str, Any] = {"loops": loops, "n_loops": n_loops, "std": std, "rng": np.random.default_rng(seed)}
+    given |= {name: loops(which) for which, name in enumerate(("loop", "loop_b")) if name in entry.inputs}
+    if entry.source is not None:
+        seed_global_generators(seed)
+    empty = 0
+    with entry.naming_errors():
+        made = entry.call(given, options)
+        for item in [made] if isinstance(made, (np.ndarray, Repeat)) else made:
+            loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
+            loop = checked_loop(loop, len(std))
+            if not isinstance(times, (int, np.integer)) or times < 0:
+                raise ValueError(f"a loop is repeated {times!r:.60} times, expected a whole number")
+            empty = 0 if len(loop) * times else empty + 1
+            if empty == MAX_EMPTY_LOOPS:
+                raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
+            yield from itertools.repeat(loop, int(times) if len(loop) else 0)
+
+
 def arrange(
     name: str | Function,
     loop: npt.ArrayLike,
@@ -250,8 +294,8 @@ def arrange(
     other = loop if loop_b is None else checked_array("loop_b", loop_b, loop.shape)
     spread = loop.std(axis=0) if std is None else checked_array("std", std, loop.shape[1:])
     seeds = np.random.SeedSequence(seed)
-    loops = entry.loops(entry.complete(options), seeds, loops=[loop, other].__getitem__, n_loops=n_loops, std=spread)
-    played = transformed(loops, read_steps(transform), Place(spread, loop.mean(axis=0)), seeds)
+    loops = loops_of(entry, entry.complete(options), [loop, other].__getitem__, n_loops, spread, seeds)
+    played = transformed(loops, read_steps(transform), spread, loop.mean(axis=0), seeds)
     return Piece.of(played, loop.shape[1], ("n_loops",)).frames
 
 

@@ -8,61 +8,52 @@ import contextlib
 import hashlib
 import re
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any
 
 import numpy as np
 
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import TRANSFORMS
-from unravel_lib.music.kinds import Options, Transform, seed_global_generators
+from unravel_lib.music.kinds import Options, Transform, checked_loop, seed_global_generators
+from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, printable
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a loop is in a piece, and what else steps may ask for: see `kinds`.
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A transform and its arguments: the words `begin` to `end` - 1 of a step. Defaults are filled in."""
 
-    In a `trial` what a step makes is thrown away; a wrapped step is applied even where its wrapper does not call it.
-    """
+    transform: Transform
+    options: Options
+    begin: int
+    end: int
 
-    std: Array
-    centre: Array
-    index: int = 0
-    start: int = 0
-    trial: bool = False
+    def apply(self, given: Mapping[str, Any]) -> Frames:
+        """Call the transform; raise UsageError where it fails or makes what is no loop."""
+        loop, transform = given["loop"], self.transform
+        with transform.naming_errors(), np.errstate(all="ignore"):  # what is not finite is refused
+            result = checked_loop(transform.call(given, self.options), loop.shape[1])
+            kept = transform.keeps_length and (not transform.wraps or given["step"].keeps_length)
+            if kept and len(result) != len(loop):
+                found = f"a loop of {len(loop)} frames has {len(result)} now"
+                raise ValueError(f"{found}: declare @transform(keeps_length=False)")
+            if len(result) > max(len(loop), MAX_LATENTS):
+                raise ValueError(f"a loop has {len(result):,} frames now, at most {MAX_LATENTS:,}: make it shorter")
+        if not np.isfinite(result).all():
+            raise transform.wrong("makes values that are not finite")
+        return result
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step, read from its text.
+    """One step, read from its text: "every 4 rev" has the parts "every 4" and "rev"; each part wraps the next one."""
 
-    Attributes
-    ----------
-    transform : Transform
-    options : dict
-        Its arguments by name, with defaults filled in.
-    inner : Step or None
-        The step that it wraps.
-    words : tuple of str
-        All words of the text; a wrapped step has those of its wrapper too.
-    begin, end : int
-        Which of them are its name and its arguments.
-    rng : numpy.random.Generator, optional
-        Its random numbers, where it is `seeded`.
-    """
-
-    transform: Transform
-    options: Options
-    inner: Self | None
     words: tuple[str, ...]
-    begin: int
-    end: int
-    rng: np.random.Generator | None = None
+    parts: tuple[Part, ...]
 
     @property
     def text(self) -> str:
@@ -72,66 +63,59 @@ class Step:
     @property
     def keeps_length(self) -> bool:
         """Whether a loop keeps its number of frames."""
-        return all(part.transform.keeps_length for part in self.parts())
+        return all(part.transform.keeps_length for part in self.parts)
 
     @property
     def varies(self) -> bool:
         """Whether the same loop may become another one each time."""
-        return any(part.transform.varies for part in self.parts())
+        return any(part.transform.varies for part in self.parts)
 
-    @property
-    def is_random(self) -> bool:
-        """Whether it uses random numbers."""
-        return any("rng" in part.transform.inputs for part in self.parts())
-
-    def parts(self) -> Iterator["Step"]:
-        """The step, the one that it wraps, and so on."""
-        yield self
-        if self.inner is not None:
-            yield from self.inner.parts()
-
-    def seeded(self, seed: np.random.SeedSequence, occurrence: int = 0) -> Self:
-        """Return the step with random numbers, which depend on the seed, its text and which of equal steps it is.
+    def generators(self, seed: np.random.SeedSequence, occurrence: int = 0) -> list[np.random.Generator]:
+        """Return random numbers for each part, which depend on the seed, the text and which of equal steps it is.
 
         Not on the folder of a user's file: a step is the same wherever that is.
         """
+        if any(part.transform.source is not None for part in self.parts):
+            seed_global_generators(seed)
         words = (word.rpartition("/")[2] if ".py:" in word else word for word in self.words)
         digest = hashlib.sha256(" ".join(map(quoted, words)).encode("utf-8", "surrogateescape")).digest()
-        key = (*seed.spawn_key, *np.frombuffer(digest[:16], "<u4").tolist(), occurrence, self.begin)
-        inner = None if self.inner is None else self.inner.seeded(seed, occurrence)
-        if self.transform.source is not None:
-            seed_global_generators(seed)
-        rng = np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=key))
-        return replace(self, inner=inner, rng=rng)
-
-    def apply(self, loop: Frames, place: Place) -> Frames:
-        """Apply the step, which is `seeded`, to a loop.
-
-        Raises
-        ------
-        UsageError
-            The transform failed; names the user's file and the line; `detail` marks the arguments.
-        """
-        inner = None if self.inner is None else _Inner(self.inner, place)
-        with marked(self.words, min(self.begin + 1, self.end - 1), self.end):
-            result = self.transform.apply({**vars(place), "loop": loop, "rng": self.rng, "step": inner}, self.options)
-            if place.trial and not np.isfinite(result).all():
-                raise self.transform.wrong("makes values that are not finite")
-        if place.trial and inner is not None and not inner.called:
-            inner(loop)
-        return result
+        key = (*seed.spawn_key, *np.frombuffer(digest[:16], "<u4").tolist(), occurrence)
+        seeds = (np.random.SeedSequence(seed.entropy, spawn_key=(*key, part.begin)) for part in self.parts)
+        return [np.random.default_rng(own) for own in seeds]
 
 
-class _Inner:
-    """The wrapped step as a wrapper calls it."""
+@dataclass(eq=False)
+class Call:
+    """A step ready to be applied to loops, with all that transforms may ask for: see `kinds`.
 
-    def __init__(self, step: Step, place: Place) -> None:
-        self._step, self._place, self.called = step, place, False
-        self.keeps_length = step.keeps_length
+    A transform that wraps others gets the call of the parts behind its own as `step`. In a `trial` the result is thrown
+    away, and a wrapped step is applied even where its wrapper does not call it.
+    """
+
+    step: Step
+    generators: Sequence[np.random.Generator]
+    std: Array
+    centre: Array
+    index: int = 0
+    start: int = 0
+    trial: bool = False
+    called: bool = False
+
+    @property
+    def keeps_length(self) -> bool:
+        """Whether a loop keeps its number of frames."""
+        return self.step.keeps_length
 
     def __call__(self, loop: Frames, dims: Array | slice = slice(None)) -> Frames:
-        self.called, place = True, self._place
-        return self._step.apply(loop, replace(place, std=place.std[dims], centre=place.centre[dims]))
+        """Apply the step to a loop that has these of all dims."""
+        self.called, (part, *behind), (rng, *others) = True, self.step.parts, self.generators
+        inner = replace(self, step=replace(self.step, parts=tuple(behind)), generators=others, called=False)
+        inner.std, inner.centre = self.std[dims], self.centre[dims]
+        with marked(self.step.words, min(part.begin + 1, part.end - 1), part.end):
+            result = part.apply({**vars(inner), "loop": loop, "rng": rng, "step": inner})
+        if self.trial and behind and not inner.called:
+            inner(loop)
+        return result
 
 
 def split_words(text: str) -> list[str]:
@@ -164,10 +148,13 @@ def parse_step(text: str) -> Step:
     words = tuple(split_words(text)) if isinstance(text, str) else ()
     if not words:
         raise UsageError("is no step", option="transform", value=repr(text), expected="a text such as every 4 rev")
-    return _parse(words, 0)
+    parts = [_parse_part(words, 0)]
+    while parts[-1].transform.wraps:
+        parts.append(_parse_part(words, parts[-1].end))
+    return Step(words, tuple(parts))
 
 
-def _parse(words: tuple[str, ...], begin: int) -> Step:
+def _parse_part(words: tuple[str, ...], begin: int) -> Part:
     with marked(words, begin, begin + 1):
         transform = TRANSFORMS.find(words[begin])
     options, left = [*transform.options.values()], len(words) - begin - 1
@@ -186,9 +173,8 @@ def _parse(words: tuple[str, ...], begin: int) -> Step:
     values: Options = {option.name: option.default for option in options}
     for number, option in enumerate(options[: end - begin - 1], begin + 1):
         with marked(words, number, number + 1):
-            values[option.name] = transform.checked(option, option.read(words[number]))
-    inner = _parse(words, end) if transform.wraps else None
-    return Step(transform, values, inner, words, begin, end)
+            values[option.name] = transform.read_option(option.name, words[number])
+    return Part(transform, values, begin, end)
 
 
 @contextlib.contextmanager
@@ -204,7 +190,7 @@ def marked(words: Sequence[str], begin: int, end: int) -> Iterator[None]:
 
 
 def transformed(
-    loops: Iterable[Frames], steps: Sequence[Step], place: Place, seed: np.random.SeedSequence
+    loops: Iterable[Frames], steps: Sequence[Step], std: Array, centre: Array, seed: np.random.SeedSequence
 ) -> Iterable[Frames]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
 
@@ -215,8 +201,8 @@ def transformed(
     ----------
     loops : iterable of float64 [frames, dims]
     steps : sequence of Step
-    place : Place
-        Of the first loop.
+    std, centre : float64 [dims]
+        How far the values of the encodings spread, and around what.
     seed : numpy.random.SeedSequence
         That of the pattern.
 
@@ -227,25 +213,24 @@ def transformed(
     Raises
     ------
     UsageError
-        A transform failed; names the user's file and the line.
+        A transform failed; names the user's file and the line; `detail` marks the arguments.
     """
-    seen: Counter[str] = Counter()
-    for step in steps:
-        loops = _each(loops, step.seeded(seed, seen[step.text]), place)
-        seen[step.text] += 1
+    for number, step in enumerate(steps):
+        occurrence = [before.text for before in steps[:number]].count(step.text)
+        loops = _each(loops, Call(step, step.generators(seed, occurrence), std, centre))
     return loops
 
 
-def _each(loops: Iterable[Frames], step: Step, place: Place) -> Iterator[Frames]:
+def _each(loops: Iterable[Frames], call: Call) -> Iterator[Frames]:
     before = result = None
     for loop in loops:
-        if result is None or step.varies or loop is not before:
-            before, result = loop, step.apply(loop, place)
-            place = Place(place.std, place.centre, place.index + 1, place.start + len(result))
+        if result is None or call.step.varies or loop is not before:
+            before, result = loop, call(loop)
+            call.index, call.start = call.index + 1, call.start + len(result)
         yield result
 
 
-def try_steps(steps: Sequence[Step], n_frames: int, place: Place) -> int | None:
+def try_steps(steps: Sequence[Step], n_frames: int, std: Array, centre: Array) -> int | None:
     """Apply each step to one loop that is thrown away, so that wrong arguments are found before anything is drawn.
 
     Returns
@@ -258,20 +243,8 @@ def try_steps(steps: Sequence[Step], n_frames: int, place: Place) -> int | None:
     UsageError
         Arguments are out of range, or a user's transform failed; `detail` marks the arguments.
     """
-    loop = place.centre + place.std * np.linspace(-1, 1, n_frames)[:, None]
+    loop = centre + std * np.linspace(-1, 1, n_frames)[:, None]
     for step in steps:
-        loop = step.seeded(np.random.SeedSequence(0)).apply(loop, replace(place, trial=True))
+        loop = Call(step, step.generators(np.random.SeedSequence(0)), std, centre, trial=True)(loop)
     known = all(step.keeps_length or not step.varies for step in steps)
     return len(loop) if known else None
-
-
-def on_letters(text: str, letters: str, n_loops: int = 1, seed: int = 0) -> str:
-    """Show what a step makes of a loop of letters, for examples; loops are separated by a blank.
-
-    >>> on_letters("every 2 rev", "ABCD", n_loops=2)
-    'ABCD DCBA'
-    """
-    loop = np.array([[float(ord(letter))] for letter in letters])
-    step, place = parse_step(text).seeded(np.random.SeedSequence(seed)), Place(np.ones(1), loop.mean(axis=0))
-    results = _each([loop] * n_loops, step, place)
-    return " ".join("".join(chr(round(value)) for value in result[:, 0]) for result in results)

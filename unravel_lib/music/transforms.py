@@ -10,7 +10,8 @@ One of your own is five lines in a file of yours:
         'ABCD -> AACC BBDD: of every PARTS frames one plays, in the next loop the next one.'
         return loop[(np.arange(len(loop)) // parts * parts + index % parts) % len(loop)]
 
-and is used with `transform` "my_transforms.py:hocket 2". Loops are rings: before the first frame comes the last.
+and is used with `transform` "my_transforms.py:hocket 2". Loops are rings: before the first frame comes the last. The
+examples show a loop as a word, each frame as a letter (`on_letters` of the tests).
 """
 
 from collections.abc import Callable
