@@ -1,11 +1,10 @@
 """What the container of a sound file states before it is decoded: length, recordings, damage.
 
 No sound is decoded here. An Ogg numbers its pages and has a checksum in each; WAV and its relatives state the bytes of
-their sound; a FLAC states its samples.
+their sound.
 """
 
 import io
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -101,9 +100,7 @@ class Window(io.RawIOBase):
         Bytes that replace those at positions of the file.
     """
 
-    def __init__(
-        self, file: Seekable, start: int, stop: int, patches: Mapping[int, bytes] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, file: Seekable, start: int, stop: int, patches: Mapping[int, bytes] = NO_PATCHES) -> None:
         self._file, self._start, self._stop, self._at, self._patches = file, start, stop, start, patches
         self.error: OSError | None = None
 
@@ -260,39 +257,6 @@ def _is_unknown(stated: int, there: int) -> bool:
     return stated > there and any(abs(stated - size) <= UNKNOWN_SLACK for size in UNKNOWN_SIZES)
 
 
-def flac_length_is_right(file: Seekable, start: int, size: int) -> bool:
-    """Return whether a FLAC states its length, and no frame at the end of the file is behind that.
-
-    Source: RFC 9639, sections 8.2 and 9.1.
-    """
-    info = peek(file, start + 8, 18)
-    total, block_samples = int.from_bytes(info[10:], "big") & (1 << 36) - 1, int.from_bytes(info[2:4], "big")
-    at, is_last = start + 4, False
-    while not is_last:
-        head = peek(file, at, 4)
-        is_last, at = len(head) < 4 or head[0] > 0x7F, at + 4 + int.from_bytes(head[1:], "big")
-    first = peek(file, at, 4)
-    if not total or len(first) < 4:
-        return False
-    tail = peek(file, max(at, size - SEARCH_BYTES), SEARCH_BYTES)
-    for match in re.finditer(re.escape(first[:2]), tail):
-        head = tail[match.start() : match.start() + 11]
-        if len(head) == 11 and head[2] & 15 == first[2] & 15 and head[3] & 15 == first[3] & 15:
-            number = _flac_number(head[4:]) * (1 if first[1] & 1 else block_samples)
-            if number >= total:  # or by chance no frame: the other reader is slower, and as good
-                return False
-    return True
-
-
-def _flac_number(coded: bytes) -> int:
-    """Return the number of a frame, or of its first sample, which is coded as in UTF-8."""
-    ones = 8 - (coded[0] ^ 0xFF).bit_length()  # in front: as many bytes if more than one
-    value = coded[0] & 0xFF >> ones + 1
-    for byte in coded[1:ones]:
-        value = value << 6 | byte & 0x3F
-    return value
-
-
 # Ogg: pages
 
 OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # first bytes of a stream of sound
@@ -320,7 +284,8 @@ def ogg_recordings(path: Path, file: Seekable, start: int, size: int) -> list[tu
         is_first, serial, number = bool(page[5] & OGG_FIRST), page[14:18], int.from_bytes(page[18:22], "little")
         granule = int.from_bytes(page[6:14], "little", signed=True)
         if is_first and not was_first:
-            _refuse_without_end(path, unended)
+            if unended:
+                break
             starts.append(at)
             numbers.clear()
         if not is_first and number != numbers.get(serial):
@@ -330,21 +295,15 @@ def ogg_recordings(path: Path, file: Seekable, start: int, size: int) -> list[tu
             unended[serial] = granule
         if granule != OGG_NO_GRANULE and serial in unended:
             if granule < unended[serial]:
-                raise damaged(
-                    path, f"its Ogg page {number} at byte {at} states a time before that of the page before it"
-                )
+                raise damaged(path, f"its Ogg page at byte {at} states a time before that of the page before it")
             unended[serial] = granule
         if page[5] & OGG_LAST:
             unended.pop(serial, None)
             numbers.pop(serial)
         was_first = is_first
-    _refuse_without_end(path, unended)
-    return list(zip(starts, [*starts[1:], size], strict=True))
-
-
-def _refuse_without_end(path: Path, unended: dict[bytes, int]) -> None:
     if unended:
         raise cut_short(path, "it ends without an end-of-stream mark")
+    return list(zip(starts, [*starts[1:], size], strict=True))
 
 
 def _ogg_pages(path: Path, file: Seekable, at: int, size: int) -> Iterator[tuple[int, bytes]]:

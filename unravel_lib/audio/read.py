@@ -1,4 +1,4 @@
-"""Sound files in: WAV, AIFF and FLAC by libsndfile, all others by FFmpeg; as float32 blocks [channels, n]."""
+"""Sound files in: WAV, AIFF and their relatives by libsndfile, all others by FFmpeg; as float32 blocks [channels, n]."""
 
 import contextlib
 import errno
@@ -178,7 +178,6 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
             yield from _by_ffmpeg(path, file, part_start, stop)
         return
     sound = None
-    is_plain = not start and head != W64  # libsndfile does not skip every tag, and reads tags behind a W64 as sound
     if head in containers.FORMS:
         stated = containers.read_chunks(path, file, start, size)
         if stated.patches:
@@ -187,9 +186,8 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
             return
         if stated.rest:
             log.warning("%s: %d bytes behind its sound are not read", printable(path), stated.rest)
-        sound = _open_libsndfile(file) if is_plain else None
-    elif head == b"fLaC" and is_plain and containers.flac_length_is_right(file, start, size):
-        sound = _open_libsndfile(file)
+        if not start and head != W64:  # libsndfile does not skip every tag, and reads tags behind a W64 as sound
+            sound = _open_libsndfile(file)
     if sound is not None:
         with sound:
             yield Recording(sound.samplerate, sound.channels, sound.frames, _libsndfile_blocks(path, sound), 0.0)
