@@ -24,8 +24,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from unravel_lib.audio.blocks import resampled, to_channels  # noqa: E402
 from unravel_lib.audio.read import open_audio  # noqa: E402
-from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
 from unravel_lib.music.catalogue import PATTERNS  # noqa: E402

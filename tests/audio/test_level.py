@@ -15,7 +15,7 @@ def noise(seconds: float, rate: int = 48000, channels: int = 1, gain: float = 0.
 
 
 def level_of(x: np.ndarray, rate: int = 48000, blocks: int = 3) -> Level:
-    meter = Meter(rate, len(x))
+    meter = Meter(rate, len(x), describes=True)
     for block in np.array_split(x, blocks, axis=1):
         meter.add(block)
     return meter.level
@@ -146,7 +146,7 @@ def test_what_is_silent_and_what_is_static_is_told() -> None:
         (0.001 * steady, True, False),
         (steady[:, :300], False, False),
     ):
-        meter = Meter(44100, 1)
+        meter = Meter(44100, 1, describes=True)
         for block in np.array_split(sound, 5, axis=1):
             meter.add(block)
         assert (meter.level.silent, meter.level.static) == (silent, static)

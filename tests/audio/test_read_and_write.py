@@ -12,8 +12,8 @@ from fixtures_sounds import ffmpeg_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unravel_lib.audio.blocks import resampled, to_channels
 from unravel_lib.audio.read import BLOCK_SAMPLES, open_audio
-from unravel_lib.audio.resample import resampled, to_channels
 from unravel_lib.audio.write import SUBTYPES, write_audio
 from unravel_lib.errors import InputError
 

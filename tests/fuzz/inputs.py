@@ -32,8 +32,8 @@ import encoder  # noqa: E402
 import generator  # noqa: E402
 import inspector  # noqa: E402
 from unravel_lib import history, text  # noqa: E402
+from unravel_lib.audio.blocks import resampled, to_channels  # noqa: E402
 from unravel_lib.audio.read import open_audio  # noqa: E402
-from unravel_lib.audio.resample import resampled, to_channels  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
 from unravel_lib.latents import latent_audio, npy  # noqa: E402
@@ -186,7 +186,7 @@ def _inner_sound(rng: np.random.Generator) -> bytes:
 def read_latent_audio(data: bytes) -> None:
     """Read latent audio."""
     path = _file("latent.wav", data)
-    latent_audio.is_latent_audio(path)
+    latent_audio.is_latent_audio(path, None)
     with contextlib.suppress(UnravelError):
         array = latent_audio.load_latent_audio(path, 64)
         assert array.ndim == 2 and array.size and np.isfinite(array).all()

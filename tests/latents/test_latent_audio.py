@@ -124,7 +124,7 @@ def test_header_golden() -> None:
     [(44100, 2048, 21), (48000, 2048, 23), (44100, 1024, 43), (48000, 512, 93), (44100, 441, 100), (1000, 2048, 1)],
 )
 def test_frame_rate(sample_rate: float, compression: int, rate: int) -> None:
-    assert latent_audio.frame_rate(sample_rate, compression) == rate
+    assert LatentAudio(1, sample_rate, compression).rate == rate
 
 
 def held(folder: Path, options: dict[str, object] | None, rate: int = 44100, compression: int = 4) -> Path:

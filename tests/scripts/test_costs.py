@@ -10,11 +10,12 @@ from unittest.mock import NonCallableMock
 import fixtures_codecs as codecs
 import numpy as np
 import pytest
+import soundfile
 import torch
 from fixtures_runs import spy
 
 import encoder
-from unravel_lib.audio import windows
+from unravel_lib.audio import blocks
 from unravel_lib.models import model as models
 from unravel_lib.models.runner import Runner
 from unravel_lib.models.state import State
@@ -92,7 +93,7 @@ def test_what_is_held_does_not_grow_with_the_length(model: models.Model) -> None
 
 
 def test_each_sample_is_copied_about_once(model: models.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = spy(monkeypatch, windows._Buffer, "head")
+    heads = spy(monkeypatch, blocks._Buffer, "head")
     list(model.encode(sound(40), 0, "k"))
     copied = sum(call.args[1] for call in heads.call_args_list)
     assert copied <= 40 * 5000 * (1.0 if model.streaming else 1.2) + CHUNK * C
@@ -142,11 +143,12 @@ NEEDED = {  # what a run of each script may import of the heavy packages
 
 @pytest.mark.parametrize("script", NEEDED)
 def test_a_run_imports_what_it_needs_and_no_more(
-    script: str, root: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """tabla_tun3.flac is at the model's rate: no resampler; libsndfile reads it: no FFmpeg; decoder.py meters by it."""
+    """The WAV is at the model's rate: no resampler; libsndfile reads it: no FFmpeg; decoder.py meters by it."""
     np.save(tmp_path / "z.npy", np.zeros((1, 8, 3), np.float32))
-    source = recordings / "tabla_tun3.flac" if script == "encoder" else tmp_path / "z.npy"
+    soundfile.write(tmp_path / "x.wav", np.zeros(9999), 44100)
+    source = tmp_path / ("x.wav" if script == "encoder" else "z.npy")
     code = (
         f"import sys, {script}; code = {script}.main(sys.argv[1:]); "
         f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr); sys.exit(code)"

@@ -8,6 +8,5 @@ mp3 : the frames of an MP3
 level : loudness, peak, normalising, fades, loops without a seam
 descriptors : loudness, brightness and attack of each frame
 write : write a WAV
-resample : change the sample rate and the number of channels
-windows : process long signals in overlapping windows
+blocks : sound that passes in blocks: overlapping windows, other lengths, channels and sample rates
 """

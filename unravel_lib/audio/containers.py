@@ -4,30 +4,17 @@ No sound is decoded here. An Ogg numbers its pages and has a checksum in each; W
 their sound.
 """
 
-import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol
+from typing import BinaryIO, Literal, NamedTuple
 
 from unravel_lib.errors import InputError
 
 ID3_HEAD, ID3V1_BYTES, APE_HEAD = 10, 128, 32
 MOST_BYTES = 1 << 62
-NO_PATCHES: Mapping[int, bytes] = MappingProxyType({})
 SEARCH_BYTES = 1 << 16  # read in one call while searching
 REST_BYTES = 1 << 16  # more than this behind the sound of a WAV, if these are no chunks, may be lost sound
-
-
-class Seekable(Protocol):
-    """An open binary file, or a part of one."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Move to a position."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes."""
 
 
 def cut_short(path: Path, what: str) -> InputError:
@@ -41,7 +28,7 @@ def damaged(path: Path, what: str) -> InputError:
     return InputError(f"is damaged: {what}", path=path)
 
 
-def id3_end(file: Seekable, at: int = 0) -> int:
+def id3_end(file: BinaryIO, at: int = 0) -> int:
     """Return where the ID3v2 tags end that begin at `at`; `at` if there are none. Pictures in them may look like sound.
 
     Source: id3.org, ID3v2.4.0 structure, section 3.1.
@@ -52,7 +39,7 @@ def id3_end(file: Seekable, at: int = 0) -> int:
     return at
 
 
-def tags_end(file: Seekable, at: int) -> int:
+def tags_end(file: BinaryIO, at: int) -> int:
     """Return where the tags that begin at `at` end. Source: APE tags specification 2.0."""
     while True:
         head, start = peek(file, at, APE_HEAD), at
@@ -66,7 +53,7 @@ def tags_end(file: Seekable, at: int) -> int:
             return at
 
 
-def tags_start(file: Seekable, size: int) -> int:
+def tags_start(file: BinaryIO, size: int) -> int:
     """Return where the tags begin that a file ends with; `size` if there are none. Some readers take them for sound."""
     if peek(file, max(0, size - ID3V1_BYTES), 3) == b"TAG":
         size -= ID3V1_BYTES
@@ -77,68 +64,12 @@ def tags_start(file: Seekable, size: int) -> int:
     return size
 
 
-def peek(file: Seekable, at: int, length: int) -> bytes:
+def peek(file: BinaryIO, at: int, length: int) -> bytes:
     """Return up to `length` bytes from `at` on."""
     if at > MOST_BYTES:  # what a damaged header says
         return b""
     file.seek(at)
     return file.read(length)
-
-
-class Window(io.RawIOBase):
-    """A part of a file as a file for FFmpeg, some of its bytes replaced.
-
-    Its methods raise nothing, because PyAV prints what they raise: `error` is the first failure of the disk, after
-    which the file ends.
-
-    Parameters
-    ----------
-    file : binary file
-    start, stop : int
-        The part.
-    patches : mapping of int to bytes
-        Bytes that replace those at positions of the file.
-    """
-
-    def __init__(self, file: Seekable, start: int, stop: int, patches: Mapping[int, bytes] = NO_PATCHES) -> None:
-        self._file, self._start, self._stop, self._at, self._patches = file, start, stop, start, patches
-        self.error: OSError | None = None
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move, also behind the end, and return the new position; a position before the start is the start."""
-        base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._at, io.SEEK_END: self._stop}[whence]
-        self._at = max(self._start, base + offset)
-        return self.tell()
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at - self._start
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes; none at the end or after a failure."""
-        free = max(0, self._stop - self._at)
-        length = free if size < 0 else min(size, free)
-        if not length or self.error:
-            return b""
-        try:
-            data = peek(self._file, self._at, length)
-        except OSError as error:
-            self.error = error
-            return b""
-        for position, new in self._patches.items():
-            at = position - self._at
-            if -len(new) < at < len(data):
-                data = data[: max(0, at)] + new[max(0, -at) : len(data) - at] + data[max(0, at + len(new)) :]
-        self._at += len(data)
-        return data
 
 
 # WAV, AIFF and their relatives: chunks
@@ -172,23 +103,11 @@ UNKNOWN_SIZES = (1 << 31, 1 << 32, 1 << 63, 1 << 64)  # writers to a pipe put ab
 UNKNOWN_SLACK = 0x1000
 
 
-class Stated(NamedTuple):
-    """What WAV and its relatives state about their sound.
-
-    Attributes
-    ----------
-    patches : dict of int to bytes
-        Sizes that were never written, of the sound and of the file: where they belong, and what is there.
-    rest : int
-        Bytes behind the sound that are no chunks.
-    """
-
-    patches: Mapping[int, bytes] = NO_PATCHES
-    rest: int = 0
-
-
-def read_chunks(path: Path, file: Seekable, start: int, size: int) -> Stated:
+def read_chunks(path: Path, file: BinaryIO, start: int, size: int) -> tuple[bytes, int]:
     """Compare the sizes that WAV, AIFF, AU, CAF, W64 or DSF state with the size of the file.
+
+    Returns what belongs in front of the sound, where the sizes of sound and file were never written; else nothing. And
+    how many bytes behind the sound are no chunks.
 
     Sources: RIFF (Microsoft 1991), EBU Tech 3306 (RF64), AIFF 1.3, Apple Core Audio Format 1.0, Sony Wave64, Sony
     DSF 1.01, Sun AU.
@@ -219,16 +138,19 @@ def read_chunks(path: Path, file: Seekable, start: int, size: int) -> Stated:
                 sizes |= {wide - 8: (size - start - 8).to_bytes(8, "little"), wide + 8: bytes(8)}
             if magic in WHOLE_SIZE:
                 sizes[start + 4] = min(size - start - 8, 0xFFFFFFFF).to_bytes(4, form.order)
-            return Stated(sizes)
+            header = bytearray(peek(file, start, body - start))
+            for place, new in sizes.items():
+                header[place - start : place - start + len(new)] = new
+            return bytes(header), 0
         whole = start + 8 + int.from_bytes(peek(file, start + 4, 4), form.order) if magic in WHOLE_SIZE else 0
         if stated > there or (whole > size + 8 and not _is_unknown(whole, size)):
             raise cut_short(path, f"{there} bytes of {stated}" if stated > there else f"{size} bytes of {whole}")
         rest = size - body - stated
-        return Stated(rest=0 if is_tidy or rest < REST_BYTES else rest)
-    return Stated()
+        return b"", 0 if is_tidy or rest < REST_BYTES else rest
+    return b"", 0
 
 
-def _chunks(file: Seekable, form: Form, at: int) -> Iterator[tuple[bytes, int, int, int]]:
+def _chunks(file: BinaryIO, form: Form, at: int) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield of each chunk its id, where its size is, where its bytes begin, and its size."""
     head = form.id_bytes + form.size_bytes
     while len(data := peek(file, at, head)) == head:
@@ -242,7 +164,7 @@ def _chunks(file: Seekable, form: Form, at: int) -> Iterator[tuple[bytes, int, i
         at = body + stated + -stated % form.align
 
 
-def _only_chunks(file: Seekable, form: Form, at: int, size: int) -> bool:
+def _only_chunks(file: BinaryIO, form: Form, at: int, size: int) -> bool:
     """Return whether there are chunks only from `at` to the end, or a tag, or nothing."""
     at = id3_end(file, at)
     at += -at % form.align
@@ -266,7 +188,7 @@ OGG_NO_GRANULE = -1  # on a page where no packet ends
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def ogg_recordings(path: Path, file: Seekable, start: int, size: int) -> list[tuple[int, int]]:
+def ogg_recordings(path: Path, file: BinaryIO, start: int, size: int) -> list[tuple[int, int]]:
     """Return where the recordings of an Ogg begin and end: several in a chain, as internet radios write it.
 
     Each begins with the first pages of all its streams. Source: RFC 3533, sections 4 and 6.
@@ -306,7 +228,7 @@ def ogg_recordings(path: Path, file: Seekable, start: int, size: int) -> list[tu
     return list(zip(starts, [*starts[1:], size], strict=True))
 
 
-def _ogg_pages(path: Path, file: Seekable, at: int, size: int) -> Iterator[tuple[int, bytes]]:
+def _ogg_pages(path: Path, file: BinaryIO, at: int, size: int) -> Iterator[tuple[int, bytes]]:
     """Yield the position and the bytes of each page."""
     while (found := _find(file, at, b"OggS")) is not None:
         head = peek(file, found, OGG_HEAD + 255)
@@ -326,7 +248,7 @@ def _ogg_checksum(page: bytes) -> bytes:
     return (zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF).to_bytes(4, "big").translate(MIRRORED)
 
 
-def _find(file: Seekable, at: int, wanted: bytes) -> int | None:
+def _find(file: BinaryIO, at: int, wanted: bytes) -> int | None:
     """Return the position of the first such bytes from `at` on."""
     window = peek(file, at, len(wanted))  # in most files they are exactly there
     while len(window) >= len(wanted):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from unravel_lib.audio.windows import Sound
+from unravel_lib.audio.blocks import Sound
 
 Descriptors = npt.NDArray[np.float32]  # [3, frames]: LOUDNESS, BRIGHTNESS, ATTACK
 

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
+from unravel_lib.audio.blocks import Sound
 from unravel_lib.audio.descriptors import BRIGHTNESS, LOUDNESS, Describer, Descriptors
-from unravel_lib.audio.windows import Sound
-
-if TYPE_CHECKING:
-    from av.filter.context import FilterContext
 
 LAYOUTS = {1: "mono", 2: "stereo"}  # more channels are metered as loudspeakers of equal weight
 GATE_SECONDS = 0.4  # of a gating block of EBU R128; a shorter sound is metered with silence behind it
@@ -65,58 +62,58 @@ class Meter:
     ----------
     sample_rate : in Hz
     channels : number of channels
+    describes : whether the level says what is silent and what is static
     """
 
-    def __init__(self, sample_rate: float, channels: int) -> None:
+    def __init__(self, sample_rate: float, channels: int, describes: bool = False) -> None:
         import av  # here, as --help and encoder.py do not need it
 
         self._rate, self._channels, self._samples = round(sample_rate), channels, 0
         self._layout = LAYOUTS.get(channels, f"{channels}C")
         self._peak, self._loudness = 0.0, SILENCE
-        graph = av.filter.Graph()
-        source = graph.add_abuffer(
-            sample_rate=self._rate, format="flt", layout=self._layout, time_base=Fraction(1, self._rate)
-        )
+        self._graph = graph = av.filter.Graph()
+        time_base = Fraction(1, self._rate)
+        self._source = graph.add_abuffer(None, self._rate, "flt", self._layout, time_base=time_base)
+        self._sink = graph.add("abuffersink")
         meter = graph.add("ebur128", "metadata=1:peak=none:framelog=quiet")
-        sink = graph.add("abuffersink")
-        source.link_to(meter)
-        meter.link_to(sink)
-        graph.configure()
-        self._graph, self._source, self._sink = graph, source, sink
-        self._describer = Describer(sample_rate, round(DESCRIBED_SECONDS * sample_rate))
+        graph.link_nodes(self._source, meter, self._sink).configure()
+        self._describer = Describer(sample_rate, round(DESCRIBED_SECONDS * sample_rate)) if describes else None
 
     def add(self, block: Sound) -> None:
         """Measure the next block, float32 [channels, n]."""
         if not block.shape[1]:
             return
         self._peak = max(self._peak, float(np.abs(block).max()))
-        self._describer.add(block)
+        if self._describer is not None:
+            self._describer.add(block)
         import av
 
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", self._layout)
         frame.sample_rate, frame.pts = self._rate, self._samples
         self._samples += block.shape[1]
         self._source.push(frame)
-        self._read(self._sink)
+        self._read()
 
     @cached_property
     def level(self) -> Level:
         """The level of all blocks together; no block may follow."""
-        silent, static = character(self._describer.result(math.ceil(self._samples / self._describer.compression)))
+        silent = static = False
+        if self._describer is not None:
+            silent, static = character(self._describer.result(math.ceil(self._samples / self._describer.compression)))
         missing = math.ceil(GATE_SECONDS * self._rate) - self._samples
         if missing > 0:
             self.add(np.zeros((self._channels, missing), np.float32))
         self._source.push(None)
-        self._read(self._sink)
+        self._read()
         measured = self._loudness > SILENCE and self._rate >= LOWEST_RATE
         return Level(round(self._loudness, 2) if measured else None, self._peak, silent, static)
 
-    def _read(self, sink: "FilterContext") -> None:
+    def _read(self) -> None:
         import av
 
         with contextlib.suppress(av.error.BlockingIOError, av.error.EOFError):  # nothing more to read
             while True:
-                text = sink.pull().metadata.get("lavfi.r128.I")
+                text = self._sink.pull().metadata.get("lavfi.r128.I")
                 self._loudness = float(text) if text else self._loudness
 
 
@@ -138,6 +135,7 @@ def metered(blocks: Iterable[Sound], meter: Meter) -> Iterator[Sound]:
         yield block
 
 
+@dataclass
 class Normalised:
     """A sound of any length brought to a loudness without clipping, by one gain.
 
@@ -156,52 +154,45 @@ class Normalised:
     gain : the factor, known from the first block on
     """
 
-    def __init__(
-        self,
-        blocks: Iterable[Sound],
-        sample_rate: float,
-        channels: int,
-        loudness: float,
-        max_gain_db: float,
-        folder: Path,
-    ) -> None:
-        self._most = 10 ** (max_gain_db / 20)
-        self._blocks, self._channels, self._loudness, self._folder = blocks, channels, loudness, folder
-        self._rate = sample_rate
-        self.gain = 1.0
+    blocks: Iterable[Sound]
+    sample_rate: float
+    channels: int
+    loudness: float
+    max_gain_db: float
+    folder: Path
+    gain: float = 1.0
 
     def __iter__(self) -> Iterator[Sound]:
-        with tempfile.TemporaryFile(dir=self._folder) as spool:
-            meter = Meter(self._rate, self._channels)
-            for block in metered(self._blocks, meter):
+        with tempfile.TemporaryFile(dir=self.folder) as spool:
+            meter = Meter(self.sample_rate, self.channels)
+            for block in metered(self.blocks, meter):
                 spool.write(np.ascontiguousarray(block.T).data)
             self.gain = self._find_gain(spool, meter.level)
             yield from self._scaled(spool, self.gain)
 
     def _find_gain(self, spool: IO[bytes], level: Level) -> float:
         """Return the gain, of those tried, whose result is nearest to the loudness."""
-        gain = best = level.gain_to(self._loudness, self._most)
-        nearest = math.inf
+        most = 10 ** (self.max_gain_db / 20)
+        gain = level.gain_to(self.loudness, most)
+        errors: dict[float, float] = {}  # by gain, in LU
         for _ in range(MEASUREMENTS):
-            if level.loudness is None or gain >= min(CEILING / level.peak, self._most):
+            if level.loudness is None or gain >= min(CEILING / level.peak, most):
                 return gain
-            meter = Meter(self._rate, self._channels)
+            meter = Meter(self.sample_rate, self.channels)
             for block in self._scaled(spool, gain):
                 meter.add(block)
-            found = SILENCE if meter.level.loudness is None else meter.level.loudness
-            error = self._loudness - found
-            if abs(error) < nearest:
-                best, nearest = gain, abs(error)
-            if nearest <= TOLERANCE:
+            error = self.loudness - (SILENCE if meter.level.loudness is None else meter.level.loudness)
+            errors.setdefault(gain, abs(error))
+            if abs(error) <= TOLERANCE:
                 break
-            gain = min(gain * 10 ** (error / 20), CEILING / level.peak, self._most)
-        return best
+            gain = min(gain * 10 ** (error / 20), CEILING / level.peak, most)
+        return min(errors, key=errors.__getitem__)
 
     def _scaled(self, spool: IO[bytes], gain: float) -> Iterator[Sound]:
-        size = SPOOL_BYTES // (4 * self._channels) * 4 * self._channels  # whole samples
+        size = SPOOL_BYTES // (4 * self.channels) * 4 * self.channels  # whole samples
         spool.seek(0)
         while data := spool.read(size):
-            samples = np.frombuffer(data, np.float32).reshape(-1, self._channels)
+            samples = np.frombuffer(data, np.float32).reshape(-1, self.channels)
             yield np.ascontiguousarray(samples.T) * np.float32(gain)
 
 
@@ -217,19 +208,13 @@ def faded(blocks: Iterable[Sound], samples: int, fade_samples: int) -> Iterator[
         Length of each fade.
     """
     length = min(fade_samples, samples // 2)
-    rise = (0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(1, length))).astype(np.float32)
+    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(1, length))
+    gains = np.append(rise, 1).astype(np.float32)  # by the distance to the nearer end
     start = 0
     for block in blocks:
-        stop = start + block.shape[1]
-        first, last = min(stop, length) - start, max(start, samples - length) - start
-        if first > 0 or last < block.shape[1]:
-            block = block.copy()
-            if first > 0:
-                block[:, :first] *= rise[start : start + first]
-            if last < block.shape[1]:
-                block[:, last:] *= rise[::-1][start + last - (samples - length) : stop - (samples - length)]
-        yield block
-        start = stop
+        places = np.arange(start, start + block.shape[1])
+        yield block * gains[np.clip(np.minimum(places, samples - 1 - places), 0, length)]
+        start += block.shape[1]
 
 
 def looped(blocks: Iterable[Sound], lead: int, samples: int, fade_samples: int) -> Iterator[Sound]:

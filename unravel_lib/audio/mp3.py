@@ -1,11 +1,11 @@
 """The frames of an MP3. It has no container: frames follow each other, and the first may state how many there are."""
 
-import io
+import itertools
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from unravel_lib.audio.containers import SEARCH_BYTES, Seekable, peek, tags_end
+from unravel_lib.audio.containers import SEARCH_BYTES, peek, tags_end
 
 FRAME_HEADER = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # MPEG 2.5, 2 and 1, layer III
 MPEG1 = 0x18  # bits of the version in a header
@@ -91,58 +91,48 @@ class Mp3Frame(NamedTuple):
         return Mp3Header(numbers[0], numbers[1], skip, padding)
 
 
-def mp3_frames(file: Seekable, skipped: Callable[[int], None]) -> Iterator[Mp3Frame]:
-    """Yield the frames of an MP3; tags between them are skipped by the length that they state.
+def mp3_frames(file: BinaryIO, start: int, stop: int, skipped: Callable[[int], None]) -> Iterator[Mp3Frame]:
+    """Yield the frames of an MP3, a part of a file; tags between them are skipped by the length that they state.
 
     What else is between them ends where three frames of one kind follow each other, so that it is no coincidence;
     unless it is zeros, `skipped` is called with its length in bytes.
     """
-    at = before = 0
-    kind = None
+    at = before = start
     while True:
-        frame = _frame_at(file, at)
-        if frame is None or frame.kind != kind:
-            behind = tags_end(file, at)
-            # The frame before may be cut short, and the next begin inside it.
-            frame = _find_frame(file, behind if behind > at else before)
-            there = frame.start if frame else file.seek(0, io.SEEK_END)
-            if there < behind or any(peek(file, behind, min(there - behind, SEARCH_BYTES))):
-                skipped(abs(there - behind))
-            if frame is None:
-                return
-        yield frame
-        kind, before, at = frame.kind, frame.start + 1, frame.end
+        behind = min(tags_end(file, at), stop)
+        # The frame before may be cut short, and the next begin inside it.
+        found = _find_frame(file, behind if behind > at else before, stop)
+        there = stop if found is None else found
+        if there < behind or any(peek(file, behind, min(there - behind, SEARCH_BYTES))):
+            skipped(abs(there - behind))
+        if found is None:
+            return
+        for frame in _row(file, found, stop):
+            yield frame
+            before, at = frame.start + 1, frame.end
 
 
-def _find_frame(file: Seekable, at: int) -> Mp3Frame | None:
-    """Return the first frame from `at` on that two of its kind follow."""
+def _find_frame(file: BinaryIO, at: int, stop: int) -> int | None:
+    """Return where the first frame from `at` on begins that two of its kind follow."""
     window = peek(file, at, 64)
-    while len(window) >= 4:
+    while len(window) >= 4 and at < stop:
         for match in FRAME_HEADER.finditer(window):
-            if frame := _first_of_three(file, at + match.start()):
-                return frame
+            if len([*itertools.islice(_row(file, at + match.start(), stop), 3)]) == 3:
+                return at + match.start()
         at += len(window) - 1
         window = peek(file, at, SEARCH_BYTES)
     return None
 
 
-def _first_of_three(file: Seekable, at: int) -> Mp3Frame | None:
-    frames: list[Mp3Frame] = []
-    for _ in range(3):
-        frame = _frame_at(file, at)
-        if frame is None or (frames and frame.kind != frames[0].kind):
-            return None
-        frames.append(frame)
-        at = frame.end
-    return frames[0]
-
-
-def _frame_at(file: Seekable, at: int) -> Mp3Frame | None:
-    """Return the frame at this place; None if there is none, or a part of one."""
-    head = peek(file, at, 4)
-    length = _frame_bytes(head)
-    data = head + file.read(length - 4) if length else b""
-    return Mp3Frame(at, data) if length and len(data) == length else None
+def _row(file: BinaryIO, at: int, stop: int) -> Iterator[Mp3Frame]:
+    """Yield the whole frames of one kind that follow each other from `at` on."""
+    kind = None
+    while length := _frame_bytes(head := peek(file, at, 4)):
+        frame = Mp3Frame(at, head + file.read(length - 4))
+        if len(frame.data) < length or frame.end > stop or kind not in (None, frame.kind):
+            return
+        yield frame
+        kind, at = frame.kind, frame.end
 
 
 def _sample_rate(head: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Sound files in: WAV, AIFF and their relatives by libsndfile, all others by FFmpeg; as float32 blocks [channels, n]."""
+"""Sound files in: WAV, AIFF and the like by libsndfile, all others by FFmpeg; as float32 blocks [channels, n]."""
 
 import contextlib
 import errno
@@ -6,7 +6,8 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -14,10 +15,9 @@ import numpy as np
 import soundfile
 
 from unravel_lib.audio import containers
-from unravel_lib.audio.containers import Window, cut_short, damaged
+from unravel_lib.audio.blocks import Sound, resampled, to_channels, trim
+from unravel_lib.audio.containers import cut_short, damaged
 from unravel_lib.audio.mp3 import MOST_PADDING, Mp3Frame, Mp3Header, mp3_frames
-from unravel_lib.audio.resample import resampled, to_channels
-from unravel_lib.audio.windows import Sound, trim
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import open_input
 from unravel_lib.text import library_error, printable
@@ -179,13 +179,13 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
         return
     sound = None
     if head in containers.FORMS:
-        stated = containers.read_chunks(path, file, start, size)
-        if stated.patches:
-            yield from _by_ffmpeg(path, file, start, size, stated.patches)
+        header, rest = containers.read_chunks(path, file, start, size)
+        if header:
+            yield from _by_ffmpeg(path, file, start, size, header)
             log.warning("%s does not say how long it is: it is read to its end", printable(path))
             return
-        if stated.rest:
-            log.warning("%s: %d bytes behind its sound are not read", printable(path), stated.rest)
+        if rest:
+            log.warning("%s: %d bytes behind its sound are not read", printable(path), rest)
         if not start and head != W64:  # libsndfile does not skip every tag, and reads tags behind a W64 as sound
             sound = _open_libsndfile(file)
     if sound is not None:
@@ -230,17 +230,17 @@ def _libsndfile_blocks(path: Path, sound: soundfile.SoundFile) -> Iterator[Sound
 # FFmpeg
 
 
-def _by_ffmpeg(
-    path: Path, file: BinaryIO, start: int, stop: int, patches: Mapping[int, bytes] | None = None
-) -> Iterator[Recording]:
-    """Open a part of a file with FFmpeg; yields one recording, of an MP3 all."""
+def _by_ffmpeg(path: Path, file: BinaryIO, start: int, stop: int, header: bytes = b"") -> Iterator[Recording]:
+    """Open a part of a file with FFmpeg, its first bytes replaced by `header`; yields one recording, of an MP3 all."""
     import av
 
-    # FFmpeg opens it anew where it can: what it calls in Python loses Ctrl-C.
-    name, window = f"/dev/fd/{file.fileno()}", Window(file, start, stop, patches or {})
-    source = window if patches or not os.path.exists(name) else f"subfile,,start,{start},end,{stop},,:{name}"
     with contextlib.ExitStack() as stack:
-        with _failures(path, window, _not_sound(path)):
+        source = _part(path, file, start + len(header), stop)
+        if header:
+            spool = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+            spool.write(header)
+            source = f"concat:{_part(path, spool, 0, len(header))}|{source}"
+        with _failures(path, _not_sound(path)):
             options = {"format_whitelist": FORMATS}
             container = stack.enter_context(av.open(source, "r", options=options, metadata_errors="replace"))
             if not container.streams.audio:
@@ -252,24 +252,28 @@ def _by_ffmpeg(
             rate, channels = codec.sample_rate, codec.channels
         if form == "mp3" and codec.name.startswith("mp3"):
             container.close()
-            yield from _mp3_recordings(path, window)
+            yield from _mp3_recordings(path, file, start, stop)
             return
         if not rate or not channels:
             raise InputError("does not say its sample rate or channels", path=path, remedy="is it complete?")
         samples = None if form in GUESSED_LENGTH else _stated_samples(container, stream)
-        packets = _Packets(path, container, stream)
+        packets = _packets(path, container, stream)
         slack = max(LOSSY_SLACK, float(stream.time_base or 0))  # Musepack's length is in units of more than a second
         if form == "ogg" and codec.name == "vorbis":
-            with _failures(path, window):
-                slack, (blocks, samples) = 0.0, _vorbis(path, window, stream, iter(packets))
+            with _failures(path):
+                slack, (blocks, samples) = 0.0, _vorbis(path, stream, packets)
         else:
-            blocks = _decoded(path, window, codec, packets)
+            is_whole = form in EXACT_TIMES and codec.name == "flac"
+            slack, blocks = 0.0 if is_whole else slack, _decoded(path, codec, packets, is_whole)
         if codec.name in WITH_CHECKSUMS:
             codec.options = {"err_detect": "crccheck+explode"}
-        if form in EXACT_TIMES and codec.name == "flac":
-            slack = 0.0
-            blocks = trim(blocks, 0, 0, lambda length: _refuse_lost_frames(path, packets.length - length))
-        yield Recording(rate, channels, samples, blocks, slack, is_hint=patches is not None)
+        yield Recording(rate, channels, samples, blocks, slack, is_hint=bool(header))
+
+
+def _part(path: Path, file: BinaryIO, start: int, stop: int) -> str:
+    """Return by which name FFmpeg opens a part of an open file anew: what it calls in Python loses Ctrl-C."""
+    name = f"/dev/fd/{file.fileno()}"
+    return f"subfile,,start,{start},end,{stop},,:{name if os.path.exists(name) else path}"
 
 
 def _stated_samples(container: "InputContainer", stream: "AudioStream") -> int | None:
@@ -283,73 +287,55 @@ def _stated_samples(container: "InputContainer", stream: "AudioStream") -> int |
     return None
 
 
-def _refuse_lost_frames(path: Path, lost: int) -> int:
-    if lost:
-        raise damaged(path, f"{abs(lost)} samples are missing")
-    return 0
-
-
 @contextlib.contextmanager
-def _failures(path: Path, window: Window, otherwise: InputError | None = None) -> Iterator[None]:
+def _failures(path: Path, otherwise: InputError | None = None) -> Iterator[None]:
     """Raise what FFmpeg and PyAV raise, or a failure of the disk, as an InputError."""
     import av
 
     try:
         yield
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        failure = window.error or (error if isinstance(error, OSError) and error.errno == errno.EIO else None)
-        if failure:
-            raise _unreadable(path, failure) from error
+        if isinstance(error, OSError) and error.errno == errno.EIO:
+            raise _unreadable(path, error) from error
         is_late = isinstance(error, IndexError)  # PyAV knows the tracks that are there at the beginning
         text = "a track begins in its middle" if is_late else library_error(error)
         raise otherwise or damaged(path, text) from error
-    if window.error:
-        raise _unreadable(path, window.error)
 
 
-class _Packets:
-    """The packets of a stream; each begins where the one before it ended.
-
-    Attributes
-    ----------
-    length : int
-        How long they are together, in the units of the stream's time.
-    """
-
-    def __init__(self, path: Path, container: "InputContainer", stream: "AudioStream") -> None:
-        self._path, self._container, self._stream = path, container, stream
-        self.length = 0
-
-    def __iter__(self) -> "Iterator[AudioPacket]":
-        is_exact, seconds = self._container.format.name in EXACT_TIMES, float(self._stream.time_base or 0)
-        slack, end = VORBIS_BLOCK * seconds if self._stream.codec_context.name == "vorbis" else 0.0, None
-        rest = self._container.size if self._container.format.name == "aac" else 0  # nothing but frames
-        for packet in self._container.demux(self._stream):
-            rest -= packet.size
-            if packet.pts is not None:
-                gap = 0.0 if end is None else (packet.pts - end) * seconds
-                kind = "missing" if gap > 0 else "repeated"
-                text = f"{abs(gap):.2f} s of sound are {kind} at {packet.pts * seconds:.1f} s"
-                if is_exact and abs(gap) > slack:
-                    raise damaged(self._path, text)
-                if abs(gap) > LOSSY_SLACK:
-                    log.warning("%s: %s", printable(self._path), text)
-                end = packet.pts + (packet.duration or 0)
-                self.length += packet.duration or 0
-            yield packet
-        if rest > 0:
-            log.warning("%s: %d bytes are no frames: sound may be missing", printable(self._path), rest)
+def _packets(path: Path, container: "InputContainer", stream: "AudioStream") -> "Iterator[AudioPacket]":
+    """Yield the packets of a stream; each begins where the one before it ended."""
+    is_exact, seconds = container.format.name in EXACT_TIMES, float(stream.time_base or 0)
+    slack, end = VORBIS_BLOCK * seconds if stream.codec_context.name == "vorbis" else 0.0, None
+    rest = container.size if container.format.name == "aac" else 0  # nothing but frames
+    for packet in container.demux(stream):
+        rest -= packet.size
+        if packet.pts is not None:
+            gap = 0.0 if end is None else (packet.pts - end) * seconds
+            kind = "missing" if gap > 0 else "repeated"
+            text = f"{abs(gap):.2f} s of sound are {kind} at {packet.pts * seconds:.1f} s"
+            if is_exact and abs(gap) > slack:
+                raise damaged(path, text)
+            if abs(gap) > LOSSY_SLACK:
+                log.warning("%s: %s", printable(path), text)
+            end = packet.pts + (packet.duration or 0)
+        yield packet
+    if rest > 0:
+        log.warning("%s: %d bytes are no frames: sound may be missing", printable(path), rest)
 
 
 def _decoded(
-    path: Path, window: Window, context: "AudioCodecContext", packets: "Iterable[AudioPacket]"
+    path: Path, context: "AudioCodecContext", packets: "Iterable[AudioPacket]", is_whole: bool = False
 ) -> Iterator[Sound]:
+    """Decode packets; with `is_whole` each must give as many samples as it lasts."""
     import av
 
     convert = None
-    with _failures(path, window):
+    with _failures(path):
         for packet in packets:
-            for frame in context.decode(packet):
+            frames = context.decode(packet)
+            if is_whole and sum(frame.samples for frame in frames) != (packet.duration or 0):
+                raise damaged(path, f"samples are missing or repeated in a packet of {packet.duration}")
+            for frame in frames:
                 if convert is None:  # PyAV cannot take many planes out of a frame
                     convert = av.AudioResampler("flt", frame.layout, frame.sample_rate, frame_size=BLOCK_SAMPLES)
                 yield from _arrays(convert.resample(frame))
@@ -362,9 +348,7 @@ def _arrays(frames: "list[AudioFrame]") -> Iterator[Sound]:
         yield np.asarray(frame.to_ndarray(), np.float32).reshape(-1, frame.layout.nb_channels).T
 
 
-def _vorbis(
-    path: Path, window: Window, stream: "AudioStream", packets: "Iterator[AudioPacket]"
-) -> tuple[Iterator[Sound], int | None]:
+def _vorbis(path: Path, stream: "AudioStream", packets: "Iterator[AudioPacket]") -> tuple[Iterator[Sound], int | None]:
     """Return the blocks of an Ogg Vorbis, and how many samples it states.
 
     FFmpeg itself leaves out too much or too little where all sound is on one page, or where time does not begin at 0.
@@ -381,14 +365,14 @@ def _vorbis(
         excess = length - samples
         return excess if stream.duration and 0 < excess <= VORBIS_BLOCK else 0
 
-    blocks = _decoded(path, window, context, itertools.chain([first], packets))
+    blocks = _decoded(path, context, itertools.chain([first], packets))
     return trim(blocks, skip, VORBIS_BLOCK, padding), samples if stream.duration else None
 
 
 # MP3
 
 
-def _mp3_recordings(path: Path, file: Window) -> Iterator[Recording]:
+def _mp3_recordings(path: Path, file: BinaryIO, start: int, stop: int) -> Iterator[Recording]:
     """Yield the recordings of an MP3; one begins at a frame that describes it, or where the kind of frames changes."""
     number, kind = 0, None
 
@@ -399,21 +383,19 @@ def _mp3_recordings(path: Path, file: Window) -> Iterator[Recording]:
         return number
 
     skipped: list[int] = []
-    for _, frames in itertools.groupby(mp3_frames(file, skipped.append), recording_of):
+    for _, frames in itertools.groupby(mp3_frames(file, start, stop, skipped.append), recording_of):
         first = next(frames)
         samples = None
         if first.header is None:
             frames = itertools.chain([first], frames)
         elif first.header.frames > 1:
             samples = first.header.frames * first.samples - first.header.skip - first.header.padding
-        yield Recording(
-            first.sample_rate, first.channels, samples, _mp3_blocks(path, file, first, frames), is_hint=True
-        )
+        yield Recording(first.sample_rate, first.channels, samples, _mp3_blocks(path, first, frames), is_hint=True)
     if skipped:
         log.warning("%s: %d bytes are no frames: sound may be missing", printable(path), sum(skipped))
 
 
-def _mp3_blocks(path: Path, file: Window, first: Mp3Frame, frames: Iterator[Mp3Frame]) -> Iterator[Sound]:
+def _mp3_blocks(path: Path, first: Mp3Frame, frames: Iterator[Mp3Frame]) -> Iterator[Sound]:
     """Decode the frames of a recording, without the silence that its encoder put around it."""
     import av
 
@@ -432,4 +414,4 @@ def _mp3_blocks(path: Path, file: Window, first: Mp3Frame, frames: Iterator[Mp3F
         return header.padding if count == header.frames else 0
 
     decoder = cast("AudioCodecContext", av.CodecContext.create("mp3float", "r"))  # "mp3" gives 16 bits
-    yield from trim(_decoded(path, file, decoder, packets()), header.skip, MOST_PADDING, padding)
+    yield from trim(_decoded(path, decoder, packets()), header.skip, MOST_PADDING, padding)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import soundfile
 
+from unravel_lib.audio.blocks import Sound
 from unravel_lib.audio.level import Level, Meter, metered
 from unravel_lib.audio.read import source_of
-from unravel_lib.audio.windows import Sound
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 SUBTYPES = tuple(SAMPLE_BYTES)
-SFC_SET_ADD_PEAK_CHUNK = 0x1050  # a command of libsndfile
+SFC_SET_ADD_PEAK_CHUNK = 0x1050  # a command of libsndfile that python-soundfile does not make public
 RIFF_LIMIT = (1 << 32) - (1 << 16)  # bytes of sound that fit into a plain WAV beside its header
 
 
@@ -61,7 +61,7 @@ def write_audio(
     OutputError
         The file cannot be written.
     """
-    meter = Meter(sample_rate, channels)
+    meter = Meter(sample_rate, channels, describes=True)
     describe = None if sidecar is None else lambda: sidecar(meter.level)
     kind = "WAV" if samples * channels * SAMPLE_BYTES[subtype] < RIFF_LIMIT else "RF64"
     with (
@@ -71,24 +71,14 @@ def write_audio(
             source_of(file), "w", round(sample_rate), channels, subtype, format=kind, closefd=False
         ) as sound,
     ):
-        _omit_peak_chunk(sound)
+        # no PEAK chunk: it holds the time of day, and the same sound must give the same bytes
+        soundfile._snd.sf_command(sound._file, SFC_SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         for block in metered(blocks, meter):
             try:
                 sound.write(block.T)
             except (soundfile.LibsndfileError, AssertionError) as error:
                 raise _write_error(sound) from error
     return meter.level
-
-
-# Calls of libsndfile that python-soundfile does not make public; nothing else uses its private names.
-
-
-def _omit_peak_chunk(sound: soundfile.SoundFile) -> None:
-    """Keep libsndfile from writing a PEAK chunk: it holds the time of day, and the same sound must give the same bytes.
-
-    Source: SFC_SET_ADD_PEAK_CHUNK in libsndfile's command interface.
-    """
-    soundfile._snd.sf_command(sound._file, SFC_SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
 
 
 def _write_error(sound: soundfile.SoundFile) -> OSError:

@@ -26,11 +26,11 @@ from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents import Frames
 from unravel_lib.latents.files import (
     EXTENSIONS,
+    Inputs,
     LatentsFile,
     common_facts,
     find_encodings,
     paths_text,
-    read_latents_file,
 )
 from unravel_lib.music import tempo
 from unravel_lib.music.tempo import MAX_LATENTS
@@ -178,7 +178,7 @@ def weights(names: Sequence[str], texts: Sequence[str]) -> list[float]:
 def read_ranks(name: str, text: str) -> Array:
     """Read ranks over a loop from "FILE.csv:COLUMN", or the ranks of a descriptor along another encoding (.npy)."""
     if text.lower().endswith(".npy"):
-        file = read_latents_file(Path(text).expanduser())
+        file = Inputs().read(Path(text).expanduser())
         if file.descriptors is None:
             raise InputError("has no descriptors", path=file.path, remedy="encode the recording again by encoder.py")
         values = file.descriptors[NAMES.index(name)]
@@ -231,7 +231,7 @@ def _read(
     if path.suffix.lower() not in EXTENSIONS:
         raise UsageError("names no loop", option=option, value=text, expected=EXPECTED)
     if path not in files:
-        files[path] = read_latents_file(path, compression)
+        files[path] = Inputs().read(path, compression)
     file = files[path]
     facts = file.sidecar or Sidecar()
     rate = Fraction(facts.sample_rate or sample_rate or tempo.DEFAULT_SAMPLE_RATE)

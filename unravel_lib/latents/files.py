@@ -58,11 +58,6 @@ def read_latents(path: str | os.PathLike[str], compression: int | None = None) -
     return _load(Path(path), compression, None)
 
 
-def read_latents_file(path: Path, compression: int | None = None) -> LatentsFile:
-    """Read latents with their sidecar; parameters and errors as of `read_latents`, or the sidecar is damaged."""
-    return Inputs().read(path, compression)
-
-
 def _load(path: Path, compression: int | None, facts: Sidecar | None) -> Latents:
     """Read the values of a file of either kind; without `facts` the sidecar of latent audio is looked for."""
     if path.suffix.lower() == ".npy":
@@ -109,7 +104,10 @@ class Inputs:
         return facts is not None and facts.is_generated
 
     def read(self, path: Path, compression: int | None = None, keep: bool = False) -> LatentsFile:
-        """Read a file, or take it where it was kept; `keep` it for the next time. Raises as `read_latents_file`."""
+        """Read a file, or take it where it was kept; `keep` it for the next time.
+
+        Raises as `read_latents` does, or where its sidecar is damaged.
+        """
         facts, values = self.sidecar(path), self._kept.pop(path, None)
         if values is None:
             values = _load(path, compression, facts)
@@ -133,15 +131,12 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
         if root.suffix.lower() == ".wav":
             remedy = "encode sound with encoder.py, and give latent audio to decoder.py or as a loop"
             raise InputError("is a WAV", path=root, expected=".npy", remedy=remedy, remedy_options=("input_loop",))
-    named, results, n_bytes = set(roots), 0, 0
-    found: list[LatentsFile] = []
+    inputs, found, results, n_bytes = Inputs(), list[LatentsFile](), 0, 0
     for path in (source.path for source in find_files(roots, [".npy"], output)):
-        facts = read_sidecar(path)
-        if path not in named and facts is not None and facts.is_generated:
+        if path not in roots and inputs.is_generated(path):
             results += 1
             continue
-        latents = load_latents(path)
-        found.append(LatentsFile(path, latents, facts, load_descriptors(path, facts, latents.shape[1])))
+        found.append(inputs.read(path))
         n_bytes += found[-1].latents.nbytes
         if n_bytes > MAX_BYTES:
             text = f"{paths_text(roots)} holds more than {size_text(MAX_BYTES)} of latents"

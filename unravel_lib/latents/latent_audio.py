@@ -1,13 +1,11 @@
 """Latent audio: latents as a multichannel float WAV, a channel per dim, a sample per frame. Written, and read back."""
 
-import math
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,18 +52,13 @@ class LatentAudio:
 
     @property
     def rate(self) -> int:
-        """Samples per second that the header states."""
-        return max(1, int(self.sample_rate)) if self.hold else frame_rate(self.sample_rate, self.compression)
-
-    @property
-    def samples_per_frame(self) -> int:
-        """Samples for which each frame is held."""
-        return self.compression if self.hold else 1
+        """Samples per second that the header states, a whole number: 44100 / 2048 -> 21."""
+        return max(1, int(self.sample_rate if self.hold else self.sample_rate / self.compression))
 
     @property
     def frame_bytes(self) -> int:
         """Bytes that a frame takes."""
-        return self.samples_per_frame * self.dims * np.dtype(DTYPES[self.subtype]).itemsize
+        return (self.compression if self.hold else 1) * self.dims * np.dtype(DTYPES[self.subtype]).itemsize
 
     @property
     def max_frames(self) -> int:
@@ -89,17 +82,12 @@ class LatentAudio:
         if len(frames) > self.max_frames:
             raise UsageError("would be larger than 4 GiB, the limit of WAV", path=path)
         values = narrowed(frames, DTYPES[self.subtype])
+        times = self.compression if self.hold else 1
+        step = max(1, BLOCK_VALUES // (times * self.dims))
         with atomic_write_with_sidecar(path, sidecar) as part, open(part, "wb") as file:
-            file.write(wav_header(len(values) * self.samples_per_frame, self.dims, self.rate, self.subtype))
-            for block in _held(values, self.samples_per_frame):
-                file.write(block.data)
-
-
-def _held(values: npt.NDArray[Any], times: int) -> Iterator[npt.NDArray[Any]]:
-    """Yield each frame `times` times, in blocks."""
-    step = max(1, BLOCK_VALUES // (times * values.shape[1]))
-    for start in range(0, len(values), step):
-        yield np.repeat(values[start : start + step], times, axis=0)
+            file.write(wav_header(len(values) * times, self.dims, self.rate, self.subtype))
+            for start in range(0, len(values), step):
+                file.write(np.repeat(values[start : start + step], times, axis=0).data)
 
 
 def write_latent_audio(
@@ -127,11 +115,6 @@ def write_latent_audio(
     LatentAudio(array.shape[1], sample_rate, compression, subtype).write(Path(path), array)
 
 
-def frame_rate(sample_rate: float, compression: int) -> int:
-    """Return the rate in the header of latent audio, whole frames per second: 44100 / 2048 -> 21; at least 1."""
-    return max(1, math.floor(sample_rate / compression))
-
-
 def wav_header(n_frames: int, dims: int, rate: int, subtype: Subtype) -> bytes:
     """Make a plain RIFF WAVE header: format tag 3 (IEEE float), not extensible, nothing in it that changes with time.
 
@@ -143,9 +126,7 @@ def wav_header(n_frames: int, dims: int, rate: int, subtype: Subtype) -> bytes:
     data = n_frames * dims * width
     byte_rate = min(rate * dims * width, RIFF_BYTES)
     form = struct.pack("<HHIIHH", WAVE_FORMAT_IEEE_FLOAT, dims, rate, byte_rate, dims * width, 8 * width)
-    fact = struct.pack("<I", n_frames)
-    chunks = (b"fmt ", form), (b"fact", fact)
-    body = b"WAVE" + b"".join(name + struct.pack("<I", len(chunk)) + chunk for name, chunk in chunks)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"fact" + struct.pack("<II", 4, n_frames)
     return b"RIFF" + struct.pack("<I", len(body) + 8 + data) + body + b"data" + struct.pack("<I", data)
 
 
@@ -169,38 +150,40 @@ def load_latent_audio(path: str | Path, compression: int | None = None, facts: S
     InputError
         No float WAV, cut short, empty, larger than 1 GiB, NaN or Inf inside, or held in a way that does not fit.
     """
+    import soundfile
+
     path = Path(path)
-    with open_input(path) as opened:
-        _refuse_cut_short(path, opened)
-        facts = facts or read_sidecar(path)
-        array = _read(path, opened, facts, compression)
+    try:
+        with open_input(path) as opened:
+            _refuse_cut_short(path, opened)
+            with soundfile.SoundFile(opened) as file:
+                array = _read(path, file, facts or read_sidecar(path), compression)
+    except soundfile.SoundFileError as error:
+        raise InputError(f"cannot be read as a WAV file: {library_error(error)}", path=path) from error
     refuse_not_finite(path, array)
     return array
 
 
-def _read(path: Path, opened: BufferedReader, facts: Sidecar | None, compression: int | None) -> Latents:
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(opened) as file:
-            if file.format not in ("WAV", "WAVEX") or file.subtype not in DTYPES:
-                found, remedy = f"is {file.format} {file.subtype}", "is it latent audio? encode sound with encoder.py"
-                raise InputError(found, path=path, expected="a WAV of floats", remedy=remedy)
-            if file.frames == 0:
-                raise InputError("is empty", path=path, expected="at least one frame")
-            if file.channels > MAX_DIMS:
-                raise InputError(f"has {file.channels} channels, at most {MAX_DIMS} dims make sense", path=path)
-            hold = _hold_of(path, facts, file.samplerate, compression)
-            if file.frames % hold:
-                expected, remedy = f"a multiple of {hold}, for which each frame is held", "was it cut or resampled?"
-                raise InputError(f"has {file.frames} samples", path=path, expected=expected, remedy=remedy)
-            refuse_large(path, file.frames // hold * file.channels, DTYPES[file.subtype])
-            array: Latents = _read_held(file, hold).T
-            if array.shape[1] != file.frames // hold:
-                raise changed(path)
-            return array
-    except soundfile.SoundFileError as error:
-        raise InputError(f"cannot be read as a WAV file: {library_error(error)}", path=path) from error
+def _read(path: Path, file: "soundfile.SoundFile", facts: Sidecar | None, compression: int | None) -> Latents:
+    if file.format not in ("WAV", "WAVEX") or file.subtype not in DTYPES:
+        found, remedy = f"is {file.format} {file.subtype}", "is it latent audio? encode sound with encoder.py"
+        raise InputError(found, path=path, expected="a WAV of floats", remedy=remedy)
+    if file.frames == 0:
+        raise InputError("is empty", path=path, expected="at least one frame")
+    if file.channels > MAX_DIMS:
+        raise InputError(f"has {file.channels} channels, at most {MAX_DIMS} dims make sense", path=path)
+    hold = _hold_of(path, facts, file.samplerate, compression)
+    if file.frames % hold:
+        expected, remedy = f"a multiple of {hold}, for which each frame is held", "was it cut or resampled?"
+        raise InputError(f"has {file.frames} samples", path=path, expected=expected, remedy=remedy)
+    refuse_large(path, file.frames // hold * file.channels, DTYPES[file.subtype])
+    dtype, step = np.dtype(DTYPES[file.subtype]).name, max(1, BLOCK_VALUES // (hold * file.channels))
+    starts = range(0, file.frames // hold, step)
+    blocks = [file.read(step * hold, dtype=dtype, always_2d=True)[::hold].copy() for _ in starts]
+    array: Latents = np.concatenate(blocks).T
+    if array.shape[1] != file.frames // hold:
+        raise changed(path)
+    return array
 
 
 def is_latent_audio(path: Path, facts: Sidecar | None) -> bool:
@@ -224,19 +207,6 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
         found = f"runs at {rate} Hz, as sound or held latents do; no sidecar says for how many samples a frame is held"
         raise InputError(found, path=path, remedy="put its .json beside it")
     return hold
-
-
-def _read_held(file: "soundfile.SoundFile", hold: int) -> npt.NDArray[np.floating[Any]]:
-    """Read the first of every `hold` samples of an open file, as [frames, dims]; fewer where it was cut meanwhile."""
-    dtype = "float64" if file.subtype == "DOUBLE" else "float32"
-    result = np.empty((file.frames // hold, file.channels), dtype)
-    step = max(1, BLOCK_VALUES // (hold * file.channels))
-    for start in range(0, len(result), step):
-        block = file.read(step * hold, dtype=dtype, always_2d=True)[::hold]
-        if len(block) != len(result[start : start + step]):
-            return result[:start]
-        result[start : start + step] = block
-    return result
 
 
 def _refuse_cut_short(path: Path, file: BufferedReader) -> None:

@@ -24,7 +24,6 @@ from unravel_lib.files.sidecar import (
     Sidecar,
     atomic_write_with_sidecar,
     descriptors_path,
-    has_descriptors,
 )
 from unravel_lib.latents import Frames, Latents
 from unravel_lib.text import size_text
@@ -54,24 +53,22 @@ def load_latents(path: str | Path) -> Latents:
         Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside; larger than 1 GiB;
         or written to while it was read.
     """
-    path = Path(path)
-    with open_input(path) as file:
-        before = _state(file)
-        shape, in_fortran_order, dtype = _header(path, file)
-        dims, n_frames = _checked_shape(path, shape, dtype)
-        refuse_large(path, dims * n_frames, dtype)
-        values: npt.NDArray[Any] = np.empty(dims * n_frames, dtype)
-        n_bytes = file.readinto(values.view(np.uint8).data)
-        if n_bytes != values.nbytes or _state(file) != before:
-            raise changed(path)
+    with open_input(Path(path)) as file:
+        return _read(Path(path), file)
+
+
+def _read(path: Path, file: BufferedReader) -> Latents:
+    before = os.fstat(file.fileno())
+    shape, in_fortran_order, dtype = _header(path, file)
+    dims, n_frames = _checked_shape(path, shape, dtype)
+    refuse_large(path, dims * n_frames, dtype)
+    values: npt.NDArray[Any] = np.empty(dims * n_frames, dtype)
+    n_bytes, now = file.readinto(values.view(np.uint8).data), os.fstat(file.fileno())
+    if n_bytes != values.nbytes or (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise changed(path)
     array: Latents = values.reshape((dims, n_frames), order="F" if in_fortran_order else "C")
     refuse_not_finite(path, array)
     return array
-
-
-def _state(file: BufferedReader) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
-    return status.st_size, status.st_mtime_ns
 
 
 def changed(path: Path) -> InputError:
@@ -133,35 +130,37 @@ def refuse_large(path: Path, n_values: int, dtype: npt.DTypeLike) -> None:
 def refuse_not_finite(path: Path, array: Latents) -> None:
     """Raise InputError if a (dims, frames) array read from `path` holds NaN, Inf, or what is Inf as float32."""
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf and is refused as such
-        for start, block in blocks(array):
-            finite = np.isfinite(block.astype(np.float32))
-            if not finite.all():
-                dim, frame = np.argwhere(~finite)[0]
-                found = f"holds {block[dim, frame]} at dim {dim}, frame {start + frame}"
-                raise InputError(found, path=path, expected="finite values")
+        finite = np.isfinite(array.astype(np.float32, copy=False))
+    if not finite.all():
+        dim, frame = np.argwhere(~finite)[0]
+        raise InputError(f"holds {array[dim, frame]} at dim {dim}, frame {frame}", path=path, expected="finite values")
 
 
-def blocks(array: Latents) -> Iterator[tuple[int, Latents]]:
-    """Yield (first frame, block [dims, n]) pairs that cover a (dims, frames) array in order, about 16 MiB each."""
+def blocks(array: Latents) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield blocks [dims, n] of float32, C order, that cover a (dims, frames) array in order, about 16 MiB each."""
     step = max(1, BLOCK_VALUES // array.shape[0])
     for start in range(0, array.shape[1], step):
-        yield start, array[:, start : start + step]
+        yield np.ascontiguousarray(array[:, start : start + step], "<f4")
 
 
 def content_key(array: Latents) -> str:
     """Return the SHA-256 of the values as float32 and of the shape, so that equal latents have equal keys."""
     digest = hashlib.sha256(repr(tuple(array.shape)).encode())
-    for _, block in blocks(array):
-        digest.update(np.ascontiguousarray(block, dtype="<f4").data)
+    for block in blocks(array):
+        digest.update(block.data)
     return digest.hexdigest()
 
 
 def load_descriptors(latents: Path, sidecar: Sidecar | None, frames: int) -> Descriptors | None:
     """Read the descriptors beside latents, float32 [3, frames]; None where the sidecar names none that are there."""
-    if not has_descriptors(latents, sidecar):
-        return None
     path = descriptors_path(latents)
-    array = load_latents(path)
+    if not isinstance(sidecar, EncodingSidecar) or sidecar.descriptors_sha256 is None or not path.is_file():
+        return None
+    with open_input(path) as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sidecar.descriptors_sha256:
+            return None
+        file.seek(0)
+        array = _read(path, file)
     if array.shape != (3, frames):
         raise InputError(f"has shape {array.shape}", path=path, expected=f"(3, {frames})", remedy="encode it again")
     return array.astype(np.float32)
@@ -194,12 +193,10 @@ def save_latents(
     """
     check_suffix(path, ".npy")
     given = np.asarray(latents)
-    if given.dtype.kind not in "fiu":
-        raise ValueError(f"latents must be real numbers, got {given.dtype}")
+    if given.dtype.kind not in "fiu" or given.ndim != 2 or given.size == 0:
+        raise ValueError(f"latents must be numbers of shape (dims, frames), got {given.dtype} of {given.shape}")
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(given, dtype=np.float32)
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"latents must have shape (dims, frames), got {given.shape}")
     if not np.isfinite(array).all():
         raise ValueError("latents must be finite")
     path, described = Path(path), io.BytesIO()
@@ -227,14 +224,9 @@ class Npy:
     noun: ClassVar[str] = "latents file"
     suffix: ClassVar[str] = f"{EMBEDDINGS}.npy"  # latents files and latent audio of the same name share no sidecar
 
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes that a frame takes."""
-        return 4 * self.dims
-
     def n_bytes(self, n_frames: int) -> int:
         """Return the size of a file of so many frames."""
-        return 128 + n_frames * self.frame_bytes  # NumPy pads its header to a multiple of 64
+        return 128 + n_frames * 4 * self.dims  # NumPy pads its header to a multiple of 64
 
     def write(self, path: Path, frames: Frames, sidecar: Sidecar | None = None) -> None:
         """Write frames atomically, neither clipped nor scaled; raises as `narrowed` and `save_latents` do."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unravel_lib.audio.windows import in_windows
+from unravel_lib.audio.blocks import in_windows
 from unravel_lib.errors import ModelError
 from unravel_lib.models import torchscript
 from unravel_lib.models.contract import PROBE_FRAMES, Block, Contract, Direction, with_conditions

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.audio.blocks import Sound, resampled, to_channels
 from unravel_lib.audio.descriptors import Describer
 from unravel_lib.audio.level import Level, Normalised, faded, looped
 from unravel_lib.audio.read import SAMPLE_RATES, open_audio
-from unravel_lib.audio.resample import resampled, to_channels
-from unravel_lib.audio.windows import Sound
 from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError, ModelError, OutputError, UsageError, check_seed, check_suffix, is_number
 from unravel_lib.files.find import sha256_of
@@ -33,7 +32,7 @@ from unravel_lib.files.sidecar import (
     refuse_replacing,
 )
 from unravel_lib.latents import Latents
-from unravel_lib.latents.files import LatentsFile, read_latents, read_latents_file
+from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
 from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
 from unravel_lib.models.model import Model
 from unravel_lib.models.torchscript import CallError
@@ -219,8 +218,7 @@ def _naming(source: str | Path, done: str, conditions: Mapping[str, float] | Non
 
 
 def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
-    frames = (np.ascontiguousarray(block, dtype=np.float32) for _, block in blocks(latents))
-    return model.decode(frames, options.seed, key, options.compensate_delay, options.conditions)
+    return model.decode(blocks(latents), options.seed, key, options.compensate_delay, options.conditions)
 
 
 def _decode_loop(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
@@ -302,7 +300,7 @@ def decode_file(
     """
     model, target = _checked_model(model), Path(target)
     check_suffix(target, ".wav")
-    file = source if isinstance(source, LatentsFile) else read_latents_file(Path(source), model.compression)
+    file = source if isinstance(source, LatentsFile) else Inputs().read(Path(source), model.compression)
     source, array = file.path, file.latents
     refuse_overwriting(target, [source])
     key = content_key(array)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unravel_lib.audio.windows import Recorded, in_windows, pad, take, trim
+from unravel_lib.audio.blocks import in_windows, pad, trim
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.models import POCKET, torchscript
@@ -231,17 +231,27 @@ class Model:
         """Run one file in one direction, from the load-time state and a seed of its own."""
         behaviour = self.behaviour(method)
         self._warn_of_random_parts(behaviour)
-        stream = iter(blocks)
-        first, longer = take(stream, self.chunk_frames * behaviour.direction.step_in)
-        signal = Recorded(itertools.chain(first, stream))
+        stream, kept = iter(blocks), list[Block]()
+        most = self.chunk_frames * behaviour.direction.step_in
+        while (length := sum(block.shape[1] for block in kept)) <= most and (block := next(stream, None)) is not None:
+            kept.append(block)
+        has_result = False
+
+        def signal() -> Iterator[Block]:  # from its start, also again where there is no result yet
+            yield from tuple(kept)
+            for block in stream:
+                if not has_result:
+                    kept.append(block)
+                yield block
+
         try:
-            for result in self._run_windows(method, signal, seed, longer):
-                signal.stop()
+            for result in self._run_windows(method, signal(), seed, length > most):
+                has_result = True
                 yield result
         except CallError as error:
-            if not signal.is_recording or not self._is_too_long(method, error.frames):
+            if has_result or not self._is_too_long(method, error.frames):
                 raise
-            yield from self._run_windows(method, signal.again(), seed, longer)
+            yield from self._run_windows(method, signal(), seed, length > most)
 
     def _run_windows(self, method: str, signal: Iterable[Block], seed: int, longer: bool) -> Iterator[Block]:
         behaviour, window, context = self.behaviour(method), self.chunk_frames, NO_CONTEXT

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
-from unravel_lib.latents.files import ONE_MODEL, LatentsFile, common_facts, find_encodings, read_latents_file
+from unravel_lib.latents.files import ONE_MODEL, Inputs, LatentsFile, common_facts, find_encodings
 from unravel_lib.latents.npy import Descriptors
 from unravel_lib.text import printable
 
@@ -202,7 +202,7 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
     for item in [latents] if one else latents:  # type: ignore[union-attr]
         if isinstance(item, (str, os.PathLike)):
             path = Path(item)
-            found = [read_latents_file(path)] if path.suffix.lower() == ".wav" else find_encodings([path])
+            found = [Inputs().read(path)] if path.suffix.lower() == ".wav" else find_encodings([path])
             encodings += [Encoding(file.latents, file.descriptors, file.name) for file in found]
             files += found
         else:

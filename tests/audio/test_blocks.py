@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unravel_lib.audio.windows import in_windows, pad, trim
+from unravel_lib.audio.blocks import in_windows, pad, trim
 
 KERNEL = np.array([0.2, -1.0, 3.0, 0.5, 0.7], np.float32)  # context: 2 values before, 2 after
 
