@@ -194,7 +194,7 @@ def save_latents(
     check_suffix(path, ".npy")
     given = np.asarray(latents)
     if given.dtype.kind not in "fiu" or given.ndim != 2 or given.size == 0:
-        raise ValueError(f"latents must be numbers of shape (dims, frames), got {given.dtype} of {given.shape}")
+        raise ValueError(f"latents must be real numbers of shape (dims, frames), got {given.dtype} of {given.shape}")
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(given, dtype=np.float32)
     if not np.isfinite(array).all():

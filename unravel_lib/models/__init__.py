@@ -1,4 +1,4 @@
-"""Model files checked, loaded and run; with `audio.resample` and `inspection` the only code that imports torch.
+"""Model files checked, loaded and run; with `audio.blocks` and `inspection` the only code that imports torch.
 
 screening : all that looks at a model file before PyTorch does: its kind, whether it is whole and harmless
 torchscript : TorchScript modules: loading, methods, attributes, calls
