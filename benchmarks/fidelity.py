@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,11 @@ import heard  # noqa: E402
 
 import unravel_lib as unravel  # noqa: E402
 from unravel_lib.errors import UsageError  # noqa: E402
-from unravel_lib.latents.files import find_encodings  # noqa: E402
 from unravel_lib.models.model import Model  # noqa: E402
 from unravel_lib.music.catalogue import DISTRIBUTIONS  # noqa: E402
 from unravel_lib.music.recordings import GOLDEN, Recordings, period_of  # noqa: E402
 from unravel_lib.statistics.fidelity import REPORTED, Fidelity, fidelity  # noqa: E402
-from unravel_lib.statistics.measure import Encoding, Statistics, measure_arrays, measure_files  # noqa: E402
+from unravel_lib.statistics.measure import Encoding, Statistics  # noqa: E402
 from unravel_lib.text import table  # noqa: E402
 
 Array = npt.NDArray[np.float64]
@@ -62,8 +60,7 @@ def halves(statistics: Statistics) -> tuple[Statistics, list[Array], list[Encodi
             known.append(encoding)
         else:
             unseen.append(encoding.latents)
-    half = measure_arrays([encoding.latents for encoding in known], True)
-    return replace(half, encodings=tuple(known), frame_rate=rate), unseen, rhythmic
+    return unravel.measure(known, True, rate), unseen, rhythmic
 
 
 def drawing(name: str, statistics: Statistics) -> Draw:
@@ -96,7 +93,7 @@ def heard_of(model: Model, statistics: Statistics, rhythmic: list[Encoding], dra
         return found
     first, second = rhythmic[::2], rhythmic[1::2]
     unseen = [r for half in second for r in heard.rhythms(looped(model, half.latents.T), sample_rate)]
-    of_rhythm = replace(measure_arrays([e.latents for e in first], True), encodings=tuple(first), frame_rate=rate)
+    of_rhythm = unravel.measure(first, True, rate)
     beating = drawing(name, of_rhythm)
     windows = [
         heard.rhythms(looped(model, beating(i, round(HEARD_SECONDS * rate), False)), sample_rate)
@@ -113,7 +110,7 @@ def heard_of(model: Model, statistics: Statistics, rhythmic: list[Encoding], dra
 
 def measure_all(paths: list[Path], model: Model) -> tuple[dict[str, Fidelity], dict[str, dict[str, float]]]:
     """Measure every distribution with its defaults, and the floor and the ceiling: latents, and what is heard."""
-    statistics, unseen, rhythmic = halves(measure_files(find_encodings(paths), True))
+    statistics, unseen, rhythmic = halves(unravel.measure(paths, True))
     rate = statistics.frame_rate or 21.5
     known = [encoding.latents for encoding in statistics.encodings]
     of_latents = {"floor": fidelity(known, unseen, np.random.default_rng(0))}

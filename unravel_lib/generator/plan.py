@@ -192,7 +192,7 @@ def read_statistics(options: GeneratorOptions, sources: Sources) -> "Statistics"
     if sources.statistics is not None:
         statistics = tables.read_csv(sources.statistics, options.iqr)
     else:
-        statistics = measure.measure_files(sources.encodings, options.iqr)
+        statistics = measure.measure(sources.encodings, options.iqr)
         if options.weight:
             counts = weights([one.name for one in statistics.encodings], options.weight)
             weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))

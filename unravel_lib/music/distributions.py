@@ -28,7 +28,7 @@ from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
 from unravel_lib.music.kinds import MAX_BYTES, Distribution, Function, checked_loop, seed_global_generators
 from unravel_lib.music.recordings import first_place
 from unravel_lib.music.steering import read_wishes
-from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics, frames_at
+from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics
 
 UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
 MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would repeat its first frame
@@ -67,9 +67,10 @@ def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames
 @distribution(needs_frames=True, spreads_by_iqr="never")
 def empirical(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Whole frames of the encodings in random order, with replacement (`iqr` changes nothing)."""
-    return frames_at(
-        [encoding.latents for encoding in statistics.encodings], rng.integers(0, statistics.frames, n_frames)
-    )
+    arrays = [encoding.latents for encoding in statistics.encodings]
+    places, ends = rng.integers(0, statistics.frames, n_frames), np.cumsum([array.shape[1] for array in arrays])
+    which = np.searchsorted(ends, places, side="right")
+    return np.array([arrays[n][:, p - ends[n]] for n, p in zip(which, places, strict=True)], np.float64)
 
 
 @distribution(spreads_by_iqr="never")

@@ -1,12 +1,9 @@
 """What is known about latents: where each dim lies, how far it spreads, how the dims correlate. No random numbers."""
 
-import bisect
-import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +22,7 @@ WHISKER = 1.5  # bounds lie so many IQR outside the quartiles: Tukey, "Explorato
 NORMAL_IQR = 1.349  # IQR of the standard normal distribution, 2 * 0.6745
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 BLOCK_VALUES = 1 << 20  # values whose moments are taken at a time; the last digit depends on it
-MAX_RANKED = 1 << 26  # values that are ranked, 512 MiB of ranks; of more frames every n-th is ranked
 NO_SPREAD = 1e-12  # a spread below this share of the whole is rounding
-
-log = logging.getLogger("unravel_lib")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +46,7 @@ class Encoding:
     weight: float = 1.0
 
 
-_Given = str | Path | npt.ArrayLike | Encoding
+_Given = str | Path | npt.ArrayLike | Encoding | LatentsFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,31 +95,27 @@ class Statistics:
     @property
     def minimum(self) -> Array:
         """The lowest value."""
-        return self._quantile(0)
+        return np.asarray(self.quantiles[0])
 
     @property
     def maximum(self) -> Array:
         """The highest value."""
-        return self._quantile(-1)
+        return np.asarray(self.quantiles[-1])
 
     @property
     def q1(self) -> Array:
         """The lower quartile."""
-        return self._quantile(Q1)
+        return np.asarray(self.quantiles[Q1])
 
     @property
     def median(self) -> Array:
         """The median."""
-        return self._quantile(MEDIAN)
+        return np.asarray(self.quantiles[MEDIAN])
 
     @property
     def q3(self) -> Array:
         """The upper quartile."""
-        return self._quantile(Q3)
-
-    def _quantile(self, place: int) -> Array:
-        row: Array = self.quantiles[place]
-        return row
+        return np.asarray(self.quantiles[Q3])
 
     @property
     def lower(self) -> Array:
@@ -160,14 +150,7 @@ class Statistics:
     @property
     def active_covariance(self) -> Array:
         """Covariance [dims, dims] by the statistics in use; the robust one may lack positive semi-definiteness."""
-        result: Array = np.outer(self.scale, self.scale) * self.active_correlation
-        return result
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Statistics):
-            return NotImplemented
-        names = [f.name for f in fields(self) if f.name not in ("encodings", "frame_rate")]
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+        return np.asarray(np.outer(self.scale, self.scale) * self.active_correlation)
 
 
 def fences(quantiles: Array) -> tuple[Array, Array]:
@@ -183,7 +166,7 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
     ----------
     latents : path, array [dims, frames], Encoding, or iterable of these
         Latents files of the same model, folders of them (without results of generator.py), values, or values with
-        descriptors, which `unravel_lib.describe` makes.
+        descriptors, which `unravel_lib.describe` makes; also a `LatentsFile`, which was read already.
     iqr : bool
         Also measure the robust correlation, and use the robust statistics.
     frame_rate : float, optional
@@ -197,82 +180,59 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
         There is nothing to measure, or an array is not (dims, frames) of finite real numbers.
     """
     one = isinstance(latents, (str, os.PathLike, Encoding)) or getattr(latents, "ndim", None) == 2
-    encodings: list[Encoding] = []
     files: list[LatentsFile] = []
+    encodings: list[Encoding] = []
     for item in [latents] if one else latents:  # type: ignore[union-attr]
-        if isinstance(item, (str, os.PathLike)):
-            path = Path(item)
-            found = [Inputs().read(path)] if path.suffix.lower() == ".wav" else find_encodings([path])
+        if isinstance(item, (str, os.PathLike, LatentsFile)):
+            found = [item] if isinstance(item, LatentsFile) else _read(Path(item))
             encodings += [Encoding(file.latents, file.descriptors, file.name) for file in found]
             files += found
         else:
-            encoding = item if isinstance(item, Encoding) else Encoding(_checked_array(item))
-            encodings.append(_checked_encoding(encoding))
-    _refuse_other_dims(files)
-    measured = measure_arrays([encoding.latents for encoding in encodings], iqr)
-    return replace(measured, encodings=tuple(encodings), frame_rate=frame_rate or _frame_rate(files))
-
-
-def _checked_encoding(encoding: Encoding) -> Encoding:
-    latents, descriptors = _checked_array(encoding.latents), encoding.descriptors
-    if descriptors is not None and descriptors.shape != (3, latents.shape[1]):
-        raise ValueError(f"descriptors have shape {descriptors.shape}, expected (3, {latents.shape[1]})")
-    return replace(encoding, latents=latents)
-
-
-def _frame_rate(files: Sequence[LatentsFile]) -> float | None:
+            encodings.append(_checked(item if isinstance(item, Encoding) else Encoding(np.asarray(item))))
+    for file in files:
+        dims, first = len(file.latents), len(files[0].latents)
+        if dims != first:
+            raise InputError(f"has {dims} dims, {printable(files[0].path)} has {first}", path=file.path, **ONE_MODEL)
+    if not encodings:
+        raise ValueError("there is nothing to measure, expected at least one encoding")
+    arrays = [encoding.latents for encoding in encodings]
+    if len({len(array) for array in arrays}) > 1:
+        raise ValueError("encodings have different dims, expected those of one model")
+    mean, std, correlation, autocorrelation = moments(arrays)
+    quantiles, outlier_share = marginals(arrays)
     facts = common_facts({file.path: file.sidecar for file in files})
-    return facts.sample_rate / facts.compression if facts.sample_rate and facts.compression else None
+    stated = facts.sample_rate / facts.compression if facts.sample_rate and facts.compression else None
+    return Statistics(
+        dims=len(mean),
+        frames=sum(array.shape[1] for array in arrays),
+        files=len(arrays),
+        iqr=iqr,
+        mean=mean,
+        std=std,
+        correlation=correlation,
+        autocorrelation=autocorrelation,
+        quantiles=quantiles,
+        outlier_share=outlier_share,
+        robust_correlation=robust_correlation(arrays) if iqr else None,
+        encodings=tuple(encodings),
+        frame_rate=frame_rate or stated,
+    )
 
 
-def _checked_array(values: Any) -> Latents:
-    array = np.asarray(values)
+def _read(path: Path) -> list[LatentsFile]:
+    return [Inputs().read(path)] if path.suffix.lower() == ".wav" else find_encodings([path])
+
+
+def _checked(encoding: Encoding) -> Encoding:
+    array, descriptors = np.asarray(encoding.latents), encoding.descriptors
     if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
         raise ValueError(f"an array of shape {array.shape} and type {array.dtype}, expected (dims, frames) of numbers")
     with np.errstate(over="ignore"):
         if not np.isfinite(array.astype(np.float32)).all():
             raise ValueError("an array holds NaN, Inf or values beyond float32, expected finite values")
-    return array
-
-
-def measure_files(files: Sequence[LatentsFile], iqr: bool) -> Statistics:
-    """Measure latents that were read from files; raises InputError, with the files, where their dims differ."""
-    _refuse_other_dims(files)
-    encodings = tuple(Encoding(file.latents, file.descriptors, file.name) for file in files)
-    measured = measure_arrays([file.latents for file in files], iqr)
-    return replace(measured, encodings=encodings, frame_rate=_frame_rate(files))
-
-
-def _refuse_other_dims(files: Sequence[LatentsFile]) -> None:
-    for file in files:
-        dims, first = file.latents.shape[0], files[0].latents.shape[0]
-        if dims != first:
-            raise InputError(f"has {dims} dims, {printable(files[0].path)} has {first}", path=file.path, **ONE_MODEL)
-
-
-def measure_arrays(encodings: Sequence[Latents], iqr: bool) -> Statistics:
-    """Measure arrays [dims, frames] of finite values; raises ValueError where there are none or their dims differ."""
-    if not encodings:
-        raise ValueError("there is nothing to measure, expected at least one encoding")
-    dims = {array.shape[0] for array in encodings}
-    if len(dims) > 1:
-        raise ValueError(f"encodings have {min(dims)} and {max(dims)} dims, expected those of one model")
-    found = moments(encodings)
-    quantiles, outlier_share = marginals(encodings)
-    return Statistics(
-        dims=dims.pop(),
-        frames=found.frames,
-        files=len(encodings),
-        iqr=iqr,
-        mean=found.mean,
-        std=found.std,
-        correlation=found.correlation,
-        autocorrelation=found.autocorrelation,
-        quantiles=quantiles,
-        outlier_share=outlier_share,
-        robust_correlation=robust_correlation(encodings) if iqr else None,
-        encodings=tuple(map(Encoding, encodings)),
-    )
+    if descriptors is not None and descriptors.shape != (3, array.shape[1]):
+        raise ValueError(f"descriptors have shape {descriptors.shape}, expected (3, {array.shape[1]})")
+    return replace(encoding, latents=array)
 
 
 class RunningMoments:
@@ -291,8 +251,6 @@ class RunningMoments:
 
     def add(self, count: int, mean: Array, total: Array) -> None:
         """Merge a block of `count` values with its own mean and its own sum of squared deviations from that."""
-        if count == 0:
-            return
         both = self.count + count
         delta = mean - self.mean
         self.sum = self.sum + total + self.squares(delta) * (self.count * count / both)
@@ -300,19 +258,8 @@ class RunningMoments:
         self.count = both
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Results of one pass over the frames; arrays are [dims], the correlation is [dims, dims]."""
-
-    frames: int
-    mean: Array
-    std: Array
-    correlation: Array
-    autocorrelation: Array
-
-
-def moments(encodings: Sequence[Latents]) -> Moments:
-    """Measure mean, standard deviation, correlation and lag-1 autocorrelation of all frames.
+def moments(encodings: Sequence[Latents]) -> tuple[Array, Array, Array, Array]:
+    """Measure mean, standard deviation, correlation [dims, dims] and lag-1 autocorrelation of all frames.
 
     The standard deviation has ddof=1 and is 0 for a single frame. A constant dim has correlation 0 with every
     other, and 1 with itself. The autocorrelation is Pearson's correlation of all neighbouring frames (x[t], x[t + 1])
@@ -335,7 +282,7 @@ def moments(encodings: Sequence[Latents]) -> Moments:
     constant = (low == high) | (np.diagonal(spread.sum) == 0)  # exactly 0: rounding would give a deviation of 1e-17
     std = np.where(constant, 0.0, np.sqrt(np.diagonal(spread.sum) / max(spread.count - 1, 1)))
     mean = np.where(low == high, low, spread.mean)
-    return Moments(spread.count, mean, std, correlation_of(spread.sum, constant), _autocorrelation(pairs, constant))
+    return mean, std, correlation_of(spread.sum, constant), _autocorrelation(pairs, constant)
 
 
 def _add_block(spread: RunningMoments, pairs: RunningMoments, values: Array) -> None:
@@ -379,67 +326,40 @@ def marginals(encodings: Sequence[Latents]) -> tuple[Array, Array]:
 
     Linear between neighbouring values, as `numpy.quantile` does by default, but in float64.
     """
-    dims = encodings[0].shape[0]
+    dims = len(encodings[0])
     quantiles, outlier_share = np.empty((len(PERCENTS), dims)), np.empty(dims)
     for dim in range(dims):
         values = np.sort(_dim_of_all(encodings, dim))
         places = np.array(PERCENTS) / 100 * (len(values) - 1)
         left = np.floor(places).astype(np.int64)
-        low, high = (values[i].astype(np.float64) for i in (left, np.minimum(left + 1, len(values) - 1)))
+        low, high = values[left], values[np.minimum(left + 1, len(values) - 1)]
         quantiles[:, dim] = np.minimum(low + (high - low) * (places - left), high)
         lower, upper = fences(quantiles[:, dim])
-        # numpy's searchsorted would copy float32 values to compare them with a float64
-        outside = bisect.bisect_left(values, lower) + len(values) - bisect.bisect_right(values, upper)
-        outlier_share[dim] = outside / len(values)
+        outlier_share[dim] = np.mean((values < lower) | (values > upper))
     return quantiles, outlier_share
 
 
-def _dim_of_all(encodings: Sequence[Latents], dim: int) -> npt.NDArray[np.floating[Any]]:
-    """One dim of all encodings, one after the other, [frames]: float32 where that is exact, else float64."""
-    exact = all(np.can_cast(encoding.dtype, np.float32) for encoding in encodings)
-    return np.concatenate([encoding[dim] for encoding in encodings], dtype=np.float32 if exact else np.float64)
+def _dim_of_all(encodings: Sequence[Latents], dim: int) -> Array:
+    """One dim of all encodings, one after the other, [frames]."""
+    return np.concatenate([encoding[dim] for encoding in encodings], dtype=np.float64)
 
 
 def robust_correlation(encodings: Sequence[Latents]) -> Array:
     """Return 2 sin(pi r / 6) of Spearman's r, [dims, dims]: Pearson's correlation if values are normal, but robust.
 
-    K. Pearson, "On further methods of determining correlation" (1907). Not always positive semi-definite.
+    K. Pearson, "On further methods of determining correlation" (1907). Not always positive semi-definite. Equal values
+    share their mean rank. A constant dim has correlation 0 with every other, and 1 with itself.
     """
-    result: Array = 2 * np.sin(np.pi / 6 * spearman(encodings))
+    ranks = np.stack([_ranks(_dim_of_all(encodings, dim)) for dim in range(len(encodings[0]))])
+    ranks = 2 * ranks - (ranks.shape[1] + 1)  # around 0; whole numbers, so the sums are exact
+    total = ranks @ ranks.T
+    result: Array = 2 * np.sin(np.pi / 6 * correlation_of(total, np.diagonal(total) == 0))
     np.fill_diagonal(result, 1.0)
     return result
 
 
-def spearman(encodings: Sequence[Latents]) -> Array:
-    """Measure Spearman's rank correlation [dims, dims], equal values sharing their mean rank.
-
-    Of all frames up to MAX_RANKED values, beyond that of every n-th frame, which is logged. A constant dim has
-    correlation 0 with every other, and 1 with itself.
-    """
-    dims, count = encodings[0].shape[0], sum(encoding.shape[1] for encoding in encodings)
-    every = -(-dims * count // MAX_RANKED)  # rounded up
-    if every > 1:
-        ordinal = f"{every}{ {2: 'nd', 3: 'rd'}.get(every, 'th') }"
-        log.warning(f"{count:,} frames are too many to rank: the robust correlation is of every {ordinal} frame")
-    ranks = np.stack([_ranks(_dim_of_all(encodings, dim)[::every]) for dim in range(dims)])
-    centred = 2 * ranks - (ranks.shape[1] + 1)  # whole numbers, so the sums are exact
-    total = centred @ centred.T
-    return correlation_of(total, np.diagonal(total) == 0)
-
-
-def _ranks(values: npt.NDArray[np.floating[Any]]) -> Array:
+def _ranks(values: Array) -> Array:
     """The rank of each value, from 1; equal ones share their mean rank."""
     _, label, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: Array = np.cumsum(counts) - (counts - 1) / 2
     return ranks[label]
-
-
-def frames_at(encodings: Sequence[Latents], index: npt.NDArray[np.int64]) -> Array:
-    """Return the frames at the given indices of all encodings, one after the other: float64 [len(index), dims]."""
-    result = np.empty((len(index), encodings[0].shape[0]))
-    start = 0
-    for encoding in encodings:
-        here = np.flatnonzero((index >= start) & (index < start + encoding.shape[1]))
-        result[here] = encoding[:, index[here] - start].T
-        start += encoding.shape[1]
-    return result

@@ -50,7 +50,7 @@ def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
     columns |= dict(zip(QUANTILE_NAMES, statistics.quantiles, strict=True))
     columns |= {name: np.full(statistics.dims, getattr(statistics, name)) for name in ("frames", "files")}
     columns["dim"] = dims
-    matrices = {str(dim): column for dim, column in zip(dims, statistics.correlation.T, strict=True)}
+    matrices = dict(zip(map(str, dims), statistics.correlation.T, strict=True))
     if statistics.robust_correlation is not None:
         matrices |= {f"robust_{dim}": column for dim, column in zip(dims, statistics.robust_correlation.T, strict=True)}
     _write_table(folder / STATISTICS_CSV, {name: columns[name] for name in COLUMNS})
@@ -80,9 +80,14 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     InputError
         A table is missing, incomplete or contradicts itself; or `iqr` with a table that was measured without.
     """
-    columns = _table(path, COLUMNS)
+    columns, others = _table(path, COLUMNS), path.with_name(QUANTILES_CSV)
     _refuse_impossible(path, columns)
-    columns = _with_quantiles(path, columns)
+    quantiles = _table(others, ["dim", *QUANTILE_NAMES])
+    if not all(np.array_equal(quantiles[name], columns[name]) for name in ("dim", *FIVE_NUMBERS)):
+        found = f"and {STATISTICS_CSV} have other quartiles"
+        raise InputError(found, path=others, remedy="are they of the same run?")
+    columns |= quantiles
+    _refuse_impossible(others, columns)
     dims = len(columns["dim"])
     beside = path.with_name(CORRELATION_CSV)
     matrix = _matrices(beside, dims)
@@ -104,22 +109,14 @@ def read_csv(path: Path, iqr: bool) -> Statistics:
     )
 
 
-def _with_quantiles(path: Path, columns: dict[str, Array]) -> dict[str, Array]:
-    """Add all quantiles to the columns of a statistics.csv, from the table beside it."""
-    path = path.with_name(QUANTILES_CSV)
-    quantiles = _table(path, ["dim", *QUANTILE_NAMES])
-    if not all(np.array_equal(quantiles[name], columns[name]) for name in ("dim", *FIVE_NUMBERS)):
-        found = f"and {STATISTICS_CSV} have other quartiles"
-        raise InputError(found, path=path, remedy="are they of the same run?")
-    _refuse_impossible(path, columns | quantiles)
-    return columns | quantiles
-
-
 def _refuse_impossible(path: Path, columns: dict[str, Array]) -> None:
-    dims, frames, files = columns["dim"], columns["frames"], columns["files"]
+    for name in (*MEASURED, *QUANTILE_NAMES):
+        if name in columns and np.abs(columns[name]).max() > LARGEST:
+            raise InputError(f"has values beyond float32 in {name}", path=path, **_AGAIN)
     quantiles = [columns[name] for name in QUANTILE_NAMES if name in columns]
+    frames, files = columns["frames"], columns["files"]
     possible = {
-        "dim": np.array_equal(dims, np.arange(len(dims))),
+        "dim": np.array_equal(columns["dim"], np.arange(len(columns["dim"]))),
         "frames": (frames == frames[0]).all() and frames[0] >= 1 and frames[0] % 1 == 0,
         "files": (files == files[0]).all() and files[0] >= 1 and files[0] % 1 == 0,
         "std": (columns["std"] >= 0).all(),
@@ -127,9 +124,6 @@ def _refuse_impossible(path: Path, columns: dict[str, Array]) -> None:
         "beyond": ((columns["beyond"] >= 0) & (columns["beyond"] <= 1)).all(),
         "min to max": (np.diff(quantiles, axis=0) >= 0).all(),
     }
-    for name in (*MEASURED, *QUANTILE_NAMES):
-        if name in columns and np.abs(columns[name]).max() > LARGEST:
-            raise InputError(f"has values beyond float32 in {name}", path=path, **_AGAIN)
     for name, good in possible.items():
         if not good:
             raise InputError(f"has impossible values in {name}", path=path, **_AGAIN)
