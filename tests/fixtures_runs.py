@@ -85,8 +85,7 @@ def runner(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(worker, "Worker", worker.Opener)
 
-    load = model.load
-    monkeypatch.setattr(model, "load", lambda path, *rest: _pocket(*rest) if path is None else load(path, *rest))
+    monkeypatch.setattr(model, "load", sharing_pocket(model.load))
 
     def run(script: str, *args: object, stdin: str | None = None) -> Result:
         argv = [str(arg) for arg in args]
@@ -113,6 +112,17 @@ def spy(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> NonCallabl
     mock: NonCallableMock = create_autospec(plain, side_effect=plain)
     monkeypatch.setattr(place, name, mock)
     return mock
+
+
+def sharing_pocket(load: Callable[..., object]) -> Callable[..., object]:
+    """Return `load` for models, where the pocket model is loaded once in this process."""
+
+    def shared(
+        path: Path | None = None, device: str = "auto", trust: bool = False, rate: float | None = None
+    ) -> object:
+        return _pocket(device, trust, rate) if path is None else load(path, device, trust, rate)
+
+    return shared
 
 
 @functools.cache

@@ -11,14 +11,14 @@ import importlib
 import os
 import re
 import subprocess
-import sys
 from argparse import Action
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import WarmPython
 
 from unravel_lib.music import tempo
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
@@ -75,13 +75,13 @@ def same_output(shown: list[str], real: list[str]) -> bool:
     return re.fullmatch("".join(parts), "".join(without_chance(line) + "\n" for line in real)) is not None
 
 
-def make_clone(folder: Path) -> None:
-    """Make a folder look like a clone of the repository, with python in .bin."""
+def make_clone(folder: Path, python: str) -> None:
+    """Make a folder look like a clone of the repository, with a script `python` in .bin."""
     for path in (*(f"{name}.py" for name in SCRIPTS), "unravel_lib", "examples"):
         (folder / path).symlink_to(ROOT / path)
     (folder / ".bin").mkdir()
     for name in ("python", "python3"):
-        (folder / ".bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        (folder / ".bin" / name).write_text(python)
         (folder / ".bin" / name).chmod(0o755)
 
 
@@ -239,10 +239,17 @@ def unknown_names(page: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A script that is to be called as `python`, and starts fast."""
+    with WarmPython(tmp_path_factory.mktemp("python")) as python:
+        yield python.script
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, warm_python: str) -> tuple[Path, list[str]]:
     """A folder in which the commands of the README have run, and what was wrong with them."""
     folder = tmp_path_factory.mktemp("clone")
-    make_clone(folder)
+    make_clone(folder, warm_python)
     return folder, untrue_commands(README, folder)
 
 
@@ -296,7 +303,9 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_a_failing_command_and_another_output_are_found(written: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_failing_command_and_another_output_are_found(
+    written: Callable[[str], Path], tmp_path: Path, warm_python: str
+) -> None:
     page = written(
         "<!-- not run -->\n```sh\nfalse\n```\n\n```sh\nfalse\necho on\n```\n\n"
         "```sh\necho one; echo two >&2; echo a--0123abcd.npy\n```\n\n```text\none\n...\na--########.npy\n```\n\n"
@@ -305,7 +314,7 @@ def test_a_failing_command_and_another_output_are_found(written: Callable[[str],
     )
     clone = tmp_path / "clone"
     clone.mkdir()
-    make_clone(clone)
+    make_clone(clone, warm_python)
     wrong = untrue_commands(page, clone)
     assert [text.splitlines()[0] for text in wrong] == [
         "line 6: exit code 1",
