@@ -175,6 +175,10 @@ def test_sorting(page: Browser) -> None:
         page.driver.find_element(By.CSS_SELECTOR, f"#sort option[value={value}]").click()
         values = page.js(f"return shown().map((card) => Number(card.dataset.{value}))")
         assert values == sorted(values, reverse=True) and len(set(values)) > 1, text
+    page.driver.find_element(By.CSS_SELECTOR, "#sort option[value=newest]").click()
+    assert page.js(TITLES)[0] == HOSTILE  # decoded last
+    page.driver.find_element(By.CSS_SELECTOR, "#sort option[value=run]").click()
+    assert page.js(TITLES)[-3:] == GENERATED  # what has a run, by name
     page.driver.find_element(By.CSS_SELECTOR, "#sort option[value=name]").click()
     assert page.js(TITLES) == names
 
@@ -197,6 +201,56 @@ def test_filter(page: Browser) -> None:
     assert set(page.js(TITLES)) == {"low", *GENERATED}  # and what was made from it
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("seed:7", 3),
+        ("seed:7 file:2", 1),
+        ("seed:4", 0),  # not 42
+        ("run:first pattern:orale", 3),
+        ("kind:recorded", 2),
+        ("Distribution:RETRACE", 3),
+        ("pattern:levels", 3),
+        ("levels:1", 0),  # no field: a word
+        ("seed42", 0),  # neither a word nor a name
+        ("tempo:", 0),
+    ],
+)
+def test_filter_by_fields(page: Browser, text: str, found: int) -> None:
+    page.driver.find_element(By.ID, "filter").send_keys(text)
+    assert len(page.js(TITLES)) == found
+
+
+def test_generated_or_recorded(page: Browser) -> None:
+    page.driver.find_element(By.CSS_SELECTOR, "#kind option[value=generated]").click()
+    assert page.js(TITLES) == GENERATED
+    page.driver.find_element(By.CSS_SELECTOR, "#kind option[value=recorded]").click()
+    assert page.js(TITLES) == ["high", "low"]
+
+
+def test_equal_loudness_lowers_the_louder_ones(page: Browser) -> None:
+    heard = "return cards.map((c) => level(c) + 20 * Math.log10(one(c, '.sound').volume))"
+    levels = page.js("return cards.map(level)")
+    page.driver.find_element(By.ID, "equal").click()
+    target = min([-20, *(level for level in levels if level >= -35)])
+    assert min(levels) < -35, "the test needs a sound that is too quiet"
+    assert page.js(heard) == pytest.approx([min(level, target) for level in levels], abs=0.01)
+    assert page.js("return said.textContent").startswith(f"All play at \u2212{-target:.1f} LUFS, but ")
+    page.driver.find_element(By.ID, "equal").click()
+    assert page.js(heard) == pytest.approx(levels)
+
+
+def test_folded_cards_are_one_line_and_the_chosen_one_opens(page: Browser) -> None:
+    height = "return cards.map((card) => card.getBoundingClientRect().height)"
+    page.driver.find_element(By.ID, "folded").click()
+    assert sum(size < 70 for size in page.js(height)) == 5
+    click(page, "high", ".names")
+    assert page.js("return current.dataset.title") == "high"
+    assert page.driver.find_element(By.CSS_SELECTOR, f"#{card_of(page, 'high')} .wave").is_displayed()
+    page.driver.find_element(By.ID, "folded").click()
+    assert min(page.js(height)) > 300
+
+
 def clipboard(page: Browser) -> str:
     page.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
     text: str = page.js("return navigator.clipboard.readText()")
@@ -212,8 +266,7 @@ def test_copy(page: Browser, work: Path) -> None:
         f"python {ROOT / 'encoder.py'} {flags}",
         page.js("return commands(cards.find((card) => card.dataset.title === 'low'))[1]"),
     ]
-    page.driver.find_element(By.ID, "copy-starred").click()
-    wait_for(page, "said.textContent.startsWith('No sound')")
+    assert not page.driver.find_element(By.ID, "copy-starred").is_enabled()
     for title in GENERATED[:2]:
         click(page, title, ".star")
     page.driver.find_element(By.ID, "copy-starred").click()
@@ -278,6 +331,7 @@ def test_two_hundred_sounds_open_in_two_seconds_and_load_what_is_in_view(
     asked = [url for url in chromium.requests() if url.endswith((".png", ".wav"))]
     assert 0 < len(asked) < 100, "of 400 pictures"
     assert chromium.js("return cards.length") == 201
+    assert chromium.js("return document.documentElement.scrollHeight") < 201 * 70
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])

@@ -38,6 +38,7 @@ class Card:
     ----------
     name : file name; title : the shorter name that people use
     kind : "generated", "recorded" or "latents"
+    time : when it was written, in seconds since 1970
     seconds, loudness, peak, marks : of the sound; loudness in LUFS, None for silence and where it is not
         metered, at low sample rates
     metered : whether it is
@@ -54,6 +55,7 @@ class Card:
     name: str
     title: str
     kind: str
+    time: float
     seconds: float
     loudness: float | None
     metered: bool
@@ -115,6 +117,7 @@ def make_card(sound: Path) -> Card:
         name=printable(sound.name),
         title=printable((recording or latents_path).stem.removesuffix(EMBEDDINGS).removesuffix("_hold")),
         kind="generated" if generated else "recorded" if recording else "latents",
+        time=sound.stat().st_mtime,
         seconds=info.frames / info.samplerate,
         loudness=facts.loudness,
         metered=facts.peak is not None and info.samplerate >= LOWEST_RATE,

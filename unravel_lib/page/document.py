@@ -17,6 +17,8 @@ from unravel_lib.page.cards import Card
 
 NAME = "index.html"
 MARK = b'<meta name="generator" content="UnRAVEl">'  # in every page
+FOLDED_ABOVE = 40  # sounds: with more, the page is too long to look through
+TELLING = ("distribution", "pattern", "transforms", "seed", "recording", "run")  # facts that tell sounds apart
 HERE = Path(__file__).parent
 
 
@@ -37,6 +39,8 @@ def write_page(target: Path, cards: Sequence[Card]) -> None:
     text = environment.get_template(NAME).render(
         folder=target.absolute().parent.name,
         cards=cards,
+        differences=differences(cards),
+        folded_above=FOLDED_ABOVE,
         style=Markup(style),
         script=Markup(script),
         style_hash=_hash(style),
@@ -44,6 +48,25 @@ def write_page(target: Path, cards: Sequence[Card]) -> None:
     )
     with atomic_write(target) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def differences(cards: Sequence[Card]) -> dict[str, list[str]]:
+    """Return what tells each sound, by name, from others of the same title.
+
+    >>> from types import SimpleNamespace as Made
+    >>> made = [Made(name=f"{seed}.wav", title="loop", run="a", facts=[("seed", seed)]) for seed in "78"]
+    >>> differences(made)
+    {'7.wav': ['seed 7'], '8.wav': ['seed 8']}
+    """
+    alike: dict[str, list[dict[str, str]]] = {}
+    for card in cards:
+        alike.setdefault(card.title, []).append({**dict(card.facts), "run": card.run, "name": card.name})
+    told = {}
+    for facts in alike.values():
+        differ = [key for key in TELLING if len({each.get(key) for each in facts}) > 1]
+        for each in facts:
+            told[each["name"]] = [f"{key} {each[key]}" for key in differ if each.get(key)]
+    return told
 
 
 def refuse_other_page(target: Path) -> None:

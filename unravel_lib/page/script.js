@@ -56,6 +56,24 @@ function stop(card) {
   card.querySelectorAll("audio").forEach((player) => player.pause());
 }
 
+// A page from the disk may make sounds quieter, but not louder: browsers keep their samples from its script.
+
+const LOUDEST = -20, QUIETEST = -35; // LUFS at which all sounds play
+
+function matchLoudness() {
+  const on = document.getElementById("equal").checked;
+  const levels = cards.map(level).filter((value) => value >= QUIETEST);
+  const target = Math.min(LOUDEST, ...levels);
+  for (const card of cards) {
+    const volume = on ? Math.min(1, 10 ** ((target - level(card)) / 20)) : 1;
+    card.querySelectorAll("audio").forEach((player) => { player.volume = volume; });
+  }
+  if (!on) return;
+  const quieter = cards.length - levels.length;
+  say("All play at " + target.toFixed(1).replace("-", "\u2212") + " LUFS" +
+    (quieter ? ", but " + quieter + (quieter === 1 ? " that is quieter" : " that are quieter") : ""));
+}
+
 function play(card) {
   cards.forEach((any) => { if (any !== card) stop(any); });
   choose(card);
@@ -123,12 +141,30 @@ function star(card) {
 
 // Which cards are shown, in which order.
 
-const texts = new Map(cards.map((card) => [card, (card.dataset.name + " " + card.textContent).toLowerCase()]));
+// A word of the filter occurs anywhere on a card; field:value in this field, and a number as a whole.
+
+const words = (text) => text.toLowerCase().split(/[\s"',()=]+/).filter((word) => word);
+const pieces = (card) => [card, ...card.querySelectorAll("*")].flatMap((element) =>
+  [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data));
+const texts = new Map(cards.map((card) => [card, [card.dataset.name, ...pieces(card)].join(" ").toLowerCase()]));
+const fields = new Map(cards.map((card) => [card, new Map([
+  ...[...card.querySelectorAll("dl div")].map((pair) => [...pair.children].map((part) => part.textContent)),
+  ["name", card.dataset.name], ["kind", card.dataset.kind], ["run", run(card)],
+])]));
+
+function matches(card, word) {
+  const [name, value] = word.split(/:(.*)/);
+  if (!value || !cards.some((any) => fields.get(any).has(name))) return texts.get(card).includes(word);
+  const found = words(fields.get(card).get(name) ?? "");
+  return found.some((each) => /^[\d.]+$/.test(value) ? each === value : each.includes(value));
+}
 
 const natural = (a, b) => a.localeCompare(b, undefined, { numeric: true });
-const run = (card) => one(card, ".run")?.textContent ?? "";
+function run(card) { return one(card, ".run")?.textContent ?? ""; }
 const orders = {
   name: (a, b) => natural(a.dataset.title, b.dataset.title) || natural(run(a), run(b)),
+  run: (a, b) => natural(run(a), run(b)),
+  newest: (a, b) => b.dataset.newest - a.dataset.newest,
   loudness: (a, b) => level(b) - level(a),
   seconds: (a, b) => b.dataset.seconds - a.dataset.seconds,
 };
@@ -142,11 +178,12 @@ function shown() {
 }
 
 function arrange() {
-  const words = document.getElementById("filter").value.toLowerCase().split(/\s+/);
+  const wanted = document.getElementById("filter").value.toLowerCase().split(/\s+/);
+  const kind = document.getElementById("kind").value;
   const starredOnly = document.getElementById("starred-only").checked;
   for (const card of cards) {
-    const matches = words.every((word) => texts.get(card).includes(word));
-    card.hidden = !matches || (starredOnly && !stars.has(card.dataset.name));
+    const isWanted = (!kind || card.dataset.kind === kind) && wanted.every((word) => matches(card, word));
+    card.hidden = !isWanted || (starredOnly && !stars.has(card.dataset.name));
     if (card.hidden) stop(card);
   }
   const count = shown().length;
@@ -155,6 +192,11 @@ function arrange() {
   document.getElementById("count").textContent =
     (count === cards.length ? all : count + " of " + all) + (starred ? ", " + starred + " starred" : "");
   document.getElementById("nothing").hidden = count > 0;
+  document.getElementById("copy-starred").disabled = !starred;
+}
+
+function fold() {
+  list.classList.toggle("folded", document.getElementById("folded").checked);
 }
 
 function sort() {
@@ -196,9 +238,7 @@ function commands(card) {
 }
 
 function copyStarred() {
-  const lines = [...list.children].filter((card) => stars.has(card.dataset.name)).flatMap(commands);
-  if (lines.length) copy([...new Set(lines)]);
-  else say("No sound has a star yet");
+  copy([...new Set([...list.children].filter((card) => stars.has(card.dataset.name)).flatMap(commands))]);
 }
 
 // Keys act on the current sound, unless they belong to what has the focus.
@@ -228,6 +268,7 @@ document.addEventListener("keydown", (event) => {
 for (const card of cards) {
   one(card, ".play").addEventListener("click", () => toggle(card));
   one(card, ".star").addEventListener("click", () => { choose(card); star(card); });
+  one(card, ".names").addEventListener("click", () => choose(card));
   one(card, ".copy").addEventListener("click", () => copy(commands(card)));
   one(card, ".seek").addEventListener("input", (event) => {
     choose(card);
@@ -246,11 +287,15 @@ for (const card of cards) {
 }
 document.getElementById("filter").addEventListener("input", arrange);
 document.getElementById("starred-only").addEventListener("change", arrange);
+document.getElementById("kind").addEventListener("change", arrange);
+document.getElementById("equal").addEventListener("change", matchLoudness);
+document.getElementById("folded").addEventListener("change", fold);
 document.getElementById("sort").addEventListener("change", sort);
 document.getElementById("copy-starred").addEventListener("click", copyStarred);
 document.getElementById("loop").addEventListener("change", (event) => {
   cards.forEach((card) => card.querySelectorAll("audio").forEach((player) => { player.loop = event.target.checked; }));
 });
+fold();
 sort();
 arrange();
 if (current) choose([...list.children][0]);
