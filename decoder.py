@@ -12,7 +12,7 @@ from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.files.find import Source
-from unravel_lib.files.folders import make_output_folder
+from unravel_lib.files.output import make_output_folder
 from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_MAX_GAIN, DEFAULT_SUBTYPE
 from unravel_lib.history import script
 

@@ -14,8 +14,7 @@ from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files, normalised_extensions
-from unravel_lib.files.folders import make_output_folder
-from unravel_lib.files.naming import result_names
+from unravel_lib.files.output import make_output_folder, result_names
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.history import script
 from unravel_lib.text import count_text, duration_text, frames_text

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.run import run
 from unravel_lib.files.find import sha256_of
-from unravel_lib.files.folders import check_run_folder, make_output_folder, make_run_folder, refuse_overwriting
+from unravel_lib.files.output import check_run_folder, make_output_folder, make_run_folder, refuse_overwriting
 from unravel_lib.files.sidecar import GeneratedSidecar
 from unravel_lib.generator.flags import GeneratorOptions, build_parser, show_lists
 

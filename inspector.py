@@ -16,7 +16,7 @@ from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
 from unravel_lib.files.find import find_files, normalised_extensions
-from unravel_lib.files.folders import make_output_folder
+from unravel_lib.files.output import make_output_folder
 from unravel_lib.text import printable
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")

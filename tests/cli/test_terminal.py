@@ -277,10 +277,10 @@ def test_a_generator_that_fails_before_it_writes_leaves_no_new_folder(
 
 def test_a_folder_removed_while_it_was_empty_is_made_again(tmp_path: Path) -> None:
     """Another run may have made it, failed, and removed it."""
-    from unravel_lib.files import atomic, folders
+    from unravel_lib.files import atomic, output
 
-    output = folders.make_output_folder(tmp_path / "new")
-    output.rmdir()
-    with atomic.atomic_write(output / "x") as part:
+    folder = output.make_output_folder(tmp_path / "new")
+    folder.rmdir()
+    with atomic.atomic_write(folder / "x") as part:
         part.write_text("x")
-    assert (output / "x").read_text() == "x"
+    assert (folder / "x").read_text() == "x"

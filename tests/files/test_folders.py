@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from unravel_lib.files import folders
+from unravel_lib.files import output
 
 
 def test_two_runs_at_the_same_moment_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stopped(folders.datetime.datetime):
+    class Stopped(output.datetime.datetime):
         @classmethod
         def now(cls, tz: object = None) -> "Stopped":
             return cls(2026, 1, 2, 3, 4, 5)
 
-    monkeypatch.setattr(folders.datetime, "datetime", Stopped)
+    monkeypatch.setattr(output.datetime, "datetime", Stopped)
     got: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: got.append(folders.make_run_folder(tmp_path, None, False, "x")))
+        threading.Thread(target=lambda: got.append(output.make_run_folder(tmp_path, None, False, "x")))
         for _ in range(8)
     ]
     for thread in threads:

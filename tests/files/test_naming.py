@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unravel_lib.errors import InputError
-from unravel_lib.files import naming
+from unravel_lib.files import output
 from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX
 from unravel_lib.files.find import Shard, Source
 from unravel_lib.text import printable
@@ -23,16 +23,16 @@ def source(relative: str, root: str = "/in") -> Source:
 def test_any_name_can_be_shown_and_gives_a_name_that_fits(name: bytes) -> None:
     one = source(os.fsdecode(name))
     assert printable(one.path).isprintable()
-    result = naming.result_name(one, "encoded", ".npy", naming.MOST_DIGITS)
+    result = output.result_name(one, "encoded", ".npy", output.MOST_DIGITS)
     assert result.isprintable() and "/" not in result and result.endswith(".npy")
     part = f".{result}.12345678{PART_SUFFIX}"
     assert len(os.fsencode(part)) <= NAME_BYTES
 
 
 def test_a_name_depends_only_on_the_path_below_the_input() -> None:
-    assert naming.result_name(source("a/x.wav"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
-    assert naming.result_name(source("a/x.wav", "/mnt/elsewhere"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
-    others = {naming.result_name(source(name), "e", ".npy") for name in ("a/x.wav", "b/x.wav", "a/x.mp3", "x.wav")}
+    assert output.result_name(source("a/x.wav"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
+    assert output.result_name(source("a/x.wav", "/mnt/elsewhere"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
+    others = {output.result_name(source(name), "e", ".npy") for name in ("a/x.wav", "b/x.wav", "a/x.mp3", "x.wav")}
     assert len(others) == 4
 
 
@@ -41,30 +41,30 @@ def test_a_name_with_accents_is_the_same_however_they_are_written() -> None:
     composed, apart = source("été/décembre.wav"), source(unicodedata.normalize("NFD", "été/décembre.wav"))
     assert composed.path != apart.path
     assert composed.relative == apart.relative
-    assert naming.result_name(composed, "e", ".npy") == naming.result_name(apart, "e", ".npy")
+    assert output.result_name(composed, "e", ".npy") == output.result_name(apart, "e", ".npy")
     for index in range(1, 8):
         assert len(Shard(index, 7).of([composed, apart])) in (0, 2)
     with pytest.raises(InputError):
-        naming.result_names([composed, apart], "e", ".npy")
+        output.result_names([composed, apart], "e", ".npy")
 
 
 def test_embeddings_is_left_out_and_names_still_differ() -> None:
-    found = naming.result_names([source(f"{stem}.npy") for stem in ("x", "x_embeddings", "_embeddings")], "d", ".wav")
+    found = output.result_names([source(f"{stem}.npy") for stem in ("x", "x_embeddings", "_embeddings")], "d", ".wav")
     assert [name.split("--")[1] for name in found.values()] == ["x", "x", "_embeddings"]
     assert len(set(found.values())) == 3
 
 
 def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -> None:
     many = [source(f"{index:05}/take.wav") for index in range(400)]
-    names = naming.result_names(many, "e", ".npy")
+    names = output.result_names(many, "e", ".npy")
     assert {len(name) for name in names.values()} == {len("e--take--01234567.npy")}
-    short = {one: naming.result_name(one, "e", ".npy", 2) for one in many}  # 256 hashes for 400 names
+    short = {one: output.result_name(one, "e", ".npy", 2) for one in many}  # 256 hashes for 400 names
     try:
-        before, naming.DIGITS = naming.DIGITS, 2
-        names = naming.result_names(many, "e", ".npy")
-        again = naming.result_names(many[::-1], "e", ".npy")
+        before, output.DIGITS = output.DIGITS, 2
+        names = output.result_names(many, "e", ".npy")
+        again = output.result_names(many[::-1], "e", ".npy")
     finally:
-        naming.DIGITS = before
+        output.DIGITS = before
     assert len(set(names.values())) == 400 and again == names
     for one in many:
         alone = list(short.values()).count(short[one]) == 1
@@ -73,4 +73,4 @@ def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -
 
 def test_equal_paths_below_two_inputs_are_refused() -> None:
     with pytest.raises(InputError, match=r"results of /a/x\.wav and /b/x\.wav would have the same name: .*output"):
-        naming.result_names([source("x.wav", "/a"), source("y.wav"), source("x.wav", "/b")], "e", ".npy")
+        output.result_names([source("x.wav", "/a"), source("y.wav"), source("x.wav", "/b")], "e", ".npy")

@@ -12,7 +12,7 @@ import pytest
 from fixtures_runs import TONE, Run, Z, kinds_left, npy, wav
 
 from unravel_lib.files import atomic
-from unravel_lib.files.naming import output_name
+from unravel_lib.files.output import output_name
 from unravel_lib.files.sidecar import EncodingSidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
 

@@ -10,7 +10,7 @@ import pytest
 from fixtures_runs import ROOT, TONE, Run, Z, npy, snapshot, wav
 
 from unravel_lib.cli import failures
-from unravel_lib.files import naming
+from unravel_lib.files import output
 
 COUNT = 9
 
@@ -68,7 +68,7 @@ def comparable(folder: Path) -> dict[str, object]:
 def test_folders_of_their_own_hold_together_what_one_run_makes(
     run: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(naming, "DIGITS", 1)  # equal hashes, which get longer also where the other is in another shard
+    monkeypatch.setattr(output, "DIGITS", 1)  # equal hashes, which get longer also where the other is in another shard
     assert run("encoder", "--input", sounds, "--output", tmp_path / "one").code == 0
     union: dict[str, object] = {}
     for index in (3, 1, 2):

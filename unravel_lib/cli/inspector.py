@@ -14,8 +14,7 @@ from unravel_lib.cli.messages import written
 from unravel_lib.cli.sounds import log_levels
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.find import find_files
-from unravel_lib.files.folders import refuse_overwriting
-from unravel_lib.files.naming import output_name
+from unravel_lib.files.output import output_name, refuse_overwriting
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.history import Step, steps
 from unravel_lib.inspection import report

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 
-from unravel_lib.files import folders
+from unravel_lib.files import output
 
 TEXTS = {130: "interrupted", 143: "terminated", 129: "the terminal was closed"}
 KEPT = "finished files are kept, no half file is left"
@@ -80,7 +80,7 @@ def begin_exit() -> None:
     """Remove unfinished files; a signal from now on ends the process without a message."""
     global _exiting
     _exiting = True
-    folders.remove_unfinished()
+    output.remove_unfinished()
 
 
 def _start_watching() -> None:
@@ -125,7 +125,7 @@ def _end_process(code: int) -> None:
         with contextlib.suppress(OSError):  # stderr is closed
             line = "\n" if os.isatty(2) else ""  # below the progress bar and the terminal's ^C
             os.write(2, f"{line}error: {stop_text(code)}\n".encode())
-    folders.remove_unfinished()
+    output.remove_unfinished()
     os._exit(code)
 
 

@@ -11,7 +11,7 @@ from unravel_lib.cli.batch import Batch, work_through
 from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files
-from unravel_lib.files.naming import result_names
+from unravel_lib.files.output import result_names
 from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
 from unravel_lib.latents.files import EXTENSIONS, Inputs
 from unravel_lib.text import count_text, duration_text, printable, table

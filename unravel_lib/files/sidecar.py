@@ -33,12 +33,8 @@ DEFAULT_FADE_MS = 5.0  # of generated latents, which begin and end anywhere: a s
 Check = Callable[[Any], bool]
 
 
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _boolean(value: object) -> bool:
-    return isinstance(value, bool)
+def _type(*types: type) -> Check:
+    return lambda value: type(value) in types
 
 
 def _integer(low: int, high: int = 2**53) -> Check:
@@ -57,18 +53,13 @@ def _mapping_of(check: Check) -> Check:
     return lambda value: isinstance(value, dict) and all(map(check, value.values()))
 
 
-def _plain(value: object) -> bool:
-    """Whether it is a value of an option of a pattern or a distribution."""
-    return value is None or isinstance(value, str | bool | int | float)
-
-
 # What fields may hold on disk, beside null for unknown
-Text = Annotated[str | None, _text]
-Switch = Annotated[bool | None, _boolean]
+Text = Annotated[str | None, _type(str)]
+Switch = Annotated[bool, _type(bool)]
 Count = Annotated[int | None, _integer(1)]
 Level = Annotated[float | None, _number(-MAX_LEVEL, MAX_LEVEL)]
-Texts = Annotated[tuple[str, ...], _list_of(_text)]
-Options = Annotated[Mapping[str, Any], _mapping_of(_plain)]
+Texts = Annotated[tuple[str, ...], _list_of(_type(str))]
+Options = Annotated[Mapping[str, Any], _mapping_of(_type(type(None), str, bool, int, float))]
 
 
 @dataclass(frozen=True)
@@ -135,7 +126,7 @@ class EncodingSidecar(Sidecar):
 
     descriptors_sha256: Text = None
 
-    compensate_delay: Annotated[bool, _boolean] = False
+    compensate_delay: Switch = False
     device: Text = None
 
 
@@ -172,11 +163,11 @@ class GeneratedSidecar(Sidecar):
 
     distribution: Text = None
     distribution_args: Options = field(default_factory=dict)
-    iqr: Annotated[bool, _boolean] = False
+    iqr: Switch = False
     pattern: Text = None
     pattern_args: Options = field(default_factory=dict)
     transform: Texts = ()
-    code_sha256: Annotated[Mapping[str, str], _mapping_of(_text)] = field(default_factory=dict)
+    code_sha256: Annotated[Mapping[str, str], _mapping_of(_type(str))] = field(default_factory=dict)
     num_latents: Count = None
     num_loops: Count = None
     beats: Annotated[int, _integer(1)] = 1
@@ -184,7 +175,7 @@ class GeneratedSidecar(Sidecar):
     file_index: Annotated[int | None, _integer(0)] = None
     statistics_sha256: Text = None
     loop_sha256: Texts = ()
-    hold: Switch = None
+    hold: Annotated[bool | None, _type(bool)] = None
 
 
 @dataclass(frozen=True)
@@ -215,19 +206,19 @@ class SoundSidecar(Sidecar):
 
     kind: ClassVar[str] = "decoder"
 
-    compensate_delay: Annotated[bool, _boolean] = False
+    compensate_delay: Switch = False
     device: Text = None
-    subtype: Annotated[str, _text] = DEFAULT_SUBTYPE
+    subtype: Annotated[str, _type(str)] = DEFAULT_SUBTYPE
     normalize: Level = None
     max_gain: Annotated[float, _number(0, 1e9)] = DEFAULT_MAX_GAIN
-    loop: Annotated[bool, _boolean] = False
+    loop: Switch = False
     fade_ms: Annotated[float, _number(0, 1e9)] = 0.0
     conditions: Annotated[Mapping[str, float], _mapping_of(_number(-1e15, 1e15))] = field(default_factory=dict)
     peak: Annotated[float | None, _number(0, MAX_LEVEL)] = None
     loudness: Level = None
     gain_db: Level = None
-    silent: Annotated[bool, _boolean] = False
-    static: Annotated[bool, _boolean] = False
+    silent: Switch = False
+    static: Switch = False
     latents: Annotated[Sidecar | None, _mapping_of(lambda _: True)] = None
 
     @property
@@ -311,9 +302,8 @@ def _as_text(sidecar: Sidecar, name: str, content: Path) -> str:
 
 def _as_json(sidecar: Sidecar) -> dict[str, Any]:
     values = asdict(sidecar)
-    facts = {"kind": sidecar.kind, **{name: values.pop(name) for name in FACTS}}
-    beside = {name: values.pop(name) for name in BESIDE if name in values}
-    facts = {**facts, "options": values, **beside}
+    facts = {"kind": sidecar.kind, **{name: values.pop(name) for name in FACTS}, "options": values}
+    facts |= {name: values.pop(name) for name in BESIDE if name in values}
     if isinstance(sidecar, SoundSidecar) and sidecar.latents is not None:
         facts["latents"] = _as_json(sidecar.latents)
     return facts
@@ -333,12 +323,9 @@ def read_sidecar(path: Path) -> Sidecar | None:
 
 def _from_json(facts: Mapping[str, Any], path: Path, within: str = "") -> Sidecar:
     if not within and facts.get("format_version") != FORMAT_VERSION:
-        raise InputError(
-            f"has format version {facts.get('format_version')!r:.40}",
-            path=sidecar_path(path),
-            expected=str(FORMAT_VERSION),
-            remedy="move it away and give its facts by flags",
-        )
+        found = f"has format version {facts.get('format_version')!r:.40}"
+        remedy = "move it away and give its facts by flags"
+        raise InputError(found, path=sidecar_path(path), expected=str(FORMAT_VERSION), remedy=remedy)
     kind, options = KINDS.get(str(facts.get("kind"))), facts.get("options")
     if kind is None or not isinstance(options, dict):
         name = "options" if kind else "kind"
@@ -428,12 +415,8 @@ def refuse_replacing(target: Path, facts: Sidecar) -> None:
         other = f"from {printable(found.source or 'another file')}, not from {printable(facts.source or 'this one')}"
     else:
         return
-    raise OutputError(
-        f"was made {other}",
-        path=target,
-        remedy="choose another folder, or replace it",
-        remedy_options=("output", "overwrite"),
-    )
+    remedy = "choose another folder, or replace it"
+    raise OutputError(f"was made {other}", path=target, remedy=remedy, remedy_options=("output", "overwrite"))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import EncodingSidecar, Sidecar, read_sidecar
 from unravel_lib.latents import Latents
 from unravel_lib.latents.latent_audio import is_latent_audio, load_latent_audio
-from unravel_lib.latents.npy import MAX_BYTES, Descriptors, load_descriptors, load_latents
+from unravel_lib.latents.npy import MAX_BYTES, load_descriptors, load_latents
 from unravel_lib.text import count_text, printable, size_text
 
 EXTENSIONS = (".npy", ".wav")

@@ -3,13 +3,13 @@
 import os
 import struct
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.audio.containers import FORMS, peek, read_chunks
 from unravel_lib.errors import InputError, UsageError, check_suffix, is_number, whole_number
 from unravel_lib.files.find import open_input
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, atomic_write_with_sidecar, read_sidecar
@@ -155,7 +155,12 @@ def load_latent_audio(path: str | Path, compression: int | None = None, facts: S
     path = Path(path)
     try:
         with open_input(path) as opened:
-            _refuse_cut_short(path, opened)
+            size = opened.seek(0, os.SEEK_END)
+            if size == 0:
+                raise InputError("is empty (0 bytes)", path=path, expected="a WAV file")
+            if peek(opened, 0, 4) in FORMS:
+                read_chunks(path, opened, 0, size)  # libsndfile reads what is left of a file without an error
+            opened.seek(0)
             with soundfile.SoundFile(opened) as file:
                 array = _read(path, file, facts or read_sidecar(path), compression)
     except soundfile.SoundFileError as error:
@@ -207,15 +212,3 @@ def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | No
         found = f"runs at {rate} Hz, as sound or held latents do; no sidecar says for how many samples a frame is held"
         raise InputError(found, path=path, remedy="put its .json beside it")
     return hold
-
-
-def _refuse_cut_short(path: Path, file: BufferedReader) -> None:
-    """Raise where the size field of RIFF states more than is there: libsndfile reads what is left without an error."""
-    head, there = file.read(12), os.fstat(file.fileno()).st_size
-    file.seek(0)
-    if there == 0:
-        raise InputError("is empty (0 bytes)", path=path, expected="a WAV file")
-    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-        stated = struct.unpack("<I", head[4:8])[0] + 8
-        if stated - 8 not in (0, RIFF_BYTES) and there < stated:  # 0 and the largest: a writer that could not seek back
-            raise InputError(f"is cut short: {there} bytes of {stated}", path=path, remedy="copy or make it again")

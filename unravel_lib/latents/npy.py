@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError, UsageError, check_suffix
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import open_input
-from unravel_lib.files.naming import EMBEDDINGS
+from unravel_lib.files.output import EMBEDDINGS
 from unravel_lib.files.sidecar import (
     EncodingSidecar,
     Sidecar,
@@ -27,8 +28,6 @@ from unravel_lib.files.sidecar import (
 )
 from unravel_lib.latents import Frames, Latents
 from unravel_lib.text import size_text
-
-Descriptors = npt.NDArray[np.float32]  # [3, frames]; see `unravel_lib.audio.descriptors`
 
 MAX_BYTES = 1 << 30  # of latents in memory: 16 dims are 5 MB an hour
 MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables and pictures grow with dims * dims

@@ -20,7 +20,7 @@ from unravel_lib.audio.read import SAMPLE_RATES, open_audio
 from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError, ModelError, OutputError, UsageError, check_seed, check_suffix, is_number
 from unravel_lib.files.find import sha256_of
-from unravel_lib.files.folders import refuse_overwriting
+from unravel_lib.files.output import refuse_overwriting
 from unravel_lib.files.sidecar import (
     DEFAULT_FADE_MS,
     DEFAULT_MAX_GAIN,

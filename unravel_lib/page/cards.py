@@ -15,7 +15,7 @@ from unravel_lib.audio.read import EXTENSIONS, open_audio
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import sha256_of
-from unravel_lib.files.naming import EMBEDDINGS
+from unravel_lib.files.output import EMBEDDINGS
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar
 from unravel_lib.history import is_there, steps, transforms
 from unravel_lib.latents import Latents

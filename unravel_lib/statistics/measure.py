@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import ONE_MODEL, Inputs, LatentsFile, common_facts, find_encodings
-from unravel_lib.latents.npy import Descriptors
 from unravel_lib.text import printable
 
 Array = npt.NDArray[np.float64]

@@ -1,0 +1,177 @@
+"""Where results go: output folders, the folder of one run inside them, and the names of results.
+
+No output replaces an input. The folder of a run is named by the user or by date and time; no two runs share one. Names
+depend only on an input's path below `input`, so every machine gives the same ones.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from unravel_lib.errors import InputError, OutputError, UsageError
+from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, cut, remove_open_parts, remove_stale_parts
+from unravel_lib.files.find import Source, composed
+from unravel_lib.text import printable
+
+FILE_SUFFIXES = (".wav", ".npy", ".json", ".csv", ".png")  # of the results; no new output folder gets such a name
+
+ANOTHER: Any = {"remedy": "choose another folder", "remedy_options": ("output",)}  # fields of errors
+
+_made_folders: list[Path] = []  # folders that this process has made, inner ones first
+EMBEDDINGS = "_embeddings"  # ends the names of latents files that generator.py makes; other results leave it out
+DIGITS = 8  # of the hash in a name
+MOST_DIGITS = 64  # all of SHA-256
+
+
+def make_output_folder(folder: Path) -> Path:
+    """Make the output folder if it is missing, check that it can be written to, remove part files of killed runs.
+
+    Raises
+    ------
+    OutputError
+        The path is a file or looks like one, or the folder cannot be made or written to.
+    """
+    if folder.suffix.lower() in FILE_SUFFIXES and not os.path.lexists(folder):
+        remedy = "give a folder, in which results get names of their own"
+        raise OutputError("looks like the name of a file", path=folder, remedy=remedy, remedy_options=("output",))
+    try:
+        make_folder(folder)
+        trial = folder / f".write-test.{secrets.token_hex(4)}{PART_SUFFIX}"
+        os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
+        trial.unlink()
+    except (FileExistsError, NotADirectoryError) as error:
+        found = "is a file" if isinstance(error, FileExistsError) else "leads through a file"
+        raise OutputError(found, path=folder, remedy="give a folder", remedy_options=("output",)) from error
+    except OSError as error:
+        raise OutputError(f"cannot be written to: {error.strerror}", path=folder, **ANOTHER) from error
+    remove_stale_parts(folder)
+    return folder
+
+
+def make_folder(folder: Path, exist_ok: bool = True) -> None:
+    """Make a folder and missing ones above it; `remove_unfinished` removes those that are still empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    _made_folders[:0] = missing
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+
+
+def remove_unfinished() -> None:
+    """Remove the part files that this process is writing, and the folders that it has made and not used."""
+    remove_open_parts()
+    for folder in _made_folders:
+        with contextlib.suppress(OSError):  # it holds something
+            folder.rmdir()
+    _made_folders.clear()
+
+
+def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise OutputError if writing `output` would replace one of the inputs, also through links."""
+    if not output.exists():
+        return
+    for path in inputs:
+        if path.exists() and os.path.samefile(output, path):
+            raise OutputError("is an input of this run", path=output, **ANOTHER)
+
+
+def check_run_folder(output: Path, name: str, overwrite: bool) -> Path:
+    """Return the folder that a run's name means, and make nothing; raises as `make_run_folder` does."""
+    if name in ("", ".", "..") or Path(name).name != name or "\\" in name or len(os.fsencode(name)) > NAME_BYTES:
+        found, remedy = "is no plain folder name", "slashes belong to the folder that holds it"
+        fields: Any = {"value": name or "(empty)", "remedy": remedy, "remedy_options": ("output",)}
+        raise UsageError(found, option="run", **fields)
+    folder = output / name
+    if os.path.lexists(folder) and not (overwrite and folder.is_dir()):
+        raise _exists(folder)
+    return folder
+
+
+def _exists(folder: Path) -> OutputError:
+    remedies = ("run", "overwrite") if folder.is_dir() else ("run",)
+    remedy = "choose another name, or replace it" if folder.is_dir() else "choose another name"
+    return OutputError("exists already", path=folder, remedy=remedy, remedy_options=remedies)
+
+
+def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> Path:
+    """Make the folder of this run inside `output`, by name, or by date, time and label.
+
+    Of two runs that choose the same name at the same moment, one makes it; the other makes the next (`..._2`), or is
+    refused if the name was given.
+
+    Raises
+    ------
+    UsageError
+        The name is no plain folder name.
+    OutputError
+        It exists already and `overwrite` is not given, or it cannot be made.
+    """
+    try:
+        if name is not None:
+            folder = check_run_folder(output, name, overwrite)
+            make_folder(folder, exist_ok=overwrite)
+            return folder
+        stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+        attempt = 1
+        while True:
+            folder = output / (stem if attempt == 1 else f"{stem}_{attempt}")
+            with contextlib.suppress(FileExistsError):
+                make_folder(folder, exist_ok=False)
+                return folder
+            attempt += 1
+    except FileExistsError as error:  # made by another run since it was checked
+        raise _exists(folder) from error
+    except OSError as error:
+        raise OutputError(f"cannot be made: {error.strerror}", path=folder, **ANOTHER) from error
+
+
+def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
+    """Return `prefix--<stem>--<first hex digits of the SHA-256 of the key><suffix>`.
+
+    The stem is cut so that the name fits; its characters that do not print become "_". Stem and key are composed.
+    """
+    stem, key = composed(stem), composed(key)
+    digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:digits]
+    free = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
+    text = os.fsencode(cut(stem, free)).decode()
+    text = "".join(c if c.isprintable() else "_" for c in text)
+    return f"{prefix}--{os.fsdecode(text.encode())}--{digest}{suffix}"
+
+
+def result_name(source: Source, prefix: str, suffix: str, digits: int = DIGITS) -> str:
+    """Return the name of the result for one input: its stem, and a hash of its path below `input`."""
+    stem = PurePosixPath(source.relative).stem
+    return output_name(prefix, stem.removesuffix(EMBEDDINGS) or stem, source.relative, suffix, digits)
+
+
+def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Path, str]:
+    """Return the name of the result for the path of each input.
+
+    All names differ, also where upper and lower case do not count. Inputs with equal stems whose hashes begin alike all
+    get longer hashes, so a name depends on the list of all inputs, not on which of them are processed.
+
+    Raises
+    ------
+    InputError
+        Two inputs have the same path below their `input`.
+    """
+    names: dict[Path, str] = {}
+    pending, digits = list(sources), DIGITS
+    while pending:
+        groups: dict[str, list[Source]] = defaultdict(list)
+        for source in pending:
+            names[source.path] = result_name(source, prefix, suffix, digits)
+            groups[names[source.path].casefold()].append(source)
+        alike = [group for group in groups.values() if len(group) > 1]
+        if alike and digits == MOST_DIGITS:
+            first, second, *_ = alike[0]
+            found = f"the results of {printable(first.path)} and {printable(second.path)} would have the same name"
+            remedy = "give the folder that holds both, or use a folder of results for each"
+            raise InputError(found, remedy=remedy, remedy_options=("input", "output"))
+        pending = [source for group in alike for source in group]
+        digits *= 2
+    return names
