@@ -400,11 +400,6 @@ def test_an_unknown_name_is_answered_with_the_nearest(statistics: Statistics) ->
     assert all(name in str(caught.value) for name in NAMES)
 
 
-def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(UsageError, match="distribution normal has no option closed"):
-        DISTRIBUTIONS["normal"].read_options(["closed=yes"])
-
-
 @pytest.mark.parametrize(
     ("result", "words"),
     [(np.zeros((2, 5)), "drew 2 frames"), (np.zeros((3, 4)), "shape"), (np.full((3, 5), np.nan), "nan")],
@@ -464,8 +459,6 @@ def test_errors_in_a_distribution_of_ones_own_name_file_and_line(statistics: Sta
         unravel.draw(triangle, statistics, 3)
     with pytest.raises(UsageError, match=r"mine\.py line 4: distribution 'a/b': expected a name"):
         DISTRIBUTIONS.find(own_file(tmp_path, "('a/b')"))
-    with pytest.raises(UsageError, match="it has triangle"):
-        DISTRIBUTIONS.find(own_file(tmp_path).replace(":triangle", ":circle"))
 
 
 def test_what_is_declared_is_what_counts(statistics: Statistics, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_against_the_reference(size: tuple[int, int, int, int], name: str) -> No
 
 
 @settings(max_examples=20, deadline=None)
-@given(sizes, st.sampled_from(DIRECTIONS), st.integers(1, 3))
+@given(sizes, st.sampled_from(DIRECTIONS), st.integers(1, 4))
 def test_options_against_the_reference(size: tuple[int, int, int, int], direction: str, levels: int) -> None:
     of = material(*size)
     found = whole("blender", of, f"direction={direction}")
@@ -141,24 +141,6 @@ def test_options_against_the_reference(size: tuple[int, int, int, int], directio
     np.testing.assert_array_equal(found[-len(of.loops(1)) :], of.loops(1))
     found = whole("orale", of, f"levels={levels}")
     np.testing.assert_allclose(found, reference("orale", of, levels=levels), atol=1e-12)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
-def test_lengths_are_those_of_the_formulas(k: int, dims: int, r: int) -> None:
-    of = material(k, dims, r)
-    fibonacci = [n for n in (1, 2, 3, 5, 8, 13, 21, 34) if n <= k]
-    lengths = {
-        "loop": k * r,
-        "fibo": sum(fibonacci) * r,
-        "orale": 16 * k * r,
-        "form": 4 * k * r,
-        "morph": 5 * k * r,
-        "blender": k * (k * dims + 1) * r,
-        "swapper": k * k * r,
-    }
-    for name, length in lengths.items():
-        assert len(whole(name, of)) == length, name
 
 
 def test_the_boundaries_of_loops_stay() -> None:
@@ -170,18 +152,9 @@ def test_the_boundaries_of_loops_stay() -> None:
         assert {len(loop) for loop in loops} == wanted, name
 
 
-def test_deep_orale_against_the_reference() -> None:
-    of = material(2, 3, 2)
-    np.testing.assert_array_equal(whole("orale", of, "levels=5"), reference("orale", of, levels=5))
-
-
 def test_examples_in_docstrings() -> None:
     found = doctest.testmod(patterns, extraglobs={"np": np})
     assert found.attempted > 0 and found.failed == 0
-
-
-def test_fibo_golden() -> None:
-    assert whole("fibo", material(4, 1, 1))[:, 0].tolist() == [0, 0, 1, 0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -198,25 +171,6 @@ def test_blender_golden(direction: str, changed: list[int]) -> None:
     result = whole("blender", material(2, 2, 1), f"direction={direction}")
     assert result[:2].ravel().tolist() == [0, 1, 2, 3]
     assert result[2:4].ravel().tolist() == changed
-
-
-SWAPPED = [[0, 1, 2, 3, 4, 105], [0, 101, 2, 3, 4, 105], [0, 101, 2, 103, 4, 105]]
-
-
-def test_swapper_golden() -> None:
-    """Seed 5: the three points that are swapped, one after the other; each step keeps what the last one did."""
-    result = whole("swapper", material(3, 2, 1)).reshape(3, 6)
-    assert result.tolist() == SWAPPED
-
-
-def test_orale_golden() -> None:
-    """One dim, one frame: 0 0 0 a, then 0 0 0 a, 0 0 0 a, and b b b a+b; offsets stay within the spread."""
-    of = Material(lambda which: np.zeros((1, 1)), 1, np.array([0.5]), np.random.SeedSequence(1))
-    result = whole("orale", of, "amount=1").ravel()
-    a, b = result[3], result[12]
-    assert a != 0 != b and abs(a) <= 0.5 and abs(b) <= 0.5
-    np.testing.assert_allclose(result, [0, 0, 0, a] * 3 + [b, b, b, a + b])
-    assert (round(a, 6), round(b, 6)) == (0.011822, 0.450464)
 
 
 @pytest.mark.parametrize(

@@ -544,10 +544,8 @@ def test_random_numbers_of_ones_own_are_seeded(tmp_path: Path) -> None:
 FAILING = [
     ("@transform\ndef f(loop):\n    return 1 / 0\n", r"mine\.py line 5: ZeroDivisionError"),
     ("@transform\ndef f(loop):\n    return loop[:1]\n", r"declare @transform\(keeps_length=False\)"),
-    ("@transform\ndef f(loop):\n    return loop[:, :1]\n", r"shape \(4, 1\), expected \(frames, 2\)"),
     ("@transform\ndef f(loop):\n    return None\n", r"a loop holds object values"),
     ("@transform\ndef f(loop):\n    return loop / 0 * 0\n", r"not finite"),
-    ("@transform\ndef f(loop, x: list):\n    return loop\n", r"option x is of type list"),
     ("def f(loop):\n    return loop\n", r"put @transform \(from unravel_lib\) before a function"),
 ]
 

@@ -22,7 +22,6 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, read_sidecar, write_sidecar
 from unravel_lib.latents import files
 from unravel_lib.latents.files import common_facts
-from unravel_lib.latents.npy import save_latents
 from unravel_lib.statistics import measure as measure_module
 from unravel_lib.statistics.measure import PERCENTS, Statistics, measure
 from unravel_lib.statistics.tables import read_csv, report, write_csv
@@ -225,6 +224,7 @@ def test_a_path_a_folder_an_iterable_or_a_generator(tmp_path: Path) -> None:
     """Of arrays or of files, whose paths may be text; results of generator.py in a folder do not count."""
     arrays = [np.random.default_rng(seed).normal(0, 1, (3, 40)).astype(np.float32) for seed in range(2)]
     paths = saved(tmp_path, *arrays)
+    assert same(measure(arrays, True), measure(paths, True))
     both, first = measure(arrays), measure(arrays[:1])
     for way in (paths, tuple(map(str, paths)), iter(paths), (path for path in paths), tmp_path, str(tmp_path)):
         assert same(measure(way), both)
@@ -503,18 +503,7 @@ def quiet_numpy() -> Iterator[None]:
         yield
 
 
-def test_saved_latents_are_measured(tmp_path: Path) -> None:
-    save_latents(tmp_path / "a.npy", [[1, 2, 3], [3, 2, 1]])
-    found = measure([tmp_path / "a.npy"])
-    np.testing.assert_allclose(found.correlation, [[1, -1], [-1, 1]])
-    np.testing.assert_allclose(found.autocorrelation, [1, 1])
-
-
-def test_arrays_are_measured_as_files_are(tmp_path: Path) -> None:
-    arrays = [np.random.default_rng(seed).normal(0, 1, (3, 40)).astype(np.float32) for seed in range(2)]
-    found = measure([arrays[0], arrays[1]], True)
-    assert same(found, measure(saved(tmp_path, *arrays), True))
-    np.testing.assert_array_equal(found.encodings[1].latents, arrays[1])
+def test_what_is_no_latents_is_told() -> None:
     with pytest.raises(ValueError, match="expected finite values"):
         measure([[[0.0, 0.0], [0.0, np.nan]]])
     with pytest.raises(ValueError, match=r"an array of shape \(3,\)"):

@@ -1,7 +1,7 @@
 """The catalogues of distributions, patterns and transforms: registered by decorators, found by name, listed.
 
-The library's own are in the modules that a catalogue names. A user's own are in a file, as `FILE.py:name`, or in the
-code that is running, such as a notebook, by name.
+The library's own are in the modules that a catalogue names at the end of this file; these are imported when one is
+looked for. A user's own are in a file, as `FILE.py:name`, or in the code that is running, such as a notebook, by name.
 """
 
 import importlib
@@ -43,9 +43,11 @@ class Catalogue(Mapping[str, E], Generic[E]):
             order, self._unread = self._unread, []
             for module in order:
                 importlib.import_module(module)
-            of = {key: entry.function.__module__ for key, entry in self._entries.items()}
-            places = {key: [*order, module].index(module) for key, module in of.items()}
-            self._entries = {key: self._entries[key] for key in sorted(places, key=places.__getitem__)}
+            places = {module: place for place, module in enumerate(order)}  # a user's come last
+            entries = sorted(
+                self._entries.items(), key=lambda item: places.get(item[1].function.__module__, len(order))
+            )
+            self._entries = dict(entries)
         return self._entries
 
     def __getitem__(self, name: str) -> E:

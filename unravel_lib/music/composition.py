@@ -15,7 +15,7 @@ from unravel_lib.music.recordings import GOLDEN, first_place
 from unravel_lib.music.steps import Step, read_steps, transformed, try_steps
 from unravel_lib.statistics.measure import Array, Statistics
 
-PATTERN_KEY = 2  # of the pattern's random numbers among those of a file; 0 is loop A's, 1 is loop B's
+PATTERN_KEY = 2  # of the pattern's random numbers among those of a file; loops A and B have 0 and 1, others 3, 4, ...
 PLASTIC = 0.7548776662466927  # how far apart the loops of a file begin, as `GOLDEN` those of two files
 
 
@@ -90,8 +90,7 @@ class Composition:
         )
         if len(self.given_loops) > pattern.loops_taken(self.pattern_options):
             raise pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
-        if self.draws:
-            check_inputs(distribution, wishes=self.wishes, target=self.target)
+        check_inputs(distribution, wishes=self.wishes, target=self.target)
 
     @property
     def label(self) -> str:
@@ -131,7 +130,7 @@ class Composition:
         def loop(which: int) -> Frames:
             if which < len(self.given_loops):
                 return self.given_loops[which]
-            key = which if which < PATTERN_KEY else which + 1
+            key = which + (which >= PATTERN_KEY)
             return draw(
                 self.distribution,
                 self.statistics,

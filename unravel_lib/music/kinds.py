@@ -1,6 +1,15 @@
 """What a distribution, a pattern and a transform are: functions that are chosen by name.
 
-A function takes what it asks for by the names of its parameters:
+    @distribution
+    def uniform(statistics, rng, n_frames): ...
+
+    @pattern
+    def morph(loop, loop_b, n_loops, steps: int = 4): ...        # steps is an option
+
+    @transform
+    def rot(loop, frames: int): ...                              # "rot 2": so is frames
+
+A function takes what it asks for by the names of its parameters, its inputs:
 
     distribution -> frames float64 [n_frames, dims]
         statistics   what was measured (see `Statistics`); `location`, `scale` and `active_...` follow `iqr`
