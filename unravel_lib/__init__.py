@@ -52,30 +52,22 @@ if TYPE_CHECKING:
 
 __version__ = "1.1.0"
 
-_NAMES = {
-    "load_model": "models.model:load",
-    "encode": "models.codec:encode",
-    "decode": "models.codec:decode",
-    "encode_file": "models.codec:encode_file",
-    "decode_file": "models.codec:decode_file",
-    "read_latents": "latents.files:read_latents",
-    "write_latents": "latents.npy:save_latents",
-    "write_latent_audio": "latents.latent_audio:write_latent_audio",
-    "measure": "statistics.measure:measure",
-    "Encoding": "statistics.measure:Encoding",
-    "describe": "audio.descriptors:describe",
-    "draw": "music.distributions:draw",
-    "arrange": "music.patterns:arrange",
-    "Composition": "music.composition:Composition",
-    "DISTRIBUTIONS": "music.catalogue:DISTRIBUTIONS",
-    "PATTERNS": "music.catalogue:PATTERNS",
-    "TRANSFORMS": "music.catalogue:TRANSFORMS",
-    "Repeat": "music.patterns:Repeat",
-    "distribution": "music.catalogue:distribution",
-    "pattern": "music.catalogue:pattern",
-    "transform": "music.catalogue:transform",
-    "tempo": "music:tempo",
+_MODULES = {
+    "audio.descriptors": ("describe",),
+    "latents.files": ("read_latents",),
+    "latents.latent_audio": ("write_latent_audio",),
+    "latents.npy": ("write_latents",),
+    "models.codec": ("decode", "decode_file", "encode", "encode_file"),
+    "models.model": ("load_model",),
+    "music": ("tempo",),
+    "music.catalogue": ("DISTRIBUTIONS", "PATTERNS", "TRANSFORMS", "distribution", "pattern", "transform"),
+    "music.composition": ("Composition",),
+    "music.distributions": ("draw",),
+    "music.patterns": ("Repeat", "arrange"),
+    "statistics.measure": ("Encoding", "measure"),
 }
+_NAMES = {name: module for module, names in _MODULES.items() for name in names}
+_INSIDE = {"load_model": "load", "write_latents": "save_latents"}  # names that are others in their modules
 __all__ = sorted(_NAMES)
 
 
@@ -83,10 +75,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562), so that `import unravel_lib` alone is fast."""
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, attribute = _NAMES[name].partition(":")
-    if module == "music":
-        return importlib.import_module(f"{__name__}.{module}.{attribute}")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    if name == "tempo":  # a module itself
+        return importlib.import_module(f"{__name__}.music.tempo")
+    return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), _INSIDE.get(name, name))
 
 
 def __dir__() -> list[str]:

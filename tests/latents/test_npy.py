@@ -114,11 +114,6 @@ def test_a_file_of_python_2_is_read_without_a_warning(tmp_path: Path, shape: str
         np.testing.assert_array_equal(npy.load_latents(tmp_path / "x.npy"), Z)
 
 
-def test_paths_may_be_text(tmp_path: Path) -> None:
-    npy.save_latents(f"{tmp_path}/x.npy", Z)
-    np.testing.assert_array_equal(npy.load_latents(f"{tmp_path}/x.npy"), Z)
-
-
 @settings(max_examples=30, deadline=None)
 @given(dims=st.integers(1, 40), frames=st.integers(1, 200), values=st.integers(1, 300))
 def test_blocks_cover_every_frame_once(dims: int, frames: int, values: int) -> None:

@@ -1,6 +1,7 @@
-"""Names of results: the same on every machine, and never the same for two inputs."""
+"""Names of results: the same on every machine, never the same for two inputs; the folder of a run: never shared."""
 
 import os
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -74,3 +75,23 @@ def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -
 def test_equal_paths_below_two_inputs_are_refused() -> None:
     with pytest.raises(InputError, match=r"results of /a/x\.wav and /b/x\.wav would have the same name: .*output"):
         output.result_names([source("x.wav", "/a"), source("y.wav"), source("x.wav", "/b")], "e", ".npy")
+
+
+def test_two_runs_at_the_same_moment_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(output.datetime.datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Stopped":
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr(output.datetime, "datetime", Stopped)
+    got: list[Path] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(output.make_run_folder(tmp_path, None, False, "x")))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(got)) == 8
+    assert sorted(path.name for path in got)[:2] == ["2026-01-02_03-04-05_x", "2026-01-02_03-04-05_x_2"]
