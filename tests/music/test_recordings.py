@@ -6,7 +6,7 @@ import pytest
 
 import unravel_lib as unravel
 from unravel_lib.errors import UsageError
-from unravel_lib.music.recordings import GOLDEN, Recordings, first_place, period_of, stretched
+from unravel_lib.music.recordings import GOLDEN, Recordings, first_place, loudness_of, period_of, stretched
 from unravel_lib.statistics.measure import Encoding, Statistics, measure
 
 Array = npt.NDArray[np.float64]
@@ -133,3 +133,11 @@ def test_mosaic_follows_the_course_of_its_target() -> None:
     assert unravel.draw("mosaic", statistics, 90, target=target).shape == (90, 3)
     with pytest.raises(UsageError, match="needs a target"):
         unravel.draw("mosaic", statistics, 60)
+
+
+def test_frames_are_as_loud_as_the_recorded_ones_nearest_to_them() -> None:
+    latents = np.tile([0.0, 1.0, 5.0], 4)[np.newaxis]
+    descriptors = np.tile(np.float32([-60, -20, -10]), (3, 4))
+    known = measure([Encoding(latents, descriptors), Encoding(latents + 100)])
+    assert loudness_of(np.array([[0.1], [4.0], [1.2]]), known) == pytest.approx([-60, -10, -20])
+    assert loudness_of(np.zeros((1, 1)), measure([latents])) is None

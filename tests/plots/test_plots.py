@@ -307,3 +307,24 @@ def test_sampled_frames_are_evenly_spaced_and_do_not_fall_in_step_with_a_loop() 
         steps = np.diff(kept)
         assert n == 1 or (steps.min() >= 1 and steps.max() - steps.min() <= 1)
     assert len(set(figure.sample(np.tile(np.arange(64.0)[:, np.newaxis], (8200, 1))).ravel())) == 64
+
+
+def test_under_each_file_stands_how_loud_it_is_on_one_scale(tmp_path: Path) -> None:
+    """Twice as loud is twice as high; without loudness, what moves is drawn."""
+    files = {
+        "loud": piece(np.full((100, 2), 2.0)),
+        "quiet": piece(np.full((100, 2), 1.0)),
+        "off": piece(np.zeros((9, 2))),
+    }
+    plots.draw_results(tmp_path / "l.png", "", "", files, 1, lambda frames: frames[:, 0])
+    strips = []
+    for row in range(2):
+        top = results.ABOVE + 2 + row * (2 + results.STRIP + results.GAP)
+        rows = slice(round(100 * top) + 1, round(100 * (top + results.STRIP)) - 1)
+        strips.append(count(pixels(tmp_path / "l.png")[rows, 200:800], figure.GREY))
+    assert strips[0] > 600 * 25 and 0.4 < strips[1] / strips[0] < 0.6
+    plots.draw_results(tmp_path / "m.png", "", "", files, 1, lambda frames: None)
+    still = count(pixels(tmp_path / "m.png"), figure.GREY)
+    moving = files | {"off": piece(np.random.default_rng(0).normal(size=(100, 2)))}
+    plots.draw_results(tmp_path / "m.png", "", "", moving, 1)
+    assert count(pixels(tmp_path / "m.png"), figure.GREY) > still + 1000

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from unravel_lib.cli.batch import Batch
@@ -17,6 +18,7 @@ from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
 from unravel_lib.music.kinds import Entry
 from unravel_lib.music.patterns import Piece
+from unravel_lib.music.recordings import loudness_of
 from unravel_lib.statistics.measure import Statistics
 from unravel_lib.statistics.tables import write_csv
 from unravel_lib.text import count_text, duration_text, frames_text, printable, size_text
@@ -120,7 +122,10 @@ def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: i
 
         if target.name == "results.png":
             facts = _facts_line(plans, [*pieces.values()], n_files)
-            plots.draw_results(target, run_label(plans), facts, pieces, plans[0].frame_seconds)
+            seconds = plans[0].frame_seconds
+            plots.draw_results(
+                target, run_label(plans), facts, pieces, seconds, partial(loudness_of, statistics=statistics)
+            )
         elif target.name == "distribution.png":
             plots.draw_distribution(target, statistics, [piece.frames for piece in pieces.values()])
         else:

@@ -37,6 +37,7 @@ STRETCH_SECONDS = 12.0  # of a ring in the style of one recording
 BEATS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # beats of a loop that divide into halves or thirds
 HALVINGS, SHORTEST_BEAT = 5, 0.15  # a beat is a period halved so often, in seconds at least
 MOST_STRETCHED = 0.3  # octaves
+NEAR, MOST_NEAR = 3, 20_000  # recorded frames that say how loud a frame is, of so many at most
 THREES, HALVED = 0.05, 0.01  # octaves of stretch that a loop of thirds, or of a shorter beat, must save
 
 
@@ -267,6 +268,23 @@ def usual_loudness(encodings: Sequence[Encoding]) -> float:
     mean = 10 * np.log10(np.mean(10 ** (loudness / 10)))
     active = loudness[(loudness > SILENCE) & (loudness > mean - QUIET)]
     return float(np.median(active)) if active.size else -np.inf
+
+
+def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
+    """Estimate how loud frames [n, dims] are, in dB: as the recorded frames nearest to them; None if unknown."""
+    from scipy.spatial import cKDTree
+
+    known = [one for one in statistics.encodings if one.descriptors is not None]
+    if not known:
+        return None
+    scale = np.where(statistics.std > 0, statistics.std, 1.0)
+    recorded = np.concatenate([one.latents.T for one in known])
+    loudness = np.concatenate([one.descriptors[LOUDNESS] for one in known if one.descriptors is not None])
+    every = -(-len(recorded) // MOST_NEAR)
+    near = min(NEAR, len(recorded[::every]))
+    _, found = cKDTree(recorded[::every] / scale).query(frames / scale, k=np.arange(1, near + 1))
+    estimated: Array = loudness[::every][found].mean(axis=1, dtype=np.float64)
+    return estimated
 
 
 def worthy_moments(encoding: Encoding, level: float, ahead: int) -> npt.NDArray[np.bool_]:

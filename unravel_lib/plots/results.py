@@ -2,10 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -13,12 +14,14 @@ from matplotlib.ticker import MaxNLocator
 
 from unravel_lib.latents import Frames
 from unravel_lib.music.patterns import Piece
-from unravel_lib.plots.figure import DARK, DIVERGING, DPI, GREY, dim_ticks, fit, place, sample, saved_figure
+from unravel_lib.plots.figure import DARK, DIVERGING, DPI, GREY, SAMPLED, dim_ticks, fit, place, sample, saved_figure
+from unravel_lib.statistics.measure import Array
 from unravel_lib.text import frames_text
 
 COLUMNS, LOOP_COLUMNS = 880, 150  # pixels of a whole file, and of one loop
 LEFT, WIDE, LOOP_WIDE, BAR_WIDE = 0.75, COLUMNS / DPI, LOOP_COLUMNS / DPI, 0.12  # inches
 ABOVE, BELOW, GAP = 1.25, 0.65, 0.32  # inches: title and seconds, frames, the line with a file's name
+STRIP = 0.3  # inches of the loudness under a file
 SHEET = 14.0  # inches that many files share
 MIN_HEIGHT, MAX_HEIGHT = 0.6, 5.5  # inches of one file
 CLEAR = 16  # pixels of a dim from which on a line separates it from the next
@@ -26,8 +29,15 @@ MAX_BORDERS = 160  # lines that are drawn between loops
 ONE_COLOUR_SHARE = 0.995  # of the values lie within the colours; outliers have the colours of the ends
 
 
-def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Piece], frame_seconds: float) -> None:
-    """Draw the files of a run over time, one under the other on the same scale of time and colour.
+def draw_results(
+    path: Path,
+    title: str,
+    facts: str,
+    files: Mapping[str, Piece],
+    frame_seconds: float,
+    loudness: Callable[[Frames], Array | None] = lambda frames: None,
+) -> None:
+    """Draw the files of a run over time, one under the other on the same scales of time, colour and loudness.
 
     Parameters
     ----------
@@ -39,6 +49,8 @@ def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Piece],
         What is shown under which name; at least one.
     frame_seconds : float
         Seconds that a frame lasts.
+    loudness : function of frames [n, dims]
+        How loud each is, in dB. Where it says None, how far each is from the one before is drawn instead.
     """
     pieces = list(files.values())
     dims, longest = pieces[0].frames.shape[1], max(len(piece.frames) for piece in pieces)
@@ -46,28 +58,51 @@ def draw_results(path: Path, title: str, facts: str, files: Mapping[str, Piece],
     enlarged = any(len(piece.starts) > 1 for piece in pieces)
     loops = 2 * (LOOP_WIDE + 0.3) if enlarged else 0.0
     width = LEFT + WIDE + loops + 0.2 + BAR_WIDE + 0.6
-    total = ABOVE + len(files) * (height + GAP) - GAP + BELOW
+    total = ABOVE + len(files) * (height + STRIP + GAP) - GAP + BELOW
     limit = float(np.quantile(np.abs(np.concatenate([sample(one.frames) for one in pieces])), ONE_COLOUR_SHARE)) or 1.0
     lines = [borders(piece) for piece in pieces]
+    label, curves = _curves(pieces, loudness)
+    lowest, highest = min(float(y.min()) for _, y in curves), max(float(y.max()) for _, y in curves)
     with saved_figure(path, width, total, title, facts) as figure:
         for row, (name, piece) in enumerate(files.items()):
-            bottom = total - ABOVE - row * (height + GAP) - height
+            bottom = total - ABOVE - row * (height + STRIP + GAP) - height
             axes = place(figure, LEFT, bottom, WIDE, height)
             image = _heat_map(axes, piece.frames, COLUMNS, WIDE * len(piece.frames) / longest, height, limit)
             for frame in lines[row]:
                 axes.axvline(float(frame), color="black", linewidth=0.5, alpha=0.5)
             axes.set(yticks=dim_ticks(dims, max(2, int(height * 5))), ylabel="dim", xlim=(0, longest))
-            axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axes.tick_params(labelbottom=False, bottom=False)
+            strip = place(figure, LEFT, bottom - STRIP, WIDE, STRIP)
+            strip.fill_between(*curves[row], lowest, step="mid", color=GREY, linewidth=0)
+            strip.set(xlim=(0, longest), ylim=(lowest, highest + 1e-9), yticks=[])
+            strip.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
+            strip.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+            strip.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             _label(axes, name if len(files) > 1 else "", DARK, WIDE)
             if row == 0:
                 _seconds(figure, bottom + height, longest * frame_seconds)
-            axes.tick_params(labelbottom=row == len(files) - 1)
+            strip.tick_params(labelbottom=row == len(files) - 1)
             if enlarged:
                 _first_and_last(figure, bottom, height, piece, limit)
-        axes.set_xlabel(_frames_label(pieces, max(map(len, lines))), loc="left")
+        strip.set_xlabel(_frames_label(pieces, max(map(len, lines))), loc="left")
         bar = place(figure, LEFT + WIDE + loops + 0.2, total - ABOVE - min(height, 3.0), BAR_WIDE, min(height, 3.0))
         figure.colorbar(image, cax=bar, extend="both").outline.set_visible(False)
+
+
+def _curves(
+    pieces: Sequence[Piece], loudness: Callable[[Frames], Array | None]
+) -> tuple[str, list[tuple[npt.NDArray[np.int64], Array]]]:
+    """Return what the strips show, and the places and values of each: at most SAMPLED of its frames, evenly spaced."""
+    places = [np.arange(n) * len(piece.frames) // n for piece in pieces if (n := min(SAMPLED, len(piece.frames)))]
+    heard = [loudness(piece.frames[at]) for piece, at in zip(pieces, places, strict=True)]
+    curves = [(at, y) for at, y in zip(places, heard, strict=True) if y is not None]
+    if len(curves) == len(pieces):
+        return "loudness", curves
+    moved = [
+        np.linalg.norm(piece.frames[at] - piece.frames[np.maximum(at - 1, 0)], axis=1)
+        for piece, at in zip(pieces, places, strict=True)
+    ]
+    return "motion", [*zip(places, moved, strict=True)]
 
 
 def borders(piece: Piece, most: int = MAX_BORDERS) -> Sequence[int]:
