@@ -90,17 +90,6 @@ def test_no_frames_and_values_that_are_not_finite_are_refused(plan: Composition)
             Piece.of([np.full((3, 2), value)], 2, ())
 
 
-def test_a_piece_does_not_change_with_what_it_was_made_from() -> None:
-    loop = np.zeros((2, 1))
-
-    def loops() -> Iterator[np.ndarray]:
-        for _ in range(3):
-            yield loop
-            loop[:] += 1
-
-    assert Piece.of(loops(), 1, ()).frames.ravel().tolist() == [0, 0, 1, 1, 2, 2]
-
-
 def test_label(plan: Composition) -> None:
     assert plan.label == "loop_normal_seed7"
     robust = replace(plan, statistics=replace(plan.statistics, iqr=True), distribution=DISTRIBUTIONS["iqr-uniform"])

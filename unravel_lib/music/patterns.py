@@ -14,7 +14,6 @@ and is used with `pattern` my_patterns.py:stutter and `pattern_args` times=3.
 """
 
 import itertools
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,58 +39,6 @@ class Repeat:
 
     loop: Frames
     times: int
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """All loops of one file, one after the other.
-
-    Attributes
-    ----------
-    frames : float64 [n_frames, dims]
-    starts : int64 [n_loops]
-        The frame at which each loop begins, repetitions counted each.
-    notes : tuple of str
-        What distributions say about the loops that they drew.
-    """
-
-    frames: Frames
-    starts: npt.NDArray[np.int64]
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, loops: Iterable[Frames], dims: int, shorter: Sequence[str]) -> "Piece":
-        """Join loops [frames, dims].
-
-        Parameters
-        ----------
-        loops : iterable of float64 [frames, dims]
-        dims : int
-        shorter : sequence of str
-            For errors: the options that make it shorter.
-
-        Raises
-        ------
-        UsageError
-            More than 1 GiB, which ends it as soon as it is known; no frames; NaN or Inf inside.
-        """
-        frames, starts, end, most = np.empty((1024, dims)), array("q"), 0, MAX_BYTES // (8 * dims)
-        for loop in filter(len, loops):
-            starts.append(end)
-            begin, end = end, end + len(loop)
-            if end > most:
-                found = f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB"
-                raise UsageError(found, remedy="make it shorter", remedy_options=shorter)
-            if end > len(frames):
-                frames.resize((max(end, min(2 * len(frames), most)), dims), refcheck=False)  # nothing refers to it
-            frames[begin:end] = loop
-        frames.resize((end, dims), refcheck=False)
-        if not end:
-            raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
-        if not np.isfinite(frames).all():
-            found = "the pattern, or a transform, made values that are not finite (NaN or Inf)"
-            raise UsageError(found, remedy="check its options and its code")
-        return cls(frames, np.frombuffer(starts, np.int64))
 
 
 @pattern
@@ -211,6 +158,56 @@ def morph(loop: Frames, loop_b: Frames, n_loops: int, steps: int = 4) -> Iterato
         raise ValueError(f"steps={steps} is out of range, expected 1 at least")
     for step in range(steps + 1):
         yield Repeat(loop + (loop_b - loop) * (step / steps), n_loops)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """All loops of one file, one after the other.
+
+    Attributes
+    ----------
+    frames : float64 [n_frames, dims]
+    starts : int64 [n_loops]
+        The frame at which each loop begins, repetitions counted each.
+    notes : tuple of str
+        What distributions say about the loops that they drew.
+    """
+
+    frames: Frames
+    starts: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, loops: Iterable[Frames], dims: int, shorter: Sequence[str]) -> "Piece":
+        """Join loops [frames, dims].
+
+        Parameters
+        ----------
+        loops : iterable of float64 [frames, dims]
+        dims : int
+        shorter : sequence of str
+            For errors: the options that make it shorter.
+
+        Raises
+        ------
+        UsageError
+            More than 1 GiB, which ends it as soon as it is known; no frames; NaN or Inf inside.
+        """
+        kept, starts, end, most = list[Frames](), list[int](), 0, MAX_BYTES // (8 * dims)
+        for loop in filter(len, loops):
+            kept.append(loop)
+            starts.append(end)
+            end += len(loop)
+            if end > most:
+                found = f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB"
+                raise UsageError(found, remedy="make it shorter", remedy_options=shorter)
+        if not kept:
+            raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
+        frames = np.concatenate(kept)
+        if not np.isfinite(frames).all():
+            found = "the pattern, or a transform, made values that are not finite (NaN or Inf)"
+            raise UsageError(found, remedy="check its options and its code")
+        return cls(frames, np.array(starts))
 
 
 def loops_of(
