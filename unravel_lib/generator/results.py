@@ -122,10 +122,8 @@ def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: i
 
         if target.name == "results.png":
             facts = _facts_line(plans, [*pieces.values()], n_files)
-            seconds = plans[0].frame_seconds
-            plots.draw_results(
-                target, run_label(plans), facts, pieces, seconds, partial(loudness_of, statistics=statistics)
-            )
+            seconds, loudness = plans[0].frame_seconds, partial(loudness_of, statistics=statistics)
+            plots.draw_results(target, run_label(plans), facts, pieces, seconds, loudness=loudness)
         elif target.name == "distribution.png":
             plots.draw_distribution(target, statistics, [piece.frames for piece in pieces.values()])
         else:
