@@ -38,6 +38,10 @@ def main(argv: list[str]) -> int:
         show_tempi(options)
     if lists or values["tempo_table"]:
         return DONE
+    if options.live is not None:
+        from unravel_lib.generator.live_file import write_live_file
+
+        return write_live_file(options, parser.given(argv))
     recorded = options
     if values["again"] is not None:
         from unravel_lib.generator import again

@@ -13,13 +13,14 @@
     arrange, PATTERNS, Repeat       loops -> long arrays
     TRANSFORMS                      what a loop can become as it passes
     Composition                     all of them, as generator.py combines them
+    live                            statistics -> a module for nn~ that plays on without end
     distribution, pattern, transform    decorators for one's own
     tempo                           frames <-> BPM
 
 The packages, each importing only from those before it: `errors`, `text`; `files` (inputs, atomic writes, sidecars);
 `audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
 (what is known about latents); `music` (distributions, patterns, transforms, tempo, composition) and `inspection`
-(facts about model files); `plots` and `page` (to look at and to listen to); `cli` (what the four scripts
+(facts about model files); `plots`, `page` and `live` (to look at, to listen to, to play); `cli` (what the four scripts
 share) and `generator` (what only generator.py uses).
 """
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from unravel_lib.latents.files import read_latents as read_latents
     from unravel_lib.latents.latent_audio import write_latent_audio as write_latent_audio
     from unravel_lib.latents.npy import save_latents as write_latents  # noqa: F401
+    from unravel_lib.live.module import live as live
     from unravel_lib.models.codec import decode as decode
     from unravel_lib.models.codec import decode_file as decode_file
     from unravel_lib.models.codec import encode as encode
@@ -57,9 +59,10 @@ _MODULES = {
     "latents.files": ("read_latents",),
     "latents.latent_audio": ("write_latent_audio",),
     "latents.npy": ("write_latents",),
+    "live": ("live",),
     "models.codec": ("decode", "decode_file", "encode", "encode_file"),
     "models.model": ("load_model",),
-    "music": ("tempo",),
+    "music.tempo": ("tempo",),
     "music.catalogue": ("DISTRIBUTIONS", "PATTERNS", "TRANSFORMS", "distribution", "pattern", "transform"),
     "music.composition": ("Composition",),
     "music.distributions": ("draw",),
@@ -75,9 +78,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562), so that `import unravel_lib` alone is fast."""
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "tempo":  # a module itself
-        return importlib.import_module(f"{__name__}.music.tempo")
-    return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), _INSIDE.get(name, name))
+    module = importlib.import_module(f"{__name__}.{_NAMES[name]}")
+    return module if name in ("tempo", "live") else getattr(module, _INSIDE.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -61,6 +61,9 @@ class GeneratorOptions:
     fidelity: bool
     quiet: bool
     no_plots: bool
+    live: Path | None
+    with_model: Path | None
+    trust_model: bool
     output: Path
     run: str | None
     large: bool
@@ -86,7 +89,10 @@ class GeneratorOptions:
         _refuse(self.fidelity and self.statistics, "fidelity", "compares with encodings", these, "input")
         measures = self.measure_only and (self.statistics or self.input_loop)
         _refuse(measures, "measure_only", "measures encodings", these, "input")
-        _refuse(self.overwrite and self.run is None, "overwrite", "is about the folder of a run", "name it", "run")
+        names_none = self.overwrite and self.run is None and self.live is None
+        _refuse(names_none, "overwrite", "is about the folder of a run", "name it", "run")
+        goes_into_live = self.live is None and self.with_model
+        _refuse(goes_into_live, "with_model", "is about a file for nn~", "name that", "live")
         lengths = ("num_latents", "bpm", "seconds")
         found, remedy = "has a length of its own", "give FILE:A:B, and leave these out"
         _refuse(self.input_loop and has_length, "input_loop", found, remedy, *lengths)
@@ -185,10 +191,15 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
     add_switch(group, "--fidelity", "say how true the results are to the encodings, which takes seconds")
     add_switch(group, "--quiet", "leave out the table of statistics")
     add_switch(group, "--no_plots", "draw no pictures, which saves a second")
+    text = "instead of all this: one file for nn~ that draws from --input as retrace does, without end"
+    add_value(group, "--live", path, "FILE.ts", text)
+    text = "with --live: a decoder in the same file, so that one object makes sound; a streaming export"
+    add_value(group, "--with_model", path, "MODEL.ts", text)
+    add_switch(group, "--trust_model", "take a model although its code could touch files on this machine")
     add_output(group, OUTPUT)
     add_value(group, "--run", str, "NAME", "name of the run's folder in --output (default: date and time)")
     add_switch(group, "--large", "write results of more than 1 GiB together")
-    add_switch(group, "--overwrite", "let --run write into a folder that exists")
+    add_switch(group, "--overwrite", "let --run write into a folder that exists, or --live replace a file")
 
 
 def show_lists(asked: Collection[str], options: GeneratorOptions) -> None:

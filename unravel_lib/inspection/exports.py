@@ -12,7 +12,7 @@ import torch
 
 from unravel_lib.inspection.facts import Facts, Method, Part, int_if_whole, joined, json_value
 from unravel_lib.models import torchscript
-from unravel_lib.models.contract import condition_names, method_params, stated_sample_rate
+from unravel_lib.models.contract import LIVE, condition_names, method_params, stated_sample_rate
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module, class_name, has, inner_rave, submodule, value
 
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
@@ -125,6 +125,14 @@ def _vschaos(module: Module, facts: Facts) -> Part:
     return {"dims": count([module], "latent_dim") or facts.dims, "details": details}
 
 
+def _live(module: Module, facts: Facts) -> Part:
+    """Return whose latents a live file draws, and from how much; it carries its state from call to call."""
+    details = dict(zip(("latents of", "recordings", "minutes"), (value(module, name) for name in LIVE), strict=True))
+    play = method_params(module, "play")
+    sound = {} if play is None else {"out_channels": play[2]}
+    return {"details": details, "streaming": True, "delay_samples": 0, **sound}
+
+
 FAMILIES = (
     Family(
         "AFTER",
@@ -173,6 +181,13 @@ FAMILIES = (
     ),
     Family("music2latent-scripted", (Mark("ScriptedUNet", ("stft_processor",)),)),
     Family("UnRAVEl pocket model", (Mark("Pocket", ("encode_params",)),)),
+    Family(
+        "UnRAVEl live file",
+        (Mark("Live", LIVE),),
+        dims=("dims",),
+        compression=("compression",),
+        more=_live,
+    ),
 )
 # Class names are more reliable than attributes.
 MARKS = sorted(((mark, family) for family in FAMILIES for mark in family.marks), key=lambda m: m[0].class_name is None)

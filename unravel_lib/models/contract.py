@@ -21,6 +21,7 @@ RATE_NAMES = ("sr", "sampling_rate", "sample_rate")
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
 PROBE_SAMPLES = 1 << 17  # about 3 s: enough for a few frames at any compression in use
 PROBE_FRAMES = 8
+LIVE = ("source_model", "recordings", "minutes")  # what only live files have
 
 Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
 Silence = Callable[[str, int, int, int], torch.Tensor | None]  # what a method gives for silence of this shape
@@ -175,6 +176,9 @@ def read_contract(module: Module, silence: Silence, path: Path, sample_rate: flo
     UsageError
         `sample_rate` contradicts the model.
     """
+    if torchscript.class_name(module) == "Live" and torchscript.has(module, *LIVE):
+        found = "is a live file of generator.py, which plays on by itself in nn~: it neither encodes nor decodes"
+        raise ModelError(found, path=path, remedy="give the model that its latents are of")
     stated = torchscript.stated_methods(module)
     for needed in ("encode", "decode"):
         if needed not in {*stated, *torchscript.compiled_methods(module)}:

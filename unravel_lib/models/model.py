@@ -186,6 +186,11 @@ class Model:
             self._contexts[method] = self._probe.context(self.contract, method, deadline)
         return self._contexts[method]
 
+    def untouched(self) -> torchscript.Module:
+        """A copy of the module as it was loaded; its weights are shared."""
+        self._state.restore()
+        return torchscript.copy_with_same_parameters(self._state.module)
+
     @property
     def streaming(self) -> bool:
         """True if the model carries state from call to call."""

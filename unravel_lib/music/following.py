@@ -91,12 +91,7 @@ def retrace(
     moment, so x[t] = keep x[t - 1] + e[t] with e[t] = X[m + 1] - keep X[m]; this is solved on the circle by FFT.
     """
     recordings = Recordings.of(statistics)
-    _refuse_below("jump_seconds", jump_seconds, 0)
-    _refuse_below("keep_seconds", keep_seconds, 0)
-    kept = np.exp(-1 / max(keep_seconds * recordings.frame_rate, 1e-3))
-    keep = np.where(recordings.smooth, np.minimum(kept, recordings.weights), 0.0)
-    follow = _follow(jump_seconds, recordings)
-    rules = Rules(follow, near, np.inf, keep, ~recordings.smooth, recordings.weights)
+    rules = retrace_rules(recordings, jump_seconds, near, keep_seconds)
     if wishes:
         ring = _steered(recordings, rng, n_frames, place, rules, wishes)
     else:
@@ -182,6 +177,17 @@ def excerpt(
     fade = (np.arange(1, seam + 1) / (seam + 1))[:, np.newaxis]
     ring[n_frames - seam :] = (1 - fade) * ring[n_frames - seam :] + fade * frames[start - seam : start]
     return ring * recordings.scale
+
+
+def retrace_rules(
+    recordings: Recordings, jump_seconds: float = 0.12, near: int = 8, keep_seconds: float = 0.2
+) -> Rules:
+    """How the path of `retrace` goes on."""
+    _refuse_below("jump_seconds", jump_seconds, 0)
+    _refuse_below("keep_seconds", keep_seconds, 0)
+    kept = np.exp(-1 / max(keep_seconds * recordings.frame_rate, 1e-3))
+    keep = np.where(recordings.smooth, np.minimum(kept, recordings.weights), 0.0)
+    return Rules(_follow(jump_seconds, recordings), near, np.inf, keep, ~recordings.smooth, recordings.weights)
 
 
 def closed(e: Frames, keep: Array) -> Frames:

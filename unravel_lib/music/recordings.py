@@ -228,22 +228,27 @@ class Recordings:
         frames, weighted, worthy, origin, ends = arrays
         return Recording("all", frames, weighted, worthy, origin, descriptors, None, ends)
 
-    def place(self, place: float, variety: bool = False, usable: Sequence[bool] | None = None) -> tuple[int, int]:
-        """Return the recording and the moment in it at a place from 0 to 1 in all worthy moments, one after the other.
+    def shares(self, variety: bool = False, usable: Sequence[bool] | None = None) -> Array:
+        """How much each recording counts, in worthy moments.
 
         Parameters
         ----------
-        place : float
-            From 0, less than 1.
         variety : bool
             Recordings count by the square root of their worthy moments, so that long ones do not prevail.
         usable : sequence of bool, optional
             Which recordings count at all.
         """
         moments = np.array([worthy.sum() for worthy in self._worthy], np.float64)
-        shares = (np.sqrt(moments) if variety else moments) * [encoding.weight for encoding in self._encodings]
-        if usable is not None:
-            shares = shares * usable
+        weights = np.array([encoding.weight for encoding in self._encodings])
+        shares: Array = (np.sqrt(moments) if variety else moments) * weights
+        return shares if usable is None else shares * usable
+
+    def place(self, place: float, variety: bool = False, usable: Sequence[bool] | None = None) -> tuple[int, int]:
+        """Return the recording and the moment in it at a place from 0 to 1 in all worthy moments, one after the other.
+
+        `variety` and `usable` are as of `shares`.
+        """
+        shares = self.shares(variety, usable)
         ends = np.cumsum(shares)
         number = min(int(np.searchsorted(ends, place * ends[-1], side="right")), int(np.flatnonzero(shares)[-1]))
         inside = (place * ends[-1] - (ends[number] - shares[number])) / shares[number]

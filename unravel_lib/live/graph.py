@@ -1,0 +1,185 @@
+"""The moments of recordings, and where a walk may go from each: what `retrace` finds at each jump, found once for all.
+
+Moments of all recordings stand in one row, recording by recording. Frames are those of the encodings.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from unravel_lib.errors import InputError
+from unravel_lib.music.following import APART, APPROXIMATION, LEAST, WISHED_NEAR, retrace_rules
+from unravel_lib.music.recordings import STRETCH_SECONDS, Index, Recording, Recordings
+from unravel_lib.music.steering import Wishes
+from unravel_lib.statistics.measure import Array, Encoding, Statistics
+from unravel_lib.text import size_text
+
+ROW = 16  # moments that a jump from a moment may lead to; half of them in time where the recording has a period
+MOST_TURNS = 24  # periods that a jump in time goes at most, to either side
+RANKS = 8  # ranks of loudness and of brightness, from 0 to this, for which the moments that meet them best are kept
+WISHED = ("loudness", "brightness")
+MOST_BYTES = 512 << 20
+FRAME_BYTES = 4 * ROW + 4 + 4  # of the graph, for a frame: its row, its ranks, its place among the moments
+
+Integers = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Recordings as a walk needs them.
+
+    Attributes
+    ----------
+    frames : float32 [moments, dims]
+    rows : int32 [moments, ROW]
+        Where a jump may lead to, the nearest first; of recordings with a period, moments whole periods away in the
+        first half and those that are alike in the second. Numbers below 0 are none.
+    ranks : uint8 [moments, 4], or [0, 4] where the recordings have no descriptors
+        Loudness and brightness of each moment, then those of what follows it; 255 is the most.
+    met : int32 [(RANKS + 2) ** 2, WISHED_NEAR]
+        For ranks of loudness and of brightness, each 0 to RANKS and then none: the moments that meet them best.
+    jumps : int32
+        The moments that a jump may lead to, of all recordings one after the other.
+    recordings : int64 [recordings, 5]
+        First and last moment, which part of `jumps` (begin and length), frames of a stretch; below 0: with a period.
+    shares : float64 [recordings + 1]
+        How often each recording is played, added up to 1.
+    keep : float32 [dims]
+        Share of the distance to the recording that is kept at each step.
+    noisy : bool [dims]
+        Which dims the second reader draws.
+    lowest, highest : float32 [dims]
+    jump : float
+        Probability of a jump at a frame.
+    frame_rate : float
+    """
+
+    frames: Floats
+    rows: Integers
+    ranks: npt.NDArray[np.uint8]
+    met: Integers
+    jumps: Integers
+    recordings: Index
+    shares: Array
+    keep: Floats
+    noisy: npt.NDArray[np.bool_]
+    lowest: Floats
+    highest: Floats
+    jump: float
+    frame_rate: float
+
+
+def graph_of(statistics: Statistics) -> Graph:
+    """Make the graph of all recordings that were measured.
+
+    Raises
+    ------
+    InputError
+        There are none, all are too short, or they are too large for one file.
+    """
+    encodings = playable(statistics)
+    n_bytes = sum(encoding.latents.shape[1] for encoding in encodings) * (FRAME_BYTES + 4 * statistics.dims)
+    if n_bytes > MOST_BYTES:
+        found = f"the recordings need {size_text(n_bytes)} in a live file, at most {size_text(MOST_BYTES)}"
+        raise InputError(found, remedy="take fewer", remedy_options=("only",))
+    recordings = Recordings(replace(statistics, encodings=encodings))
+    rules, shares = retrace_rules(recordings), recordings.shares()
+    rows, jumps, table = [], [], []
+    begin = n_jumps = 0
+    for recording in recordings:
+        row, n = _row(recording), len(recording.moments)
+        rows.append(np.where(row >= 0, row + begin, -1))
+        jumps.append(recording.moments + begin)
+        table.append((begin, begin + len(recording) - 1, n_jumps, n, _stretch(recording, recordings.frame_rate)))
+        begin, n_jumps = begin + len(recording), n_jumps + n
+    joined, all_jumps = recordings.joined, np.concatenate(jumps)
+    ranks: Array = np.empty((0, 2 * len(WISHED)))
+    met: Index = np.empty((0, WISHED_NEAR), np.int64)
+    if joined.descriptors is not None:
+        wishes = Wishes.of(recordings, dict.fromkeys(WISHED, np.zeros(1)), 1)
+        ranks = np.concatenate([wishes.now, wishes.soon]).T
+        met = _met(wishes.soon[:, all_jumps], all_jumps)
+    return Graph(
+        frames=(joined.frames * recordings.scale).astype(np.float32),
+        rows=np.concatenate(rows).astype(np.int32),
+        ranks=np.round(255 * np.clip(ranks, 0, 1)).astype(np.uint8),
+        met=met.astype(np.int32),
+        jumps=all_jumps.astype(np.int32),
+        recordings=np.array(table, np.int64),
+        shares=np.concatenate([[0], np.cumsum(shares) / shares.sum()]),
+        keep=rules.keep.astype(np.float32),
+        noisy=rules.white,
+        lowest=statistics.minimum.astype(np.float32),
+        highest=statistics.maximum.astype(np.float32),
+        jump=1 - rules.follow,
+        frame_rate=recordings.frame_rate,
+    )
+
+
+def playable(statistics: Statistics) -> tuple[Encoding, ...]:
+    """The encodings that a walk can follow; raises InputError where there are none."""
+    encodings = statistics.encodings
+    found = tuple(one for one in encodings if one.latents.shape[1] >= LEAST and one.weight > 0)
+    if not found:
+        longest = max((one.latents.shape[1] for one in encodings), default=0)
+        raise InputError(f"a live file needs a recording of at least {LEAST} frames, the longest has {longest}")
+    return found
+
+
+def _stretch(recording: Recording, frame_rate: float) -> int:
+    """The frames of a stretch; of a recording with a period whole ones, below 0."""
+    frames = STRETCH_SECONDS * frame_rate
+    if recording.period is None:
+        return round(frames)
+    return -round(max(1, round(frames / recording.period)) * recording.period)
+
+
+def _row(recording: Recording) -> Index:
+    """Where jumps may lead to from each moment of a recording, int64 [moments, ROW]."""
+    if recording.period is None:
+        return _alike(recording, ROW)
+    return np.hstack([_in_time(recording, recording.period, ROW // 2), _alike(recording, ROW // 2)])
+
+
+def _alike(recording: Recording, n: int) -> Index:
+    """The `n` moments most like each moment, not near it if there are others."""
+    tree = recording.tree
+    pairs = np.vstack([recording.pairs[:1], recording.pairs])  # the first moment has none before it, and is never left
+    nearest = np.arange(1, min(n + 2 * APART + 1, tree.n) + 1)
+    found = recording.moments[tree.query(pairs, nearest, eps=APPROXIMATION, workers=-1)[1]]
+    apart = np.abs(found - np.arange(len(recording))[:, np.newaxis]) > APART
+    return _first(found, apart | ~apart.any(axis=1, keepdims=True), n)
+
+
+def _in_time(recording: Recording, period: float, n: int) -> Index:
+    """The `n` moments whole periods away from each moment that are most like it; worthy ones if there are any."""
+    last = len(recording) - 2
+    places = np.arange(len(recording))
+    turns = np.setdiff1d(np.arange(-MOST_TURNS, MOST_TURNS + 1), [0])
+    moments = np.round(places[:, np.newaxis] + turns * period).astype(np.int64)
+    inside = (moments >= 1) & (moments <= last)
+    moments = np.clip(moments, 1, last)
+    own = recording.pairs[np.maximum(places - 1, 0)]
+    distances = np.stack([((recording.pairs[one - 1] - own) ** 2).sum(axis=1) for one in moments.T], axis=1)
+    order = np.argsort(distances, axis=1, kind="stable")
+    moments, inside = np.take_along_axis(moments, order, axis=1), np.take_along_axis(inside, order, axis=1)
+    worthy = inside & recording.worthy[moments]
+    return _first(moments, np.where(worthy.any(axis=1, keepdims=True), worthy, inside), n)
+
+
+def _first(moments: Index, good: npt.NDArray[np.bool_], n: int) -> Index:
+    """The first `n` good ones of each row, -1 behind them where there are fewer."""
+    order = np.argsort(~good, axis=1, kind="stable")[:, :n]
+    taken = np.where(np.take_along_axis(good, order, axis=1), np.take_along_axis(moments, order, axis=1), -1)
+    return np.pad(taken, ((0, 0), (0, n - taken.shape[1])), constant_values=-1)
+
+
+def _met(soon: Array, moments: Index) -> Index:
+    """The moments that meet ranks of loudness and brightness best, see `Graph.met`; `soon` are theirs, [2, moments]."""
+    ranks = np.arange(RANKS + 1)[:, np.newaxis] / RANKS
+    loudness, brightness = (np.vstack([np.abs(row - ranks), np.zeros((1, len(row)))]) for row in soon)
+    n = min(WISHED_NEAR, len(moments))
+    best = [np.argpartition(one + other, n - 1)[:n] for one in loudness for other in brightness]
+    return np.pad(moments[np.array(best)], ((0, 0), (0, WISHED_NEAR - n)), constant_values=-1)
