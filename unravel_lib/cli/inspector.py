@@ -27,7 +27,7 @@ from unravel_lib.statistics.tables import report as statistics_report
 from unravel_lib.text import count_text, did_you_mean, printable, table
 
 MAX_TOLD = 8  # results of which is told how they were made
-FIGURES = (("seconds", 1), ("frame_rate", 3))  # of a file, with their decimals
+NO_LATENTS = "holds sound, but no latents"
 
 log = logging.getLogger("unravel_lib")
 
@@ -81,25 +81,8 @@ def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Laten
     if batch is not None:
         batch.done += len(latents) + len(sounds)
     if not latents and not (batch is not None and (sounds or batch.failures)):
-        raise InputError("holds sound, but no latents", path=paths[0])
+        raise InputError(NO_LATENTS, path=paths[0])
     return latents, sounds
-
-
-def _facts(file: LatentsFile) -> dict[str, Any]:
-    """Facts of a file: path, dims, frames, and what its sidecar says: seconds, frame_rate, model; else None."""
-    sidecar = file.sidecar or Sidecar()
-    dims, frames = file.latents.shape
-    rate = None
-    if sidecar.sample_rate and sidecar.compression:
-        rate = sidecar.sample_rate / sidecar.compression
-    return {
-        "path": str(file.path),
-        "dims": dims,
-        "frames": frames,
-        "seconds": None if rate is None else frames / rate,
-        "frame_rate": rate,
-        "model": sidecar.model,
-    }
 
 
 def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch: Batch) -> dict[str, Any]:
@@ -109,11 +92,15 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
     `against`, the fidelity of latents. The batch receives damaged files.
     """
     latents, sounds = _read(paths, batch)
-    if against is not None:
-        if not latents:
-            raise InputError("holds sound, but no latents", path=paths[0])
-        return _compared(latents, against)
+    if against is not None and not latents:
+        raise InputError(NO_LATENTS, path=paths[0])
+    recorded = _read_recorded(against or ())
+    _refuse_mixed([*latents, *recorded])
     document = _described(latents) if latents else {"files": []}
+    if recorded:
+        found = fidelity.compared([file.latents for file in latents], [file.latents for file in recorded])
+        log.info("\n%s", fidelity.report(**found))
+        return {**document, "fidelity": {name: asdict(one) for name, one in found.items()}}
     if latents and sounds:
         log.info("")
     log_levels([*sounds], None)
@@ -148,17 +135,13 @@ def _step_text(step: Step) -> str:
     return f"  {step.script}: {facts}" + (f"\n    {step.command}" if step.command else "")
 
 
-def _compared(latents: Sequence[LatentsFile], against: Sequence[Path]) -> dict[str, Any]:
-    document = _described(latents)
+def _read_recorded(paths: Sequence[Path]) -> list[LatentsFile]:
+    """Read the encodings that latents are compared with."""
     try:
-        recorded, _ = _read(against)
+        return _read(paths)[0] if paths else []
     except InputError as error:
         error.remedy_options = ("against",) if error.remedy_options == ("input",) else error.remedy_options
         raise
-    _refuse_mixed([*latents, *recorded])
-    found = fidelity.compared([file.latents for file in latents], [file.latents for file in recorded])
-    log.info("\n%s", fidelity.report(**found))
-    return {**document, "fidelity": {name: asdict(one) for name, one in found.items()}}
 
 
 def _refuse_mixed(files: Sequence[LatentsFile]) -> None:
@@ -173,22 +156,23 @@ def _refuse_mixed(files: Sequence[LatentsFile]) -> None:
 
 
 def _described(files: Sequence[LatentsFile]) -> dict[str, Any]:
-    _refuse_mixed(files)
-    described = [_facts(file) for file in files]
-    rows = [["latents", "dims", "frames", "seconds", "Hz", "model"]]
-    for file in described:
-        seconds, rate = (("?" if file[name] is None else f"{file[name]:.{n}f}") for name, n in FIGURES)
-        name, model = printable(file["path"]), printable(file["model"] or "?")
-        rows.append([name, str(file["dims"]), str(file["frames"]), seconds, rate, model])
+    """Log a table of latents and their statistics; return the same for JSON, None for what no sidecar says."""
+    described, rows = [], [["latents", "dims", "frames", "seconds", "Hz", "model"]]
+    for file in files:
+        (dims, frames), sidecar = file.latents.shape, file.sidecar or Sidecar()
+        facts = {"path": str(file.path), "dims": dims, "frames": frames, "seconds": None, "frame_rate": None}
+        known = ["?", "?"]
+        if sidecar.sample_rate and sidecar.compression:
+            rate = sidecar.sample_rate / sidecar.compression
+            facts |= {"seconds": frames / rate, "frame_rate": rate}
+            known = [f"{frames / rate:.1f}", f"{rate:.3f}"]
+        described.append({**facts, "model": sidecar.model})
+        rows.append([printable(file.path), str(dims), str(frames), *known, printable(sidecar.model or "?")])
     log.info("%s\n", table(rows))
     statistics = measure([file.latents for file in files])
     log.info("%s", statistics_report(statistics))
-    return {
-        "files": described,
-        "lag_1": statistics.autocorrelation.tolist(),
-        "std": statistics.std.tolist(),
-        "mean": statistics.mean.tolist(),
-    }
+    names = {"lag_1": statistics.autocorrelation, "std": statistics.std, "mean": statistics.mean}
+    return {"files": described, **{name: values.tolist() for name, values in names.items()}}
 
 
 def ask_about_tensors(opener: Opener) -> int:

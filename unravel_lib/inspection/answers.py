@@ -1,6 +1,5 @@
 """What the tensors and attributes of a model are: their statistics, and as text."""
 
-import math
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from unravel_lib.models.torchscript import MODEL_ERRORS, Module, prints_logged
 from unravel_lib.text import last_line, printable
 
 VALUE_CHARACTERS = 4000
-CHUNK_VALUES = 1 << 21  # values in one step: 16 MiB as float64
 PRINTED_VALUES = 1000  # of a tensor with more, only the corners are printed
 
 
@@ -37,8 +35,8 @@ def config(found: Inspection) -> dict[str, Any]:
         raise ModelError(
             "is a TorchScript export, which keeps no training config", path=path, remedy="give a checkpoint"
         )
-    config_and_place = config_of(path, found.entries, found.tensors)
-    if config_and_place is None:
+    values, _ = config_of(path, found.entries, found.tensors) or (None, "")
+    if values is None:
         name = printable(path.with_suffix(".json").name)
         needed = "config.gin: copy that of its run there" if found.facts.family == "RAVE" else f"JSON: name it {name}"
         raise ModelError(
@@ -46,8 +44,7 @@ def config(found: Inspection) -> dict[str, Any]:
             path=path,
             remedy=f"it would be in a {needed}",
         )
-    values: dict[str, Any] = json_value(config_and_place[0])
-    return values
+    return dict(json_value(values))
 
 
 def statistics(found: Inspection) -> list[TensorStatistics]:
@@ -57,9 +54,7 @@ def statistics(found: Inspection) -> list[TensorStatistics]:
 
 def tensor_rows(found: Inspection) -> list[tuple[str, str]]:
     """Return the key of each tensor, with shape and dtype: `4x2x7 float32`."""
-    return [
-        (key, f"{_shape(found.tensors[key], 'x', 'single')} {dtype_of(found.tensors[key])}") for key in found.tensors
-    ]
+    return [(key, f"{_shape(tensor, 'x', 'single')} {dtype_of(tensor)}") for key, tensor in found.tensors.items()]
 
 
 def tensor_text(found: Inspection, key: str) -> str:
@@ -102,11 +97,11 @@ def data_text(found: Inspection, name: str) -> str:
     value = _data(found, name)
     if isinstance(value, torch.Tensor):
         return _tensor_text(name, value).replace(": ", ": data, ", 1)
+    what, text = type(value).__name__, _value_text(value)
     if isinstance(value, Module):
-        parts = [f"{child}: {printable(torchscript.class_name(part))}" for child, part in value.named_children()]
         what = f"module {printable(torchscript.class_name(value))}"
-        return f"{printable(name)}: data, {what}\n" + _indented("\n".join(parts))
-    return f"{printable(name)}: data, {type(value).__name__}\n{_indented(_value_text(value))}"
+        text = "\n".join(f"{child}: {torchscript.class_name(part)}" for child, part in value.named_children())
+    return f"{printable(name)}: data, {what}\n{_indented(text)}"
 
 
 def callable_text(found: Inspection, name: str, kind: str) -> tuple[str, int]:
@@ -165,19 +160,14 @@ def _indented(text: str) -> str:
 def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
     """Return shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
 
-    They are joined from those of chunks, in float64, so that a tensor of any size and any offset keeps its digits.
-    Complex values are described by their magnitudes.
+    They are computed in float64; complex values are described by their magnitudes.
     """
     described = TensorStatistics(key, shape_of(tensor), dtype_of(tensor))
-    with suppress(*WITHOUT_VALUES), np.errstate(invalid="ignore"):
-        found = []
-        for chunk in torch.split(_values(tensor.detach()), CHUNK_VALUES):
-            numbers = (chunk.abs() if chunk.is_complex() else chunk).to(torch.float64)
-            found.append([len(chunk), *map(float, (*torch.var_mean(numbers, correction=0), *torch.aminmax(numbers)))])
-        counts, variances, means, lows, highs = np.array(found).T
-        mean = np.average(means, weights=counts)
-        std = math.sqrt(np.average(variances + (means - mean) ** 2, weights=counts))
-        return replace(described, mean=float(mean), std=std, min=float(lows.min()), max=float(highs.max()))
+    with suppress(*WITHOUT_VALUES):
+        values = _values(tensor.detach())
+        numbers = (values.abs() if values.is_complex() else values).to(torch.float64)
+        (low, high), (std, mean) = torch.aminmax(numbers), torch.std_mean(numbers, correction=0)
+        return replace(described, mean=float(mean), std=float(std), min=float(low), max=float(high))
     return described
 
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -25,9 +25,11 @@ from unravel_lib.text import printable
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")
 CONFIGS = ("model_config", "hyper_parameters", "config", "cfg", "hparams")
 CONFIG_BYTES = 8 << 20  # a config next to a model is some KB
-TRAINING_PREFIXES = ("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusion_ema.")
 FIRST_IN, FIRST_OUT = "encoder.layers.0.weight_v", "decoder.layers.0.weight_v"  # of an oobleck autoencoder
-SAT_PREFIXES = (*TRAINING_PREFIXES, "pretransform.model.", "conditioner.conditioners.")
+SAT_PREFIXES = (
+    *("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusion_ema."),  # of training
+    *("pretransform.model.", "conditioner.conditioners."),
+)
 SAT = "Stable Audio Tools"
 SAT_COUNTS = {  # where its config has a fact; the first that is a count
     "dims": ("model.latent_dim",),
@@ -42,7 +44,6 @@ TORCH_VERSIONS = ("torch_version", "pytorch_version")  # the names that trainers
 FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError)
 
 WITHOUT_VALUES = (RuntimeError, TypeError, ValueError)  # what PyTorch raises for meta, sparse, nested and other layouts
-GIN_BYTES = 1 << 20  # a config.gin has some KB
 LEVELS = 3  # RAVE: RUN/config.gin and RUN/version_0/checkpoints/best.ckpt
 
 Tensors = Mapping[str, torch.Tensor]
@@ -83,53 +84,35 @@ def load(file: ModelFile) -> dict[str, Any]:
     ModelError
         It would import something (the text names what), or it is damaged.
     """
-    try:
-        return _load(file.file, mapped=True)
-    except FAILURES as error:
-        unsafe = _unsafe_imports(file.file)
-        if unsafe:
-            names = ", ".join(map(printable, unsafe[:8]))
-            found, remedy = f"is not loaded: it would import {names}, which could run anything", STATE_DICT_ONLY
-        else:
-            found, remedy = "cannot be loaded as a checkpoint, its contents are damaged", AGAIN
-        raise ModelError(found, path=file.path, remedy=remedy) from error
-
-
-def _load(file: IO[bytes], mapped: bool) -> dict[str, Any]:
-    source = for_torch(file)
-    mapped = mapped and isinstance(source, str)
+    source = for_torch(file.file)
+    mapped = isinstance(source, str) and bool(file.members)  # the format before PyTorch 1.6 is no archive
     try:
         # else what wrong indices of sparse tensors lead to is read
         with torch.sparse.check_sparse_tensor_invariants(True), warnings.catch_warnings():  # type: ignore[no-untyped-call]
             warnings.simplefilter("ignore")  # which layouts are new or old
             found = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
-    except RuntimeError as error:
-        if not mapped or "mmap" not in str(error):
-            raise
-        return _load(file, mapped=False)  # the format before PyTorch 1.6 cannot be mapped
-    return (
-        {str(key): entry for key, entry in found.items()}
-        if isinstance(found, dict)
-        else {"state_dict": {"value": found}}
-    )
-
-
-def _unsafe_imports(file: IO[bytes]) -> list[str]:
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(for_torch(file)))
-    except FAILURES:
-        return []
+    except FAILURES as error:
+        unsafe: list[str] = []
+        with suppress(*FAILURES):
+            unsafe = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(for_torch(file.file)))
+        if unsafe:
+            names = ", ".join(map(printable, unsafe[:8]))
+            reason, remedy = f"is not loaded: it would import {names}, which could run anything", STATE_DICT_ONLY
+        else:
+            reason, remedy = "cannot be loaded as a checkpoint, its contents are damaged", AGAIN
+        raise ModelError(reason, path=file.path, remedy=remedy) from error
+    entries = found if isinstance(found, dict) else {"state_dict": {"value": found}}
+    return {str(key): entry for key, entry in entries.items()}
 
 
 def state_dict_of(entries: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint: its state_dict, or whatever tensors it holds at its top."""
-    for name in STATE_DICTS:
-        inner = entries.get(name)
-        if isinstance(inner, Mapping):
-            tensors = {str(key): value for key, value in inner.items() if isinstance(value, torch.Tensor)}
-            if tensors:
-                return tensors
-    return {str(key): value for key, value in entries.items() if isinstance(value, torch.Tensor)}
+    for inner in (*(entries.get(name) for name in STATE_DICTS), entries):
+        values = inner.items() if isinstance(inner, Mapping) else ()
+        tensors = {str(key): value for key, value in values if isinstance(value, torch.Tensor)}
+        if tensors:
+            return tensors
+    return {}
 
 
 def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], str] | None:
@@ -144,17 +127,14 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
             return dict(inner), name
     trainer = trainer_of(_names(entries, tensors))
     if trainer is not None and trainer.writes_gin:
-        found_gin = gin_config(path)
-        if found_gin is not None:
-            return found_gin
+        bindings = gin_config(path)
+        if bindings is not None:
+            return bindings
     common = ("model_config.json", "config.json") if _has_sat_weights(tensors) else ()
     for beside in (path.with_suffix(".json"), *(path.with_name(name) for name in common)):
-        try:
-            if not beside.is_file() or beside.stat().st_size > CONFIG_BYTES:
-                continue
-            found = json.loads(beside.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            continue
+        found = None
+        with suppress(ValueError, RecursionError):
+            found = json.loads(_text_of(beside) or "null")
         if isinstance(found, dict) and ("model" in found or "model_type" in found) and "format_version" not in found:
             return found, f"{printable(beside.name)} beside it"
     return None
@@ -245,12 +225,17 @@ def _is_count(value: object) -> bool:
 def gin_config(checkpoint: Path) -> tuple[dict[str, Any], str] | None:
     """Return (bindings, file name) of the config.gin beside a checkpoint, or up to two folders above it."""
     for folder in checkpoint.absolute().parents[:LEVELS]:
-        path = folder / "config.gin"
-        try:
-            if path.is_file() and path.stat().st_size <= GIN_BYTES:
-                return _gin_values(path.read_text("utf-8", "replace")), path.name
-        except OSError:
-            continue
+        text = _text_of(folder / "config.gin")
+        if text is not None:
+            return _gin_values(text), "config.gin"
+    return None
+
+
+def _text_of(path: Path) -> str | None:
+    """Return what a config holds; None where there is no such file, or one that is no config by its size."""
+    with suppress(OSError):
+        if path.is_file() and path.stat().st_size <= CONFIG_BYTES:
+            return path.read_text("utf-8-sig", "replace")
     return None
 
 

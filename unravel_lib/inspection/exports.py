@@ -18,6 +18,7 @@ from unravel_lib.models.torchscript import MODEL_ERRORS, Module, class_name, has
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
 OWN_METHODS = frozenset(("get_methods", "get_attributes"))
+RAVE_VERSIONS = {"stereo_mode": "2.3 or later", "stereo": "2.0 to 2.2"}  # by an attribute, where the mark implies none
 
 
 @dataclass(frozen=True)
@@ -48,25 +49,21 @@ class Family:
     Attributes
     ----------
     marks : each of them identifies the family
-    versions : attribute -> version, where the mark implies none
     parts : submodules that have some of the attributes
     dims, full_dims, compression, out_channels : attributes, of which the first that holds a count is the fact, for what
         `<method>_params` do not state
     details : attributes that are reported as they are
-    known_offline : without streaming buffers its files are offline exports
     more : returns what attributes alone do not state: more(module, facts)
     """
 
     name: str
     marks: tuple[Mark, ...]
-    versions: tuple[tuple[str, str], ...] = ()
     parts: tuple[str, ...] = ()
     dims: tuple[str, ...] = ()
     full_dims: tuple[str, ...] = ()
     compression: tuple[str, ...] = ()
     out_channels: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
-    known_offline: bool = False
     more: Callable[[Module, Facts], Part] | None = None
 
 
@@ -83,11 +80,14 @@ def count(owners: Sequence[Module], *names: str) -> int | None:
 
 
 def _rave(module: Module, facts: Facts) -> Part:
-    """Return what only RAVE has; `latent_size` of version 1 is the full size."""
+    """Return what only RAVE has; `latent_size` of version 1 is the full size. Without caches it is offline."""
     source, full = inner_rave(module) or module, facts.full_dims
     if full is None and has(source, "cropped_latent_size"):
         full = count([source], "latent_size")
-    part: Part = {"full_dims": full} | _no_pca(facts, full)
+    part: Part = {"full_dims": full, "streaming": facts.streaming or False} | _no_pca(facts, full)
+    known_by = next((attribute for attribute in RAVE_VERSIONS if has(module, attribute)), None)
+    if facts.version is None and known_by is not None:
+        part |= {"version": RAVE_VERSIONS[known_by], "mark": f"{facts.mark}, attribute {known_by}"}
     norms = sum(class_name(inner) == "AdaptiveInstanceNormalization" for inner in source.modules())
     if norms > 1:  # every RAVE 2 export has one that is not used
         part["details"] = {**part.get("details", {}), "AdaIN layers": norms - 1}
@@ -155,12 +155,10 @@ FAMILIES = (
             Mark(attributes=("cropped_latent_size",), version="1"),
             Mark(attributes=("full_latent_size", "latent_pca")),
         ),
-        versions=(("stereo_mode", "2.3 or later"), ("stereo", "2.0 to 2.2")),
         parts=("_rave",),
         dims=("cropped_latent_size", "latent_size"),
         full_dims=("full_latent_size",),
         details=("deterministic", "max_batch_size", "stereo", "n_channels", "target_channels"),
-        known_offline=True,
         more=_rave,
     ),
     Family(
@@ -198,13 +196,7 @@ def identify(name: str, module: Module | None = None) -> tuple[Family | None, Pa
     mark, family = next(((mark, family) for mark, family in MARKS if mark.fits(name, module)), (None, None))
     if mark is None or family is None:
         return None, {"family": None, "version": None, "mark": None}
-    part: Part = {"family": family.name, "version": mark.version, "mark": mark.text(name)}
-    if mark.version is None and module is not None:
-        for attribute, version in family.versions:
-            if has(module, attribute):
-                part |= {"version": version, "mark": f"{part['mark']}, attribute {attribute}"}
-                break
-    return family, part
+    return family, {"family": family.name, "version": mark.version, "mark": mark.text(name)}
 
 
 def parts(module: Module) -> Iterator[Part]:
@@ -215,10 +207,11 @@ def parts(module: Module) -> Iterator[Part]:
     for part in _stated(module, family):
         found.append(part)
         yield part
-    for more in (family and family.more, _conditions, _mismatches):  # by what was found so far
+    for more in (family and family.more, _conditions):  # by what was found so far
         if more:
             found.append(more(module, joined(found)))
             yield found[-1]
+    yield {"warnings": mismatches(joined(found))}
 
 
 def _stated(module: Module, family: Family | None) -> Iterator[Part]:
@@ -233,8 +226,6 @@ def _stated(module: Module, family: Family | None) -> Iterator[Part]:
     yield {"parameters": sum(parameter.numel() for parameter in module.parameters())}
     if any(name.endswith(".cache.pad") for name, _ in module.named_buffers()):
         yield {"streaming": True}
-    elif family is not None and family.known_offline:
-        yield {"streaming": False}
 
 
 def _of_family(family: Family, module: Module) -> Part:
@@ -302,12 +293,15 @@ def _conditions(module: Module, facts: Facts) -> Part:
     return {"details": {CONDITIONS: list(names)} if names else {}}
 
 
-def round_trip(facts: Facts) -> bool:
-    """Return True if decode takes what encode gives, as far as the file states it."""
+def mismatches(facts: Facts) -> list[str]:
+    """Return how decode does not take what encode gives; nothing where it does, as far as the file states it."""
     encode, decode = _encode_and_decode(facts)
-    conditions = len(facts.details.get(CONDITIONS, ()))
-    taken = None if decode.in_channels is None else decode.in_channels - conditions
-    return (encode.out_channels, encode.out_ratio) == (taken, decode.in_ratio)
+    found = []
+    if encode.out_channels != decode.in_channels and CONDITIONS not in facts.details:
+        found.append(f"encode gives {encode.out_channels} dims, decode takes {decode.in_channels}")
+    if encode.out_ratio != decode.in_ratio:
+        found.append(f"encode compresses by {encode.out_ratio}, decode expands by {decode.in_ratio}")
+    return found
 
 
 def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:
@@ -317,13 +311,3 @@ def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:
     if encode is None or decode is None or None in (encode.out_channels, decode.in_channels):
         return Method("encode"), Method("decode")
     return encode, decode
-
-
-def _mismatches(module: Module, facts: Facts) -> Part:
-    encode, decode = _encode_and_decode(facts)
-    warnings = []
-    if encode.out_channels != decode.in_channels and CONDITIONS not in facts.details:
-        warnings.append(f"encode gives {encode.out_channels} dims, decode takes {decode.in_channels}")
-    if encode.out_ratio != decode.in_ratio:
-        warnings.append(f"encode compresses by {encode.out_ratio}, decode expands by {decode.in_ratio}")
-    return {"warnings": warnings}

@@ -134,7 +134,7 @@ def _read_module(path: Path, module: torchscript.Module, parts: list[Part], meas
     sane = (facts.compression or 1) <= MAX_COMPRESSION and max(facts.dims or 1, facts.in_channels or 1) <= MAX_DIMS
     if not sane:
         parts.append({"warnings": ["its compression, dims or channels are implausible: not run"]})
-    elif codec and measure and exports.round_trip(facts):
+    elif codec and measure and not exports.mismatches(facts):
         try:
             parts.extend(_measured(path, module, facts))
         except (UnravelError, *MODEL_ERRORS) as error:

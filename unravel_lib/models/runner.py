@@ -1,6 +1,7 @@
 """One direction of a loaded model, run call by call."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,14 @@ from unravel_lib.text import last_line
 log = logging.getLogger(__name__)
 
 
+@dataclass
 class Runner:
-    """Calls encode or decode of a module on blocks, and checks the results."""
+    """Calls encode or decode of a module on blocks, and checks the results; `name` is the model's."""
 
-    def __init__(self, state: State, behaviour: Behaviour, name: str, device: torch.device) -> None:
-        self.direction, self.device = behaviour.direction, device
-        self._state, self._name = state, name
-        self._takes_any_length = behaviour.takes_any_length
-        self._undoes_failed_calls = behaviour.carries_state and device.type != "cpu"
+    state: State
+    behaviour: Behaviour
+    name: str
+    device: torch.device
 
     def call(self, x: Block, context: Context = NO_CONTEXT) -> Block:
         """Call once: [batch, channels, n] in, checked [batch, channels, n] out; in parts if the GPU's memory is full.
@@ -35,7 +36,7 @@ class Runner:
         CallError
             The model fails, or gives something else.
         """
-        kept = self._state.keep() if self._undoes_failed_calls else None
+        kept = self.state.keep() if self.behaviour.carries_state and self.device.type != "cpu" else None
         try:
             return self._call_once(x)
         except MODEL_ERRORS as error:
@@ -44,31 +45,32 @@ class Runner:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if kept is not None:
-            self._state.put_back(kept)
+            self.state.put_back(kept)
         return self._call_halved(x, context)
 
     def _call_once(self, x: Block) -> Block:
-        method, step = self.direction.method, self.direction.step_in
-        expected = self.direction.shape_out(x.shape[0], x.shape[2])
+        direction = self.behaviour.direction
+        expected = direction.shape_out(x.shape[0], x.shape[2])
         signal = torch.from_numpy(x)
-        if not self._takes_any_length:
-            signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % step))
-        output = torchscript.call(self._state.module, self._name, method, signal.to(self.device))
+        if not self.behaviour.takes_any_length:
+            signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % direction.step_in))
+        output = torchscript.call(self.state.module, self.name, direction.method, signal.to(self.device))
         if tuple(output.shape) != expected:
             raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x.shape[2])
-        result = self.direction.values(output)
+        result = direction.values(output)
         if not np.isfinite(result).all():
             raise self._error("gave NaN or Inf for this input")
         return result
 
     def _error(self, text: str, length: int = 0, **fields: Any) -> CallError:
-        return CallError(f"{self._name}: {self.direction.method} {text}", length // self.direction.step_in, **fields)
+        direction = self.behaviour.direction
+        return CallError(f"{self.name}: {direction.method} {text}", length // direction.step_in, **fields)
 
     def _call_halved(self, x: Block, context: Context) -> Block:
         """Return the same call as two smaller ones: half of the batch each, then half of the window each."""
         if len(x) > 1:
             return np.concatenate([self.call(half, context) for half in np.array_split(x, 2)])
-        step_in, step_out = self.direction.step_in, self.direction.step_out
+        step_in, step_out = self.behaviour.direction.step_in, self.behaviour.direction.step_out
         left, right = context.left, context.right
         frames = x.shape[2] // step_in
         if frames < 4 * (left + right + 1):

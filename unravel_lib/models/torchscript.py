@@ -97,22 +97,23 @@ def call(module: Module, name: str, method: str, x: torch.Tensor) -> Any:
 
 def copy_with_same_parameters(module: Module) -> Module:
     """Return a copy of a module with everything in it but the parameters, which both share."""
-    parameters = [
-        (path, name, value)
+    parameters = {
+        (path, name): value
         for path, owner in module.named_modules()
         for name, value in owner.named_parameters(recurse=False)
-    ]
-    owners, nothing = dict(module.named_modules()), torch.empty(0)
-    for path, name, _ in parameters:  # a copy of the weights takes longer than one of all the rest
-        _compiled(owners[path]).setattr(name, nothing)
+    }
+
+    def put(into: Module, values: dict[tuple[str, str], torch.Tensor]) -> None:
+        owners = dict(into.named_modules())
+        for (path, name), value in values.items():
+            _compiled(owners[path]).setattr(name, value)
+
+    put(module, dict.fromkeys(parameters, torch.empty(0)))  # a copy of the weights takes longer than one of the rest
     try:
         copied = copy.deepcopy(module)
     finally:
-        for path, name, value in parameters:
-            _compiled(owners[path]).setattr(name, value)
-    owners = dict(copied.named_modules())
-    for path, name, value in parameters:
-        _compiled(owners[path]).setattr(name, value)
+        put(module, parameters)
+    put(copied, parameters)
     return copied
 
 

@@ -223,10 +223,12 @@ class _Function:
             return isinstance(value, bool) or type(value) is str or value in DTYPES
         return not (by_name and isinstance(node, ast.Call) and _text(node.func).startswith(("torch.", "ops.aten.")))
 
-    def is_own(self, owner: ast.expr, name: str) -> bool:
-        """Return True if `owner.name` is what a class of the file declares, whatever operators have that name."""
+    def refused(self, owner: ast.expr, name: str) -> list[str]:
+        """Return the operator that `owner.name` may be, unless a class of the file declares that name."""
+        if not _is_refused(name):
+            return []
         known = self._classes.get(class_key(self.type_of(owner) or ""))
-        return known is not None and name in known.names
+        return [] if known is not None and name in known.names else [f"torch.{name}"]
 
 
 def _judged(tree: ast.Module, classes: Classes, module: str) -> Iterator[str]:
@@ -275,7 +277,7 @@ def _judged_call(node: ast.Call, function: _Function) -> list[str] | None:
         if not all(function.is_dtype(argument, by_name=False) for argument in places):
             return ["a dtype that is no ordinary one"]
     if isinstance(called, ast.Name) and called.id == "getattr":
-        return list(_getattr(node, function))
+        return _getattr(node, function)
     if isinstance(called, ast.Name) and called.id == CAST:
         if len(node.args) != 2 or node.keywords:
             return [f"an odd {CAST}"]
@@ -314,8 +316,7 @@ def _dotted_name(node: ast.Attribute, parts: list[str], function: _Function) -> 
     else:
         inner: ast.expr = node
         while isinstance(inner, ast.Attribute):
-            if _is_refused(inner.attr) and not function.is_own(inner.value, inner.attr):
-                yield f"torch.{inner.attr}"
+            yield from function.refused(inner.value, inner.attr)
             inner = inner.value
 
 
@@ -326,13 +327,11 @@ def _bare_name(name: str) -> tuple[str, ...]:
     return (name,) if name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")) else ()
 
 
-def _getattr(node: ast.Call, function: _Function) -> Iterator[str]:
+def _getattr(node: ast.Call, function: _Function) -> list[str]:
     name = node.args[1] if len(node.args) > 1 else None
     if isinstance(name, ast.Constant) and isinstance(name.value, str):
-        if _is_refused(name.value) and not function.is_own(node.args[0], name.value):
-            yield f"torch.{name.value}"
-    else:
-        yield "a computed getattr"
+        return function.refused(node.args[0], name.value)
+    return ["a computed getattr"]
 
 
 @functools.cache
