@@ -1,5 +1,6 @@
 """What a model prints: in lines with its name, control characters made visible, never on stdout."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def test_what_a_model_prints_bears_its_name(loud: bool, tmp_path: Path, run: Run
     decoded = run("decoder", "--model", model, "--input", *encoded.paths, "--output", tmp_path / "out", *trust)
     inspected = run("inspector", "--input", model, *trust)
     asked = run("inspector", "--input", model, "--attr", "--yes", *trust, stdin="get_methods\n")
+    assert b"['encode', 'decode']" in asked.out
+    assert json.loads(run("inspector", "--input", model, "--json", *trust).out)["methods"]
     said = {
         "encoding": (encoded, inspected),
         "decoding": (decoded, inspected),
