@@ -92,18 +92,14 @@ class Contract:
         UsageError
             The model, whose file is `path`, has no condition of that name.
         """
+        if given and not self.conditions:
+            found, options = "decodes without conditions", ("condition",)
+            raise UsageError(found, path=path, remedy="leave it out", remedy_options=options)
         for name in given:
-            if not self.conditions:
-                raise UsageError(
-                    "decodes without conditions", path=path, remedy="leave it out", remedy_options=("condition",)
-                )
             if name not in self.conditions:
-                raise UsageError(
-                    f"has no condition {printable(name)}",
-                    path=path,
-                    remedy=f"its conditions are {printable(', '.join(self.conditions))}"
-                    f"{did_you_mean(name, self.conditions)}",
-                )
+                known = printable(", ".join(self.conditions))
+                remedy = f"its conditions are {known}{did_you_mean(name, self.conditions)}"
+                raise UsageError(f"has no condition {printable(name)}", path=path, remedy=remedy)
         return np.array([given.get(name, 0.0) for name in self.conditions], np.float32)
 
 

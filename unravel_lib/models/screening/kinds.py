@@ -4,17 +4,16 @@ Nothing is unpacked, imported or executed.
 """
 
 import enum
-import json
 import os
-import struct
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from unravel_lib.errors import ModelError
 from unravel_lib.text import printable
 
 AGAIN = "download or export it again"
 HEAD_BYTES = 512
+HEADER_BYTES = 100_000_000  # the most that safetensors allows
 ZIP_START = b"PK\x03\x04"
 OLD_CHECKPOINT_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch.save before PyTorch 1.6
 MODEL_EXTENSIONS = (".ts", ".ckpt", ".pt", ".pth", ".safetensors")
@@ -74,11 +73,14 @@ def refuse_no_file(path: Path) -> None:
         raise ModelError("is not a regular file", path=path, expected="a model file")
 
 
-def kind_of(path: Path, file: IO[bytes], head: bytes) -> Kind:
+def kind_of(path: Path, head: bytes) -> Kind:
     """Return the kind of a file that does not begin as a zip archive; raise ModelError, which says what it is."""
     if head.startswith(OLD_CHECKPOINT_START):
         return Kind.CHECKPOINT
-    if _is_safetensors(path, file, head):
+    length = int.from_bytes(head[:8], "little")  # safetensors: of the JSON behind it
+    if head[8:9] == b"{" and length <= HEADER_BYTES:
+        if length > path.stat().st_size - 8:
+            raise ModelError("is truncated or damaged (its header does not fit in it)", path=path, remedy=AGAIN)
         return Kind.SAFETENSORS
     raise ModelError(_mistake(head, len(head) < HEAD_BYTES), path=path)
 
@@ -94,22 +96,6 @@ def kind_of_archive(path: Path, names: list[str]) -> Kind:
     if models:
         raise ModelError(f"is a zip archive that holds {printable(models[0])}", path=path, remedy="unpack it first")
     raise ModelError("is a zip archive, but not a model: it has neither constants.pkl nor data.pkl", path=path)
-
-
-def _is_safetensors(path: Path, file: IO[bytes], head: bytes) -> bool:
-    """Return whether the file begins with the length of a JSON header (8 bytes, little endian) and that header."""
-    if len(head) < 9 or head[8:9] != b"{":
-        return False
-    length = struct.unpack("<Q", head[:8])[0]
-    if not 2 <= length <= min(100_000_000, path.stat().st_size - 8):
-        if path.suffix.lower() == ".safetensors":
-            raise ModelError("is truncated or damaged (its header does not fit in it)", path=path, remedy=AGAIN)
-        return False
-    file.seek(8)
-    try:
-        return isinstance(json.loads(file.read(length)), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def trainer_of(names: bytes) -> Trainer | None:

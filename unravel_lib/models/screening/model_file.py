@@ -83,7 +83,7 @@ class ModelFile:
     def __init__(self, path: Path, file: IO[bytes], head: bytes) -> None:
         self.path, self.file = path, file
         begins_as_zip = head.startswith(ZIP_START)
-        kind = None if begins_as_zip else kind_of(path, file, head)
+        kind = None if begins_as_zip else kind_of(path, head)
         # an archive behind other bytes is refused by `check`
         self._zip = _opened_zip(path, file) if begins_as_zip or zipfile.is_zipfile(file) else None
         self.members = [] if self._zip is None else self._zip.infolist()
@@ -122,13 +122,8 @@ class ModelFile:
                 texts[_inner(info)] = data
         found = next(self._suspicions(texts), None)
         if found is not None:
-            raise ModelError(
-                f"contains {printable(found)}, which could reach files or memory outside the model",
-                path=self.path,
-                expected="only audio computations",
-                remedy="if you know who made it, allow it",
-                remedy_options=("trust_model",),
-            )
+            text = f"contains {printable(found)}, which could reach files or memory outside the model"
+            raise self._untrusted(text, "only audio computations")
 
     @contextlib.contextmanager
     def screened(self, trust: bool = False) -> Iterator[str | IO[bytes]]:
@@ -192,13 +187,14 @@ class ModelFile:
     def _refuse_large(self, info: zipfile.ZipInfo, code_bytes: int = 0) -> None:
         """Refuse what would take long to scan; `code_bytes` are those of all code members up to this one."""
         if info.file_size > (CODE_BYTES if _is_code(info) else TEXT_BYTES) or code_bytes > TEXT_BYTES:
-            raise ModelError(
+            raise self._untrusted(
                 f"has more code or larger tables than real exports: {info.file_size >> 10} KiB in "
-                f"{printable(_inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not scanned",
-                path=self.path,
-                remedy="if you know who made it, allow it",
-                remedy_options=("trust_model",),
+                f"{printable(_inner(info))}, {code_bytes >> 10} KiB of code up to there, which is not scanned"
             )
+
+    def _untrusted(self, found: str, expected: str = "") -> ModelError:
+        remedy = "if you know who made it, allow it"
+        return ModelError(found, path=self.path, expected=expected, remedy=remedy, remedy_options=("trust_model",))
 
     def _suspicions(self, texts: dict[str, bytes]) -> Iterator[str]:
         """Yield what the code and the object tables of a TorchScript archive contain that no model needs."""
