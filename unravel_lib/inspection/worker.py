@@ -83,7 +83,8 @@ class Worker(Opener):
             while isinstance(found := self._pipe.recv(), logging.LogRecord):
                 logging.getLogger(found.name).handle(found)
         except (EOFError, OSError):
-            found, remedy = f"ended the process that read it ({self._end()})", "is it damaged, or the memory too small?"
+            found = f"ended the process that read it ({self._end()})"
+            remedy = "is it damaged, or is the memory too small?"
             raise ModelError(found, path=self._last[0], remedy=remedy) from None
         if isinstance(found, Exception):
             raise found
