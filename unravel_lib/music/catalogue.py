@@ -43,11 +43,12 @@ class Catalogue(Mapping[str, E], Generic[E]):
             order, self._unread = self._unread, []
             for module in order:
                 importlib.import_module(module)
-            places = {module: place for place, module in enumerate(order)}  # a user's come last
-            entries = sorted(
-                self._entries.items(), key=lambda item: places.get(item[1].function.__module__, len(order))
-            )
-            self._entries = dict(entries)
+
+            def place(key: str) -> int:  # a user's come last
+                module = self._entries[key].function.__module__
+                return order.index(module) if module in order else len(order)
+
+            self._entries = {key: self._entries[key] for key in sorted(self._entries, key=place)}
         return self._entries
 
     def __getitem__(self, name: str) -> E:

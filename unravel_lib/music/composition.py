@@ -107,11 +107,8 @@ class Composition:
     @property
     def is_random(self) -> bool:
         """Whether files of other numbers are others."""
-        return (
-            self.draws
-            or "rng" in self.pattern.inputs
-            or any("rng" in part.transform.inputs for step in self.steps for part in step.parts)
-        )
+        transforms = (part.transform for step in self.steps for part in step.parts)
+        return self.draws or any("rng" in entry.inputs for entry in (self.pattern, *transforms))
 
     def piece(self, number: int) -> Piece:
         """Draw the loops of output number `number`, run the pattern and the steps.
@@ -127,7 +124,7 @@ class Composition:
         notes: list[str] = []
         scale, centre = self.statistics.scale, self.statistics.location
 
-        def loop(which: int) -> Frames:
+        def independent_loop(which: int) -> Frames:
             if which < len(self.given_loops):
                 return self.given_loops[which]
             key = which + (which >= PATTERN_KEY)
@@ -145,7 +142,7 @@ class Composition:
             )
 
         seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))
-        loops = loops_of(self.pattern, self.pattern_options, loop, self.num_loops, scale, seed)
+        loops = loops_of(self.pattern, self.pattern_options, independent_loop, self.num_loops, scale, seed)
         played = transformed(loops, self.steps, scale, centre, seed)
         piece = Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
         return replace(piece, notes=tuple(dict.fromkeys(notes)))

@@ -205,9 +205,9 @@ class Piece:
             raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
         frames = np.concatenate(kept)
         if not np.isfinite(frames).all():
-            found = "the pattern, or a transform, made values that are not finite (NaN or Inf)"
+            found = "the pattern made values that are not finite (NaN or Inf)"
             raise UsageError(found, remedy="check its options and its code")
-        return cls(frames, np.array(starts))
+        return cls(frames, np.array(starts, np.int64))
 
 
 def loops_of(

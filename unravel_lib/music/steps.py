@@ -8,9 +8,8 @@ import contextlib
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -31,21 +30,6 @@ class Part:
     options: Options
     begin: int
     end: int
-
-    def apply(self, given: Mapping[str, Any]) -> Frames:
-        """Call the transform; raise UsageError where it fails or makes what is no loop."""
-        loop, transform = given["loop"], self.transform
-        with transform.naming_errors(), np.errstate(all="ignore"):  # what is not finite is refused
-            result = checked_loop(transform.call(given, self.options), loop.shape[1])
-            kept = transform.keeps_length and (not transform.wraps or given["step"].keeps_length)
-            if kept and len(result) != len(loop):
-                found = f"a loop of {len(loop)} frames has {len(result)} now"
-                raise ValueError(f"{found}: declare @transform(keeps_length=False)")
-            if len(result) > max(len(loop), MAX_LATENTS):
-                raise ValueError(f"a loop has {len(result):,} frames now, at most {MAX_LATENTS:,}: make it shorter")
-        if not np.isfinite(result).all():
-            raise transform.wrong("makes values that are not finite")
-        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +91,28 @@ class Call:
         return self.step.keeps_length
 
     def __call__(self, loop: Frames, dims: Array | slice = slice(None)) -> Frames:
-        """Apply the step to a loop that has these of all dims."""
+        """Apply the step to a loop of all dims, or of these.
+
+        Raises
+        ------
+        UsageError
+            The transform failed, or made what is no loop; names the user's file and the line.
+        """
         self.called, (part, *behind), (rng, *others) = True, self.step.parts, self.generators
         inner = replace(self, step=replace(self.step, parts=tuple(behind)), generators=others, called=False)
         inner.std, inner.centre = self.std[dims], self.centre[dims]
-        with marked(self.step.words, min(part.begin + 1, part.end - 1), part.end):
-            result = part.apply({**vars(inner), "loop": loop, "rng": rng, "step": inner})
+        given = {**vars(inner), "loop": loop, "rng": rng, "step": inner}
+        words, transform = self.step.words, part.transform
+        with marked(words, min(part.begin + 1, part.end - 1), part.end), transform.naming_errors():
+            with np.errstate(all="ignore"):  # what is not finite is refused
+                result = checked_loop(transform.call(given, part.options), loop.shape[1])
+            if self.keeps_length and len(result) != len(loop):
+                found = f"a loop of {len(loop)} frames has {len(result)} now"
+                raise ValueError(f"{found}: declare @transform(keeps_length=False)")
+            if len(result) > max(len(loop), MAX_LATENTS):
+                raise ValueError(f"a loop has {len(result):,} frames now, at most {MAX_LATENTS:,}: make it shorter")
+            if not np.isfinite(result).all():
+                raise transform.wrong("makes values that are not finite")
         if self.trial and behind and not inner.called:
             inner(loop)
         return result
