@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unravel_lib.audio import LOWEST_TARGET, SAMPLE_BYTES
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model
 from unravel_lib.cli.run import RESUME, run
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 def build_parser() -> flags.Parser:
     """Return the decoder's flags."""
-    from unravel_lib.audio.write import SUBTYPES
-    from unravel_lib.cli.sounds import LOWEST_TARGET
-
     parser = flags.Parser(
         "Decode latents to sound: one .wav for each .npy or latent audio file.",
         "python decoder.py --input latents/ --model voice.ts --output sound/",
@@ -46,7 +44,7 @@ def build_parser() -> flags.Parser:
     result = parser.add_argument_group("result")
     flags.add_output(result, "./_decoder-output")
     text = f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})"
-    result.add_argument("--subtype", choices=SUBTYPES, default=DEFAULT_SUBTYPE, help=text)
+    result.add_argument("--subtype", choices=tuple(SAMPLE_BYTES), default=DEFAULT_SUBTYPE, help=text)
     text = "bring every sound to this loudness, such as -16; quieter where it would clip"
     flags.add_value(result, "--normalize", flags.number(LOWEST_TARGET, 0), "LUFS", text)
     text = f"--normalize raises no sound by more (default {DEFAULT_MAX_GAIN:g} dB)"

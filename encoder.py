@@ -9,6 +9,7 @@ import contextlib
 import logging
 from pathlib import Path
 
+from unravel_lib.audio import EXTENSIONS
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
@@ -26,8 +27,6 @@ log = logging.getLogger("unravel_lib")
 
 def build_parser() -> flags.Parser:
     """Return the encoder's flags."""
-    from unravel_lib.audio.read import EXTENSIONS
-
     parser = flags.Parser(
         "Encode recordings to latents: one .npy of shape (1, dims, frames) for each sound file.",
         "python encoder.py --input recordings/ --model voice.ts --output latents/",

@@ -20,12 +20,13 @@ from unravel_lib.files.output import make_output_folder
 from unravel_lib.text import printable
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
-DESCRIPTION = """Report what is in a model file: its family, its inputs and outputs, its delay. Of latents and of
-sounds that decoder.py made: what they hold, and how they were made, with the commands.
-
-The facts go to stderr; stdout has the paths of the files that --save writes. With --json, --config, --dict and --attr
-stdout has the JSON or the answers instead. --dict and --attr read names or patterns like encoder.* from the terminal
-or from a pipe, one per line; exit or Ctrl-D ends the input."""
+DESCRIPTION = (
+    "Report what is in a model file: its family, its inputs and outputs, its delay. Of latents and of sounds that "
+    "decoder.py made: what they hold, and how they were made, with the commands.\n\n"
+    "The facts go to stderr; stdout has the paths of the files that --save writes. With --json, --config, --dict and "
+    "--attr stdout has the JSON or the answers instead. --dict and --attr read names or patterns like encoder.* from "
+    "the terminal or from a pipe, one per line; exit or Ctrl-D ends the input."
+)
 
 log = logging.getLogger("unravel_lib")
 

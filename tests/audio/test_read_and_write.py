@@ -12,9 +12,10 @@ from fixtures_sounds import ffmpeg_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unravel_lib.audio import SAMPLE_BYTES
 from unravel_lib.audio.blocks import resampled, to_channels
 from unravel_lib.audio.read import BLOCK_SAMPLES, open_audio
-from unravel_lib.audio.write import SUBTYPES, write_audio
+from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
 
 
@@ -174,7 +175,7 @@ def test_channels_are_mixed_doubled_or_left(tmp_path: Path) -> None:
     assert next(to_channels([stereo], 2)).tolist() == stereo.tolist()
 
 
-@pytest.mark.parametrize("subtype", SUBTYPES)
+@pytest.mark.parametrize("subtype", SAMPLE_BYTES)
 def test_written_sound_reads_back_and_its_peak_is_returned(tmp_path: Path, subtype: str) -> None:
     x = tone(5000, 44100, 2)
     level = write_audio(tmp_path / "x.wav", np.array_split(x, 3, axis=1), 44100.0, 2, subtype, 5000)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from fixtures_runs import Run, Script, snapshot, spy
+from fixtures_runs import TONE, Run, Script, snapshot, spy
 
 from unravel_lib.models import POCKET
 from unravel_lib.models.model import Model
@@ -287,3 +287,10 @@ def test_the_command_in_a_sidecar_makes_that_file_alone_in_any_folder(
 def test_a_base_that_holds_not_all_inputs_is_refused(sounds: Path, tmp_path: Path, run: Run) -> None:
     result = run("encoder", "--input", sounds, "--output", tmp_path / "out", "--base", sounds / "deep")
     assert result.code == 2 and f"is not in {sounds / 'deep'}: --base" in result.err
+
+
+def test_output_without_a_value_is_the_default(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("x.wav", TONE, 44100)
+    result = run("encoder", "--input", "x.wav", "--output")
+    assert result.code == 0 and [path.parent.name for path in result.paths] == ["_encoder-output"]

@@ -335,19 +335,6 @@ def test_usage_errors_are_one_line(run: Run, files: dict[str, Path], tmp_path: P
         assert done.code == 2 and done.text == "" and done.err.count("\n") == 1, (args, done.err)
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, inspector\n"
-        "try: inspector.main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'matplotlib', 'pandas', 'numpy') if m in sys.modules], file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stderr == "[]\n"
-    for flag in ("--input", "--extensions", "--save", "--output", "--dict", "--attr", "--config", "--json", "--yes"):
-        assert flag in done.stdout
-
-
 def test_glob_characters_in_a_key_are_taken_literally_first() -> None:
     assert prompt.matches("a[0]", ["a[0]", "a0"]) == ["a[0]"]
     assert prompt.matches("a[0]", ["a0", "a1"]) == ["a0"]

@@ -10,3 +10,7 @@ descriptors : loudness, brightness and attack of each frame
 write : write a WAV
 blocks : sound that passes in blocks: overlapping windows, other lengths, channels and sample rates
 """
+
+EXTENSIONS = (".wav", ".mp3", ".ogg", ".aac", ".opus", ".aif", ".aiff", ".flac", ".m4a")  # of sound files in folders
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}  # of the subtypes that are written
+LOWEST_TARGET = -60  # LUFS to which sound can be brought

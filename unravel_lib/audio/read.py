@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     AudioPacket = Packet[AudioStream]
 
-EXTENSIONS = (".wav", ".mp3", ".ogg", ".aac", ".opus", ".aif", ".aiff", ".flac", ".m4a")
 BLOCK_SAMPLES = 1 << 17  # samples per block, about 3 s
 SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
 LOSSY_SLACK = 0.2  # seconds by which the length of compressed sound may differ from what is stated: padding of codecs

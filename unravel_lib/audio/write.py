@@ -7,13 +7,12 @@ from pathlib import Path
 
 import soundfile
 
+from unravel_lib.audio import SAMPLE_BYTES
 from unravel_lib.audio.blocks import Sound
 from unravel_lib.audio.level import Level, Meter, metered
 from unravel_lib.audio.read import source_of
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 
-SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
-SUBTYPES = tuple(SAMPLE_BYTES)
 SFC_SET_ADD_PEAK_CHUNK = 0x1050  # a command of libsndfile that python-soundfile does not make public
 RIFF_LIMIT = (1 << 32) - (1 << 16)  # bytes of sound that fit into a plain WAV beside its header
 
@@ -43,7 +42,7 @@ def write_audio(
     channels : int
         Number of channels.
     subtype : str
-        One of `SUBTYPES`; the PCM ones clip at full scale.
+        One of `SAMPLE_BYTES`; the PCM ones clip at full scale.
     samples : int
         Expected length per channel.
     sidecar : function of Level, optional

@@ -20,14 +20,26 @@ MAX_SHARDS = 100_000
 N = TypeVar("N", int, float)
 
 
+class _Help(argparse.HelpFormatter):
+    """Help within the width of the terminal: paragraphs are wrapped, lines that begin with a blank stay."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n".join(line if line.startswith(" ") else fill(line, width, indent) for line in text.splitlines())
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        return f"{action.metavar} ..." if action.nargs == "+" else super()._format_args(action, default_metavar)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and suggest the closest known name."""
 
     def __init__(self, description: str, example: str) -> None:
         super().__init__(
+            usage="%(prog)s [flags]",
             description=description,
             epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
             add_help=False,
         )
@@ -43,10 +55,17 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse, or exit with one line; for an unknown flag it suggests the closest known one."""
+        flags = list(self._option_string_actions)
+        for word in argv:
+            if word == "#" or word.startswith(" #"):
+                self.error("a comment is among the flags: leave it out, and let nothing follow a \\ in its line")
+            name = word.partition("=")[0]
+            is_flag = (name.startswith("--") and name != "--") or f"-{name}" in flags
+            if is_flag and " " not in name and name not in flags:
+                self.error(f"unknown argument {printable(word)}{did_you_mean(name, flags)}")
         known, unknown = self.parse_known_args(argv)
         if unknown:
-            flags = [s for action in self._actions for s in action.option_strings]
-            self.error(f"unknown argument {printable(unknown[0])}{did_you_mean(unknown[0].split('=')[0], flags)}")
+            self.error(f"unknown argument {printable(unknown[0])}{did_you_mean(unknown[0], flags)}")
         return known
 
     def command(self, args: object, names: Container[str]) -> list[str]:
@@ -172,8 +191,9 @@ def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False)
 
 
 def add_output(group: argparse._ArgumentGroup, default: str) -> None:
-    """Add `--output`, the same in every script."""
-    add_value(group, "--output", path, "FOLDER", f"where results go (default {default})", Path(default))
+    """Add `--output`, the same in every script; without a value it means the default."""
+    text, folder = f"where results go (default {default})", Path(default)
+    group.add_argument("--output", type=path, nargs="?", const=folder, default=folder, metavar="FOLDER", help=text)
 
 
 def add_seed(group: argparse._ArgumentGroup) -> None:

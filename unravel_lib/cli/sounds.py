@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unravel_lib.audio import LOWEST_TARGET
 from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.cli.batch import Batch, work_through
 from unravel_lib.cli.progress import Progress
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 40  # sounds that are listed one by one
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
-LOWEST_TARGET = -60  # LUFS that `normalize` takes
 LOWEST_LIMIT = 0.98 * 10 ** (-1 / 20)  # a lower peak limited no gain
 
 log = logging.getLogger("unravel_lib")

@@ -94,6 +94,8 @@ class GeneratorOptions:
         goes_into_live = self.live is None and self.with_model
         _refuse(goes_into_live, "with_model", "is about a file for nn~", "name that", "live")
         lengths = ("num_latents", "bpm", "seconds")
+        given = [name for name in lengths if getattr(self, name)]
+        _refuse(len(given) > 1, given[0] if given else "", "is not the only length of a loop", "give one", *given)
         found, remedy = "has a length of its own", "give FILE:A:B, and leave these out"
         _refuse(self.input_loop and has_length, "input_loop", found, remedy, *lengths)
         found = f"gives the last file a number above {LAST_FILE:,}"
@@ -119,84 +121,95 @@ def build_parser() -> Parser:
         "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
         "or as .npy for decoder.py.\nEach run makes a folder of its own in --output: statistics, pictures, results, "
         "and a .json beside each result that records how it was made.\nstdout lists the files made, one per line.",
-        "python generator.py --input ./_encoder-output --distribution walk --pattern swapper --bpm 120",
+        "python generator.py --input ./_encoder-output --distribution retrace \\\n    --pattern swapper --bpm 120",
     )
-    group = p.add_argument_group("input")
-    add_input(group, "the .npy of encoder.py, or folders of them")
-    add_value(group, "--statistics", path, "FILE.csv", "statistics.csv of an earlier run, instead of --input")
+    titles = ("most used", "recordings", "loops", "again", "results", "show and exit")
+    first, recordings, loops, again, results, lists = map(p.add_argument_group, titles)
+    add_input(first, "the .npy of encoder.py, or folders of them")
+    _add_choice("distribution", DISTRIBUTION, "how frames are drawn", first, loops, lists)
+    _add_choice("pattern", "loop", "how loops are arranged", first, loops, lists)
+    text = 'what changes each loop as it passes, such as "every 4 rev" "degrade 0.1", in this order '
+    add_values(first, "--transform", "STEP", f"{text}(--list_transforms shows all)", action="extend")
+    text = "show all transforms, with --transform FILE.py:name those of that file too"
+    add_switch(lists, "--list_transforms", text)
+    add_value(first, "--bpm", number(0.1, 1e6), "BPM", "the length of a loop, by its tempo: the nearest that there is")
+    text = "how often the pattern repeats things (default 4)"
+    add_value(first, "--num_loops", whole_number(1, 1_000_000), "R", text, 4)
+    add_value(first, "--num_files", whole_number(1, 10_000), "N", "how many files (default 1)", 1)
+    add_seed(first)
+    add_switch(first, "--embeddings", "write .npy for decoder.py instead of latent audio (.wav)")
+    add_output(first, OUTPUT)
+    _add_recordings(recordings)
+    _add_loops(loops)
+    add_switch(lists, "--tempo_table", "show the tempi that loops can have, of --beats beats")
+    text = "make a piece again, from the .json beside it; further flags replace those that it was made with"
+    add_value(again, "--again", path, "PIECE.json", text)
+    add_switch(again, "--trust_code", "with --again: run the Python code that the .json names, once you saw it")
+    text = "number of the first file (default 0): --first 13 makes number 13 of any run again"
+    add_value(again, "--first", whole_number(0, LAST_FILE), "N", text, 0)
+    _add_results(results)
+    return p
+
+
+def _add_choice(
+    kind: str,
+    default: str,
+    what: str,
+    first: argparse._ArgumentGroup,
+    loops: argparse._ArgumentGroup,
+    lists: argparse._ArgumentGroup,
+) -> None:
+    """Add the flags of something that is chosen by name: --pattern, --pattern_args, --list_patterns."""
+    own = f"or FILE.py:name: a {kind} of your own, whose code is run"
+    text = f"{what} (default {default}; --list_{kind}s shows all), {own}"
+    add_value(first, f"--{kind}", str, "NAME", text, default)
+    text = f"options of the {kind}, which --list_{kind}s shows"
+    add_values(loops, f"--{kind}_args", "NAME=VALUE", text, action="extend")
+    text = f"show all {kind}s with options, with --{kind} FILE.py those of that file too"
+    add_switch(lists, f"--list_{kind}s", text)
+
+
+def _add_recordings(group: argparse._ArgumentGroup) -> None:
     text = "which of the encodings are used, by the names of the recordings, such as 'loop_*'"
     add_values(group, "--only", "NAME", text, action="extend")
     text = "how much recordings of this name count, such as 'tabla*=3', where the distribution follows recordings"
     add_values(group, "--weight", "NAME=N", text, action="extend")
-    add_switch(group, "--measure_only", "write the statistics of --input and nothing else, for --statistics")
     add_switch(group, "--iqr", "use quartiles and ranks, which are robust to outliers")
+    add_value(group, "--statistics", path, "FILE.csv", "statistics.csv of an earlier run, instead of --input")
+    add_switch(group, "--measure_only", "write the statistics of --input and nothing else, for --statistics")
     add_sample_rate(group, "of the model (default: as in the sidecars of the encodings, else 44100)")
     text = "audio samples per frame of the model (default: as in the sidecars, else 2048)"
     add_value(group, "--compression", whole_number(1, 1 << 20), "N", text)
-    _add_music(p, p.add_argument_group("composition"))
-    _add_results(p.add_argument_group("results"))
-    return p
 
 
-def _add_music(p: Parser, group: argparse._ArgumentGroup) -> None:
-    _add_choice(p, group, "distribution", DISTRIBUTION, "how frames are drawn")
-    _add_choice(p, group, "pattern", "loop", "how loops are arranged")
+def _add_loops(group: argparse._ArgumentGroup) -> None:
+    text = f"frames in a loop, instead of --bpm (default {tempo.DEFAULT_LATENTS}; more where the compression is below "
+    text += f"{tempo.DEFAULT_COMPRESSION}: about half a second)"
+    add_value(group, "--num_latents", whole_number(1, tempo.MAX_LATENTS), "K", text)
+    text = "seconds of a loop, instead of --bpm: the nearest length"
+    add_value(group, "--seconds", number(0.001, 1e6), "S", text)
+    add_value(group, "--beats", whole_number(1, 1024), "B", "beats in a loop, for its tempo (default 1)", 1)
     text = 'how loops are to sound, such as "loudness 0.1 0.9 0.1": loudness, brightness or attack, with ranks from '
     text += "0 to 1 over the loop; numbers, FILE.csv:COLUMN, or another encoding (.npy), for retrace and oracle"
     add_values(group, "--steer", "WISH", text, action="extend")
     text = "latents of another sound, whose course the distribution mosaic takes"
     add_value(group, "--target", str, "FILE[:A:B]", text)
-    text = 'what changes each loop as it passes, such as "every 4 rev" "degrade 0.1", in this order '
-    add_values(group, "--transform", "STEP", f"{text}(--list_transforms shows all)", action="extend")
-    text = "show all transforms, with --transform FILE.py:name those of that file too, and exit"
-    add_switch(p.general, "--list_transforms", text)
     text = "frames A to B - 1 of latents, or seconds such as 1.5s:2s, as loop A, not drawn; a second one as B"
     add_values(group, "--input_loop", "FILE[:A:B]", text)
-    length = group.add_mutually_exclusive_group()
-    text = f"frames in a loop (default {tempo.DEFAULT_LATENTS}; more where the compression is below "
-    text += f"{tempo.DEFAULT_COMPRESSION}: about half a second)"
-    add_value(length, "--num_latents", whole_number(1, tempo.MAX_LATENTS), "K", text)
-    add_value(length, "--bpm", number(0.1, 1e6), "BPM", "instead: the length whose tempo is nearest")
-    text = "instead: the length that is nearest to so many seconds"
-    add_value(length, "--seconds", number(0.001, 1e6), "S", text)
-    add_value(group, "--beats", whole_number(1, 1024), "B", "beats in a loop, for its tempo (default 1)", 1)
-    text = "how often the pattern repeats things (default 4)"
-    add_value(group, "--num_loops", whole_number(1, 1_000_000), "R", text, 4)
-    add_value(group, "--num_files", whole_number(1, 10_000), "N", "how many files (default 1)", 1)
-    text = "number of the first file (default 0): --first 13 makes number 13 of any run again"
-    add_value(group, "--first", whole_number(0, LAST_FILE), "N", text, 0)
-    add_seed(group)
-    text = "make a piece again, from the .json beside it; further flags replace those that it was made with"
-    add_value(group, "--again", path, "PIECE.json", text)
-    add_switch(group, "--trust_code", "with --again: run the Python code that the .json names, once you saw it")
-    add_switch(p.general, "--tempo_table", "show the tempi that loops can have and exit")
-
-
-def _add_choice(p: Parser, group: argparse._ArgumentGroup, kind: str, default: str, what: str) -> None:
-    """Add the flags of something that is chosen by name: --pattern, --pattern_args, --list_patterns."""
-    own = f"or FILE.py:name: a {kind} of your own, whose code is run"
-    text = f"{what} (default {default}; --list_{kind}s shows all), {own}"
-    add_value(group, f"--{kind}", str, "NAME", text, default)
-    text = f"options of the {kind}, which --list_{kind}s shows"
-    add_values(group, f"--{kind}_args", "NAME=VALUE", text, action="extend")
-    text = f"show all {kind}s with options, with --{kind} FILE.py those of that file too, and exit"
-    add_switch(p.general, f"--list_{kind}s", text)
 
 
 def _add_results(group: argparse._ArgumentGroup) -> None:
-    add_switch(group, "--embeddings", "write .npy for decoder.py instead of latent audio (.wav)")
     text = "latent audio in 64 or 32 bits (default DOUBLE; FLOAT with --hold); Pure Data before 0.55 needs FLOAT"
     group.add_argument("--wav_subtype", choices=("DOUBLE", "FLOAT"), metavar="DOUBLE|FLOAT", help=text)
     add_switch(group, "--hold", "latent audio at the model's sample rate, each frame held for --compression samples")
     add_switch(group, "--fidelity", "say how true the results are to the encodings, which takes seconds")
     add_switch(group, "--quiet", "leave out the table of statistics")
     add_switch(group, "--no_plots", "draw no pictures, which saves a second")
-    text = "instead of all this: one file for nn~ that draws from --input as retrace does, without end"
+    text = "instead of results: one file for nn~ that draws from --input as retrace does, without end"
     add_value(group, "--live", path, "FILE.ts", text)
     text = "with --live: a decoder in the same file, so that one object makes sound; a streaming export"
     add_value(group, "--with_model", path, "MODEL.ts", text)
     add_switch(group, "--trust_model", "take a model although its code could touch files on this machine")
-    add_output(group, OUTPUT)
     add_value(group, "--run", str, "NAME", "name of the run's folder in --output (default: date and time)")
     add_switch(group, "--large", "write results of more than 1 GiB together")
     add_switch(group, "--overwrite", "let --run write into a folder that exists, or --live replace a file")

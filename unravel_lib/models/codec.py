@@ -56,7 +56,7 @@ class CodecOptions:
     ----------
     seed : of the random parts of the model
     compensate_delay : remove the delay of a streaming export
-    subtype : of decoded sound, one of `unravel_lib.audio.write.SUBTYPES`
+    subtype : of decoded sound, one of `unravel_lib.audio.SAMPLE_BYTES`
     overwrite : replace results of another model or of another input
     normalize : bring decoded sound to this loudness in LUFS, without clipping; None leaves it as it is
     max_gain : the most by which `normalize` raises, in dB

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import soundfile
 
+from unravel_lib.audio import EXTENSIONS
 from unravel_lib.audio.blocks import to_channels
 from unravel_lib.audio.level import LOWEST_RATE
-from unravel_lib.audio.read import EXTENSIONS, open_audio
+from unravel_lib.audio.read import open_audio
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import sha256_of
