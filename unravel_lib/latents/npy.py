@@ -242,9 +242,7 @@ def narrowed(frames: Frames, dtype: str) -> npt.NDArray[np.floating[Any]]:
     """
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(frames, dtype=dtype)
-    if np.isfinite(values).all():
-        return values
-    if np.isfinite(frames).all():
-        raise UsageError("the pattern made values too large for 32 bits", remedy="check its options")
-    found = "the pattern, or a transform, made values that are not finite (NaN or Inf)"
-    raise UsageError(found, remedy="check its options and its code")
+    if not np.isfinite(values).all():
+        found = "the pattern made values that are not finite or too large for 32 bits"
+        raise UsageError(found, remedy="check its options and its code")
+    return values
