@@ -79,16 +79,15 @@ class Mp3Frame(NamedTuple):
         if data[at : at + 4] not in (b"Xing", b"Info"):
             return None
         flags, at = data[at + 7], at + 8
-        numbers = [0, 0]  # frames and bytes
-        for bit in (0, 1):
-            if flags >> bit & 1:
-                numbers[bit], at = int.from_bytes(data[at : at + 4], "big"), at + 4
-        at += 100 * bool(flags & 4) + 4 * bool(flags & 8)
+        frames = int.from_bytes(data[at : at + 4], "big") if flags & 1 else 0
+        at += 4 * (flags & 1)
+        size = int.from_bytes(data[at : at + 4], "big") if flags & 2 else 0
+        at += 2 * (flags & 2) + 25 * (flags & 4) + 4 * bool(flags & 8)
         if data[at : at + 4] not in (b"LAME", b"Lavf", b"Lavc"):
-            return Mp3Header(numbers[0], numbers[1])
+            return Mp3Header(frames, size)
         delays = int.from_bytes(data[at + 21 : at + 24], "big")
         skip, padding = (delays >> 12) + DECODER_DELAY, max(0, (delays & MOST_PADDING) - DECODER_DELAY)
-        return Mp3Header(numbers[0], numbers[1], skip, padding)
+        return Mp3Header(frames, size, skip, padding)
 
 
 def mp3_frames(file: BinaryIO, start: int, stop: int, skipped: Callable[[int], None]) -> Iterator[Mp3Frame]:

@@ -72,20 +72,14 @@ class Inputs:
     """Latents files of a run, each read once with its sidecar; up to 1 GiB of values are kept until they are taken."""
 
     def __init__(self) -> None:
-        self._sidecars: dict[Path, Sidecar | InputError | None] = {}
+        self._sidecars: dict[Path, Sidecar | None] = {}
         self._kept: dict[Path, Latents] = {}
 
     def sidecar(self, path: Path) -> Sidecar | None:
         """Return the sidecar of a file; raises InputError where it is damaged."""
         if path not in self._sidecars:
-            try:
-                self._sidecars[path] = read_sidecar(path)
-            except InputError as error:
-                self._sidecars[path] = error
-        found = self._sidecars[path]
-        if isinstance(found, InputError):
-            raise found
-        return found
+            self._sidecars[path] = read_sidecar(path)
+        return self._sidecars[path]
 
     def is_latents(self, path: Path) -> bool:
         """Whether a file in a folder counts as latents: a `.npy`, or a `.wav` that is latent audio."""
@@ -132,9 +126,10 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
         if root.suffix.lower() == ".wav":
             remedy = "encode sound with encoder.py, and give latent audio to decoder.py or as a loop"
             raise InputError("is a WAV", path=root, expected=".npy", remedy=remedy, remedy_options=("input_loop",))
-    inputs, found, results, n_bytes = Inputs(), list[LatentsFile](), 0, 0
+    inputs, named, results, n_bytes = Inputs(), set(roots), 0, 0
+    found: list[LatentsFile] = []
     for path in (source.path for source in find_files(roots, [".npy"], output)):
-        if path not in roots and inputs.is_generated(path):
+        if path not in named and inputs.is_generated(path):
             results += 1
             continue
         found.append(inputs.read(path))
