@@ -108,14 +108,11 @@ class AudioFile:
             The file is damaged or cut short, contains NaN or Inf, or has no samples.
         """
         is_empty = True
-        try:
-            for recording in itertools.chain([self._first], self._rest):
-                blocks = to_channels(self._checked(recording), self.channels)
-                for block in resampled(blocks, recording.sample_rate, self.sample_rate):
-                    is_empty = False
-                    yield block
-        except OSError as error:
-            raise _unreadable(self._path, error) from error
+        for recording in itertools.chain([self._first], self._rest):
+            blocks = to_channels(self._checked(recording), self.channels)
+            for block in resampled(blocks, recording.sample_rate, self.sample_rate):
+                is_empty = False
+                yield block
         if is_empty:
             raise InputError("holds 0 samples", path=self._path, expected="at least one")
 
@@ -160,10 +157,6 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
             yield AudioFile(path, first, recordings)
 
 
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot be read: {error.strerror}", path=path)
-
-
 def _not_sound(path: Path) -> InputError:
     found = "is not a sound file of a format that is read, or is damaged"
     return InputError(found, path=path, remedy="convert it to WAV")
@@ -176,22 +169,19 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
         for part_start, stop in containers.ogg_recordings(path, file, start, size):
             yield from _by_ffmpeg(path, file, part_start, stop)
         return
-    sound = None
-    if head in containers.FORMS:
-        header, rest = containers.read_chunks(path, file, start, size)
-        if header:
-            yield from _by_ffmpeg(path, file, start, size, header)
-            log.warning("%s does not say how long it is: it is read to its end", printable(path))
-            return
-        if rest:
-            log.warning("%s: %d bytes behind its sound are not read", printable(path), rest)
-        if not start and head != W64:  # libsndfile does not skip every tag, and reads tags behind a W64 as sound
-            sound = _open_libsndfile(file)
-    if sound is not None:
+    header, rest = containers.read_chunks(path, file, start, size) if head in containers.FORMS else (b"", 0)
+    # libsndfile does not skip every tag, and reads tags behind a W64 as sound
+    is_plain = head in containers.FORMS and head != W64 and not (start or header)
+    sound = _open_libsndfile(file) if is_plain else None
+    if sound is None:
+        yield from _by_ffmpeg(path, file, start, size, header)
+    else:
         with sound:
             yield Recording(sound.samplerate, sound.channels, sound.frames, _libsndfile_blocks(path, sound), 0.0)
-    else:
-        yield from _by_ffmpeg(path, file, start, size)
+    if header:
+        log.warning("%s does not say how long it is: it is read to its end", printable(path))
+    if rest:
+        log.warning("%s: %d bytes behind its sound are not read", printable(path), rest)
 
 
 # libsndfile
@@ -295,7 +285,7 @@ def _failures(path: Path, otherwise: InputError | None = None) -> Iterator[None]
         yield
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         if isinstance(error, OSError) and error.errno == errno.EIO:
-            raise _unreadable(path, error) from error
+            raise InputError(f"cannot be read: {error.strerror}", path=path) from error
         is_late = isinstance(error, IndexError)  # PyAV knows the tracks that are there at the beginning
         text = "a track begins in its middle" if is_late else library_error(error)
         raise otherwise or damaged(path, text) from error
