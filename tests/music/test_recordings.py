@@ -99,6 +99,16 @@ def test_in_time_the_recorded_beats_fill_the_loop(name: str) -> None:
     assert len(notes) == 3  # none where no tempo was asked for
 
 
+@pytest.mark.parametrize(("n_frames", "period"), [(400, 12.43), (120, 30.47)])
+def test_the_beat_does_not_drift_however_often_it_jumps(n_frames: int, period: float) -> None:
+    """Catches: periods rounded to frames at each jump, and jumps out of time where no moment is a period away."""
+    turns = np.exp(-2j * np.pi * np.arange(240) / period)
+    statistics = measure([beats(n_frames, period)], frame_rate=RATE)
+    for seed in range(5):
+        ring = unravel.draw("retrace", statistics, 240, seed, jump_seconds=0.1)[:, 0]
+        assert np.abs(ring @ turns) > 0.78 * np.abs(beats(240, period)[0] @ turns)
+
+
 def test_wishes_are_followed_by_what_is_loud_then() -> None:
     loud = [np.full(300, -40.0 + 10 * seed) for seed in range(3)]
     recorded = [beats(300, 20.0, seed) + 3.0 * seed for seed in range(3)]

@@ -24,7 +24,7 @@ from unravel_lib.live.graph import RANKS, ROW, Graph, graph_of
 from unravel_lib.models import torchscript
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
-from unravel_lib.music.following import SHARPNESS, WHITE_GO_ON
+from unravel_lib.music.following import SHARPNESS
 from unravel_lib.music.recordings import GOLDEN
 from unravel_lib.music.steering import TOLERANCE
 from unravel_lib.statistics.measure import Statistics
@@ -84,7 +84,7 @@ class Live(nn.Module):
     SECOND: Final[int] = 0x94D049BB133111EB - (1 << 64)
     GOLDEN: Final[float] = GOLDEN
     TOLERANCE: Final[float] = TOLERANCE
-    GO_ON: Final[float] = WHITE_GO_ON
+    GO_ON: Final[float] = 0.5  # how often nearly white dims go on as recorded
     ROW: Final[int] = ROW
     RANKS: Final[int] = RANKS
     voices: list[Voice]

@@ -15,24 +15,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
-from unravel_lib.music.recordings import Index, Recording, Recordings
+from unravel_lib.music.recordings import Flags, Index, Recording, Recordings
 from unravel_lib.music.steering import TOLERANCE, Wishes
 from unravel_lib.statistics.measure import Array, Statistics
 
-Flags = npt.NDArray[np.bool_]
 Note = Callable[[str], None]
 
 LEAST = 4  # frames of a recording that a path can follow
 APART = 2  # a jump lands more than so many frames from where the path is
 APPROXIMATION = 3.0  # the moments found may be 1 + this times as far as the nearest ones: 40 times as fast
 SPARE_SECONDS, SPARE_FRAMES = 0.5, 4  # of the path beyond the ring, to choose the place where it closes
-WHITE_GO_ON, WHITE_NEAR, WHITE_EACH = 0.5, 5, 2  # of the second reader: see `Path`
+WHITE_NEAR, WHITE_EACH = 5, 2  # nearly white dims are from one of so many moments, and so many for each of `near`
+WHITE_WISHED = 4  # of these, with wishes, those that meet them best
 WARM_UP_SECONDS = 2.0  # of a path before a ring with wishes
-WISHED_NEAR, SHARPNESS = 64, 12.0  # with wishes: moments to choose from, and how much a wish weighs
+WISHED_NEAR, SHARPNESS = 64, 12.0
+BM = 8  # with wishes: moments to choose from, and how much a wish weighs
 SEAM = 4  # frames in which an excerpt is faded into its beginning
 SEARCH_SECONDS = 0.3  # an excerpt begins at most so far from its place
 
@@ -265,8 +265,8 @@ def _closing(drawn: Frames, n_frames: int, spare: int) -> int:
 class Path:
     """A path through one recording, from a moment on; or, with wishes, through all of them joined.
 
-    Dims that are nearly white are drawn by a second reader of the same recording, which goes on half of the time and
-    else jumps to one of several moments that are alike: what it reads changes no faster, and copies nothing.
+    Dims that are nearly white are each time taken from another moment that is alike: nothing is copied, and as they
+    have no course of their own they change no faster.
     """
 
     def __init__(
@@ -278,7 +278,8 @@ class Path:
         wishes: Wishes | None = None,
     ) -> None:
         self._recording, self._rules, self._rng, self._wishes = recording, rules, rng, wishes
-        self._moment = self._second = min(max(moment, 1), len(recording) - 2)
+        self._moment = min(max(moment, 1), len(recording) - 2)
+        self._time = float(self._moment)  # the moment before it is rounded to a frame, or the beat would drift
         self._visits = np.zeros(len(recording), np.int64)
         self._before, self._last = recording.frames[self._moment - 1], recording.frames[self._moment]
         self._run = 0
@@ -288,66 +289,73 @@ class Path:
 
         Wishes are those for the frames from `first` on.
         """
-        frames, ends, rules = self._recording.frames, self._recording.ends, self._rules
+        frames, loud, rules = self._recording.frames, self._recording.loud, self._rules
+        ends = self._recording.ends | ~self._recording.worthy
         drawn, e = np.empty((n_frames, frames.shape[1])), np.empty((n_frames, frames.shape[1]))
-        for step, luck in enumerate(self._rng.random((n_frames, 4))):
+        for step, luck in enumerate(self._rng.random((n_frames, 3))):
             pair = np.concatenate([self._before * rules.weights, self._last * rules.weights])
-            leaves = self._wishes is not None and self._wishes.missed(self._moment, first + step)
-            if leaves or ends[self._moment] or self._run >= rules.longest or luck[0] >= rules.follow:
-                self._moment, self._run = self._jump(pair, first + step, luck[1]), 0
+            leaves = self._run >= rules.longest or luck[0] >= rules.follow
+            leaves |= self._wishes is not None and self._wishes.missed(self._moment, first + step)
+            if ends[self._moment] or (leaves and loud[self._moment]):  # out of silence it goes on to what follows
+                self._jump(pair, first + step, luck[1])
             self._visits[self._moment] += 1
             e[step] = frames[self._moment + 1] - rules.keep * frames[self._moment]
             if rules.white.any():
-                if ends[self._second] or luck[2] >= WHITE_GO_ON:
-                    near = self._in_time(pair)[: rules.near]
-                    if not near.size:
-                        near = self._alike(pair, self._second, WHITE_EACH * rules.near + WHITE_NEAR)
-                    self._second = int(near[int(luck[3] * len(near))])
-                e[step, rules.white] = frames[self._second + 1, rules.white]
-                self._second += 1
+                e[step, rules.white] = frames[self._second(pair, first + step, luck[2]) + 1, rules.white]
             drawn[step] = rules.keep * self._last + e[step]
             self._before, self._last = self._last, drawn[step]
-            self._moment, self._run = self._moment + 1, self._run + 1
+            self._moment, self._time, self._run = self._moment + 1, self._time + 1, self._run + 1
         return drawn, e
 
-    def _jump(self, pair: Frames, step: int, luck: float) -> int:
-        """A moment at which the recording was like the last two frames drawn, and as it is wished for."""
+    def _jump(self, pair: Frames, step: int, luck: float) -> None:
+        """Go to a moment at which the recording was like the last two frames drawn, and as it is wished for."""
         if self._wishes is not None:
-            moments = self._alike(pair, self._moment, WISHED_NEAR)
+            moments = self._alike(pair, WISHED_NEAR)
             distances = self._wishes.distances(moments, step)
             if distances.min() > TOLERANCE:  # nothing alike is as it is wished for
                 moments = self._wishes.best_met(self._recording.moments, step, WISHED_NEAR)
                 distances = self._wishes.distances(moments, step)
             weights = np.exp(-SHARPNESS * distances) / (8 + np.arange(len(moments)))
         else:
-            moments = self._in_time(pair)
-            if not moments.size:
-                moments = self._alike(pair, self._moment, self._rules.near + 2 * APART + 1)
-            moments = moments[: self._rules.near]
+            moments = self._others(pair, self._rules.near + 2 * APART + 1)[: self._rules.near]
             weights = 1 / np.arange(1, len(moments) + 1)
         shares = np.cumsum(weights / (1 + self._visits[moments]))
-        return int(moments[min(np.searchsorted(shares, luck * shares[-1], side="right"), len(moments) - 1)])
+        place = min(np.searchsorted(shares, luck * shares[-1], side="right"), len(moments) - 1)
+        turn = self._recording.period or 1.0
+        self._moment, self._run = int(moments[place]), 0
+        self._time += round((self._moment - self._time) / turn) * turn
+        if abs(self._time - self._moment) > 1:  # it had to leave the time
+            self._time = float(self._moment)
 
-    def _in_time(self, pair: Frames) -> Index:
-        """The moments whole periods away, most like two frames first; none where the recording has no period."""
+    def _second(self, pair: Frames, step: int, luck: float) -> int:
+        """The moment itself or one at which the recording was like two frames; those as it is wished for."""
+        moments = np.append(self._others(pair, WHITE_EACH * self._rules.near + WHITE_NEAR), self._moment)
+        if self._wishes is not None:
+            moments = self._wishes.best_met(moments, step, WHITE_WISHED)
+        return int(moments[int(luck * len(moments))])
+
+    def _others(self, pair: Frames, n: int) -> Index:
+        """About `n` other moments at which the recording was most like two frames; whole periods away if it has one."""
         recording = self._recording
         if recording.period is None:
-            return np.empty(0, np.int64)
+            return self._alike(pair, n)
         reach = int(len(recording) / recording.period) + 1
         turns = np.setdiff1d(np.arange(-reach, reach + 1), [0])
-        moments = np.round(self._moment + turns * recording.period).astype(np.int64)
+        moments = np.round(self._time + turns * recording.period).astype(np.int64)
         moments = moments[(moments >= 1) & (moments <= len(recording) - 2)]
-        if (worthy := recording.worthy[moments]).any():
-            moments = moments[worthy]
+        moments = moments[recording.worthy[moments]]
+        if not moments.size:
+            stays = recording.worthy[self._moment] and not recording.ends[self._moment]
+            return np.array([self._moment]) if stays else self._alike(pair, n)
         distances = ((recording.pairs[moments - 1] - pair) ** 2).sum(axis=1)
-        return moments[np.argsort(distances, kind="stable")]
+        return moments[np.argsort(distances, kind="stable")[:n]]
 
-    def _alike(self, pair: Frames, moment: int, n: int) -> Index:
-        """The `n` moments at which the recording was most like two frames, not near `moment` if there are others."""
+    def _alike(self, pair: Frames, n: int) -> Index:
+        """The `n` moments at which the recording was most like two frames, not near this one if there are others."""
         tree = self._recording.tree
         _, found = tree.query(pair, k=min(n, tree.n), eps=APPROXIMATION)
         moments: Index = self._recording.moments[np.atleast_1d(found)]
-        apart = moments[np.abs(moments - moment) > APART]
+        apart = moments[np.abs(moments - self._moment) > APART]
         return apart if apart.size else moments
 
 

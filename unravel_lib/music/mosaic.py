@@ -10,7 +10,7 @@ from unravel_lib.music.following import Note
 from unravel_lib.music.recordings import Index, Recording, Recordings
 from unravel_lib.statistics.measure import Array, Statistics
 
-NEAR, APPROXIMATION = 24, 0.5  # moments per frame; they may be 1 + this times as far as the nearest ones
+NEAR, APPROXIMATION = 24, 1.0  # moments per frame; they may be 1 + this times as far as the nearest ones
 LAPS = 2  # frames back whose moments' successors are candidates too
 LEAVING, FAR = 0.5, 0.5  # what it costs to leave a recorded run, and per standard deviation between the two moments
 LEAD = 16  # frames around the seam that are gone through twice, so that the path closes
@@ -55,7 +55,8 @@ def mosaic(
 def _ranked(course: Frames, material: Frames) -> Frames:
     """Map each dim of the course onto the values of the material, rank by rank."""
     shares = (course.argsort(axis=0).argsort(axis=0) + 0.5) / len(course)
-    return np.stack([np.quantile(m, share) for m, share in zip(material.T, shares.T, strict=True)], axis=1)
+    ordered, places = np.sort(material.T, axis=1), np.linspace(0, 1, len(material))
+    return np.stack([np.interp(share, places, m) for share, m in zip(shares.T, ordered, strict=True)], axis=1)
 
 
 def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: float) -> Index:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
 Index = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 USUAL_RATE = 44100 / 2048  # frames a second, where nothing states it
 GOLDEN = (5**0.5 - 1) / 2  # places at multiples of it, modulo 1, are spread evenly, however many (Kronecker)
@@ -54,6 +55,8 @@ class Recording:
         The same times the weight of each dim, for distances.
     worthy : bool [frames]
         Which moments are loud, or followed by what is.
+    loud : bool [frames]
+        Which are loud themselves.
     origin : int64 [frames]
         Which frame of the encoding each is.
     descriptors : float32 [3, frames] or None
@@ -66,11 +69,12 @@ class Recording:
     name: str
     frames: Frames
     weighted: Frames
-    worthy: npt.NDArray[np.bool_]
+    worthy: Flags
+    loud: Flags
     origin: Index
     descriptors: Descriptors | None
     period: float | None
-    ends: npt.NDArray[np.bool_]
+    ends: Flags
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -108,6 +112,7 @@ class Recording:
             self.frames[places],
             self.weighted[places],
             self.worthy[places],
+            self.loud[places],
             self.origin[places],
             None if self.descriptors is None else self.descriptors[:, places],
             None if self.period is None else self.period * factor,
@@ -161,9 +166,10 @@ class Recordings:
         self._encodings = statistics.encodings
         level = usual_loudness(self._encodings) - QUIET
         ahead = max(1, round(AHEAD_SECONDS * self.frame_rate))
-        self._worthy = [worthy_moments(encoding, max(level, INAUDIBLE), ahead) for encoding in self._encodings]
-        if not any(worthy.any() for worthy in self._worthy):  # all are silent: so are the loops
-            self._worthy = [np.ones(len(worthy), np.bool_) for worthy in self._worthy]
+        self._loud = [loud_moments(encoding, max(level, INAUDIBLE)) for encoding in self._encodings]
+        if not any(loud.any() for loud in self._loud):  # all are silent: so are the loops
+            self._loud = [np.ones(n, np.bool_) for n in self.lengths]
+        self._worthy = [followed(loud, ahead) for loud in self._loud]
         self._recordings: dict[int, Recording] = {}
 
     @classmethod
@@ -196,6 +202,7 @@ class Recordings:
                 frames,
                 frames * self.weights,
                 worthy[inside],
+                self._loud[number][inside],
                 origin,
                 descriptors,
                 period,
@@ -221,12 +228,12 @@ class Recordings:
         parts = list(self)
         arrays = [
             np.concatenate([getattr(part, name) for part in parts])
-            for name in ("frames", "weighted", "worthy", "origin", "ends")
+            for name in ("frames", "weighted", "worthy", "loud", "origin", "ends")
         ]
         known = [part.descriptors for part in parts if part.descriptors is not None]
         descriptors = np.concatenate(known, axis=1) if len(known) == len(parts) else None
-        frames, weighted, worthy, origin, ends = arrays
-        return Recording("all", frames, weighted, worthy, origin, descriptors, None, ends)
+        frames, weighted, worthy, loud, origin, ends = arrays
+        return Recording("all", frames, weighted, worthy, loud, origin, descriptors, None, ends)
 
     def shares(self, variety: bool = False, usable: Sequence[bool] | None = None) -> Array:
         """How much each recording counts, in worthy moments.
@@ -292,14 +299,19 @@ def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
     return estimated
 
 
-def worthy_moments(encoding: Encoding, level: float, ahead: int) -> npt.NDArray[np.bool_]:
-    """Return which moments are followed by something louder than `level` within `ahead` frames; all if unknown."""
-    n_frames = encoding.latents.shape[1]
+def loud_moments(encoding: Encoding, level: float) -> Flags:
+    """Return which moments are louder than `level`; all if unknown."""
     if encoding.descriptors is None:
-        return np.ones(n_frames, np.bool_)
-    padded = np.pad(encoding.descriptors[LOUDNESS], (0, ahead - 1), constant_values=-np.inf)
-    loudest: Array = np.lib.stride_tricks.sliding_window_view(padded, ahead).max(axis=1)
-    return loudest > level
+        return np.ones(encoding.latents.shape[1], np.bool_)
+    loud: Flags = encoding.descriptors[LOUDNESS] > level
+    return loud
+
+
+def followed(loud: Flags, ahead: int) -> Flags:
+    """Return which moments are loud, or have a loud one within `ahead` frames."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(loud, (0, ahead - 1)), ahead)
+    worthy: Flags = np.any(windows, axis=1)
+    return worthy
 
 
 def period_of(frames: Frames, frame_rate: float) -> float | None:
