@@ -28,8 +28,8 @@ from unravel_lib.audio.blocks import resampled, to_channels  # noqa: E402
 from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
-from unravel_lib.music.catalogue import PATTERNS  # noqa: E402
-from unravel_lib.music.distributions import draw  # noqa: E402
+from unravel_lib.music import distributions  # noqa: E402
+from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS  # noqa: E402
 from unravel_lib.music.patterns import Piece, loops_of  # noqa: E402
 from unravel_lib.music.steps import parse_step, transformed  # noqa: E402
 from unravel_lib.statistics import measure  # noqa: E402
@@ -222,7 +222,8 @@ def transforms(statistics: Statistics) -> None:
 
 def drawn(statistics: Statistics, length: int, seed: np.random.SeedSequence) -> Array:
     """Draw a loop of `length` frames in standard deviations from the mean, so that all dims use all colours."""
-    return standard(draw("walk", statistics, length, seed), statistics)
+    given: dict[str, Any] = {"statistics": statistics, "n_frames": length, "wishes": {}, "target": None}
+    return standard(distributions.drawn(DISTRIBUTIONS["walk"], {}, seed, **given), statistics)
 
 
 def standard(frames: Array, statistics: Statistics) -> Array:

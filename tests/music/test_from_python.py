@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,17 @@ def test_what_is_defined_again_takes_the_place_of_the_old(caplog: pytest.LogCapt
     assert "pattern fibo is one of the library's" in caplog.text
     assert len(unravel.arrange("fibo", LOOP, 1)) == 1 + 2 + 3 + 5
     np.testing.assert_array_equal(unravel.arrange(fibo, LOOP), 9 * LOOP)
+
+
+def test_a_default_holds_whatever_its_annotation_says(statistics: Statistics) -> None:
+    @unravel.distribution
+    def odd(statistics: Any, n_frames: int, value: int = 1.5, seed: int = 0) -> Any:  # type: ignore[assignment]
+        return np.full((n_frames, statistics.dims), value + seed)
+
+    composition = unravel.Composition(statistics, odd, {}, "loop", {}, 4, 1, seed=1)  # type: ignore[arg-type]
+    assert (composition.piece(0).frames == 1.5).all()
+    other = replace(composition, distribution_options={"seed": 2})  # an option may be named as a parameter of ours
+    assert (other.piece(0).frames == 3.5).all()
 
 
 def test_an_option_of_a_type_that_is_not_there_needs_a_default() -> None:

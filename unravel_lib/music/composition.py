@@ -8,7 +8,7 @@ import numpy as np
 from unravel_lib.errors import check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
-from unravel_lib.music.distributions import check_inputs, checked_statistics, draw
+from unravel_lib.music.distributions import check_inputs, checked_statistics, drawn
 from unravel_lib.music.kinds import Distribution, Options, Pattern
 from unravel_lib.music.patterns import Piece, checked_array, loops_of
 from unravel_lib.music.recordings import GOLDEN, first_place
@@ -128,17 +128,17 @@ class Composition:
             if which < len(self.given_loops):
                 return self.given_loops[which]
             key = which + (which >= PATTERN_KEY)
-            return draw(
+            return drawn(
                 self.distribution,
-                self.statistics,
-                self.num_latents,
+                self.distribution_options,
                 np.random.SeedSequence(self.seed, spawn_key=(number, key)),
+                statistics=self.statistics,
+                n_frames=self.num_latents,
                 place=(first_place(self.seed) + number * GOLDEN + which * PLASTIC) % 1,
                 in_time=self.in_time,
                 note=notes.append,
                 wishes=self.wishes,
                 target=self.target,
-                **self.distribution_options,
             )
 
         seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))

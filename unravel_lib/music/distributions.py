@@ -15,7 +15,7 @@ and is drawn from with `distribution` my_distributions.py:triangle.
 
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -25,7 +25,14 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
-from unravel_lib.music.kinds import MAX_BYTES, Distribution, Function, checked_loop, seed_global_generators
+from unravel_lib.music.kinds import (
+    MAX_BYTES,
+    Distribution,
+    Function,
+    Options,
+    checked_loop,
+    seed_global_generators,
+)
 from unravel_lib.music.recordings import first_place
 from unravel_lib.music.steering import read_wishes
 from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics
@@ -126,12 +133,12 @@ def draw(
     name: str | Function | Distribution,
     statistics: Statistics,
     n_frames: int,
-    seed: int | np.random.SeedSequence = 42,
+    seed: int = 42,
     *,
     place: float | None = None,
     in_time: bool = False,
     note: Callable[[str], None] = lambda text: None,
-    wishes: str | Sequence[str] | Mapping[str, Array] = (),
+    wishes: str | Sequence[str] = (),
     target: npt.ArrayLike | None = None,
     **options: int | float | bool | str,
 ) -> Frames:
@@ -150,7 +157,7 @@ def draw(
         Fit what is drawn to the length of the loop, for distributions that can.
     note : function of a text
         Is called with what was done.
-    wishes : str, sequence of str, or mapping as of `read_wishes`
+    wishes : str or sequence of str
         How it is to sound, such as "loudness 0.1 0.9 0.1"; see `unravel_lib.music.steering`.
     target : [frames, dims], optional
         Latents of another sound, for `mosaic`.
@@ -163,24 +170,26 @@ def draw(
         No such distribution or option; it cannot be used with these statistics, wishes or target; its function failed,
         or drew values that latents cannot have.
     """
-    entry, statistics = DISTRIBUTIONS.find(name), checked_statistics(statistics)
+    entry = DISTRIBUTIONS.find(name)
+    check_seed(seed)
+    given: dict[str, Any] = {"statistics": statistics, "n_frames": n_frames, "in_time": in_time, "note": note}
+    given |= {"place": first_place(seed) if place is None else place, "wishes": read_wishes(wishes)}
+    given["target"] = None if target is None else np.asarray(target, np.float64)
+    return drawn(entry, entry.complete(options), np.random.SeedSequence(seed), **given)
+
+
+def drawn(entry: Distribution, options: Options, seed: np.random.SeedSequence, **given: Any) -> Frames:
+    """Draw frames as `draw` does; `given` are all inputs that `kinds` names but the random numbers."""
+    statistics, n_frames = checked_statistics(given["statistics"]), given["n_frames"]
     whole_number("n_frames", n_frames, MAX_BYTES // (8 * statistics.dims))
-    if not isinstance(seed, np.random.SeedSequence):
-        check_seed(seed)
-        seed = np.random.SeedSequence(seed)
     if entry.needs_frames and not statistics.encodings:
         remedy = "give the encodings"
         raise entry.wrong("takes frames of encodings, not a table", remedy=remedy, remedy_options=("input",))
-    wishes = wishes if isinstance(wishes, Mapping) else read_wishes(wishes)
-    check_inputs(entry, wishes=wishes, target=target)
+    check_inputs(entry, wishes=given["wishes"], target=given["target"])
     if entry.source is not None:
         seed_global_generators(seed)
-    place = first_place(seed.entropy) if place is None else place
-    given = {"statistics": statistics, "rng": np.random.default_rng(seed), "n_frames": n_frames, "place": place}
-    given |= {"in_time": in_time, "note": note, "wishes": wishes}
-    given["target"] = None if target is None else np.asarray(target, np.float64)
     with entry.naming_errors():
-        frames = checked_loop(entry.call(given, entry.complete(options)), statistics.dims)
+        frames = checked_loop(entry.call({**given, "rng": np.random.default_rng(seed)}, options), statistics.dims)
         if len(frames) != n_frames:
             raise ValueError(f"drew {len(frames)} frames, expected {n_frames}")
         largest = float(np.abs(frames).max())

@@ -214,8 +214,9 @@ class Entry:
         for name, option in self.options.items():
             if name not in given and option.is_required:
                 raise self.wrong(f"needs {option.usage}", remedy_options=(f"{self.kind}_args",))
-        defaults = {name: option.default for name, option in self.options.items()}
-        return defaults | {name: self.read_option(name, value) for name, value in given.items()}
+        values = {name: option.default for name, option in self.options.items()}
+        chosen = {name: value for name, value in given.items() if value is not values[name]}
+        return values | {name: self.read_option(name, value) for name, value in chosen.items()}
 
     def read_option(self, name: str, given: object) -> Any:
         """Read one option; raise UsageError where its value does not fit."""

@@ -266,7 +266,7 @@ class Recordings:
 _last: list[tuple[Statistics, Recordings]] = []  # those that were asked for last
 
 
-def first_place(seed: int | Sequence[int] | None) -> float:
+def first_place(seed: int) -> float:
     """Return the place, from 0 to 1, at which the loops of the first file begin."""
     return float(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=PLACE_KEY)).random())
 
