@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RAVE_VENV := .venv-rave
 ZOO := .zoo
 
-.PHONY: need-python311 help demo workflow test test-pythons lint test-rave test-cluster bench stress fuzz figures picture \
+.PHONY: need-python311 help demo workflow test test-pythons lint test-rave test-cluster bench stress fuzz figures picture live \
 	fidelity size clean
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make fidelity      measure how true every distribution is to the bundled recordings, and draw it"
 	@echo "make picture       make the picture of the page in the README again (needs chromium)"
 	@echo "make figures       draw the pictures and render the sounds of the README again"
+	@echo "make live          make the file of examples/live.pd, from the bundled recordings"
 	@echo "make size          count the lines of code, without docstrings, comments and empty lines"
 	@echo "make clean         remove the environments, the exports and the results of make demo and make workflow"
 
@@ -102,6 +103,11 @@ bench: need-python311 $(VENV)/has-dev-requirements $(RAVE_VENV)/has-rave
 
 fidelity: $(VENV)/has-requirements
 	$(BIN)/python benchmarks/fidelity.py --picture docs/fidelity.png
+
+live: $(VENV)/has-requirements
+	$(BIN)/python encoder.py --input examples/audio --output examples/live-latents --skip_existing
+	$(BIN)/python generator.py --input examples/live-latents --live examples/live.ts --overwrite \
+		--with_model unravel_lib/models/pocket/pocket.ts
 
 figures: $(VENV)/has-requirements
 	$(BIN)/python examples/figures.py

@@ -464,6 +464,18 @@ def test_the_patch_with_a_decoder_plays_as_it_stands(pd, tmp_path):
     assert "error" not in pd.console.replace("nn~", "")
 
 
+def test_the_patch_of_live_files_gives_nn_its_inlets(pd, tmp_path):
+    """With the same abstraction: what is heard is go, which is 1 from the start."""
+    (tmp_path / "nn~.pd").write_text(NN)
+    cypd.add_to_search_path(str(tmp_path))
+    patch = cypd.open_patch("live.pd", str(EXAMPLES))
+    found = pd.run(4 * BLOCK)
+    cypd.close_patch(patch)
+    assert re.search(r"nn~: (?:list )?-m live.ts play", pd.console)
+    assert (found[BLOCK:, :2] == 1).all()
+    assert "error" not in pd.console.replace("nn~", "")
+
+
 def test_the_help_patch_opens_without_errors(pd):
     patch = cypd.open_patch("latent_player-help.pd", str(EXAMPLES))
     pd.run(BLOCK)
