@@ -76,7 +76,7 @@ def main(argv: list[str]) -> int:
 def find_targets(args: argparse.Namespace, batch: Batch) -> dict[Source, Path]:
     """Return the latents file of each recording of this run's shard."""
     sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch, args.base)
-    names = result_names(sources, "encoded", ".npy")
+    names = result_names(sources, ".npy")
     return {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
 

@@ -4,7 +4,6 @@
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
-import logging
 import os
 import shutil
 from dataclasses import replace
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
-log = logging.getLogger("unravel_lib")
+REMEDY = "the same command begins again, in a folder of its own; with --run it needs --overwrite, or another name"
 
 
 def main(argv: list[str]) -> int:
@@ -64,17 +63,14 @@ def show_tempi(options: GeneratorOptions) -> None:
 def measure_only(options: GeneratorOptions) -> int:
     """Write the statistics of the encodings and nothing else; returns the exit code."""
     from unravel_lib.generator import plan, results, sources
-    from unravel_lib.statistics import tables
 
     found = sources.read_sources(options)
     statistics = plan.read_statistics(options, found)
-    if not options.quiet:
-        log.info("%s", tables.report(statistics))
     make_output_folder(options.output)
     folder = make_run_folder(options.output, options.run, options.overwrite, "statistics")
-    batch = Batch(folder)
-    results.write_statistics(statistics, folder, found.facts, batch)
-    return batch.finish()
+    table = results.write_statistics(statistics, folder, found.facts)
+    results.log_statistics(statistics, table, options)
+    return DONE
 
 
 def generate(
@@ -86,12 +82,11 @@ def generate(
     """
     from unravel_lib.generator import again, results
     from unravel_lib.generator.plan import make_plans
-    from unravel_lib.statistics import tables
+    from unravel_lib.statistics.tables import TABLES
 
     plans = make_plans(options)
     statistics, sources = plans[0].composition.statistics, plans[0].sources
-    if not options.quiet:
-        log.info("%s", tables.report(statistics))
+    model = results.load_decoder(options, statistics.dims) if options.decode else None
     make_output_folder(options.output)
     first = [plan.composition.piece(options.first) for plan in plans]
     results.log_plans(plans, first, shutil.disk_usage(options.output).free)
@@ -99,12 +94,14 @@ def generate(
     names = {plan.name(number): (plan, number) for plan in plans for number in numbers}
     ready = {plan.name(options.first): piece for plan, piece in zip(plans, first, strict=True)}
     if options.run is not None:
-        for name in [*names, *tables.TABLES]:
+        for name in [*names, *TABLES]:
             refuse_overwriting(options.output / options.run / name, sources.paths)
 
     folder = make_run_folder(options.output, options.run, options.overwrite, results.run_label(plans))
     batch = Batch(folder)
-    statistics_sha256 = sha256_of(results.write_statistics(statistics, folder, sources.facts, batch))
+    table = results.write_statistics(statistics, folder, sources.facts)
+    results.log_statistics(statistics, table, options)
+    statistics_sha256 = sha256_of(table)
     place = ["--output", os.path.abspath(options.output), *([f"--run={options.run}"] if options.run else [])]
     commands = dict(zip(plans, (again.as_command(parser, one) for one in recorded.combinations()), strict=True))
     drawn: dict[str, Piece] = {}
@@ -127,7 +124,9 @@ def generate(
         results.draw_pictures(plans, drawn, len(written), folder, batch)
     if options.fidelity and written:
         results.log_fidelity(written, sources.encodings)
-    if batch.done:
+    if model is not None and written:
+        results.decode(written, model, options, batch)
+    elif batch.done:
         results.log_player(plans[0].file_format)
     code = batch.finish()
     results.warn_of_older_files(folder, names)
@@ -136,7 +135,7 @@ def generate(
 
 def start() -> None:
     """Run the script; `unravel-generator` is this function."""
-    run(main)
+    run(main, remedy=REMEDY)
 
 
 if __name__ == "__main__":

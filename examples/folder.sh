@@ -22,11 +22,10 @@ mkdir -p "$output"
 [ $status -le 1 ] || exit $status
 [ -s "$output/encoded.txt" ] || exit 2 # with exit code 1: the encoder could not even start
 
-# The encoder prints the paths of its files. What is made from each has its name: encoded--piano--ab12cd34.npy becomes
+# The encoder prints the paths of its files. What is made from each has its name: piano--ab12cd34.npy becomes
 # piano--ab12cd34.wav.
 while IFS= read -r latents; do
     name=$(basename "$latents" .npy)
-    name=${name#encoded--}
     made=$output/generated/$name
     "$python" "$tools/generator.py" --input "$latents" --output "$output/generated" --run "$name" --overwrite --quiet \
         --embeddings --no_plots --distribution walk --pattern orale --num_latents 16 --num_loops 1 > /dev/null &&

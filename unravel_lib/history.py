@@ -5,6 +5,7 @@ path that a sidecar names is opened but the sidecars of encodings. What is not w
 """
 
 import contextlib
+import os
 import re
 import shlex
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -85,8 +86,17 @@ def refusal(sidecar: Sidecar) -> str:
 
 def shell_line(sidecar: Sidecar) -> str:
     """Return the command that makes a file again, for a shell in any folder; "" where there is a `refusal`."""
-    python = ["python"] if str(sidecar.script).endswith(".py") else []
-    return "" if refusal(sidecar) else shlex.join([*python, str(sidecar.script), *sidecar.command])
+    return "" if refusal(sidecar) else _line(str(sidecar.script), sidecar.command)
+
+
+def again_line(sound: Path) -> str:
+    """Return the command for another version of a sound, to which flags are added; "" where its name does not print."""
+    words = ["--again", os.path.abspath(sound), "--decode", "--page"]
+    return _line(script("generator"), words) if str(sound).isprintable() else ""
+
+
+def _line(path: str, words: Sequence[str]) -> str:
+    return shlex.join([*(["python"] if path.endswith(".py") else []), path, *words])
 
 
 def own_code(words: Sequence[str], besides: Container[str] = ()) -> list[str]:

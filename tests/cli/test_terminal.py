@@ -107,7 +107,7 @@ def test_the_pictures_of_the_page_are_counted(tmp_path: Path) -> None:
     lines = terminal.read()
     assert terminal.process.returncode == 0, lines
     assert [line.startswith("100%") and "| 3/3 pictures [" in line for line in lines].count(True) == 1, lines
-    assert lines[-2:] == [str(out / "index.html"), f"open {out}/index.html in a browser to listen"]
+    assert lines[-1] == f"open {out}/index.html in a browser to listen"
 
 
 def test_ctrl_c_prints_below_the_bar_how_to_go_on(sounds: Path, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_home_folder_that_cannot_be_written_to_gives_no_message(tmp_path: Path
     done = subprocess.run(
         [sys.executable, "generator.py", *flags], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=120
     )
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 7
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
     assert "atplotlib" not in done.stderr and "mkdir" not in done.stderr
 
 

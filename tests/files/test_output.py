@@ -24,16 +24,16 @@ def source(relative: str, root: str = "/in") -> Source:
 def test_any_name_can_be_shown_and_gives_a_name_that_fits(name: bytes) -> None:
     one = source(os.fsdecode(name))
     assert printable(one.path).isprintable()
-    result = output.result_name(one, "encoded", ".npy", output.MOST_DIGITS)
+    result = output.result_name(one, ".npy", output.MOST_DIGITS)
     assert result.isprintable() and "/" not in result and result.endswith(".npy")
     part = f".{result}.12345678{PART_SUFFIX}"
     assert len(os.fsencode(part)) <= NAME_BYTES
 
 
 def test_a_name_depends_only_on_the_path_below_the_input() -> None:
-    assert output.result_name(source("a/x.wav"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
-    assert output.result_name(source("a/x.wav", "/mnt/elsewhere"), "encoded", ".npy") == "encoded--x--3971ddca.npy"
-    others = {output.result_name(source(name), "e", ".npy") for name in ("a/x.wav", "b/x.wav", "a/x.mp3", "x.wav")}
+    assert output.result_name(source("a/x.wav"), ".npy") == "x--3971ddca.npy"
+    assert output.result_name(source("a/x.wav", "/mnt/elsewhere"), ".npy") == "x--3971ddca.npy"
+    others = {output.result_name(source(name), ".npy") for name in ("a/x.wav", "b/x.wav", "a/x.mp3", "x.wav")}
     assert len(others) == 4
 
 
@@ -42,28 +42,39 @@ def test_a_name_with_accents_is_the_same_however_they_are_written() -> None:
     composed, apart = source("été/décembre.wav"), source(unicodedata.normalize("NFD", "été/décembre.wav"))
     assert composed.path != apart.path
     assert composed.relative == apart.relative
-    assert output.result_name(composed, "e", ".npy") == output.result_name(apart, "e", ".npy")
+    assert output.result_name(composed, ".npy") == output.result_name(apart, ".npy")
     for index in range(1, 8):
         assert len(Shard(index, 7).of([composed, apart])) in (0, 2)
     with pytest.raises(InputError):
-        output.result_names([composed, apart], "e", ".npy")
+        output.result_names([composed, apart], ".npy")
+
+
+def test_a_name_tells_the_run_and_no_hash_of_its_input() -> None:
+    """`decoder.py` finds what generator.py made below the folder of the run, or is given that folder."""
+    piece = Source(Path("/out/v17/loop_oracle_seed42_0000_embeddings.npy"), "loop_oracle_seed42_0000_embeddings.npy")
+    name = output.result_name(piece.of_run(), ".wav")
+    assert name == "v17--loop_oracle_seed42_0000--" + name[-12:]
+    below = Source(piece.path, "v17/loop_oracle_seed42_0000_embeddings.npy")
+    assert output.result_name(below.of_run(), ".wav") == name
+    assert output.result_name(source("x--3971ddca.npy"), ".wav").startswith("x--") and "3971ddca" not in name
+    assert output.result_name(source(".x.wav"), ".npy").startswith("_x--")
 
 
 def test_embeddings_is_left_out_and_names_still_differ() -> None:
-    found = output.result_names([source(f"{stem}.npy") for stem in ("x", "x_embeddings", "_embeddings")], "d", ".wav")
-    assert [name.split("--")[1] for name in found.values()] == ["x", "x", "_embeddings"]
+    found = output.result_names([source(f"{stem}.npy") for stem in ("x", "x_embeddings", "_embeddings")], ".wav")
+    assert [name.split("--")[0] for name in found.values()] == ["x", "x", "_embeddings"]
     assert len(set(found.values())) == 3
 
 
 def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -> None:
     many = [source(f"{index:05}/take.wav") for index in range(400)]
-    names = output.result_names(many, "e", ".npy")
-    assert {len(name) for name in names.values()} == {len("e--take--01234567.npy")}
-    short = {one: output.result_name(one, "e", ".npy", 2) for one in many}  # 256 hashes for 400 names
+    names = output.result_names(many, ".npy")
+    assert {len(name) for name in names.values()} == {len("take--01234567.npy")}
+    short = {one: output.result_name(one, ".npy", 2) for one in many}  # 256 hashes for 400 names
     try:
         before, output.DIGITS = output.DIGITS, 2
-        names = output.result_names(many, "e", ".npy")
-        again = output.result_names(many[::-1], "e", ".npy")
+        names = output.result_names(many, ".npy")
+        again = output.result_names(many[::-1], ".npy")
     finally:
         output.DIGITS = before
     assert len(set(names.values())) == 400 and again == names
@@ -74,7 +85,7 @@ def test_equal_hashes_become_longer_for_all_that_share_them_and_for_no_other() -
 
 def test_equal_paths_below_two_inputs_are_refused() -> None:
     with pytest.raises(InputError, match=r"results of /a/x\.wav and /b/x\.wav would have the same name: .*output"):
-        output.result_names([source("x.wav", "/a"), source("y.wav"), source("x.wav", "/b")], "e", ".npy")
+        output.result_names([source("x.wav", "/a"), source("y.wav"), source("x.wav", "/b")], ".npy")
 
 
 def test_two_runs_at_the_same_moment_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

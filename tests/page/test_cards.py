@@ -182,7 +182,7 @@ def test_the_page_is_written_again_and_only_new_pictures(work: Path, copied: Pat
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     inputs = ("latents", "generated", f"{HOSTILE}.npy")
     result = run("decoder", "--input", *inputs, "--output", "sound", "--page", "--skip_existing")
-    assert (result.code, result.paths) == (0, [Path("sound/index.html")])
+    assert (result.code, result.paths) == (0, [])
     assert "open sound/index.html in a browser" in result.err
     assert Path("sound/index.html").read_text() == page and snapshot(folder) == pictures
     assert times == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}

@@ -282,6 +282,17 @@ def test_copy(page: Browser, work: Path) -> None:
     ]
 
 
+def test_the_command_of_another_version(page: Browser, work: Path) -> None:
+    """What is typed is no key of the page, and stands at the end."""
+    page.js("for (const details of document.querySelectorAll('details')) details.open = true")
+    field = page.driver.find_element(By.CSS_SELECTOR, f"#{card_of(page, GENERATED[0])} .change")
+    field.send_keys("--seed 8")
+    click(page, GENERATED[0], ".copy-again")
+    wait_for(page, "said.textContent === 'Copied 1 command'")
+    [sound] = (work / "sound").glob(f"*{GENERATED[0]}*.wav")
+    assert clipboard(page) == f"python {ROOT / 'generator.py'} --again {sound} --decode --page --seed 8\n"
+
+
 def test_hostile_names_are_text(page: Browser) -> None:
     assert page.js("return document.querySelectorAll('img[src=x]').length") == 0
     assert HOSTILE in page.js(TITLES)

@@ -10,6 +10,7 @@ from fixtures_runs import Result, Run
 
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
 from unravel_lib.latents.npy import load_latents, save_latents
+from unravel_lib.models import POCKET
 
 FLAGS = ("--no_plots", "--embeddings")
 
@@ -68,6 +69,43 @@ def test_again_makes_the_same_bytes(run: Run, tmp_path: Path, encodings: Path, f
     assert results(tmp_path / "c") == {name: first[name]}
     commands = [options(tmp_path / folder / "r" / name)["command"] for folder in "bc"]
     assert content(commands[0]) == content(commands[1])
+
+
+def test_a_sound_is_made_again_as_its_latents_are_also_where_the_project_has_moved(
+    run: Run, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the sound, with the model of its own; the encodings, code and loops are found where the project is now."""
+    project, code = (
+        tmp_path / "a project",
+        "from unravel_lib import pattern\n@pattern\ndef x(loop):\n    return [loop]\n",
+    )
+    run("encoder", "--input", recordings / "elec_chime.flac", "--output", project / "latents")
+    (project / "mine.py").write_text(code)
+    shutil.copy(POCKET, project / "voice.ts")
+    [encoding] = (project / "latents").glob("*.npy")
+    flags = ("--input_loop", f"{encoding}:0:8", "--pattern", f"{project}/mine.py:x", "--transform", "rev", *FLAGS)
+    place = ("--output", project / "out", "--decode", "--model", project / "voice.ts")
+    made = run("generator", "--input", project / "latents", *flags, *place)
+    assert made.code == 0, made.err
+    latents, sound = (path.read_bytes() for path in made.paths)
+    for place_now in (project, tmp_path / "renamed", tmp_path / "deeper" / "renamed"):
+        place_now.parent.mkdir(exist_ok=True)
+        project = project.rename(place_now)
+        [wav] = (project / "out").glob("*/sound/*.wav")
+        monkeypatch.chdir(tmp_path)
+        again = run(
+            "generator", "--again", wav, "--decode", "--no_plots", "--trust_code", "--output", tmp_path / "again"
+        )
+        assert again.code == 0, again.err
+        assert [path.read_bytes() for path in again.paths] == [latents, sound]
+        assert json.loads(again.paths[1].with_suffix(".json").read_text())["model"] == "voice.ts"
+
+
+def test_a_sound_of_a_recording_is_no_piece(run: Run, tmp_path: Path, recordings: Path) -> None:
+    [latents] = run("encoder", "--input", recordings / "elec_chime.flac", "--output", tmp_path).paths
+    [sound] = run("decoder", "--input", latents, "--output", tmp_path).paths
+    result = run("generator", "--again", sound, "--output", tmp_path / "o")
+    assert (result.code, result.paths) == (2, []) and "is no sidecar of a result of generator.py" in result.err
 
 
 def test_the_command_in_the_sidecar_is_one_for_the_shell(run: Run, tmp_path: Path, encodings: Path) -> None:
@@ -177,7 +215,7 @@ def test_what_is_given_now_may_need_the_encodings(run: Run, tmp_path: Path, enco
 def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) -> None:
     for path, message in [
         (encodings / "0.json", "0.json is no sidecar of a result of generator.py"),
-        (encodings, "is no file: give the .json of a result of generator.py (--again)"),
+        (encodings, "is no file: give a result of generator.py, its .json, or the sound of it (--again)"),
         (tmp_path / "nowhere.json", "nowhere.json does not exist"),
     ]:
         result = run("generator", "--again", path, "--output", tmp_path / "o")

@@ -172,7 +172,7 @@ def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
     """A result whose name is a link to its own input."""
     source = tmp_path / "x.npy"
     source.write_bytes(npy(Z))
-    target = tmp_path / output_name("decoded", "x", "x.npy", ".wav")
+    target = tmp_path / output_name("x", "x.npy", ".wav")
     target.symlink_to(source)
     result = run("decoder", "--input", source, "--output", tmp_path)
     assert (result.code, result.errors) == (
@@ -184,7 +184,7 @@ def test_an_input_is_never_overwritten(run: Run, tmp_path: Path) -> None:
 
 def test_a_folder_in_the_place_of_a_result(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(wav(TONE))
-    target = tmp_path / "out" / output_name("encoded", "x", "x.wav", ".npy")
+    target = tmp_path / "out" / output_name("x", "x.wav", ".npy")
     target.mkdir(parents=True)
     result = run("encoder", "--input", tmp_path / "x.wav", "--output", tmp_path / "out")
     assert (result.code, result.errors) == (2, [f"error: {target} cannot be written: Is a directory"])

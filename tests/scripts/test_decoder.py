@@ -33,7 +33,7 @@ def latents(tmp_path: Path) -> Path:
 def test_latents_become_sound(latents: Path, tmp_path: Path, run: Run) -> None:
     result = run("decoder", "--input", latents, "--output", tmp_path / "out")
     assert result.code == 0
-    assert [path.name.split("--")[:2] for path in result.paths] == [["decoded", "a"], ["decoded", "b"]]
+    assert [path.name.split("--")[0] for path in result.paths] == ["a", "b"]
     for path, frames in zip(result.paths, (30, 1), strict=True):
         info = soundfile.info(path)
         assert (info.samplerate, info.channels, info.frames, info.subtype) == (44100, 1, frames * 2048, "PCM_24")
@@ -46,7 +46,7 @@ def test_names_leave_embeddings_out(latents: Path, tmp_path: Path, run: Run) -> 
     (latents / "a.npy").rename(latents / "a_embeddings.npy")
     flags = ("--input", latents, "--output", tmp_path / "out", "--skip_existing")
     paths = run("decoder", *flags).paths
-    assert [path.name.split("--")[1] for path in paths] == ["a", "b"]
+    assert [path.name.split("--")[0] for path in paths] == ["a", "b"]
     again = run("decoder", *flags)
     assert (again.code, again.paths) == (0, []) and "2 files were finished before" in again.err
     paths[0].write_bytes(b"cut short")
@@ -101,7 +101,7 @@ def test_in_a_folder_only_latent_audio_counts(latents: Path, tmp_path: Path, run
     soundfile.write(latents / "song.wav", np.zeros(4410), 44100)
     soundfile.write(latents / "latent.wav", np.zeros((5, 8)), 21, subtype="DOUBLE", format="WAV")
     result = run("decoder", "--input", latents, "--output", latents / "sound")
-    assert (result.code, [path.name.split("--")[1] for path in result.paths]) == (0, ["a", "b", "latent"])
+    assert (result.code, [path.name.split("--")[0] for path in result.paths]) == (0, ["a", "b", "latent"])
     again = run("decoder", "--input", latents, "--output", latents / "sound")  # its own output is no input
     assert again.paths == result.paths
 

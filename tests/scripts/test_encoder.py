@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_a_folder_becomes_latents(sounds: Path, tmp_path: Path, run: Run) -> Non
     assert result.code == 0
     assert "using the bundled pocket model (8 dims)" in result.err
     assert len(result.paths) == len(set(result.paths)) == 6  # the two kicks do not collide, the hidden one is left out
-    assert all(path.name.startswith("encoded--") and path.suffix == ".npy" for path in result.paths)
+    assert all(re.fullmatch(r".+--[0-9a-f]{8}\.npy", path.name) for path in result.paths)
     assert {path for path in (tmp_path / "out").iterdir() if path.suffix == ".npy"} == set(result.paths)
     for path in result.paths:
         latents = np.load(path)
@@ -78,7 +79,7 @@ def test_the_sidecar_has_all_facts(recordings: Path, tmp_path: Path, run: Run) -
 def test_alone_or_in_a_batch_gives_the_same_bytes(recordings: Path, tmp_path: Path, run: Run) -> None:
     together = run("encoder", "--input", recordings, "--output", tmp_path / "all").paths
     for path in together[::4]:
-        source = recordings / f"{path.name.split('--')[1]}.flac"
+        source = recordings / f"{path.name.split('--')[0]}.flac"
         [alone] = run("encoder", "--input", source, "--output", tmp_path / "one").paths
         assert alone.name == path.name
         assert alone.read_bytes() == path.read_bytes()
@@ -211,6 +212,17 @@ def test_the_same_folder_elsewhere_gives_the_same_names(sounds: Path, tmp_path: 
     assert (again.code, again.paths) == (0, [])
 
 
+def test_results_under_earlier_names_are_known_by_their_sidecars(sounds: Path, tmp_path: Path, run: Run) -> None:
+    """Version 1.0 named them `encoded--`; one whose seed was another, or whose recording has changed, is made again."""
+    flags = ("--input", sounds, "--output", tmp_path / "out", "--skip_existing")
+    for path in run("encoder", *flags).paths:
+        for end in (".npy", ".json", ".descriptors"):
+            path.with_suffix(end).rename(path.with_name(f"encoded--{path.stem}{end}"))
+    again = run("encoder", *flags)
+    assert again.paths == [] and "6 files were finished before: nothing to do" in again.err
+    assert len(run("encoder", *flags, "--seed", 1).paths) == 6
+
+
 def test_inputs_whose_results_would_have_one_name_are_refused_before_anything_is_done(
     sounds: Path, tmp_path: Path, run: Run
 ) -> None:
@@ -230,7 +242,7 @@ def test_a_home_folder_several_inputs_and_extensions_with_commas(
     assert (result.code, len(result.paths), result.paths[0].parent) == (0, 5, tmp_path / "out")
     several = (sounds / "deep" / "kick.wav", sounds / "-dash.aiff", "--input", sounds / "deep" / "er")
     result = run("encoder", "--input", *several, "--output", tmp_path / "several")
-    assert (result.code, [path.name.split("--")[1] for path in result.paths]) == (0, ["kick", "-dash", "UPPER"])
+    assert (result.code, [path.name.split("--")[0] for path in result.paths]) == (0, ["kick", "_dash", "UPPER"])
 
 
 def test_names_that_the_locale_cannot_write(run: Run, script: Script, tmp_path: Path) -> None:
@@ -261,7 +273,7 @@ def test_equal_names_with_equal_hashes_overwrite_nothing(tmp_path: Path, run: Ru
     flags = ("--input", tmp_path / "in", "--output", tmp_path / "out")
     result = run("encoder", *flags)
     assert (result.code, len(set(result.paths))) == (0, 2)
-    assert [path.name[: len("encoded--take--bc97bed5")] for path in result.paths] == ["encoded--take--bc97bed5"] * 2
+    assert [path.name[: len("take--bc97bed5")] for path in result.paths] == ["take--bc97bed5"] * 2
     sources = [json.loads(path.with_suffix(".json").read_text())["source"] for path in result.paths]
     assert sources == [str(tmp_path / "in" / folder / "take.wav") for folder in ("59415", "64880")]
     again = run("encoder", *flags, "--skip_existing")

@@ -58,7 +58,7 @@ def test_the_decoder_on_a_full_disk(
     (tmp_path / "in" / "c.npy").write_bytes(npy(Z[:, :, 4:5]))
     small, reason = full_disk()
     result = run("decoder", "--input", tmp_path / "in", "--output", small, "--subtype", subtype)
-    b = small / output.output_name("decoded", "b", "b.npy", ".wav")
+    b = small / output.output_name("b", "b.npy", ".wav")
     assert (result.code, result.errors[0]) == (1, f"error: {b} cannot be written: {reason}")
     assert len(result.out.splitlines()) == 2
     assert sorted(p.suffix for p in small.iterdir()) == [".csv", ".json", ".json", ".wav", ".wav"]
@@ -77,7 +77,7 @@ def test_the_encoder_on_a_full_disk(run: Run, full_disk: Callable[[], tuple[Path
     small, reason = full_disk()
     (small / "mine.txt").write_text("mine")
     result = run("encoder", "--input", tmp_path / "x.wav", "--output", small)
-    target = small / output.output_name("encoded", "x", "x.wav", ".npy")
+    target = small / output.output_name("x", "x.wav", ".npy")
     assert (result.code, result.errors) == (2, [f"error: {target} cannot be written: {reason}"])
     assert sorted(path.name for path in small.iterdir()) == ["failures.csv", "mine.txt"]
 

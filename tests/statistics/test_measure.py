@@ -465,14 +465,14 @@ def test_tables_edited_by_a_spreadsheet_still_load(tmp_path: Path, measured: Sta
 def test_report_is_an_aligned_table(tmp_path: Path, dims: int) -> None:
     values = np.random.default_rng(12).normal(0, 1, (dims, 50)) * np.geomspace(1e-6, 1e5, dims)[:, np.newaxis]
     found = measure(saved(tmp_path, values))
-    head, *table, legend = report(found).split("\n")
-    assert "lag-1: " in legend and "beyond: " in legend
+    head, *table, lag_1, beyond = report(found).split("\n")
+    assert lag_1.startswith("lag-1: ") and beyond.startswith("beyond: ")
     assert "1 encoding, 50 frames" in head and f"{dims} dims" in head
-    assert len(table) == dims + 1 and len({len(line) for line in table}) == 1 and len(table[0]) < 120
+    assert len(table) == dims + 1 and len({len(line) for line in table}) == 1 and len(table[0]) < 100
     titles = table[0].split()
     assert all(len(line.split()) == len(titles) for line in table)
     row = dict(zip(titles, table[-1].split(), strict=True))
-    assert float(row["std"]) == pytest.approx(found.std[-1], rel=1e-3)
+    assert float(row["std"]) == pytest.approx(found.std[-1], rel=1e-2)
     assert float(row["beyond"].rstrip("%")) == pytest.approx(100 * found.outlier_share[-1], abs=0.006)
 
 
@@ -480,7 +480,7 @@ def test_report_tells_what_is_in_use(measured: Statistics) -> None:
     """With --iqr the mean and the deviation are out of use; what stands in for them is shown."""
     titles = report(measured).split("\n")[1].split()
     assert measured.iqr and not {"mean", "std"} & set(titles)
-    assert titles[1:5] == ["median", "deviation", "lower", "upper"]
+    assert titles[1:4] == ["median", "deviation", "lower"]
     assert report(replace(measured, iqr=False)).split("\n")[1].split()[1:3] == ["mean", "std"]
 
 

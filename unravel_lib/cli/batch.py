@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from unravel_lib.cli import failures, signals
 from unravel_lib.cli.messages import error_line, input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
-from unravel_lib.errors import OutputError, UnravelError
+from unravel_lib.errors import InputError, OutputError, UnravelError
 from unravel_lib.files.find import WHOLE, Shard, Source
-from unravel_lib.files.sidecar import is_complete
+from unravel_lib.files.sidecar import Sidecar, is_complete, read_sidecar
 from unravel_lib.text import count_text
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
+RESULTS = (".npy", ".wav")  # endings of what scripts make
 
 if TYPE_CHECKING:
     from unravel_lib.models.codec import CodecOptions, IsDone, Watch
@@ -126,7 +127,7 @@ class Batch:
             try:
                 failures.update(self.output, self.failures, self._checked, self.shard)
             except (OutputError, OSError) as error:
-                log.error("%s cannot be brought up to date: %s", failures.name(self.shard), error_line(error))
+                log.error("%s cannot be brought up to date: %s", self.shard.named(failures.NAME), error_line(error))
         count = self.done + len(self.failures)
         if self.skipped:
             files = f"{count_text(count, 'file')} {'was' if count == 1 else 'were'} finished before: nothing to do"
@@ -152,7 +153,7 @@ def work_through(
     options: "CodecOptions",
     skip_existing: bool = False,
 ) -> list[Path]:
-    """Make all targets, with progress; `skip_existing` keeps results that an earlier run finished.
+    """Make all targets, with progress; `skip_existing` keeps results that an earlier run finished, under any name.
 
     Parameters
     ----------
@@ -166,19 +167,41 @@ def work_through(
     the targets that are finished, by this run or an earlier one
     """
     done: list[Path] = []
+    earlier = _results_by_source(batch.output, targets) if skip_existing else {}
     with Progress(list(targets), seconds, "s of sound") as bar:
         for source in bar:
             target = targets[source]
             based = ("--base", str(source.base)) if "/" in source.relative else ()
             recorded = replace(options, command=(*options.command, *based))
             with batch.attempt(source.path):
-                is_done = partial(is_complete, target) if skip_existing else None
+                known = [target, *earlier.get(os.path.abspath(source.path), [])]
+                is_done = partial(_keep_complete, known, done) if skip_existing else None
                 if work(source, target, recorded, is_done, bar.update):
                     batch.wrote(target)
+                    done.append(target)
                 else:
                     batch.skipped += 1
-                done.append(target)
     return done
+
+
+def _results_by_source(folder: Path | None, targets: Mapping[Source, Path]) -> dict[str, list[Path]]:
+    """Return what a folder holds beside the targets, by what its sidecars say it was made from."""
+    found: dict[str, list[Path]] = {}
+    named = {target.with_suffix(".json") for target in targets.values()}
+    for path in sorted(set(folder.glob("[!.]*.json")) - named) if folder else ():
+        with contextlib.suppress(InputError):  # of another version, or damaged
+            facts = read_sidecar(path)
+            if facts is not None and facts.source is not None:
+                found.setdefault(facts.source, []).extend(path.with_suffix(end) for end in RESULTS)
+    return found
+
+
+def _keep_complete(known: Sequence[Path], done: list[Path], facts: Sidecar) -> bool:
+    """Return whether one of the files has the content that `facts` describe; it is done then."""
+    found = next((path for path in known if is_complete(path, facts)), None)
+    if found is not None:
+        done.append(found)
+    return found is not None
 
 
 def load_model(

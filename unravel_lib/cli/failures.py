@@ -21,11 +21,6 @@ HEADER = ["input", "reason"]
 log = logging.getLogger("unravel_lib")
 
 
-def name(shard: Shard) -> str:
-    """Return the name of the list of one shard."""
-    return NAME if shard == WHOLE else f"failures-{shard.index}-of-{shard.count}.csv"
-
-
 def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collection[Path], shard: Shard = WHOLE) -> None:
     """Add the failures of this run, remove those of inputs that are repaired or removed; keep those of other inputs.
 
@@ -40,7 +35,7 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collecti
     OutputError
         The file cannot be written.
     """
-    target = folder / name(shard)
+    target = folder / shard.named(NAME)
     if not failures and not target.exists():
         return
     keys = {_key(path) for path in checked}
@@ -69,7 +64,7 @@ def merge(folder: Path, count: int) -> int:
     """
     if _read(folder / NAME) is None:
         raise OutputError(f"{printable(folder / NAME)} is no list of failures: move it away")
-    lists = [_read(folder / name(Shard(index, count))) or [] for index in range(1, count + 1)]
+    lists = [_read(folder / Shard(index, count).named(NAME)) or [] for index in range(1, count + 1)]
     rows = {tuple(row) for rows in lists for row in rows}  # each shard lists the folders that cannot be read
     _write(folder / NAME, [list(row) for row in sorted(rows)])
     return len(rows)
@@ -77,7 +72,7 @@ def merge(folder: Path, count: int) -> int:
 
 def unexplained(folder: Path, shard: Shard, targets: Mapping[Path, Path]) -> list[Path]:
     """Return the inputs of a shard that have neither a result, in `targets`, nor a line in its list of failures."""
-    listed = {row[0] for row in _read(folder / name(shard)) or []}
+    listed = {row[0] for row in _read(folder / shard.named(NAME)) or []}
     return [path for path, target in targets.items() if not target.is_file() and _key(path) not in listed]
 
 

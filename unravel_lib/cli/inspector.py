@@ -35,7 +35,7 @@ log = logging.getLogger("unravel_lib")
 def save(facts: Facts, opener: Opener, path: Path, output: Path) -> list[Path]:
     """Write the tables of one model, and the picture where its shares of variance are known; returns the files."""
     key = facts.sha256 or str(path)  # so that no model's tables replace another's
-    targets = [output / output_name(kind, path.stem, key, ".csv") for kind in ("facts", "state_dict")]
+    targets = [output / output_name(f"{kind}--{path.stem}", key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
     report.write_facts(targets[0], facts)
@@ -43,7 +43,7 @@ def save(facts: Facts, opener: Opener, path: Path, output: Path) -> list[Path]:
     if facts.variance_shares:
         from unravel_lib import plots
 
-        targets.append(output / output_name("variance", path.stem, key, ".png"))
+        targets.append(output / output_name(f"variance--{path.stem}", key, ".png"))
         plots.draw_variance(targets[-1], facts.name, facts.variance_shares, facts.dims or len(facts.variance_shares))
     return targets
 

@@ -1,5 +1,6 @@
 """Latents decoded to sounds, as decoder.py and generator.py do it; their levels, and their page."""
 
+import csv
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -11,17 +12,19 @@ from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.cli.batch import Batch, work_through
 from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import InputError
+from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.output import result_names
 from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
 from unravel_lib.latents.files import EXTENSIONS, Inputs
-from unravel_lib.text import count_text, duration_text, printable, table
+from unravel_lib.text import cell_text, count_text, duration_text, printable, table
 
 if TYPE_CHECKING:
     from unravel_lib.models.codec import CodecOptions
     from unravel_lib.models.model import Model
 
-MAX_ROWS = 40  # sounds that are listed one by one
+MAX_ROWS = 40  # sounds that are listed one by one; of more the quietest, and those with marks
+QUIETEST = 10
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
 LOWEST_LIMIT = 0.98 * 10 ** (-1 / 20)  # a lower peak limited no gain
 
@@ -33,16 +36,15 @@ def find_targets(
 ) -> dict[Source, Path]:
     """Return the sound of each latents file under the roots, of those of this shard; `inputs` keeps what is read.
 
-    In a folder, a .wav counts only if it is latent audio. What generator.py made is named with the folder of its run,
-    as equal names occur in many runs.
+    In a folder, a .wav counts only if it is latent audio.
     """
     inputs, named = inputs or Inputs(), set(roots)
     found = find_files(roots, EXTENSIONS, output, batch, base)
     latents = [source for source in found if source.path in named or inputs.is_latents(source.path)]
     if found and not latents:
         raise InputError("holds .wav files, but no latents", path=roots[0], remedy="make some with encoder.py")
-    sources = [source.in_folder() if inputs.is_generated(source.path) else source for source in latents]
-    names = result_names(sources, "decoded", ".wav")
+    sources = [source.of_run() if inputs.is_generated(source.path) else source for source in latents]
+    names = result_names(sources, ".wav")
     return {source: output / names[source.path] for source in batch.part_of(sources)}
 
 
@@ -74,24 +76,30 @@ def decode(
         skip_existing,
     )
     if batch.done - batch.skipped > before:
-        log_levels(sounds, options.normalize)
+        folder = next(iter(targets.values())).parent
+        log_levels(sounds, options.normalize, folder / batch.shard.named("levels.csv"))
 
 
-def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
-    """Log length, loudness and peak of finished sounds, as their sidecars state them; of very many the range.
+def log_levels(sounds: Sequence[Path], normalize: float | None, all_levels: Path | None = None) -> None:
+    """Log length, loudness and peak of finished sounds, as their sidecars state them.
 
-    Sounds whose sidecars state no level are left out.
+    Of very many those are listed that may need a look, and all are written to the table `all_levels`. Sounds whose
+    sidecars state no level are left out.
     """
     levels = {path: facts for path in sounds if (facts := _facts(path)) is not None}
     if not levels:
         return
-    if len(levels) <= MAX_ROWS:
-        head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
-        log.info("%s", table([head, *(_row(path, facts) for path, facts in levels.items())]))
-    else:
+    head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
+    shown = [*levels] if len(levels) <= MAX_ROWS else _notable(levels)
+    log.info("%s", table([head, *(_row(path, levels[path]) for path in shown)]))
+    if len(levels) > MAX_ROWS:
         loudness = [facts.loudness for facts in levels.values() if facts.loudness is not None]
         span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
-        log.info("%s: %s", count_text(len(levels), "sound"), span)
+        what = "above: the quietest, and those that are silent, static or clipped"
+        log.info("%s: %s; %s", count_text(len(levels), "sound"), span, what)
+        if all_levels is not None:
+            _write_levels(all_levels, levels)
+            log.info("the levels of all: %s", printable(all_levels))
     if normalize is None:
         return
     if not all(map(_is_metered, levels.values())):
@@ -102,6 +110,28 @@ def log_levels(sounds: Sequence[Path], normalize: float | None) -> None:
         remedy = f" (all reach --normalize {reached})" if reached >= LOWEST_TARGET else ""
         text = "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale%s"
         log.info(text, len(limits), count_text(len(levels), "sound"), normalize, remedy)
+
+
+def _notable(levels: Mapping[Path, SoundSidecar]) -> list[Path]:
+    """Return the sounds that are silent or have marks, and the quietest of the others; the quietest first."""
+
+    def loudness(path: Path) -> float:
+        found = levels[path].loudness
+        return -math.inf if found is None else found
+
+    by_loudness = sorted(levels, key=loudness)
+    odd = [path for path in by_loudness if levels[path].marks or levels[path].loudness is None]
+    quietest = [path for path in by_loudness if path not in odd][:QUIETEST]
+    return [path for path in by_loudness if path in odd or path in quietest]
+
+
+def _write_levels(target: Path, levels: Mapping[Path, SoundSidecar]) -> None:
+    rows = [
+        [cell_text(printable(path.name)), round(facts.seconds, 3), facts.loudness, facts.peak, " ".join(facts.marks)]
+        for path, facts in levels.items()
+    ]
+    with atomic_write(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["sound", "seconds", "lufs", "peak", "marks"], *rows])
 
 
 def _facts(path: Path) -> SoundSidecar | None:
@@ -158,5 +188,4 @@ def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
                 cards.append(make_card(sound))
     with batch.picture(page):
         write_page(page, cards)
-        batch.wrote(page)
         log.info("open %s in a browser to listen", printable(page))

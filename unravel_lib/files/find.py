@@ -7,7 +7,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
@@ -31,18 +31,21 @@ class Source:
     relative : str
         Its path below the `input` that contains it, with "/" ("a/b.wav"). For a file that is itself an `input` this is
         its name. In Unicode's composed form (NFC): the same name may be composed on one machine and not on another.
+    run : str
+        The folder of the run that made it, for results of generator.py; else "".
     """
 
     path: Path
     relative: str
+    run: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "relative", composed(self.relative))
 
-    def in_folder(self) -> "Source":
-        """Return it with the name of its folder in front of `relative`, where that has no folder yet."""
-        folder = Path(os.path.abspath(self.path)).parent.name
-        return self if "/" in self.relative or not folder else Source(self.path, f"{folder}/{self.relative}")
+    def of_run(self) -> "Source":
+        """Return it as a result of generator.py: the folder that it is in tells its run, and begins `relative`."""
+        run = Path(os.path.abspath(self.path)).parent.name
+        return Source(self.path, self.relative if "/" in self.relative or not run else f"{run}/{self.relative}", run)
 
     @property
     def base(self) -> Path:
@@ -54,7 +57,7 @@ class Source:
         path, folder = (Path(os.path.abspath(one)) for one in (self.path, base))
         if folder not in path.parents:
             raise InputError(f"is not in {printable(base)}", path=self.path, remedy_options=("base",))
-        return Source(self.path, path.relative_to(folder).as_posix())
+        return replace(self, relative=path.relative_to(folder).as_posix())
 
 
 def composed(name: str) -> str:
@@ -80,6 +83,11 @@ class Shard:
     def __str__(self) -> str:
         """Return it as `--shard` takes it: "3/8"."""
         return f"{self.index}/{self.count}"
+
+    def named(self, name: str) -> str:
+        """Return the name of a list of which each shard has one: "levels.csv", "levels-3-of-8.csv"."""
+        stem, _, ending = name.rpartition(".")
+        return name if self.count == 1 else f"{stem}-{self.index}-of-{self.count}.{ending}"
 
     def of(self, sources: Iterable[Source]) -> list[Source]:
         """Return the inputs of this shard, in their order.

@@ -1,13 +1,14 @@
 """Where results go: output folders, the folder of one run inside them, and the names of results.
 
 No output replaces an input. The folder of a run is named by the user or by date and time; no two runs share one. Names
-depend only on an input's path below `input`, so every machine gives the same ones.
+depend only on an input's path below `input`, so every machine gives the same ones; the ending says what a result is.
 """
 
 import contextlib
 import datetime
 import hashlib
 import os
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -129,26 +130,32 @@ def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str)
         raise OutputError(f"cannot be made: {error.strerror}", path=folder, **ANOTHER) from error
 
 
-def output_name(prefix: str, stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
-    """Return `prefix--<stem>--<first hex digits of the SHA-256 of the key><suffix>`.
+def output_name(stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
+    """Return `<stem>--<first hex digits of the SHA-256 of the key><suffix>`.
 
-    The stem is cut so that the name fits; its characters that do not print become "_". Stem and key are composed.
+    The stem is cut so that the name fits; what does not print, hides a file or looks like a flag becomes "_" in it.
+    Stem and key are composed.
     """
     stem, key = composed(stem), composed(key)
     digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:digits]
-    free = NAME_BYTES - len(f"{prefix}----{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
+    free = NAME_BYTES - len(f"--{digest}{suffix}.") - len(PART_SUFFIX) - 10  # what the part file adds
     text = os.fsencode(cut(stem, free)).decode()
-    text = "".join(c if c.isprintable() else "_" for c in text)
-    return f"{prefix}--{os.fsdecode(text.encode())}--{digest}{suffix}"
+    text = "".join(c if c.isprintable() else "_" for c in re.sub(r"^[.-]", "_", text))
+    return f"{os.fsdecode(text.encode())}--{digest}{suffix}"
 
 
-def result_name(source: Source, prefix: str, suffix: str, digits: int = DIGITS) -> str:
-    """Return the name of the result for one input: its stem, and a hash of its path below `input`."""
+def result_name(source: Source, suffix: str, digits: int = DIGITS) -> str:
+    """Return the name of the result for one input: `<run>--<stem>--<hash><suffix>`.
+
+    The run is the folder of what generator.py made; other inputs have none. The stem is that of the input, without the
+    hash that it ends with where it is a result itself. The hash is of the path below `input`.
+    """
     stem = PurePosixPath(source.relative).stem
-    return output_name(prefix, stem.removesuffix(EMBEDDINGS) or stem, source.relative, suffix, digits)
+    stem = re.sub(f"(?<=.)({EMBEDDINGS}|--[0-9a-f]{{{DIGITS},{MOST_DIGITS}}})$", "", stem)
+    return output_name(f"{source.run}--{stem}" if source.run else stem, source.relative, suffix, digits)
 
 
-def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Path, str]:
+def result_names(sources: Sequence[Source], suffix: str) -> dict[Path, str]:
     """Return the name of the result for the path of each input.
 
     All names differ, also where upper and lower case do not count. Inputs with equal stems whose hashes begin alike all
@@ -164,7 +171,7 @@ def result_names(sources: Sequence[Source], prefix: str, suffix: str) -> dict[Pa
     while pending:
         groups: dict[str, list[Source]] = defaultdict(list)
         for source in pending:
-            names[source.path] = result_name(source, prefix, suffix, digits)
+            names[source.path] = result_name(source, suffix, digits)
             groups[names[source.path].casefold()].append(source)
         alike = [group for group in groups.values() if len(group) > 1]
         if alike and digits == MOST_DIGITS:

@@ -2,17 +2,19 @@
 
 import logging
 import os
+import re
 from collections.abc import Container, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import sha256_of
-from unravel_lib.files.sidecar import GeneratedSidecar, read_sidecar, sidecar_path
+from unravel_lib.files.sidecar import GeneratedSidecar, SoundSidecar, read_sidecar, sidecar_path
 from unravel_lib.generator.flags import GeneratorOptions
-from unravel_lib.history import SHAPING, own_code, shaping
+from unravel_lib.history import SHAPING, own_code, shaping, values
 from unravel_lib.music import steering
 from unravel_lib.music.steps import quoted, split_words
 from unravel_lib.statistics.tables import STATISTICS_CSV
@@ -29,7 +31,10 @@ FORGOTTEN = {  # a flag that is given: those of the piece that it takes the plac
     "hold": ("embeddings",),
     "wav_subtype": ("embeddings",),
 }
-_WANTED: dict[str, Any] = {"remedy": "give the .json of a result of generator.py", "remedy_options": ("again",)}
+_WANTED: dict[str, Any] = {
+    "remedy": "give a result of generator.py, its .json, or the sound of it",
+    "remedy_options": ("again",),
+}
 
 log = logging.getLogger("unravel_lib")
 
@@ -73,7 +78,7 @@ def recall(
     argv : sequence of str
         The flags that are given now.
     piece : Path
-        A result of generator.py, or its sidecar.
+        A result of generator.py, what it was decoded to, or the sidecar of one of these.
 
     Raises
     ------
@@ -81,17 +86,17 @@ def recall(
         There is no sidecar, or it does not say how the piece was made; or a file that it was made from has changed.
     """
     given = parser.given(argv)
-    facts = _sidecar_of(piece)
+    piece, facts, model = _read(piece)
     command = shaping("generator", facts.command)
     if "trust_code" not in given:
         _refuse_code(command, given, piece)
-    values = vars(parser.parse(command))
+    former = vars(parser.parse(command))
     for flag in given:
         for name in FORGOTTEN.get(flag, ()):
-            if name != flag and values[name] != parser.get_default(name):
+            if name != flag and former[name] != parser.get_default(name):
                 log.info("--%s takes the place of the --%s of the piece", flag, name)
-            values[name] = parser.get_default(name)
-    options = GeneratorOptions.of(values | given)
+            former[name] = parser.get_default(name)
+    options = GeneratorOptions.of({**former, "model": model if "decode" in given else None, **given})
     if "distribution" not in given and not _draws(options):
         drawn = {name: parser.get_default(name) for name in ("distribution", "distribution_args")}
         options = replace(options, **drawn)
@@ -103,16 +108,39 @@ def recall(
     return options, recorded, facts
 
 
-def _sidecar_of(piece: Path) -> GeneratedSidecar:
+def _read(piece: Path) -> tuple[Path, GeneratedSidecar, Path | None]:
+    """Return the latents, their sidecar with files where they are now, and the model that decoded the given sound."""
     if not piece.is_file():
         raise InputError("is no file" if piece.exists() else "does not exist", path=piece, **_WANTED)
-    facts = read_sidecar(piece)
+    latents, facts, model = piece, read_sidecar(piece), None
+    if isinstance(facts, SoundSidecar):
+        move = partial(_moved, was=Path(*values(facts.command, "output")), now=piece.absolute().parent)
+        latents = Path(move(facts.source or ""))
+        model = next((Path(move(text)) for text in values(facts.command, "model")), None)
+        facts = facts.latents
     if not isinstance(facts, GeneratedSidecar):
         raise InputError("is no sidecar of a result of generator.py", path=sidecar_path(piece), **_WANTED)
     if not facts.command:
         remedy = "give the flags yourself"
         raise InputError("does not say with which flags it was made", path=sidecar_path(piece), remedy=remedy)
-    return facts
+    now = latents.absolute().parent
+    was = Path(*values(facts.command, "output"), *(values(facts.command, "run") or [now.name]))
+    return latents, replace(facts, command=tuple(_moved(word, was, now) for word in facts.command)), model
+
+
+def _moved(word: str, was: Path, now: Path) -> str:
+    """Return a word of a command with its absolute path where that is now, if a folder that held all was moved.
+
+    The path is taken as it is seen from the folder that the result `was` in, and is in `now`; only where nothing is at
+    the old place.
+    """
+    while was.name == now.name and was != was.parent and now != now.parent:  # what moved together
+        was, now = was.parent, now.parent
+    before, found, rest = word.partition(f"{was}{os.sep}".replace(os.sep * 2, os.sep))
+    first = re.split(r"[/:'\"]", rest)[0]  # of the path below: in the old folder, or in the new one
+    if not found or was == now or (was / first).exists() or not (now / first).exists():
+        return word
+    return f"{before}{now}{os.sep}{rest}"
 
 
 def _refuse_code(command: Sequence[str], given: Container[str], piece: Path) -> None:

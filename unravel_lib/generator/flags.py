@@ -59,6 +59,9 @@ class GeneratorOptions:
     wav_subtype: Literal["DOUBLE", "FLOAT"] | None
     hold: bool
     fidelity: bool
+    decode: bool
+    page: bool
+    model: Path | None
     quiet: bool
     no_plots: bool
     live: Path | None
@@ -89,6 +92,10 @@ class GeneratorOptions:
         _refuse(self.fidelity and self.statistics, "fidelity", "compares with encodings", these, "input")
         measures = self.measure_only and (self.statistics or self.input_loop)
         _refuse(measures, "measure_only", "measures encodings", these, "input")
+        found = "decodes what is generated"
+        _refuse(self.decode and self.measure_only, "decode", found, "leave one out", "measure_only")
+        for name in ("page", "model"):
+            _refuse(getattr(self, name) and not self.decode, name, "is about sounds", "add", "decode")
         names_none = self.overwrite and self.run is None and self.live is None
         _refuse(names_none, "overwrite", "is about the folder of a run", "name it", "run")
         goes_into_live = self.live is None and self.with_model
@@ -120,7 +127,7 @@ def build_parser() -> Parser:
     p = Parser(
         "Generate new latents from the statistics of encodings, arranged in a pattern, as latent audio for Pure Data "
         "or as .npy for decoder.py.\nEach run makes a folder of its own in --output: statistics, pictures, results, "
-        "and a .json beside each result that records how it was made.\nstdout lists the files made, one per line.",
+        "and a .json beside each result that records how it was made.\nstdout lists the results, one per line.",
         "python generator.py --input ./_encoder-output --distribution retrace \\\n    --pattern swapper --bpm 120",
     )
     titles = ("most used", "recordings", "loops", "again", "results", "show and exit")
@@ -142,8 +149,8 @@ def build_parser() -> Parser:
     _add_recordings(recordings)
     _add_loops(loops)
     add_switch(lists, "--tempo_table", "show the tempi that loops can have, of --beats beats")
-    text = "make a piece again, from the .json beside it; further flags replace those that it was made with"
-    add_value(again, "--again", path, "PIECE.json", text)
+    text = "make a piece again: a result, its .json, or the sound of it; further flags replace those of the piece"
+    add_value(again, "--again", path, "PIECE", text)
     add_switch(again, "--trust_code", "with --again: run the Python code that the .json names, once you saw it")
     text = "number of the first file (default 0): --first 13 makes number 13 of any run again"
     add_value(again, "--first", whole_number(0, LAST_FILE), "N", text, 0)
@@ -161,7 +168,7 @@ def _add_choice(
 ) -> None:
     """Add the flags of something that is chosen by name: --pattern, --pattern_args, --list_patterns."""
     own = f"or FILE.py:name: a {kind} of your own, whose code is run"
-    text = f"{what} (default {default}; --list_{kind}s shows all), {own}"
+    text = f"{what} (default {default}; --list_{kind}s shows all), one or several (A,B), {own}"
     add_value(first, f"--{kind}", str, "NAME", text, default)
     text = f"options of the {kind}, which --list_{kind}s shows"
     add_values(loops, f"--{kind}_args", "NAME=VALUE", text, action="extend")
@@ -203,6 +210,9 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--wav_subtype", choices=("DOUBLE", "FLOAT"), metavar="DOUBLE|FLOAT", help=text)
     add_switch(group, "--hold", "latent audio at the model's sample rate, each frame held for --compression samples")
     add_switch(group, "--fidelity", "say how true the results are to the encodings, which takes seconds")
+    add_switch(group, "--decode", "decode the results, as decoder.py does by default, into the folder sound of the run")
+    add_switch(group, "--page", "with --decode: write index.html beside the sounds: to listen, compare and choose")
+    add_value(group, "--model", path, "MODEL.ts", "with --decode: a RAVE export; left out: the bundled pocket model")
     add_switch(group, "--quiet", "leave out the table of statistics")
     add_switch(group, "--no_plots", "draw no pictures, which saves a second")
     text = "instead of results: one file for nn~ that draws from --input as retrace does, without end"

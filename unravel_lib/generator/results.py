@@ -1,15 +1,21 @@
 """The results of generator.py: refused where they are too large, described, drawn, and what is said of them."""
 
+import contextlib
+import filecmp
 import logging
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unravel_lib.cli.batch import Batch
-from unravel_lib.errors import UnravelError, UsageError
+from unravel_lib.cli.batch import Batch, load_model
+from unravel_lib.errors import ModelError, UnravelError, UsageError
 from unravel_lib.files.find import sha256_of
+from unravel_lib.files.output import make_output_folder
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
+from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.generator.plan import Plan
 from unravel_lib.history import script
 from unravel_lib.latents.files import LatentsFile, read_latents
@@ -20,11 +26,15 @@ from unravel_lib.music.kinds import Entry
 from unravel_lib.music.patterns import Piece
 from unravel_lib.music.recordings import loudness_of
 from unravel_lib.statistics.measure import Statistics
-from unravel_lib.statistics.tables import write_csv
+from unravel_lib.statistics.tables import TABLES, report, write_csv
 from unravel_lib.text import count_text, duration_text, frames_text, printable, size_text
 
 LARGE_BYTES = 1 << 30  # of a run, which is hours of sound: more is a slip more often than not
+SOUND = "sound"  # the folder of a run with what its latents are decoded to
 MAX_DRAWN = 24  # files of a run that are drawn, and LARGE_BYTES of them
+
+if TYPE_CHECKING:
+    from unravel_lib.models.model import Model
 
 log = logging.getLogger("unravel_lib")
 
@@ -65,13 +75,28 @@ def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) ->
         raise UsageError(needed, remedy=remedy, remedy_options=("num_latents", "num_loops", "large"))
 
 
-def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar, batch: Batch) -> Path:
+def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar) -> Path:
     """Write the tables; return statistics.csv, which has a sidecar for runs that use it."""
     tables = write_csv(statistics, folder)
-    for path in tables:
-        batch.wrote(path)
     write_sidecar(tables[0], facts)
     return tables[0]
+
+
+def log_statistics(statistics: Statistics, table: Path, options: GeneratorOptions) -> None:
+    """Log the statistics, but those that an earlier run beside this one had too, and where they are."""
+    if not options.quiet:
+        before = (path for path in sorted(options.output.glob(f"*/{table.name}")) if path.parent != table.parent)
+        same = next((path for path in before if _are_same(path, table)), None)
+        text = report(statistics)
+        log.info("%s", f"{text.splitlines()[0]}, as before: {printable(same)}" if same else text)
+    log.info("%s", printable(table))
+
+
+def _are_same(path: Path, table: Path) -> bool:
+    """Whether the tables beside two paths have the same values."""
+    with contextlib.suppress(OSError):
+        return all(filecmp.cmp(path.with_name(name), table.with_name(name), shallow=False) for name in TABLES)
+    return False
 
 
 def describe(
@@ -132,7 +157,32 @@ def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: i
     for name in (*(["results.png"] if pieces else []), "distribution.png", "correlation.png"):
         with batch.picture(folder / name):
             draw(folder / name)
-            batch.wrote(folder / name)
+            log.info("%s", printable(folder / name))
+
+
+def load_decoder(options: GeneratorOptions, dims: int) -> "Model":
+    """Load the model that decodes the results; raises ModelError where it cannot, or decodes other dims."""
+    model = load_model(options.model, "auto", options.trust_model, options.sample_rate)
+    if model.dims != dims:
+        found, remedy = f"decodes {model.dims} dims, the latents have {dims}", "name the model that they belong to"
+        raise ModelError(found, path=model.name, remedy=remedy, remedy_options=("model",))
+    return model
+
+
+def decode(latents: Sequence[Path], model: "Model", options: GeneratorOptions, batch: Batch) -> None:
+    """Decode the results of a run into its folder `sound`, as decoder.py does without further flags."""
+    from unravel_lib.cli import sounds
+    from unravel_lib.latents.files import Inputs
+    from unravel_lib.models.codec import CodecOptions
+
+    inputs, output = Inputs(), make_output_folder(latents[0].parent / SOUND)
+    targets = sounds.find_targets(latents, output, batch, inputs)
+    model_flags = ("--model", os.path.abspath(options.model)) if options.model else ()
+    command = (*model_flags, "--output", os.path.abspath(output))
+    how = CodecOptions(overwrite=options.overwrite, script=script("decoder"), command=command)
+    sounds.decode(batch, targets, inputs, model, how)
+    if options.page:
+        sounds.make_page(output, batch, options.overwrite)
 
 
 def run_label(plans: Sequence[Plan]) -> str:

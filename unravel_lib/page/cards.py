@@ -18,7 +18,7 @@ from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import EMBEDDINGS
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar
-from unravel_lib.history import is_there, steps, transforms
+from unravel_lib.history import again_line, is_there, steps, transforms
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import read_latents
 from unravel_lib.latents.npy import content_key
@@ -47,6 +47,7 @@ class Card:
     run, transforms : of generated latents, the folder of the run and the transforms, each in quotes; else ""
     facts : names and values to list
     commands : lines that make the sound again
+    again : of generated latents, the line to which flags can be added, for another version; else ""
     url, source_url : of the sound, and of the recording it was encoded from, relative to the page
     sound_picture, latents_picture : URLs; "" where there is none
     latents_text : what the picture of the latents shows
@@ -67,6 +68,7 @@ class Card:
     transforms: str
     facts: list[tuple[str, str]]
     commands: list[str]
+    again: str
     url: str
     source_url: str
     sound_picture: str
@@ -129,6 +131,7 @@ def make_card(sound: Path) -> Card:
         transforms=printable(transforms(generated)) if generated else "",
         facts=[fact for step in reversed(made[-2:]) for fact in step.facts],
         commands=[step.command for step in made if step.command],
+        again=again_line(sound) if generated else "",
         url=_url(sound, sound),
         source_url="" if recording is None else _url(copy, sound),
         sound_picture=_url(sound_picture, sound),

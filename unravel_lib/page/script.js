@@ -270,6 +270,9 @@ for (const card of cards) {
   one(card, ".star").addEventListener("click", () => { choose(card); star(card); });
   one(card, ".names").addEventListener("click", () => choose(card));
   one(card, ".copy").addEventListener("click", () => copy(commands(card)));
+  one(card, ".copy-again")?.addEventListener("click", () => {
+    copy([(one(card, ".variation code").textContent + " " + one(card, ".change").value).trim()]);
+  });
   one(card, ".seek").addEventListener("input", (event) => {
     choose(card);
     audio(card).currentTime = Number(event.target.value);

@@ -21,7 +21,7 @@ DERIVED = ("lower", "upper", "deviation")  # written for readers; computed from 
 QUANTILE_NAMES = [{0: "min", 25: "q1", 50: "median", 75: "q3", 100: "max"}.get(p, f"p{p:g}") for p in PERCENTS]
 FIVE_NUMBERS = ("min", "q1", "median", "q3", "max")
 REPORTED = ("mean", "std", *FIVE_NUMBERS, "lag-1")
-REPORTED_IQR = ("median", "deviation", "lower", "upper", "min", "q1", "q3", "max", "lag-1")
+REPORTED_IQR = ("median", "deviation", "lower", "q1", "q3", "upper", "lag-1")
 ATTRIBUTES = {  # of Statistics, where a column has another name
     "beyond": "outlier_share",
     "deviation": "robust_std",
@@ -32,10 +32,8 @@ ATTRIBUTES = {  # of Statistics, where a column has another name
 LARGEST = 2 * FLOAT32_MAX  # of latents within float32 nothing measured is larger, not even a deviation
 COLUMNS = ["dim", *MEASURED[:2], *FIVE_NUMBERS, *DERIVED, *MEASURED[2:], "frames", "files"]
 _AGAIN: dict[str, Any] = {"remedy": "measure the encodings again", "remedy_options": ("input",)}
-LEGEND = (
-    "lag-1: how alike neighbouring frames are, from 1 (they hardly move) to 0 (noise); beyond: share of frames below "
-    "Q1 - 1.5 IQR or above Q3 + 1.5 IQR"
-)
+LEGEND = """lag-1: how alike neighbouring frames are, from 1 (hardly moving) to 0 (noise)
+beyond: share of frames below Q1 - 1.5 IQR or above Q3 + 1.5 IQR"""
 
 
 def write_csv(statistics: Statistics, folder: Path) -> list[Path]:
@@ -164,12 +162,12 @@ def _table(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
 
 
 def report(statistics: Statistics) -> str:
-    """Return the statistics in use as an aligned table for the terminal, one line per dim, and what its columns are."""
+    """Return the statistics in use as an aligned table of 80 columns, one line per dim, and what its columns are."""
     titles = REPORTED_IQR if statistics.iqr else REPORTED
     columns = [getattr(statistics, ATTRIBUTES.get(title, title)) for title in titles]
     rows = [["dim", *titles, "beyond"]]
     for dim, share in enumerate(statistics.outlier_share):
-        rows.append([str(dim), *(f"{column[dim]:.4g}" for column in columns), f"{100 * share:.2f}%"])
+        rows.append([str(dim), *(f"{column[dim]:.3g}" for column in columns), f"{100 * share:.2f}%"])
     files = count_text(statistics.files, "encoding")
     view = "median and IQR" if statistics.iqr else "mean and standard deviation"
     head = f"{files}, {frames_text(statistics.frames)}, {statistics.dims} dims; in use: {view}"
