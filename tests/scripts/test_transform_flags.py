@@ -150,7 +150,7 @@ def test_statistics_of_other_files_with_a_loop(run: Run, tmp_path: Path, encodin
         (("{x}:-5:",), "expected FILE:A:B with 0 <= A < B"),
         (("{x}:0:4", "{x}:4:8"), "names 2 loops, pattern loop takes 1: give fewer"),
         (("{x}:0:61",), "has 60 frames, 2.79 s, expected FILE:A:B"),
-        (("{x}:0:4", "{x}:0:5"), "gives one loop 4 frames x 3 dims, another 5 frames x 3 dims"),
+        (("{x}:0:4", "{x}:0:5", "--pattern", "morph"), "gives one loop 4 frames x 3 dims, another 5 frames x 3 dims"),
         (("{x}", "{x}", "{x}"), "names 3 loops, pattern loop takes 1"),
         (("nowhere.npy:0:4",), "nowhere.npy"),
         (("{x}:0:4", "--num_latents", 8), "--input_loop has a length of its own"),
