@@ -85,6 +85,18 @@ def test_in_time_it_says_what_was_done(run: Run, latents: Path) -> None:
     assert "stretched" not in generated(run, latents, *flags[:-1], "b", "--num_latents", 40).err
 
 
+def test_a_loop_begins_on_its_strongest_attack_whatever_changed_it_before(run: Run, latents: Path) -> None:
+    flags = ("--only", "beat_a", "--distribution", "excerpt", "--num_latents", 30, "--num_loops", 1)
+    known = next(latents.glob("*beat_a*.npy"))
+    recorded, attack = load_latents(known).T, np.load(known.with_suffix(".descriptors").open("rb"))[2]
+    for number, before in enumerate(((), ("rev",), ("rot 7", "ply 2"))):
+        made = latents_of(generated(run, latents, *flags, "--transform", *before, "rot onset", "--run", f"r{number}"))
+        first = np.abs(recorded - made[0][:, 0]).max(axis=1).argmin()
+        assert attack[first] > np.quantile(attack, 0.85)
+    refused = generated(run, latents, *flags, "--transform", "dims 0 rot onset", "--run", "a")
+    assert refused.code == 2 and "onset needs all dims" in refused.errors[0]
+
+
 def test_wishes_and_targets_are_remade_from_the_sidecar(run: Run, latents: Path) -> None:
     target = next(latents.glob("*beat_a*.npy"))
     (latents / "curve.csv").write_text("level\n0\n1\n0\n")
@@ -129,8 +141,9 @@ def test_latents_without_descriptors_work_and_cannot_be_steered(run: Run, latent
     for path in latents.glob("*.descriptors"):
         path.unlink()
     assert latents_of(generated(run, latents, "--distribution", "retrace", "--run", "a"))
-    refused = generated(run, latents, "--distribution", "retrace", "--steer", "loudness 1", "--run", "b")
-    assert refused.code == 2 and "encode them again by encoder.py" in refused.errors[0]
+    for flags in (("--steer", "loudness 1"), ("--transform", "rot onset")):
+        refused = generated(run, latents, "--distribution", "retrace", *flags, "--run", "b")
+        assert refused.code == 2 and len(refused.errors) == 1 and "encode them again by encoder.py" in refused.err
 
 
 def test_a_decoded_loop_goes_on_without_hole_or_click(run: Run, latents: Path) -> None:

@@ -11,7 +11,7 @@ from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.distributions import check_inputs, checked_statistics, drawn
 from unravel_lib.music.kinds import Distribution, Options, Pattern
 from unravel_lib.music.patterns import Piece, checked_array, loops_of
-from unravel_lib.music.recordings import GOLDEN, first_place
+from unravel_lib.music.recordings import GOLDEN, attacks_of, first_place
 from unravel_lib.music.steps import Step, read_steps, transformed, try_steps
 from unravel_lib.statistics.measure import Array, Statistics
 
@@ -143,9 +143,12 @@ class Composition:
 
         seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))
         loops = loops_of(self.pattern, self.pattern_options, independent_loop, self.num_loops, scale, seed)
-        played = transformed(loops, self.steps, scale, centre, seed)
+        played = transformed(loops, self.steps, scale, centre, seed, self._attacks)
         piece = Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
         return replace(piece, notes=tuple(dict.fromkeys(notes)))
+
+    def _attacks(self, frames: Frames) -> Array | None:
+        return attacks_of(frames, self.statistics)
 
     def loop_frames(self) -> int | None:
         """Return how many frames each loop has behind the steps, or None where their lengths differ.
@@ -155,5 +158,6 @@ class Composition:
         UsageError
             The arguments of a step are out of range, or it fails; nothing is drawn for that.
         """
-        n_frames = try_steps(self.steps, self.num_latents, self.statistics.scale, self.statistics.location)
+        statistics = self.statistics
+        n_frames = try_steps(self.steps, self.num_latents, statistics.scale, statistics.location, self._attacks)
         return n_frames if self.pattern.steady else None

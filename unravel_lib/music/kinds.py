@@ -34,6 +34,7 @@ A function takes what it asks for by the names of its parameters, its inputs:
         index        which loop of the piece it is, from 0
         start        which frame of the piece is the first of the loop, from 0
         centre       float64 [dims], around which the values of the encodings spread
+        attacks      a function of frames: how strongly each is struck, float64 [frames] in dB, or None if unknown
         step         the step behind this one, for transforms that wrap another: `step(loop)` applies it, to some dims
                      `step(loop[:, dims], dims)`; `step.keeps_length` says whether it keeps the number of frames
 
@@ -335,7 +336,7 @@ class Transform(Entry):
     """A transform, as it is registered; `keeps_length` says whether a loop keeps its number of frames."""
 
     kind = "transform"
-    offered = ("loop", "index", "start", "std", "centre", "rng", "step")
+    offered = ("loop", "index", "start", "std", "centre", "attacks", "rng", "step")
 
     keeps_length: bool = True
 

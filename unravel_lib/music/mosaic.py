@@ -61,10 +61,7 @@ def _ranked(course: Frames, material: Frames) -> Frames:
 
 def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: float) -> Index:
     """The moments [n_frames] of the cheapest path; it is drawn around the seam twice, and so closes."""
-    from scipy.spatial import cKDTree
-
-    n_frames, known = len(course), np.flatnonzero(joined.worthy)
-    tree = cKDTree(joined.weighted[known])
+    n_frames, (known, tree) = len(course), joined.heard
     _, found = tree.query(course, k=np.arange(1, min(NEAR, len(known)) + 1), eps=APPROXIMATION)
     near = known[found]
     lead = min(LEAD, n_frames)

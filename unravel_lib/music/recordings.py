@@ -105,6 +105,14 @@ class Recording:
 
         return cKDTree(self.pairs[self.moments - 1])
 
+    @cached_property
+    def heard(self) -> tuple[Index, "cKDTree"]:
+        """The worthy moments, and a k-d tree of their weighted frames."""
+        from scipy.spatial import cKDTree
+
+        known = np.flatnonzero(self.worthy)
+        return known, cKDTree(self.weighted[known])
+
     def taken(self, places: Index, factor: float) -> "Recording":
         """The recording with other frames in a row, whose period is `factor` times as long."""
         return Recording(
@@ -297,6 +305,17 @@ def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
     _, found = cKDTree(recorded[::every] / scale).query(frames / scale, k=np.arange(1, near + 1))
     estimated: Array = loudness[::every][found].mean(axis=1, dtype=np.float64)
     return estimated
+
+
+def attacks_of(frames: Frames, statistics: Statistics) -> Array | None:
+    """How strongly frames [n, dims] are struck, in dB: each as the recorded frame nearest to it; None if unknown."""
+    recordings = Recordings.of(statistics)
+    if not statistics.encodings or recordings.joined.attack is None:
+        return None
+    known, tree = recordings.joined.heard
+    _, found = tree.query(frames / recordings.scale * recordings.weights)
+    struck: Array = recordings.joined.attack[known[found]].astype(np.float64)
+    return struck
 
 
 def loud_moments(encoding: Encoding, level: float) -> Flags:

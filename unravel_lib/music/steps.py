@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,12 @@ from unravel_lib.music.kinds import Options, Transform, checked_loop, seed_globa
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, printable
+
+Attacks = Callable[[Frames], Array | None]
+
+
+def unknown(frames: Frames) -> None:
+    """How strongly frames are struck, where nothing is known about that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,7 @@ class Call:
     generators: Sequence[np.random.Generator]
     std: Array
     centre: Array
+    attacks: Attacks = unknown
     index: int = 0
     start: int = 0
     trial: bool = False
@@ -101,6 +108,7 @@ class Call:
         self.called, (part, *behind), (rng, *others) = True, self.step.parts, self.generators
         inner = replace(self, step=replace(self.step, parts=tuple(behind)), generators=others, called=False)
         inner.std, inner.centre = self.std[dims], self.centre[dims]
+        inner.attacks = self.attacks if len(inner.std) == len(self.std) else unknown
         given = {**vars(inner), "loop": loop, "rng": rng, "step": inner}
         words, transform = self.step.words, part.transform
         with marked(words, min(part.begin + 1, part.end - 1), part.end), transform.naming_errors():
@@ -190,7 +198,12 @@ def marked(words: Sequence[str], begin: int, end: int) -> Iterator[None]:
 
 
 def transformed(
-    loops: Iterable[Frames], steps: Sequence[Step], std: Array, centre: Array, seed: np.random.SeedSequence
+    loops: Iterable[Frames],
+    steps: Sequence[Step],
+    std: Array,
+    centre: Array,
+    seed: np.random.SeedSequence,
+    attacks: Attacks = unknown,
 ) -> Iterable[Frames]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
 
@@ -205,6 +218,8 @@ def transformed(
         How far the values of the encodings spread, and around what.
     seed : numpy.random.SeedSequence
         That of the pattern.
+    attacks : function of frames, optional
+        How strongly each is struck.
 
     Yields
     ------
@@ -217,7 +232,7 @@ def transformed(
     """
     for number, step in enumerate(steps):
         occurrence = [before.text for before in steps[:number]].count(step.text)
-        loops = _each(loops, Call(step, step.generators(seed, occurrence), std, centre))
+        loops = _each(loops, Call(step, step.generators(seed, occurrence), std, centre, attacks))
     return loops
 
 
@@ -230,7 +245,9 @@ def _each(loops: Iterable[Frames], call: Call) -> Iterator[Frames]:
         yield result
 
 
-def try_steps(steps: Sequence[Step], n_frames: int, std: Array, centre: Array) -> int | None:
+def try_steps(
+    steps: Sequence[Step], n_frames: int, std: Array, centre: Array, attacks: Attacks = unknown
+) -> int | None:
     """Apply each step to one loop that is thrown away, so that wrong arguments are found before anything is drawn.
 
     Returns
@@ -245,6 +262,6 @@ def try_steps(steps: Sequence[Step], n_frames: int, std: Array, centre: Array) -
     """
     loop = centre + std * np.linspace(-1, 1, n_frames)[:, None]
     for step in steps:
-        loop = Call(step, step.generators(np.random.SeedSequence(0)), std, centre, trial=True)(loop)
+        loop = Call(step, step.generators(np.random.SeedSequence(0)), std, centre, attacks, trial=True)(loop)
     known = all(step.keeps_length or not step.varies for step in steps)
     return len(loop) if known else None

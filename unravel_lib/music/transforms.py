@@ -14,6 +14,7 @@ and is used with `transform` "my_transforms.py:hocket 2". Loops are rings: befor
 examples show a loop as a word, each frame as a letter (`on_letters` of the tests).
 """
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -25,6 +26,8 @@ from unravel_lib.music.catalogue import transform
 from unravel_lib.music.rhythms import Onsets, bjorklund, sieve
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def check_at_least(minimum: float, **given: float) -> None:
@@ -78,13 +81,20 @@ def _rotated(loop: Frames, frames: int) -> Frames:
 
 
 @transform
-def rot(loop: Frames, frames: int) -> Frames:
-    """ABCD -> BCDA: begins FRAMES later, what is before that comes last.
+def rot(loop: Frames, attacks: Callable[[Frames], Array | None], frames: str) -> Frames:
+    """ABCD -> BCDA: begins FRAMES later, what is before that comes last; `rot onset`: on its strongest attack.
 
     >>> on_letters("rot 1", "ABCD"), on_letters("rot -1", "ABCD")
     ('BCDA', 'DABC')
     """
-    return _rotated(loop, frames)
+    if frames == "onset":
+        struck = attacks(loop)
+        if struck is None:
+            raise ValueError("onset needs all dims, and encodings with descriptors: encode them again by encoder.py")
+        return _rotated(loop, int(struck.argmax()))
+    if not WHOLE.fullmatch(frames):
+        raise ValueError(f"FRAMES is {frames}, expected a whole number or onset")
+    return _rotated(loop, int(frames) % len(loop))
 
 
 @transform(keeps_length=False)
