@@ -38,6 +38,7 @@ RING_SECONDS, HEARD_SECONDS = 3.0, 12.0
 SHORT_FRAMES = (11, 21, 43)  # at 21.5 frames a second: half a second, one, two
 TEMPI = ((120, 4), (97, 4), (140, 8))  # BPM, beats of a loop
 N_HEARD, N_SHORT = 8, 40
+LEAST_STEADY = 0.5  # of a recording that is taken to have a beat
 WITHOUT_FIT = ("floor", "ceiling")
 
 
@@ -61,6 +62,20 @@ def halves(statistics: Statistics) -> tuple[Statistics, list[Array], list[Encodi
         else:
             unseen.append(encoding.latents)
     return unravel.measure(known, True, rate), unseen, rhythmic
+
+
+def whole(one: Encoding, other: Encoding) -> Array:
+    """The frames of both halves of a recording."""
+    return np.concatenate([one.latents.T, other.latents.T])
+
+
+def with_a_beat(model: Model, rhythmic: list[Encoding]) -> list[Encoding]:
+    """Those whose sound keeps a beat: a period of the latents may be a slow wave of a drone."""
+    kept: list[Encoding] = []
+    for pair in zip(rhythmic[::2], rhythmic[1::2], strict=True):
+        if heard.steadiness(heard.rhythms(looped(model, whole(*pair)), model.sample_rate)) > LEAST_STEADY:
+            kept += pair
+    return kept
 
 
 def drawing(name: str, statistics: Statistics) -> Draw:
@@ -87,7 +102,6 @@ def heard_of(model: Model, statistics: Statistics, rhythmic: list[Encoding], dra
     for n, loops in zip(SHORT_FRAMES, short, strict=True):
         found[f"silent, {n} frames"] = float(np.mean([heard.is_silent(looped(model, z), sample_rate) for z in loops]))
     long = [looped(model, draw(i, round(HEARD_SECONDS * rate), False)) for i in range(N_HEARD)]
-    found["change of loudness, dB"] = float(np.nanmean([heard.change_of_loudness(x, sample_rate) for x in long]))
     found["distinct"] = heard.distinct(long, sample_rate)
     if not rhythmic:
         return found
@@ -95,12 +109,11 @@ def heard_of(model: Model, statistics: Statistics, rhythmic: list[Encoding], dra
     unseen = [r for half in second for r in heard.rhythms(looped(model, half.latents.T), sample_rate)]
     of_rhythm = unravel.measure(first, True, rate)
     beating = drawing(name, of_rhythm)
-    windows = [
-        heard.rhythms(looped(model, beating(i, round(HEARD_SECONDS * rate), False)), sample_rate)
-        for i in range(N_HEARD)
-    ]
+    sounds = [looped(model, beating(i, round(HEARD_SECONDS * rate), False)) for i in range(N_HEARD)]
+    windows = [heard.rhythms(x, sample_rate) for x in sounds]
     found["beat"] = heard.beat_distance([r for each in windows for r in each], unseen)
     found["steady"] = float(np.nanmean([heard.steadiness(each) for each in windows]))
+    found["change of loudness, dB"] = float(np.nanmean([heard.change_of_loudness(x, sample_rate) for x in sounds]))
     for bpm, beats in TEMPI:
         n = max(1, round(60 / bpm * beats * rate))
         loops = [looped(model, beating(i, n, True)) for i in range(N_HEARD)]
@@ -111,6 +124,7 @@ def heard_of(model: Model, statistics: Statistics, rhythmic: list[Encoding], dra
 def measure_all(paths: list[Path], model: Model) -> tuple[dict[str, Fidelity], dict[str, dict[str, float]]]:
     """Measure every distribution with its defaults, and the floor and the ceiling: latents, and what is heard."""
     statistics, unseen, rhythmic = halves(unravel.measure(paths, True))
+    rhythmic = with_a_beat(model, rhythmic)
     rate = statistics.frame_rate or 21.5
     known = [encoding.latents for encoding in statistics.encodings]
     of_latents = {"floor": fidelity(known, unseen, np.random.default_rng(0))}
@@ -141,12 +155,12 @@ def recorded_and_shuffled(model: Model, rhythmic: list[Encoding]) -> dict[str, d
     unseen = [r for half in rhythmic[1::2] for r in heard.rhythms(looped(model, half.latents.T), rate)]
     found = {}
     for name in ("floor", "ceiling"):
-        frames = [half.latents.T for half in rhythmic[::2]]
-        sounds = [looped(model, z if name == "floor" else z[rng.permutation(len(z))]) for z in frames]
-        windows = [heard.rhythms(x, rate) for x in sounds]
+        recordings = [whole(*pair) for pair in zip(rhythmic[::2], rhythmic[1::2], strict=True)]
+        sounds = [looped(model, z if name == "floor" else z[rng.permutation(len(z))]) for z in recordings]
+        firsts = [x[: half.latents.shape[1] * model.compression] for x, half in zip(sounds, rhythmic[::2], strict=True)]
         found[name] = {
-            "beat": heard.beat_distance([r for each in windows for r in each], unseen),
-            "steady": float(np.mean([heard.steadiness(each) for each in windows if len(each) > 1] or [np.nan])),
+            "beat": heard.beat_distance([r for x in firsts for r in heard.rhythms(x, rate)], unseen),
+            "steady": float(np.mean([heard.steadiness(heard.rhythms(x, rate)) for x in sounds])),
             "change of loudness, dB": float(np.nanmean([heard.change_of_loudness(x, rate) for x in sounds])),
             "divides, whole periods": float(np.mean([heard.division(x, rate) for x in bars(model, rhythmic, name)])),
         }

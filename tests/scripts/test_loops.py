@@ -128,7 +128,7 @@ def test_wishes_and_targets_are_remade_from_the_sidecar(run: Run, latents: Path)
         (("--target", "nowhere.npy"), "nowhere.npy"),
         (("--only", "drum*"), "--only drum* fits none of 4 recordings"),
         (("--weight", "tone"), "is no weight, expected NAME=N"),
-        (("--weight", "drum*=2"), "fits no recording"),
+        (("--weight", "drum*=2"), "--weight drum*=2 fits none of 4 recordings"),
         (("--weight", "*=0"), "leaves nothing"),
     ],
 )

@@ -35,7 +35,7 @@ from unravel_lib.latents.files import (
 from unravel_lib.music import tempo
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
-from unravel_lib.text import frames_text, printable
+from unravel_lib.text import count_text, frames_text, printable
 
 PLACE = r"(?:\d+(?:\.\d+)?s|\d*)"  # a frame, a time such as 1.5s, or nothing
 EXPECTED = "FILE:A:B with 0 <= A < B, in frames such as 0:16 or in seconds such as 0s:0.75s"
@@ -145,14 +145,21 @@ def read_sources(options: GeneratorOptions) -> Sources:
     return Sources(measured, options.statistics, loops, replace(facts, **joined), target)
 
 
-def only(encodings: Sequence[LatentsFile], names: Sequence[str]) -> list[LatentsFile]:
-    """Return the encodings of recordings of these names, such as loop_*; raises UsageError where one fits none."""
-    for name in names:
-        if not any(fnmatch.fnmatchcase(file.name, name) for file in encodings):
-            known = sorted({file.name for file in encodings})
-            expected = f"a name such as {printable(known[0])}, or a part of one with *"
-            raise UsageError(f"fits none of {len(known)} recordings", option="only", value=name, expected=expected)
-    return [file for file in encodings if any(fnmatch.fnmatchcase(file.name, name) for name in names)]
+def fitting(names: Sequence[str], pattern: str, option: str, value: str) -> list[bool]:
+    """Return which names fit a pattern such as loop_*; raises UsageError where none does."""
+    fits = [fnmatch.fnmatchcase(name, pattern) for name in names]
+    if not any(fits):
+        expected = f"a name such as {printable(min(names))}, or a part of one with *"
+        found = f"fits none of {count_text(len(set(names)), 'recording')}"
+        raise UsageError(found, option=option, value=value, expected=expected)
+    return fits
+
+
+def only(encodings: Sequence[LatentsFile], patterns: Sequence[str]) -> list[LatentsFile]:
+    """Return the encodings of recordings whose names fit one of the patterns."""
+    names = [file.name for file in encodings]
+    chosen = np.any([fitting(names, pattern, "only", pattern) for pattern in patterns], axis=0)
+    return [file for file, is_chosen in zip(encodings, chosen, strict=True) if is_chosen]
 
 
 def weights(names: Sequence[str], texts: Sequence[str]) -> list[float]:
@@ -166,9 +173,7 @@ def weights(names: Sequence[str], texts: Sequence[str]) -> list[float]:
             weight = -1.0
         if not name or not 0 <= weight < float("inf"):
             raise UsageError("is no weight", option="weight", value=text, expected="NAME=N, such as 'tabla*=3'")
-        fits = [fnmatch.fnmatchcase(one, name) for one in names]
-        if not any(fits):
-            raise UsageError("fits no recording", option="weight", value=text, expected="NAME=N, such as 'tabla*=3'")
+        fits = fitting(names, name, "weight", text)
         found = [weight if fit else old for fit, old in zip(fits, found, strict=True)]
     if not any(found):
         raise UsageError("leaves nothing, as every recording weighs 0", option="weight")

@@ -92,10 +92,7 @@ def retrace(
     """
     recordings = Recordings.of(statistics)
     rules = retrace_rules(recordings, jump_seconds, near, keep_seconds)
-    if wishes:
-        ring = _steered(recordings, rng, n_frames, place, rules, wishes)
-    else:
-        ring = _ring(recordings, rng, n_frames, place, rules, variety, note if in_time and fit else None)
+    ring = _ring(recordings, rng, n_frames, place, rules, wishes, variety, note if in_time and fit else None)
     return np.clip(ring, statistics.minimum, statistics.maximum)
 
 
@@ -134,9 +131,7 @@ def oracle(
     longest = max(1, round(longest_seconds * recordings.frame_rate))
     nothing = np.zeros(statistics.dims)
     rules = Rules(_follow(jump_seconds, recordings), near, longest, nothing, nothing > 0, recordings.weights)
-    if wishes:
-        return _steered(recordings, rng, n_frames, place, rules, wishes)
-    return _ring(recordings, rng, n_frames, place, rules, variety, note if in_time and fit else None)
+    return _ring(recordings, rng, n_frames, place, rules, wishes, variety, note if in_time and fit else None)
 
 
 @distribution(needs_frames=True, spreads_by_iqr="never")
@@ -205,14 +200,17 @@ def _ring(
     n_frames: int,
     place: float,
     rules: Rules,
+    wishes: Mapping[str, Array],
     variety: bool,
     note: Note | None,
 ) -> Frames:
     """A closed ring [n_frames, dims] of x[t] = keep x[t - 1] + e[t], with e from a path through the recordings.
 
-    A long ring is made of stretches of whole periods, each from another place.
+    A long ring is made of stretches of whole periods, each from another place; with wishes see `_steered`.
     """
     _refuse_below("near", rules.near, 1)
+    if wishes:
+        return _steered(recordings, rng, n_frames, place, rules, wishes)
     spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
     usable = recordings.usable(LEAST)
     parts: list[tuple[Frames, Frames]] = []
