@@ -22,6 +22,8 @@ from unravel_lib.text import count_text, duration_text, frames_text
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
+REMEDY = "take another folder, or say which endings are sound (--extensions)"
+
 log = logging.getLogger("unravel_lib")
 
 
@@ -75,7 +77,7 @@ def main(argv: list[str]) -> int:
 
 def find_targets(args: argparse.Namespace, batch: Batch) -> dict[Source, Path]:
     """Return the latents file of each recording of this run's shard."""
-    sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch, args.base)
+    sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch, args.base, REMEDY)
     names = result_names(sources, ".npy")
     return {source: args.output / names[source.path] for source in batch.part_of(sources)}
 

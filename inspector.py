@@ -15,6 +15,7 @@ from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
 from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
+from unravel_lib.errors import ModelError
 from unravel_lib.files.find import find_files, normalised_extensions
 from unravel_lib.files.output import make_output_folder
 from unravel_lib.text import printable
@@ -111,7 +112,12 @@ def inspect_models(args: argparse.Namespace, questions: bool) -> int:
                     for target in inspector.save(facts, opener, path, args.output):
                         wrote(target)
                 if args.config:
-                    configs[str(path)] = opener.answer("config")
+                    try:
+                        configs[str(path)] = opener.answer("config")
+                    except ModelError as error:
+                        if not (args.dict or args.attr):
+                            raise
+                        log.warning(error)  # the other questions are answered
                 if many and (args.dict or args.attr):
                     log.info("%s", printable(path))
                 if args.dict:

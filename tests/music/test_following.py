@@ -76,7 +76,7 @@ def test_a_dim_that_never_moves(name: str) -> None:
 def test_one_recording_of_four_frames(name: str) -> None:
     statistics = measure([np.arange(8.0).reshape(2, 4)])
     if name == "excerpt":
-        with pytest.raises(UsageError, match="distribution excerpt: 9 frames are longer than every recording"):
+        with pytest.raises(UsageError, match="needs 13 frames in a row, the longest of 1 recording has 4: take"):
             unravel.draw(name, statistics, 9)
     else:
         assert unravel.draw(name, statistics, 9).shape == (9, 2)
@@ -190,3 +190,10 @@ def test_statistics_alone_are_refused_in_one_line(name: str, run: Run, tmp_path:
     assert refused.errors == [
         f"error: --distribution {name} takes frames of encodings, not a table: give the encodings (--input)"
     ]
+
+
+def test_excerpt_says_how_few_recordings_are_long_enough() -> None:
+    rng, notes = np.random.default_rng(0), list[str]()
+    recordings = [rng.standard_normal((2, n)) for n in (60, 9, 9, 9, 9)]
+    unravel.draw("excerpt", measure(recordings), 30, note=notes.append)
+    assert notes == ["excerpt: only 1 of 5 recordings are long enough for a loop of 30 frames"]

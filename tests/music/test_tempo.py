@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,11 +76,23 @@ def test_impossible_rates_are_refused(values: tuple[int, float, int]) -> None:
 
 
 def test_table() -> None:
-    lines = tempo.table(44100, 2048, rows=4).splitlines()
-    assert [line.split() for line in lines[1:]] == [
+    lines = tempo.table(44100, 2048).splitlines()
+    assert [line.split() for line in lines[1:5]] == [
         ["1", "1291.99", "-"],
         ["2", "646.00", "1291.99"],
         ["3", "430.66", "-"],
         ["4", "323.00", "646.00"],
     ]
     assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("compression", "beats", "first", "last"), [(2048, 1, 1, 22), (2048, 4, 4, 90), (128, 4, 56, 1400)]
+)
+def test_the_table_ends_below_60_bpm_in_round_steps(compression: int, beats: int, first: int, last: int) -> None:
+    rows = [line.split() for line in tempo.table(44100, compression, beats).splitlines()[1:]]
+    frames = [int(row[0]) for row in rows]
+    assert (frames[0], frames[-1]) == (first, last) and len(frames) < 64
+    assert float(rows[-1][1]) < 60 <= float(rows[-2][1])
+    steps = np.diff(frames)
+    assert all(n % step == 0 for n, step in zip(frames[1:], steps, strict=True)) and (np.diff(steps) >= 0).all()

@@ -200,7 +200,7 @@ def test_a_sound_that_cannot_be_read_costs_its_card_only(copied: Path, run: Run)
     os.utime(sound)
     (latents,) = Path("latents").glob("*high*.npy")
     result = run("decoder", "--input", latents, "--output", "sound", "--page", "--skip_existing")
-    assert result.code == 1 and "1 picture could not be drawn" in result.err
+    assert result.code == 1 and "1 card could not be made" in result.err
     assert str(sound) in result.err
     assert Path("sound/index.html").read_text().count("<article") == 5
 
@@ -211,6 +211,7 @@ def test_a_page_of_the_users_own_is_not_replaced(copied: Path, run: Run) -> None
     flags = ("--input", "latents", "--output", "sound", "--page", "--skip_existing")
     result = run("decoder", *flags)
     assert (result.code, page.read_text()) == (1, "<h1>my site</h1>")
+    assert result.err.endswith("error: 1 page could not be made; the results are complete\n")
     assert result.errors[0].endswith(
         "sound/index.html is not a page of decoder.py: move it away, or replace it (--overwrite)"
     )

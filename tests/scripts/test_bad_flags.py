@@ -142,3 +142,15 @@ def test_wrong_names(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_extensions_that_name_nothing(run: Run, tmp_path: Path, extensions: list[str]) -> None:
     result = run("encoder", "--input", tmp_path, "--extensions", *extensions)
     assert (result.code, result.errors) == (2, ["error: --extensions names none: write them like wav or .wav"])
+
+
+@pytest.mark.parametrize("where", [["x.flac"], ["."]])
+def test_sound_in_place_of_encodings_is_named_first(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: list[str]
+) -> None:
+    """No rates are guessed before."""
+    monkeypatch.chdir(tmp_path)
+    Path("x.flac").write_bytes(b"fLaC")
+    result = run("generator", "--input", *where)
+    assert result.code == 2 and result.err.count("\n") == 1
+    assert result.err.endswith(": encode sound with encoder.py first\n")

@@ -83,7 +83,7 @@ LATENTS_ROWS = [
     row("integers", npy(np.ones((8, 3), np.int8)), "", FINE, 0),
     row("1 frame", npy(Z[0, :, :1]), "", FINE, 0),
     Row("missing", D, nothing, "error: {in} does not exist: check the path (--input)", "-", name="x.npy"),
-    Row("empty folder", D, folder, "error: {in} holds no .npy .wav file: it is empty (hidden files do not count)", "-"),
+    Row("empty folder", D, folder, "error: {in} holds no .npy .wav file, it is empty (hidden files do not count)", "-"),
     Row(
         "sound",
         D,

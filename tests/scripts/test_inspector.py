@@ -161,6 +161,15 @@ def test_config_on_stdout_or_a_clear_line(run: Run, files: dict[str, Path]) -> N
     assert none.code == 2 and none.text == "" and none.err.count("\n") == 1 and "config" in none.err
 
 
+def test_all_flags_together_on_an_export(run: Run, files: dict[str, Path], tmp_path: Path) -> None:
+    """--config has no answer, which is said; the others have theirs."""
+    flags = ("--extensions", ".ts", "--save", "--output", tmp_path, "--dict", "--attr", "--config")
+    done = run("inspector", "--input", files["rave23"], *flags, stdin="latent_mean\nexit\nsr\n")
+    assert done.code == 0, done.err
+    assert "warning: " in done.err and "keeps no training config" in done.err
+    assert "sr: data, int\n  48000" in done.text and len(list(tmp_path.glob("*.csv"))) == 2
+
+
 def test_dict_answers_a_pipe(run: Run, files: dict[str, Path]) -> None:
     typed = "encoder.layers.0.weight_v\n\n*weight_g\nexit\nnot read\n"
     done = run("inspector", "--input", files["sat_bare"], "--dict", stdin=typed)

@@ -38,7 +38,7 @@ class Batch:
         self.skipped = 0  # of those done: results of an earlier run, kept by `--skip_existing`
         self.failures: list[tuple[Path, str]] = []
         self._alike: dict[tuple[object, ...], list[str]] = {}  # texts of failures by what they have in common
-        self.lost_pictures = 0
+        self.lost: list[str] = []  # what could not be made beside the results: pictures, the page
         self._checked: set[Path] = set()
         self._stdout_fails = False
 
@@ -101,13 +101,14 @@ class Batch:
             yield
         self.done += len(self.failures) == before
 
-    def picture(self, path: Path) -> contextlib.AbstractContextManager[None]:
-        """Draw a picture of a result: a failure is reported, but the results count as complete."""
-        return self._reporting(path, self._lost)
+    def picture(self, path: Path, noun: str = "picture") -> contextlib.AbstractContextManager[None]:
+        """Draw a picture of results, or make a page: a failure is reported, but the results count as complete."""
 
-    def _lost(self, path: Path, error: Exception) -> None:
-        log.error("%s", input_error_line(path, error))
-        self.lost_pictures += 1
+        def failed(path: Path, error: Exception) -> None:
+            log.error("%s", input_error_line(path, error))
+            self.lost.append(noun)
+
+        return self._reporting(path, failed)
 
     @contextlib.contextmanager
     def _reporting(self, path: Path, report: Callable[[Path, Exception], None]) -> Iterator[None]:
@@ -134,15 +135,15 @@ class Batch:
             if self.skipped < count:
                 files = f"{self.skipped} of {count} files were finished before: left alone"
             log.info("%s", files)
-        if self.lost_pictures:
-            log.error("%s could not be drawn; the results are complete", count_text(self.lost_pictures, "picture"))
+        for noun in dict.fromkeys(self.lost):
+            log.error("%s could not be made; the results are complete", count_text(self.lost.count(noun), noun))
         if self.failures and count > 1:
             log.error("%d of %d inputs failed:", len(self.failures), count)
             for text, *others in self._alike.values():
                 log.error("  %s%s", text, f" (and {len(others)} more for the same reason)" if others else "")
         if self.failures and not self.done and self.shard.count == 1:  # the other shards do the rest
             return NOTHING_DONE
-        return SOME_FAILED if self.failures or self.lost_pictures else DONE
+        return SOME_FAILED if self.failures or self.lost else DONE
 
 
 def work_through(

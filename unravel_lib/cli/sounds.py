@@ -16,7 +16,7 @@ from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.output import result_names
 from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
-from unravel_lib.latents.files import EXTENSIONS, Inputs
+from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs
 from unravel_lib.text import cell_text, count_text, duration_text, printable, table
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def find_targets(
     In a folder, a .wav counts only if it is latent audio.
     """
     inputs, named = inputs or Inputs(), set(roots)
-    found = find_files(roots, EXTENSIONS, output, batch, base)
+    found = find_files(roots, EXTENSIONS, output, batch, base, ENCODE)
     latents = [source for source in found if source.path in named or inputs.is_latents(source.path)]
     if found and not latents:
         raise InputError("holds .wav files, but no latents", path=roots[0], remedy="make some with encoder.py")
@@ -175,17 +175,17 @@ def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
     sounds = find_sounds(folder)
     if not sounds:
         return
-    page, lost = folder / NAME, batch.lost_pictures
-    with batch.picture(page):
+    page, lost = folder / NAME, len(batch.lost)
+    with batch.picture(page, "page"):
         if not overwrite:
             refuse_other_page(page)
-    if batch.lost_pictures > lost:
+    if len(batch.lost) > lost:
         return
     cards: list[Card] = []
     with Progress(sounds, lambda _: 1, "pictures") as bar:
         for sound in bar:
-            with batch.picture(sound):
+            with batch.picture(sound, "card"):
                 cards.append(make_card(sound))
-    with batch.picture(page):
+    with batch.picture(page, "page"):
         write_page(page, cards)
         log.info("open %s in a browser to listen", printable(page))

@@ -127,6 +127,7 @@ def find_files(
     output: Path | None = None,
     report: Report | None = None,
     base: Path | None = None,
+    remedy: str = "",
 ) -> list[Source]:
     """Return all files under each root with one of the extensions, sorted by path; a root that is a file as it is.
 
@@ -147,6 +148,8 @@ def find_files(
         failure of the only root.
     base : Path, optional
         The folder that `relative` of all files begins in, instead of their root.
+    remedy : str
+        What to do where a folder holds other files only.
 
     Raises
     ------
@@ -158,7 +161,7 @@ def find_files(
     found: dict[str, Source] = {}
     for root in roots:
         try:
-            for source in _files_under(root, extensions, output, report):
+            for source in _files_under(root, extensions, output, report, remedy):
                 found.setdefault(os.path.abspath(source.path), source)
         except InputError as error:
             if report is None or len(roots) == 1:
@@ -167,7 +170,9 @@ def find_files(
     return [source if base is None else source.below(base) for source in found.values()]
 
 
-def _files_under(root: Path, extensions: Sequence[str], output: Path | None, report: Report | None) -> list[Source]:
+def _files_under(
+    root: Path, extensions: Sequence[str], output: Path | None, report: Report | None, remedy: str
+) -> list[Source]:
     if not os.path.lexists(root):
         raise InputError("does not exist", path=root, remedy="check the path", remedy_options=("input",))
     if not root.is_dir():
@@ -185,7 +190,8 @@ def _files_under(root: Path, extensions: Sequence[str], output: Path | None, rep
         for folder in search.folders:
             report.searched(folder)
     if not search.files and not search.failures:
-        raise InputError(f"holds no {' '.join(extensions)} file: {search.other_files()}", path=root)
+        remedy = remedy if search.other_extensions else ""
+        raise InputError(f"holds no {' '.join(extensions)} file, {search.other_files()}", path=root, remedy=remedy)
     return [
         Source(path, path.relative_to(root).as_posix())
         for path in sorted(search.files, key=lambda path: os.fsencode(composed(os.fspath(path))))

@@ -55,8 +55,10 @@ class Plan:
 
     @property
     def bpm(self) -> Fraction | None:
-        """The tempo of the loops that are played."""
-        return None if self.loop_frames is None else self._bpm(self.loop_frames)
+        """The tempo of the loops that are played; None where lengths differ, or a loop is too long for a beat."""
+        if self.loop_frames is None or self._is_phrase(self.loop_frames):
+            return None
+        return self._bpm(self.loop_frames)
 
     @property
     def frame_seconds(self) -> float:
@@ -65,6 +67,11 @@ class Plan:
 
     def _bpm(self, n_frames: int) -> Fraction:
         return tempo.exact_bpm(n_frames, *self.rates, self.options.beats)
+
+    def _is_phrase(self, n_frames: int) -> bool:
+        """Whether a loop whose beats and tempo nobody stated is too long to be one beat."""
+        options = self.options
+        return options.beats == 1 and not options.bpm and self._bpm(n_frames) < tempo.SLOW
 
     def name(self, number: int) -> str:
         """Name output number `number`: "swapper_walk_seed42_0000.wav"."""
@@ -82,14 +89,18 @@ class Plan:
         if not pattern.steady:
             yield f"{loop} {rates}; pattern {pattern.name} changes lengths, so it has no tempo"
             return
-        yield f"{loop} {rates}{has} is {self._tempo_text(n_loop)}"
+        yield f"{loop} {rates}{has}{':' if self._is_phrase(n_loop) else ' is'} {self._tempo_text(n_loop)}"
         if self.loop_frames is None:
             yield "the transforms change the length of some loops: this tempo does not apply to them"
         elif self.loop_frames != n_loop:
             yield f"the transforms make each loop {frames_text(self.loop_frames)}: {self._tempo_text(self.loop_frames)}"
 
     def _tempo_text(self, n_frames: int) -> str:
-        """Format the tempo of a loop: "129.20 BPM (double time 258.40)"."""
+        """Format the tempo of a loop: "129.20 BPM (double time 258.40)"; of a long one how it could be counted."""
+        if self._is_phrase(n_frames):
+            beats = tempo.beats_in(n_frames, *self.rates)
+            bpm = tempo.format_bpm(beats * self._bpm(n_frames))
+            return f"counted as {beats} beats (--beats {beats}) it has {bpm} BPM"
         double = tempo.double_time(n_frames, *self.rates, self.options.beats)
         return f"{tempo.format_bpm(self._bpm(n_frames))} BPM" + (f" (double time {double})" if double != "-" else "")
 

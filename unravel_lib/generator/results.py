@@ -59,7 +59,8 @@ def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) ->
             raise UsageError(found, path=plan.name(options.first), remedy=remedy, remedy_options=flags)
         seconds, n_bytes = n_frames * plan.frame_seconds, file_format.n_bytes(n_frames)
         length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
-        size = f"{options.num_files} x {file_format.noun}: {length}, {size_text(n_bytes)}"
+        each = "each " if options.num_files > 1 else ""
+        size = f"{options.num_files} x {file_format.noun}: {each}{length}, {size_text(n_bytes)}"
         told.update(dict.fromkeys([*plan.tempo_lines(), size]))
         n_files, total = n_files + options.num_files, total + options.num_files * n_bytes
     for line in told:

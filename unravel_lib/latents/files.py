@@ -18,6 +18,7 @@ from unravel_lib.latents.npy import MAX_BYTES, load_descriptors, load_latents
 from unravel_lib.text import count_text, printable, size_text
 
 EXTENSIONS = (".npy", ".wav")
+ENCODE = "encode sound with encoder.py first"
 MODEL_FACTS = ("model_sha256", "weights_sha256", "model")
 MAX_NAMED = 4  # models that an error names
 ONE_MODEL: dict[str, Any] = {"remedy": "give encodings of one model", "remedy_options": ("input",)}
@@ -65,7 +66,7 @@ def _load(path: Path, compression: int | None, facts: Sidecar | None) -> Latents
         return load_latents(path)
     if path.suffix.lower() == ".wav":
         return load_latent_audio(path, compression, facts)
-    raise InputError("is no .npy and no latent audio .wav", path=path, remedy="encode sound with encoder.py")
+    raise InputError("is no .npy and no latent audio .wav", path=path, remedy=ENCODE)
 
 
 class Inputs:
@@ -128,7 +129,7 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
             raise InputError("is a WAV", path=root, expected=".npy", remedy=remedy, remedy_options=("input_loop",))
     inputs, named, results, n_bytes = Inputs(), set(roots), 0, 0
     found: list[LatentsFile] = []
-    for path in (source.path for source in find_files(roots, [".npy"], output)):
+    for path in (source.path for source in find_files(roots, [".npy"], output, remedy=ENCODE)):
         if path not in named and inputs.is_generated(path):
             results += 1
             continue

@@ -40,6 +40,8 @@ from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statist
 UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
 MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would repeat its first frame
 ROUNDING = 1e-8  # negative eigenvalues of a correlation matrix smaller than this
+STRAYS = "the dims move together otherwise than in the recordings, so the timbre may stray; retrace stays close to it"
+HEARD = 0.05  # smaller changes of correlations are not worth a warning
 
 log = logging.getLogger("unravel_lib")
 
@@ -66,7 +68,7 @@ def iqr_uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int)
 @distribution("correlation-based")
 def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Normal, with the dims moving together as they were measured to (`iqr`: by the robust correlation)."""
-    covariance = nearest_psd(statistics.active_covariance, "the covariance of the encodings")
+    covariance = nearest_psd(statistics.active_covariance, "correlation-based")
     frames: Frames = statistics.location + correlated(rng, n_frames, covariance)
     return frames
 
@@ -89,7 +91,7 @@ def copula(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> F
     `iqr` the rank correlation is the measured one; otherwise Pearson's is used for the normal values, which is exact
     for normal dims and approximate for others. See Nelsen, "An Introduction to Copulas" (2006), 2.3 and 5.1.
     """
-    normals = correlated(rng, n_frames, nearest_psd(statistics.active_correlation, "the correlation of the encodings"))
+    normals = correlated(rng, n_frames, nearest_psd(statistics.active_correlation, "copula"))
     standard_normal = NormalDist()
     inner = [standard_normal.inv_cdf(percent / 100) for percent in PERCENTS[1:-1]]
     lowest = min(PERCENTS[1] / 100, 1 / statistics.frames) / 2  # share of values below the minimum of so many frames
@@ -118,7 +120,7 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
     lap = phi**n_frames  # what is left of a frame after one lap of the ring
     # the stationary covariance is gain * covariance of e: a geometric series, cut off and repeated by a ring
     gain = (1 - np.outer(lap, lap)) / np.outer(1 - lap, 1 - lap) / (1 - np.outer(phi, phi))
-    innovations = nearest_psd(statistics.active_covariance / gain, "the covariance of the steps of walk")
+    innovations = nearest_psd(statistics.active_covariance / gain, "walk")
     steps = correlated(rng, n_frames, innovations)
     frame = np.zeros_like(phi)
     for step in steps:  # one lap from 0; the geometric series of endless laps gives the start of the stationary ring
@@ -249,7 +251,7 @@ def nearest_psd(covariance: Array, name: str) -> Array:
     ----------
     covariance : float64 [dims, dims]
     name : str
-        What it is, for the message.
+        The distribution that draws with it, for the message.
 
     Notes
     -----
@@ -266,15 +268,15 @@ def nearest_psd(covariance: Array, name: str) -> Array:
     near = (vectors * np.maximum(values, 0)) @ vectors.T
     rescale = np.sqrt(np.where(scale > 0, np.diagonal(near), 1.0))
     near = near / rescale / rescale[:, np.newaxis]
-    warn_once(
-        f"{name} is not positive semi-definite (smallest eigenvalue of its correlation {values[0]:.2g}): repaired to "
-        f"the nearest that is, correlations change by up to {np.abs(near - correlation).max():.2g}"
-    )
+    change = float(np.abs(near - correlation).max())
+    tell_repair(name, change, f"smallest eigenvalue {values[0]:.2g}, correlations change by up to {change:.2g}")
     result: Array = near * np.outer(scale, scale)
     return result
 
 
 @functools.lru_cache(maxsize=64)
-def warn_once(text: str) -> None:
-    """Log a warning the first time only: a run draws many times from the same matrix."""
-    log.warning("%s", text)
+def tell_repair(name: str, change: float, detail: str) -> None:
+    """Log that a correlation was repaired, the first time only: a run draws many times from the same matrix."""
+    log.debug("%s: the covariance is not positive semi-definite and was repaired: %s", name, detail)
+    if change > HEARD:
+        log.warning("%s: %s", name, STRAYS)

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
 from unravel_lib.music.recordings import Flags, Index, Recording, Recordings
 from unravel_lib.music.steering import TOLERANCE, Wishes
 from unravel_lib.statistics.measure import Array, Statistics
+from unravel_lib.text import count_text
 
 Note = Callable[[str], None]
 
@@ -155,11 +157,16 @@ def excerpt(
     needed = n_frames + seam
     usable = [one.period is not None or len(one) >= needed for one in recordings]
     if not any(usable):
-        longest = max(map(len, recordings)) - seam
-        raise ValueError(
-            f"{n_frames} frames are longer than every recording, the longest gives {max(0, longest)}: take a shorter "
-            "loop, or retrace"
+        longest = max(map(len, recordings))
+        raise UsageError(
+            f"needs {needed} frames in a row, the longest of {count_text(len(usable), 'recording')} has {longest}",
+            option="distribution",
+            value="excerpt",
+            remedy=f"take retrace, which joins recordings, or a loop of at most {max(1, longest - SEAM)} frames",
+            remedy_options=("num_latents",),
         )
+    if sum(usable) < len(usable) / 4:
+        note(f"excerpt: only {sum(usable)} of {len(usable)} recordings are long enough for a loop of {n_frames} frames")
     number, moment = recordings.place(place, variety, usable)
     recording = recordings[number]
     if in_time and fit:

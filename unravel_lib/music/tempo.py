@@ -7,7 +7,9 @@ DEFAULT_SAMPLE_RATE = 44100  # Hz; what most RAVE models are trained at
 DEFAULT_COMPRESSION = 2048  # audio samples per frame; what most RAVE models have
 MAX_LATENTS = 1_000_000  # frames in the longest loop that is allowed
 DEFAULT_LATENTS = 10  # frames in a loop at the usual compression; about half a second
-TABLE_ROWS = 64  # 64 frames at 44100 / 2048 are about 20 BPM, slower than most music
+FASTEST_ROW, SLOWEST_ROW = 1500, 60  # BPM; the table of tempi begins and ends there
+STEPS = {600: 50, 240: 20, 120: 10, 60: 5, 24: 2, 0: 1}  # of its rows, from so many frames on
+SLOW, USUAL = 30, 80  # BPM; a loop that is slower than the first has several beats, by the second how many
 
 
 def default_frames(compression: int) -> int:
@@ -76,13 +78,22 @@ def double_time(n_frames: int, sample_rate: float, compression: int, beats: int 
     return "-" if n_frames % 2 else format_bpm(2 * exact_bpm(n_frames, sample_rate, compression, beats))
 
 
-def table(sample_rate: float, compression: int, beats: int = 1, rows: int = TABLE_ROWS) -> str:
-    """Format all tempi that loops of 1 to `rows` frames can have as a table: frames, BPM, double time.
+def beats_in(n_frames: int, sample_rate: float, compression: int) -> int:
+    """Return in how many beats a long loop is counted: the least power of two that makes it at least 80 BPM."""
+    return 1 << max(0, math.ceil(math.log2(USUAL / exact_bpm(n_frames, sample_rate, compression))))
 
-    A loop has `beats` beats.
+
+def table(sample_rate: float, compression: int, beats: int = 1) -> str:
+    """Format the tempi that loops of `beats` beats can have as a table: frames, BPM, double time.
+
+    It goes from 1500 BPM to the first tempo below 60 BPM; long loops in steps of several frames.
     """
     lines = [f"{'frames':>6}  {'BPM':>9}  {'double time':>11}"]
-    for n in range(1, rows + 1):
-        beat = format_bpm(exact_bpm(n, sample_rate, compression, beats))
-        lines.append(f"{n:>6}  {beat:>9}  {double_time(n, sample_rate, compression, beats):>11}")
-    return "\n".join(lines)
+    n = max(1, math.ceil(exact_bpm(1, sample_rate, compression, beats) / FASTEST_ROW))
+    while True:
+        bpm = exact_bpm(n, sample_rate, compression, beats)
+        lines.append(f"{n:>6}  {format_bpm(bpm):>9}  {double_time(n, sample_rate, compression, beats):>11}")
+        if bpm < SLOWEST_ROW:
+            return "\n".join(lines)
+        step = next(step for least, step in STEPS.items() if n >= least)
+        n += step - n % step
