@@ -58,7 +58,7 @@ def show_tempi(options: GeneratorOptions) -> None:
     from unravel_lib.music import tempo
 
     print(tempo.table(*read_sources(replace(options, input_loop=[])).rates(), options.beats))
-    log.info("tempi are rounded to two decimals (a table that cuts them off may say 0.01 less); --bpm finds any length")
+    print("rounded to two decimals (a table that cuts them off says up to 0.01 less); --bpm finds lengths in between")
 
 
 def measure_only(options: GeneratorOptions) -> int:
