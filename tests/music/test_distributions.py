@@ -396,6 +396,12 @@ def test_golden_values_of_those_that_follow_recordings(name: str) -> None:
 # Misuse
 
 
+@pytest.mark.parametrize("place", [-0.1, 1.5, np.nan])
+def test_a_place_outside_the_recordings(statistics: Statistics, place: float) -> None:
+    with pytest.raises(UsageError, match="out of range"):
+        unravel.draw("normal", statistics, 9, place=place)
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(statistics: Statistics) -> None:
     with pytest.raises(UsageError, match="did you mean normal") as caught:
         draw("norml", statistics, 0, 3)

@@ -204,6 +204,11 @@ def test_unknown_pattern(name: str) -> None:
         PATTERNS.find(name)
 
 
+def test_two_loops_are_not_arranged_as_three() -> None:
+    with pytest.raises(UsageError, match="pattern form takes 3 loops here, expected 2 at most"):
+        patterns.arrange("form", np.ones((3, 2)), form="ABC")
+
+
 def own_file(folder: Path, text: str) -> str:
     path = folder / "mine.py"
     path.write_text("import numpy as np\nfrom unravel_lib import Repeat, pattern\n" + text)

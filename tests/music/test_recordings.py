@@ -116,6 +116,11 @@ def test_wishes_are_followed_by_what_is_loud_then() -> None:
     ring = unravel.draw("retrace", statistics, 120, wishes="loudness 0 1 0")
     middle, ends = ring[50:70].mean(), np.concatenate([ring[:10], ring[-10:]]).mean()
     assert middle > ends + 2
+    notes: list[str] = []
+    last = unravel.draw("retrace", statistics, 9, place=1, in_time=True, wishes="loudness 1", note=notes.append)
+    assert last.shape == (9, 3) and notes == ["steered: the loop goes through all recordings, not fitted to the tempo"]
+    plan = unravel.Composition(statistics, "oracle", {}, "loop", {}, 9, 1, seed=1, wishes="loudness 1")
+    assert plan.wishes["loudness"].tolist() == [1.0]
     with pytest.raises(UsageError, match="steering needs the descriptors of all recordings"):
         unravel.draw("oracle", measure(recorded), 9, wishes=["loudness 1"])
     for text, expected in (
@@ -141,6 +146,8 @@ def test_mosaic_follows_the_course_of_its_target() -> None:
     varied = [unravel.draw("mosaic", statistics, 60, seed, target=target, vary=0.5) for seed in (1, 2)]
     assert not np.array_equal(*varied)
     assert unravel.draw("mosaic", statistics, 90, target=target).shape == (90, 3)
+    with pytest.raises(UsageError, match=r"the target has shape \(60, 2\), expected \(frames, 3\)"):
+        unravel.draw("mosaic", statistics, 60, target=target[:, :2])
     with pytest.raises(UsageError, match="needs a target"):
         unravel.draw("mosaic", statistics, 60)
 

@@ -4,7 +4,7 @@ A loop is a short array of frames, float64 [n_frames, dims]. Three kinds of func
 
     statistics --distribution--> loops A, B, ... --pattern--> A A B A ... --transforms--> the piece, one long array
 
-To read in this order:
+To read in this order, and before it the text on top of `kinds`, which says what the three functions are given:
 
 distributions : statistics -> a loop; `draw`
 patterns : loops -> a piece; `Piece`, `arrange`

@@ -1,7 +1,7 @@
 """One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from unravel_lib.music.distributions import check_inputs, checked_statistics, dr
 from unravel_lib.music.kinds import Distribution, Options, Pattern
 from unravel_lib.music.patterns import Piece, checked_array, loops_of
 from unravel_lib.music.recordings import GOLDEN, attacks_of, first_place
+from unravel_lib.music.steering import read_wishes
 from unravel_lib.music.steps import Step, read_steps, transformed, try_steps
 from unravel_lib.statistics.measure import Array, Statistics
 
@@ -48,7 +49,7 @@ class Composition:
     in_time : bool
         Whether the length of the loop was chosen by a tempo, to which distributions may fit what they draw.
     wishes : mapping of ranks by name of a descriptor
-        How the loops are to sound, for distributions that take wishes; see `steering`.
+        How the loops are to sound, for distributions that take wishes; see `steering`. Texts are read.
     target : float64 [frames, dims] or None
         Latents of another sound, for distributions that take a target.
 
@@ -71,7 +72,7 @@ class Composition:
     steps: tuple[Step, ...] = ()
     given_loops: tuple[Frames, ...] = ()
     in_time: bool = False
-    wishes: Mapping[str, Array] = field(default_factory=dict)
+    wishes: Mapping[str, Array] | Sequence[str] = ()
     target: Frames | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +88,8 @@ class Composition:
             pattern_options=pattern.complete(self.pattern_options),
             steps=read_steps(self.steps),
             given_loops=tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops),
+            wishes=self.wishes if isinstance(self.wishes, Mapping) else read_wishes(self.wishes),
+            target=None if self.target is None else checked_array("target", self.target),
         )
         if len(self.given_loops) > pattern.loops_taken(self.pattern_options):
             raise pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")

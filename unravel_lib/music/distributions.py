@@ -174,6 +174,8 @@ def draw(
     """
     entry = DISTRIBUTIONS.find(name)
     check_seed(seed)
+    if place is not None and not 0 <= place <= 1:
+        raise UsageError("is out of range", option="place", value=f"{place:g}", expected="0 to 1")
     given: dict[str, Any] = {"statistics": statistics, "n_frames": n_frames, "in_time": in_time, "note": note}
     given |= {"place": first_place(seed) if place is None else place, "wishes": read_wishes(wishes)}
     given["target"] = None if target is None else np.asarray(target, np.float64)

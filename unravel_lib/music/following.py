@@ -86,6 +86,8 @@ def retrace(
     variety : long recordings do not prevail
     fit : where a tempo is given, stretch the recording to it
 
+    With wishes the path goes through all recordings: it keeps no beat, and `variety` and `fit` have no effect.
+
     Notes
     -----
     Local analogues with residual, after Lall & Sharma, "A nearest neighbor bootstrap for resampling hydrologic time
@@ -119,7 +121,7 @@ def oracle(
     ----------
     jump_seconds : mean time between two jumps
     near : a jump goes to one of so many nearest moments
-    longest_seconds : length of a run at most
+    longest_seconds : length of a run at most, where there is another moment to go to
     variety, fit : as of `retrace`
 
     Notes
@@ -217,6 +219,8 @@ def _ring(
     """
     _refuse_below("near", rules.near, 1)
     if wishes:
+        if note is not None:
+            note("steered: the loop goes through all recordings, not fitted to the tempo")
         return _steered(recordings, rng, n_frames, place, rules, wishes)
     spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
     usable = recordings.usable(LEAST)
@@ -233,8 +237,8 @@ def _ring(
         parts.append(Path(recording, moment, rules, rng).draw(size))
         left -= size
     drawn, e = (np.concatenate(part) for part in zip(*parts, strict=True))
-    start = _closing(drawn * recordings.weights, n_frames, spare)
-    return closed(e[start : start + n_frames], rules.keep) * recordings.scale
+    start = _closing_start(drawn * recordings.weights, n_frames, spare)
+    return closed(e[start : start + n_frames], rules.keep) * recordings.scale  # `drawn` only says where to close
 
 
 def _steered(
@@ -250,15 +254,18 @@ def _steered(
     The path begins before the ring, at the wishes for its end, so that it comes to its start as it leaves its end.
     """
     joined = recordings.joined
-    moment = int(joined.moments[int(place * len(joined.moments))])
+    moment = int(joined.moments[min(int(place * len(joined.moments)), len(joined.moments) - 1)])
     path = Path(joined, moment, rules, rng, Wishes.of(recordings, wishes, n_frames))
     before = min(n_frames, round(WARM_UP_SECONDS * recordings.frame_rate))
     path.draw(before, n_frames - before)
     return closed(path.draw(n_frames)[1], rules.keep) * recordings.scale
 
 
-def _closing(drawn: Frames, n_frames: int, spare: int) -> int:
-    """Return the first start of a ring whose seam is at most the mean step inside it, else the best in this."""
+def _closing_start(drawn: Frames, n_frames: int, spare: int) -> int:
+    """Return the first start of a ring whose seam is at most the mean step inside it, else the best in this.
+
+    The seam is from the frame before the ring to its last one: the first frame follows both if they are alike.
+    """
     starts = np.arange(1, spare + 1)
     seams = np.linalg.norm(drawn[starts - 1] - drawn[starts - 1 + n_frames], axis=1)
     way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(drawn, axis=0), axis=1))])

@@ -24,22 +24,24 @@ A function takes what it asks for by the names of its parameters, its inputs:
     pattern -> the piece [frames, dims], or its loops one after the other, each an array or a `Repeat(loop, times)`
         loop         float64 [n_frames, dims], the loop (A)
         loop_b       float64 [n_frames, dims], a second, independent loop (B)
-        loops        a function of a number that returns as many independent loops as are wanted: `loops(0)` is A
+        loops        a function of a number, `loops(0)` is A, `loops(1)` B: independent loops, as many as are wanted
         n_loops      how often the pattern repeats things (`num_loops`)
-        std          float64 [dims], how far the values of the encodings spread
+        std          float64 [dims], how far the values of the encodings spread: `statistics.scale`, which follows `iqr`
         rng          a NumPy random generator of the pattern's own
 
     transform -> the loop as it is played [frames, dims]
-        loop, std, rng as above
+        loop, std    as above
+        rng          a NumPy random generator of the step's own
         index        which loop of the piece it is, from 0
-        start        which frame of the piece is the first of the loop, from 0
+        start        how many frames this step was given before, in the loops of the piece
         centre       float64 [dims], around which the values of the encodings spread
         attacks      a function of frames: how strongly each is struck, float64 [frames] in dB, or None if unknown
         step         the step behind this one, for transforms that wrap another: `step(loop)` applies it, to some dims
                      `step(loop[:, dims], dims)`; `step.keeps_length` says whether it keeps the number of frames
 
-Every other parameter is an option: an int, float, bool, str or `Literal` of str by its annotation or its default. A
-user's function may change the arrays that it is given. For users' functions `random` and `np.random` are seeded too.
+Every other parameter is an option: an int, float, bool, str or `Literal` of str by its annotation or its default. The
+options of a transform that wraps another have no defaults: the step begins where its arguments end. A user's function
+may change the arrays that it is given. For users' functions `random` and `np.random` are seeded too.
 """
 
 import contextlib
@@ -90,7 +92,7 @@ class Option:
             with contextlib.suppress(NameError, AttributeError, TypeError, SyntaxError):
                 kind = eval(kind, {**vars(typing), "typing": typing, **names})
         if kind is parameter.empty or (isinstance(kind, str) and default is not parameter.empty):
-            kind = str if default is parameter.empty else type(default)  # a text is imported for type checkers only
+            kind = str if default is parameter.empty else type(default)  # of a type that only type checkers import
         if typing.get_origin(kind) is Literal and all(isinstance(choice, str) for choice in typing.get_args(kind)):
             kind = typing.get_args(kind)
         elif kind not in TYPES:

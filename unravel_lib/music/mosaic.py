@@ -11,7 +11,7 @@ from unravel_lib.music.recordings import Index, Recording, Recordings
 from unravel_lib.statistics.measure import Array, Statistics
 
 NEAR, APPROXIMATION = 24, 1.0  # moments per frame; they may be 1 + this times as far as the nearest ones
-LAPS = 2  # frames back whose moments' successors are candidates too
+BACK = 2  # frames back whose moments' successors are candidates too
 LEAVING, FAR = 0.5, 0.5  # what it costs to leave a recorded run, and per standard deviation between the two moments
 LEAD = 16  # frames around the seam that are gone through twice, so that the path closes
 
@@ -41,6 +41,8 @@ def mosaic(
     """
     if not vary >= 0:
         raise ValueError(f"vary={vary:g} is out of range, expected 0 at least")
+    if target.ndim != 2 or not len(target) or target.shape[1] != statistics.dims:
+        raise ValueError(f"the target has shape {target.shape}, expected (frames, {statistics.dims})")
     recordings = Recordings.of(statistics)
     joined = recordings.joined
     course = target[np.linspace(0, len(target) - 1, n_frames).round().astype(np.int64)] / recordings.scale
@@ -67,10 +69,10 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
     lead = min(LEAD, n_frames)
     order = np.arange(-lead, n_frames + lead) % n_frames
     squares = np.einsum("ij,ij->i", joined.weighted, joined.weighted)
-    costs, moments, back = np.zeros(0), np.empty(0, np.int64), []
+    costs, moments, came = np.zeros(0), np.empty(0, np.int64), []
     for step, frame in enumerate(order):
         before, choices = moments, [near[frame]]
-        choices += [near[order[step - lap]] + lap for lap in range(1, min(LAPS, step) + 1)]
+        choices += [near[order[step - back]] + back for back in range(1, min(BACK, step) + 1)]
         moments = np.unique(np.minimum(np.concatenate(choices), len(joined) - 1))
         own = np.linalg.norm(joined.weighted[moments] - course[frame], axis=1)
         own += vary * rng.gumbel(size=len(moments)) if vary else 0.0
@@ -78,11 +80,11 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
             total = costs[:, np.newaxis] + _breaks(joined, squares, before, moments)
             best = total.argmin(axis=0)
             own += total[best, np.arange(len(moments))]
-            back.append((before, best))
+            came.append((before, best))
         costs = own
     place = int(costs.argmin())
     path = [int(moments[place])]
-    for before, best in reversed(back):
+    for before, best in reversed(came):
         place = int(best[place])
         path.append(int(before[place]))
     return np.array(path[::-1])[lead : lead + n_frames]

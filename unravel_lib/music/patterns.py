@@ -262,7 +262,7 @@ def arrange(
         A name of PATTERNS or of your own pattern, `FILE.py:name`, or your own pattern itself.
     loop : [frames, dims]
     n_loops : int
-        How often the pattern repeats things.
+        How often loop, fibo and orale play all they have, form each letter, blender, swapper and morph each state.
     seed : int
         Of the pattern's random numbers.
     loop_b : [frames, dims], optional
@@ -277,7 +277,8 @@ def arrange(
     Raises
     ------
     UsageError
-        No such pattern, option or transform, or one of them failed; a loop that is none; more than 1 GiB.
+        No such pattern, option or transform, or one of them failed; a pattern of more than two loops; a loop that is
+        none; more than 1 GiB.
 
     Examples
     --------
@@ -290,8 +291,10 @@ def arrange(
     loop = checked_array("loop", loop)
     other = loop if loop_b is None else checked_array("loop_b", loop_b, loop.shape)
     spread = loop.std(axis=0) if std is None else checked_array("std", std, loop.shape[1:])
-    seeds = np.random.SeedSequence(seed)
-    loops = loops_of(entry, entry.complete(options), [loop, other].__getitem__, n_loops, spread, seeds)
+    seeds, complete = np.random.SeedSequence(seed), entry.complete(options)
+    if entry.loops_taken(complete) > 2:
+        raise entry.wrong(f"takes {entry.loops_taken(complete)} loops here", expected="2 at most, or a Composition")
+    loops = loops_of(entry, complete, [loop, other].__getitem__, n_loops, spread, seeds)
     played = transformed(loops, read_steps(transform), spread, loop.mean(axis=0), seeds)
     return Piece.of(played, loop.shape[1], ("n_loops",)).frames
 

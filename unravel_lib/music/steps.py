@@ -24,7 +24,7 @@ from unravel_lib.text import count_text, printable
 Attacks = Callable[[Frames], Array | None]
 
 
-def unknown(frames: Frames) -> None:
+def no_attacks(frames: Frames) -> None:
     """How strongly frames are struck, where nothing is known about that."""
 
 
@@ -86,7 +86,7 @@ class Call:
     generators: Sequence[np.random.Generator]
     std: Array
     centre: Array
-    attacks: Attacks = unknown
+    attacks: Attacks = no_attacks
     index: int = 0
     start: int = 0
     trial: bool = False
@@ -108,8 +108,8 @@ class Call:
         self.called, (part, *behind), (rng, *others) = True, self.step.parts, self.generators
         inner = replace(self, step=replace(self.step, parts=tuple(behind)), generators=others, called=False)
         inner.std, inner.centre = self.std[dims], self.centre[dims]
-        inner.attacks = self.attacks if len(inner.std) == len(self.std) else unknown
-        given = {**vars(inner), "loop": loop, "rng": rng, "step": inner}
+        inner.attacks = self.attacks if len(inner.std) == len(self.std) else no_attacks
+        given = {**vars(inner), "loop": loop, "rng": rng, "step": inner}  # a Call's fields are named as the inputs
         words, transform = self.step.words, part.transform
         with marked(words, min(part.begin + 1, part.end - 1), part.end), transform.naming_errors():
             with np.errstate(all="ignore"):  # what is not finite is refused
@@ -203,7 +203,7 @@ def transformed(
     std: Array,
     centre: Array,
     seed: np.random.SeedSequence,
-    attacks: Attacks = unknown,
+    attacks: Attacks = no_attacks,
 ) -> Iterable[Frames]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
 
@@ -246,7 +246,7 @@ def _each(loops: Iterable[Frames], call: Call) -> Iterator[Frames]:
 
 
 def try_steps(
-    steps: Sequence[Step], n_frames: int, std: Array, centre: Array, attacks: Attacks = unknown
+    steps: Sequence[Step], n_frames: int, std: Array, centre: Array, attacks: Attacks = no_attacks
 ) -> int | None:
     """Apply each step to one loop that is thrown away, so that wrong arguments are found before anything is drawn.
 

@@ -48,7 +48,7 @@ def check_probability(probability: float) -> None:
 
 @transform
 def none(loop: Frames) -> Frames:
-    """ABCD -> ABCD: no change; as the only step it leaves out those of a piece that is made again.
+    """ABCD -> ABCD: no change; with --again, a piece without its transforms.
 
     >>> on_letters("none", "ABCD")
     'ABCD'
@@ -212,7 +212,7 @@ def _held(loop: Frames, plays: Onsets) -> Frames:
 def euclid(loop: Frames, onsets: int, steps: int, rotation: int = 0) -> Frames:
     """ABCDEFGH -> AAADDDGG: ONSETS frames of every STEPS play, as evenly spread as possible, the others hold them.
 
-    ROTATION begins the rhythm so many steps later.
+    The rhythm starts at its step ROTATION.
 
     >>> on_letters("euclid 3 8", "ABCDEFGH"), on_letters("euclid 3 8 3", "ABCDEFGH")
     ('AAADDDGG', 'AAADDFFF')
