@@ -21,6 +21,7 @@ from fixtures_runs import ROOT, TONE, Run, Z, foreground_signals, npy, snapshot,
 
 import decoder
 import encoder
+import generator
 from unravel_lib.cli.batch import SOME_FAILED, Batch
 from unravel_lib.cli.run import RESUME
 
@@ -131,6 +132,21 @@ def test_a_stopped_batch_is_resumed_to_the_same_bytes(
     assert 1 <= complete < COUNT
     assert len(run("encoder", *flags).out.splitlines()) == COUNT - complete
     assert results_in(tmp_path / "out") == uninterrupted
+
+
+def test_a_stopped_run_of_the_generator_says_how_to_begin_again(start: Start, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "z.npy").write_bytes(npy(Z))
+    flags = ("--input", tmp_path / "z.npy", "--no_plots", "--embeddings", "--num_files", 3000, "--run", "r")
+    process = start("generator.py", *flags, "--output", tmp_path / "out")
+    assert process.stdout is not None and process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.decode().splitlines()[-1] == f"error: interrupted: {KEPT}; {generator.REMEDY}"
+    assert "--overwrite" in generator.REMEDY and "--run" in generator.REMEDY
+    assert run("generator", *flags, "--output", tmp_path / "out").code == 2
+    again = run("generator", *flags, "--num_files", 3, "--output", tmp_path / "out", "--overwrite")
+    assert again.code == 0 and len(again.paths) == 3
 
 
 def test_kill_9_at_random_moments(

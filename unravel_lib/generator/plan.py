@@ -201,14 +201,11 @@ def _loop_length(options: GeneratorOptions, rates: Rates, target: InputLoop | No
 def read_statistics(options: GeneratorOptions, sources: Sources) -> "Statistics":
     """Read or measure the statistics."""
     if sources.statistics is not None:
-        statistics = tables.read_csv(sources.statistics, options.iqr)
-    else:
-        statistics = measure.measure(sources.encodings, options.iqr)
-        if options.weight:
-            counts = weights([one.name for one in statistics.encodings], options.weight)
-            weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
-            statistics = replace(statistics, encodings=tuple(weighted))
-    return statistics
+        return tables.read_csv(sources.statistics, options.iqr)
+    counts = weights([file.name for file in sources.encodings], options.weight)
+    statistics = measure.measure(sources.encodings, options.iqr)
+    weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
+    return replace(statistics, encodings=tuple(weighted))
 
 
 def _file_format(options: GeneratorOptions, dims: int, rates: Rates) -> Npy | LatentAudio:
