@@ -302,13 +302,12 @@ class Path:
         Wishes are those for the frames from `first` on.
         """
         frames, loud, rules = self._recording.frames, self._recording.loud, self._rules
-        ends = self._recording.ends | ~self._recording.worthy
         drawn, e = np.empty((n_frames, frames.shape[1])), np.empty((n_frames, frames.shape[1]))
         for step, luck in enumerate(self._rng.random((n_frames, 3))):
             pair = np.concatenate([self._before * rules.weights, self._last * rules.weights])
             leaves = self._run >= rules.longest or luck[0] >= rules.follow
             leaves |= self._wishes is not None and self._wishes.missed(self._moment, first + step)
-            if ends[self._moment] or (leaves and loud[self._moment]):  # out of silence it goes on to what follows
+            if self._leaves_here() or (leaves and loud[self._moment]):  # out of silence it goes on to what follows
                 self._jump(pair, first + step, luck[1])
             self._visits[self._moment] += 1
             e[step] = frames[self._moment + 1] - rules.keep * frames[self._moment]
@@ -329,7 +328,11 @@ class Path:
                 distances = self._wishes.distances(moments, step)
             weights = np.exp(-SHARPNESS * distances) / (8 + np.arange(len(moments)))
         else:
-            moments = self._others(pair, self._rules.near + 2 * APART + 1)[: self._rules.near]
+            moments = self._in_time(pair)[: self._rules.near]
+            if not moments.size:
+                if self._recording.period is not None and not self._leaves_here():
+                    return  # in the middle of less than two periods
+                moments = self._alike(pair, self._rules.near + 2 * APART + 1)[: self._rules.near]
             weights = 1 / np.arange(1, len(moments) + 1)
         shares = np.cumsum(weights / (1 + self._visits[moments]))
         place = min(np.searchsorted(shares, luck * shares[-1], side="right"), len(moments) - 1)
@@ -340,27 +343,31 @@ class Path:
             self._time = float(self._moment)
 
     def _second(self, pair: Frames, step: int, luck: float) -> int:
-        """The moment itself or one at which the recording was like two frames; those as it is wished for."""
-        moments = np.append(self._others(pair, WHITE_EACH * self._rules.near + WHITE_NEAR), self._moment)
+        """Another moment at which the recording was like two frames; one of those as it is wished for."""
+        near = self._rules.near
+        moments = self._in_time(pair)[:near]
+        if not moments.size:
+            moments = self._alike(pair, WHITE_EACH * near + WHITE_NEAR)
         if self._wishes is not None:
             moments = self._wishes.best_met(moments, step, WHITE_WISHED)
         return int(moments[int(luck * len(moments))])
 
-    def _others(self, pair: Frames, n: int) -> Index:
-        """About `n` other moments at which the recording was most like two frames; whole periods away if it has one."""
+    def _leaves_here(self) -> bool:
+        """Whether the path cannot go on: at the end of a recording, or where silence begins."""
+        return bool(self._recording.ends[self._moment] or not self._recording.worthy[self._moment])
+
+    def _in_time(self, pair: Frames) -> Index:
+        """The moments whole periods away, most like two frames first; none where the recording has no period."""
         recording = self._recording
         if recording.period is None:
-            return self._alike(pair, n)
+            return np.empty(0, np.int64)
         reach = int(len(recording) / recording.period) + 1
         turns = np.setdiff1d(np.arange(-reach, reach + 1), [0])
         moments = np.round(self._time + turns * recording.period).astype(np.int64)
         moments = moments[(moments >= 1) & (moments <= len(recording) - 2)]
         moments = moments[recording.worthy[moments]]
-        if not moments.size:
-            stays = recording.worthy[self._moment] and not recording.ends[self._moment]
-            return np.array([self._moment]) if stays else self._alike(pair, n)
         distances = ((recording.pairs[moments - 1] - pair) ** 2).sum(axis=1)
-        return moments[np.argsort(distances, kind="stable")[:n]]
+        return moments[np.argsort(distances, kind="stable")]
 
     def _alike(self, pair: Frames, n: int) -> Index:
         """The `n` moments at which the recording was most like two frames, not near this one if there are others."""
