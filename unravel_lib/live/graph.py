@@ -10,17 +10,19 @@ import numpy.typing as npt
 
 from unravel_lib.errors import InputError
 from unravel_lib.music.following import APART, APPROXIMATION, LEAST, WISHED_NEAR, retrace_rules
-from unravel_lib.music.recordings import STRETCH_SECONDS, Index, Recording, Recordings
+from unravel_lib.music.recordings import STRETCH_SECONDS, Flags, Index, Recording, Recordings
 from unravel_lib.music.steering import Wishes
 from unravel_lib.statistics.measure import Array, Encoding, Statistics
 from unravel_lib.text import size_text
 
-ROW = 16  # moments that a jump from a moment may lead to; half of them in time where the recording has a period
-MOST_TURNS = 24  # periods that a jump in time goes at most, to either side
+ROW = 16  # moments that a jump from a moment may lead to
+TURNS, MOST_TURNS = 8, 24  # numbers of periods that it may go, and the largest of them
+LOUD, END = 1, 2
 RANKS = 8  # ranks of loudness and of brightness, from 0 to this, for which the moments that meet them best are kept
+MANY, COARSE = 30_000, 10.0  # of so many moments, those found are 1.15 times as far as the nearest, five times as fast
 WISHED = ("loudness", "brightness")
 MOST_BYTES = 512 << 20
-FRAME_BYTES = 4 * ROW + 4 + 4  # of the graph, for a frame: its row, its ranks, its place among the moments
+FRAME_BYTES = 4 * ROW + TURNS + 9  # of the graph, for a frame
 
 Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -33,9 +35,12 @@ class Graph:
     Attributes
     ----------
     frames : float32 [moments, dims]
-    rows : int32 [moments, ROW]
-        Where a jump may lead to, the nearest first; of recordings with a period, moments whole periods away in the
-        first half and those that are alike in the second. Numbers below 0 are none.
+    alike : int32 [moments, ROW]
+        Where a jump may lead to, the nearest first; numbers below 0 are none.
+    turns : int8 [moments, TURNS]
+        By how many periods of the recording a jump may go, those to what is most alike first; 0 is none.
+    leaves : uint8 [moments]
+        Whether a walk leaves a moment: LOUD by chance, END in any case, else never.
     ranks : uint8 [moments, 4], or [0, 4] where the recordings have no descriptors
         Loudness and brightness of each moment, then those of what follows it; 255 is the most.
     met : int32 [(RANKS + 2) ** 2, WISHED_NEAR]
@@ -43,13 +48,15 @@ class Graph:
     jumps : int32
         The moments that a jump may lead to, of all recordings one after the other.
     recordings : int64 [recordings, 5]
-        First and last moment, which part of `jumps` (begin and length), frames of a stretch; below 0: with a period.
+        First and last moment, which part of `jumps` (begin and length), frames of a stretch.
+    periods : float64 [recordings]
+        In frames; 0 where there is none.
     shares : float64 [recordings + 1]
         How often each recording is played, added up to 1.
     keep : float32 [dims]
         Share of the distance to the recording that is kept at each step.
     noisy : bool [dims]
-        Which dims the second reader draws.
+        Which dims are taken from other moments that are alike.
     lowest, highest : float32 [dims]
     jump : float
         Probability of a jump at a frame.
@@ -57,14 +64,17 @@ class Graph:
     """
 
     frames: Floats
-    rows: Integers
+    alike: Integers
+    turns: npt.NDArray[np.int8]
+    leaves: npt.NDArray[np.uint8]
     ranks: npt.NDArray[np.uint8]
     met: Integers
     jumps: Integers
     recordings: Index
+    periods: Array
     shares: Array
     keep: Floats
-    noisy: npt.NDArray[np.bool_]
+    noisy: Flags
     lowest: Floats
     highest: Floats
     jump: float
@@ -86,11 +96,12 @@ def graph_of(statistics: Statistics) -> Graph:
         raise InputError(found, remedy="take fewer", remedy_options=("only",))
     recordings = Recordings(replace(statistics, encodings=encodings))
     rules, shares = retrace_rules(recordings), recordings.shares()
-    rows, jumps, table = [], [], []
+    alike, turns, jumps, table = [], [], [], []
     begin = n_jumps = 0
     for recording in recordings:
-        row, n = _row(recording), len(recording.moments)
-        rows.append(np.where(row >= 0, row + begin, -1))
+        near, n = _alike(recording), len(recording.moments)
+        alike.append(np.where(near >= 0, near + begin, -1))
+        turns.append(_turns(recording))
         jumps.append(recording.moments + begin)
         table.append((begin, begin + len(recording) - 1, n_jumps, n, _stretch(recording, recordings.frame_rate)))
         begin, n_jumps = begin + len(recording), n_jumps + n
@@ -103,11 +114,14 @@ def graph_of(statistics: Statistics) -> Graph:
         met = _met(wishes.soon[:, all_jumps], all_jumps)
     return Graph(
         frames=(joined.frames * recordings.scale).astype(np.float32),
-        rows=np.concatenate(rows).astype(np.int32),
+        alike=np.concatenate(alike).astype(np.int32),
+        turns=np.concatenate(turns).astype(np.int8),
+        leaves=np.where(joined.ends | ~joined.worthy, END, np.where(joined.loud, LOUD, 0)).astype(np.uint8),
         ranks=np.round(255 * np.clip(ranks, 0, 1)).astype(np.uint8),
         met=met.astype(np.int32),
         jumps=all_jumps.astype(np.int32),
         recordings=np.array(table, np.int64),
+        periods=np.array([recording.period or 0 for recording in recordings], np.float64),
         shares=np.concatenate([[0], np.cumsum(shares) / shares.sum()]),
         keep=rules.keep.astype(np.float32),
         noisy=rules.white,
@@ -129,51 +143,43 @@ def playable(statistics: Statistics) -> tuple[Encoding, ...]:
 
 
 def _stretch(recording: Recording, frame_rate: float) -> int:
-    """The frames of a stretch; of a recording with a period whole ones, below 0."""
-    frames = STRETCH_SECONDS * frame_rate
-    if recording.period is None:
-        return round(frames)
-    return -round(max(1, round(frames / recording.period)) * recording.period)
+    """The frames of a stretch, whole periods of a recording that has one."""
+    turn = recording.period or 1.0
+    return round(max(1, round(STRETCH_SECONDS * frame_rate / turn)) * turn)
 
 
-def _row(recording: Recording) -> Index:
-    """Where jumps may lead to from each moment of a recording, int64 [moments, ROW]."""
-    if recording.period is None:
-        return _alike(recording, ROW)
-    return np.hstack([_in_time(recording, recording.period, ROW // 2), _alike(recording, ROW // 2)])
-
-
-def _alike(recording: Recording, n: int) -> Index:
-    """The `n` moments most like each moment, not near it if there are others."""
+def _alike(recording: Recording) -> Index:
+    """The moments most like each moment, not near it if there are others, int64 [moments, ROW]."""
     tree = recording.tree
     pairs = np.vstack([recording.pairs[:1], recording.pairs])  # the first moment has none before it, and is never left
-    nearest = np.arange(1, min(n + 2 * APART + 1, tree.n) + 1)
-    found = recording.moments[tree.query(pairs, nearest, eps=APPROXIMATION, workers=-1)[1]]
+    nearest = np.arange(1, min(ROW + 2 * APART + 1, tree.n) + 1)
+    eps = APPROXIMATION if tree.n < MANY else COARSE
+    found = recording.moments[tree.query(pairs, nearest, eps=eps, workers=-1)[1]]
     apart = np.abs(found - np.arange(len(recording))[:, np.newaxis]) > APART
-    return _first(found, apart | ~apart.any(axis=1, keepdims=True), n)
+    return _first(found, apart | ~apart.any(axis=1, keepdims=True), ROW, -1)
 
 
-def _in_time(recording: Recording, period: float, n: int) -> Index:
-    """The `n` moments whole periods away from each moment that are most like it; worthy ones if there are any."""
-    last = len(recording) - 2
-    places = np.arange(len(recording))
+def _turns(recording: Recording) -> Index:
+    """By how many periods a jump from each moment may go, int64 [moments, TURNS]; see `Graph.turns`."""
+    n = len(recording)
+    if recording.period is None:
+        return np.zeros((n, TURNS), np.int64)
     turns = np.setdiff1d(np.arange(-MOST_TURNS, MOST_TURNS + 1), [0])
-    moments = np.round(places[:, np.newaxis] + turns * period).astype(np.int64)
-    inside = (moments >= 1) & (moments <= last)
-    moments = np.clip(moments, 1, last)
-    own = recording.pairs[np.maximum(places - 1, 0)]
+    moments = np.round(np.arange(n)[:, np.newaxis] + turns * recording.period).astype(np.int64)
+    inside = (moments >= 1) & (moments <= n - 2)
+    moments = np.clip(moments, 1, n - 2)
+    own = recording.pairs[np.maximum(np.arange(n) - 1, 0)]
     distances = np.stack([((recording.pairs[one - 1] - own) ** 2).sum(axis=1) for one in moments.T], axis=1)
     order = np.argsort(distances, axis=1, kind="stable")
-    moments, inside = np.take_along_axis(moments, order, axis=1), np.take_along_axis(inside, order, axis=1)
-    worthy = inside & recording.worthy[moments]
-    return _first(moments, np.where(worthy.any(axis=1, keepdims=True), worthy, inside), n)
+    good = np.take_along_axis(inside & recording.worthy[moments], order, axis=1)
+    return _first(turns[order], good, TURNS, 0)
 
 
-def _first(moments: Index, good: npt.NDArray[np.bool_], n: int) -> Index:
-    """The first `n` good ones of each row, -1 behind them where there are fewer."""
+def _first(numbers: Index, good: Flags, n: int, none: int) -> Index:
+    """The first `n` good ones of each row, and `none` behind them where there are fewer."""
     order = np.argsort(~good, axis=1, kind="stable")[:, :n]
-    taken = np.where(np.take_along_axis(good, order, axis=1), np.take_along_axis(moments, order, axis=1), -1)
-    return np.pad(taken, ((0, 0), (0, n - taken.shape[1])), constant_values=-1)
+    taken = np.where(np.take_along_axis(good, order, axis=1), np.take_along_axis(numbers, order, axis=1), none)
+    return np.pad(taken, ((0, 0), (0, n - taken.shape[1])), constant_values=none)
 
 
 def _met(soon: Array, moments: Index) -> Index:

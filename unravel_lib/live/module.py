@@ -9,6 +9,7 @@ nn~ sets is kept in numbers and lists: tensors that were made inside of a call m
 """
 
 import io
+import math
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,11 @@ from torch import Tensor, nn
 from unravel_lib.errors import UsageError, check_seed
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.sidecar import DEFAULT_SEED
-from unravel_lib.live.graph import RANKS, ROW, Graph, graph_of
+from unravel_lib.live.graph import END, LOUD, RANKS, ROW, Graph, graph_of
 from unravel_lib.models import torchscript
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
-from unravel_lib.music.following import SHARPNESS
+from unravel_lib.music.following import SHARPNESS, WHITE_WISHED
 from unravel_lib.music.recordings import GOLDEN
 from unravel_lib.music.steering import TOLERANCE
 from unravel_lib.statistics.measure import Statistics
@@ -66,13 +67,13 @@ NEAR = 8  # as of `retrace`
 
 
 class Voice:
-    """Where a voice is; `second` is the moment of the second reader, `left` the frames to the end of the stretch."""
+    """Where a voice is."""
 
     def __init__(self, key: int) -> None:
         self.key = key  # of its random numbers
-        self.played = self.stretches = self.left = 0
-        self.where = self.last = self.moment = self.second = 0  # recording, its last moment, moments
-        self.rhythmic = False
+        self.played = self.stretches = self.left = 0  # frames, stretches, frames that are left of this one
+        self.where = self.moment = self.noise = 0  # recording; the frame of its own dims, and that of noisy ones
+        self.period = self.time = 0.0  # of the recording; the moment before it is rounded, or the beat would drift
         self.visits: dict[int, int] = {}  # in this stretch, by moment
 
 
@@ -84,9 +85,10 @@ class Live(nn.Module):
     SECOND: Final[int] = 0x94D049BB133111EB - (1 << 64)
     GOLDEN: Final[float] = GOLDEN
     TOLERANCE: Final[float] = TOLERANCE
-    GO_ON: Final[float] = 0.5  # how often nearly white dims go on as recorded
-    ROW: Final[int] = ROW
     RANKS: Final[int] = RANKS
+    LOUD: Final[int] = LOUD
+    END: Final[int] = END
+    WISHED: Final[int] = WHITE_WISHED
     voices: list[Voice]
 
     def __init__(
@@ -103,8 +105,9 @@ class Live(nn.Module):
         self.frames = torch.cat([torch.from_numpy(graph.frames), still])
         self.decay = torch.stack([torch.from_numpy(graph.keep), torch.ones(self.dims)])
         self.noisy, self.lowest, self.highest = map(torch.from_numpy, (graph.noisy, graph.lowest, graph.highest))
-        self.rows, self.ranks, self.met = map(torch.from_numpy, (graph.rows, graph.ranks, graph.met))
-        self.jumps, self.table, self.shares = map(torch.from_numpy, (graph.jumps, graph.recordings, graph.shares))
+        self.alike, self.turns, self.leaves = map(torch.from_numpy, (graph.alike, graph.turns, graph.leaves))
+        self.ranks, self.met, self.jumps = map(torch.from_numpy, (graph.ranks, graph.met, graph.jumps))
+        self.table, self.periods, self.shares = map(torch.from_numpy, (graph.recordings, graph.periods, graph.shares))
         self.last = torch.empty(0, self.dims)
         self.generate_params = torch.tensor([INLETS, compression, self.dims, compression])
         for name, (kind, *_) in ATTRIBUTES.items():
@@ -132,7 +135,7 @@ class Live(nn.Module):
             voice, at = self.voices[step % voices], 4 * step
             if inlets[at] > 0.5:
                 self._move(voice, inlets[at + 1], inlets[at + 2], inlets[at + 3])
-                path += [voice.moment - 1, voice.moment, voice.second, 0]
+                path += [voice.moment - 1, voice.moment, voice.noise, 0]
             else:
                 path += [self.end, self.end + 1, self.end + 1, 1]
         before, after, second, held = torch.tensor(path).reshape(-1, 4).unbind(1)
@@ -160,7 +163,7 @@ class Live(nn.Module):
 
     def _move(self, voice: Voice, jump: float, loudness: float, brightness: float) -> None:
         """Move a voice to its next moment, whose frame it plays then."""
-        number = 4 * voice.played
+        number = 3 * voice.played
         voice.played += 1
         if voice.left <= 0 or (self.recording >= 0 and voice.where != self.recording):
             self._begin(voice)
@@ -168,21 +171,27 @@ class Live(nn.Module):
         wanted = torch.empty(0)
         if self.force > 0 and self.ranks.shape[0] > 0 and (loudness >= 0 or brightness >= 0):
             wanted = torch.nan_to_num(torch.tensor([loudness, brightness]), -1.0).clamp(max=1.0)
-        leaves = wanted.numel() > 0 and self._missed(voice.moment, wanted)
-        chance = self._random(voice.key, number) < (jump if jump >= 0 else self.jump)
-        if leaves or chance or voice.moment == voice.last:
+        leaves = int(self.leaves[voice.moment])
+        wants = self._random(voice.key, number) < (jump if jump >= 0 else self.jump)
+        if leaves == self.LOUD and not wants and wanted.numel() > 0:
+            wants = bool(self._far(self.ranks[voice.moment, :2], wanted).max() > self.TOLERANCE)
+        if leaves == self.END or (leaves == self.LOUD and wants):
             luck = self._random(voice.key, number + 1)
-            moment = self._alike(voice, luck) if wanted.numel() == 0 else self._wished(voice, luck, wanted)
-            if moment < int(self.table[voice.where, 0]) or moment > voice.last:
-                self._enter(voice, int((self.table[:, 0] <= moment).sum()) - 1, moment)
-            voice.moment = moment
+            if wanted.numel() > 0:
+                self._go(voice, self._wished(voice, luck, wanted))
+            else:
+                near = self._others(voice)[: self.near]
+                self._go(voice, self._drawn(voice, near, 1.0 / torch.arange(1, len(near) + 1), luck))
         voice.visits[voice.moment] = voice.visits.get(voice.moment, 0) + 1
         if self.is_noisy:
-            if voice.second == voice.last or self._random(voice.key, number + 2) >= self.GO_ON:
-                near = self._near(voice, self.ROW)
-                voice.second = near[int(self._random(voice.key, number + 3) * len(near))]
-            voice.second += 1
+            near = self._others(voice)
+            near.append(voice.moment)
+            if wanted.numel() > 0:
+                best = self._distances(near, wanted).sort()[1][: self.WISHED]
+                near = [near[int(place)] for place in best.unbind(0)]
+            voice.noise = near[int(self._random(voice.key, number + 2) * len(near))] + 1
         voice.moment += 1
+        voice.time += 1.0
 
     def _begin(self, voice: Voice) -> None:
         """Begin a stretch elsewhere: the places of all stretches are spread evenly, however many (Kronecker)."""
@@ -192,23 +201,35 @@ class Live(nn.Module):
             where = int((self.shares[1:] <= place).sum())
             place = float((place - self.shares[where]) / (self.shares[where + 1] - self.shares[where]))
         first, n = int(self.table[where, 2]), int(self.table[where, 3])
-        self._enter(voice, where, int(self.jumps[first + min(int(place * n), n - 1)]))
+        self._go(voice, int(self.jumps[first + min(int(place * n), n - 1)]))
         voice.stretches += 1
-        voice.left = abs(int(self.table[where, 4]))
+        voice.left = int(self.table[where, 4])
         voice.visits.clear()
 
-    def _enter(self, voice: Voice, where: int, moment: int) -> None:
-        """Put a voice at a moment of another recording."""
-        voice.where, voice.last = where, int(self.table[where, 1])
-        voice.rhythmic = int(self.table[where, 4]) < 0
-        voice.moment = voice.second = moment
+    def _go(self, voice: Voice, moment: int) -> None:
+        """Put a voice at a moment, in time if it is whole periods away."""
+        voice.where = int((self.table[:, 0] <= moment).sum()) - 1
+        voice.period = float(self.periods[voice.where])
+        turn = voice.period if voice.period > 0 else 1.0
+        voice.moment = voice.noise = moment
+        voice.time += round((moment - voice.time) / turn) * turn
+        if abs(voice.time - moment) > 1:
+            voice.time = float(moment)
 
-    def _near(self, voice: Voice, n: int) -> list[int]:
-        """Where a jump may lead to, the nearest `n`: moments in time if there are any."""
-        row, half = self.rows[voice.moment], self.ROW // 2
-        if voice.rhythmic:
-            row = row[:half] if self.period == 1 and int(row[0]) >= 0 else row[half:]
-        return self._moments(row[:n])
+    def _others(self, voice: Voice) -> list[int]:
+        """Where a jump may lead to, the nearest first: whole periods away in a recording that has one."""
+        if voice.period == 0 or self.period == 0:
+            return self._moments(self.alike[voice.moment])
+        first, last = int(self.table[voice.where, 0]), int(self.table[voice.where, 1])
+        found: list[int] = []
+        for value in self.turns[voice.moment].unbind(0):
+            moment = math.floor(voice.time + int(value) * voice.period + 0.5)
+            if int(value) != 0 and first < moment < last:
+                found.append(moment)
+        if len(found) == 0:
+            stays = int(self.leaves[voice.moment]) != self.END
+            found = [voice.moment] if stays else self._moments(self.alike[voice.moment])
+        return found
 
     def _moments(self, row: Tensor) -> list[int]:
         found: list[int] = []
@@ -217,14 +238,9 @@ class Live(nn.Module):
                 found.append(int(value))
         return found
 
-    def _alike(self, voice: Voice, luck: float) -> int:
-        """One of the moments that are alike, rather a near one and one that was not played in this stretch."""
-        near = self._near(voice, self.near)
-        return self._drawn(voice, near, 1.0 / torch.arange(1, len(near) + 1), luck)
-
     def _wished(self, voice: Voice, luck: float, wanted: Tensor) -> int:
         """One of the moments that are alike, rather as it is wished for; where none of them is, of all that are."""
-        near = self._moments(self.rows[voice.moment])
+        near = self._moments(self.alike[voice.moment])
         distances = self._distances(near, wanted)
         if float(distances.min()) > self.TOLERANCE:
             column = torch.where(wanted < 0, self.RANKS + 1.0, wanted * self.RANKS).round().to(torch.int64)
@@ -241,10 +257,6 @@ class Live(nn.Module):
         """One of some moments, each as often as it weighs, less often what was played in this stretch."""
         shares = (weights / (1 + torch.tensor([voice.visits.get(moment, 0) for moment in moments]))).cumsum(0)
         return moments[min(int((shares <= luck * shares[-1]).sum()), len(moments) - 1)]
-
-    def _missed(self, moment: int, wanted: Tensor) -> bool:
-        """Whether a moment is too far from what is wished for."""
-        return bool(self._far(self.ranks[moment, :2], wanted).max() > self.TOLERANCE)
 
     def _distances(self, moments: list[int], wanted: Tensor) -> Tensor:
         """How far what follows some moments is from what is wished for, mean difference of ranks."""
