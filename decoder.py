@@ -69,7 +69,9 @@ def main(argv: list[str]) -> int:
     inputs = Inputs()
     targets = find_targets(args, batch, inputs)
     make_output_folder(args.output)
-    model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
+    model = load_model(
+        args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay, args.precision
+    )
 
     from unravel_lib.models.codec import CodecOptions
 

@@ -51,7 +51,9 @@ def main(argv: list[str]) -> int:
     batch = Batch(args.output, args.shard)
     targets = find_targets(args, batch)
     make_output_folder(args.output)
-    model = load_model(args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay)
+    model = load_model(
+        args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay, args.precision
+    )
 
     from unravel_lib.models.codec import CodecOptions, encode_file
 

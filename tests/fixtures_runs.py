@@ -117,21 +117,21 @@ def spy(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> NonCallabl
 def sharing_pocket(load: Callable[..., object]) -> Callable[..., object]:
     """Return `load` for models, where the pocket model is loaded once in this process."""
 
-    def shared(
-        path: Path | None = None, device: str = "auto", trust: bool = False, rate: float | None = None
-    ) -> object:
-        return _pocket(device, trust, rate) if path is None else load(path, device, trust, rate)
+    def shared(path: Path | None = None, *rest: object, **named: object) -> object:
+        return _pocket(*rest, **named) if path is None else load(path, *rest, **named)  # type: ignore[arg-type]
 
     return shared
 
 
 @functools.cache
-def _pocket(device: str, trust: bool, sample_rate: float | None) -> object:
+def _pocket(
+    device: str = "cpu", trust: bool = False, sample_rate: float | None = None, precision: str = "fp32"
+) -> object:
     import torch
 
     from unravel_lib.models import POCKET, model
 
-    return model.Model(POCKET, torch.jit.load(POCKET).eval(), torch.device("cpu"), sample_rate)
+    return model.Model(POCKET, torch.jit.load(POCKET).eval(), torch.device("cpu"), sample_rate, precision)
 
 
 def foreground_signals(*ignored: int) -> None:

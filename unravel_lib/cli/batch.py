@@ -15,7 +15,7 @@ from unravel_lib.cli.messages import error_line, input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import InputError, OutputError, UnravelError
 from unravel_lib.files.find import WHOLE, Shard, Source
-from unravel_lib.files.sidecar import Sidecar, is_complete, read_sidecar
+from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, is_complete, read_sidecar
 from unravel_lib.text import count_text
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
@@ -206,7 +206,12 @@ def _keep_complete(known: Sequence[Path], done: list[Path], facts: Sidecar) -> b
 
 
 def load_model(
-    path: Path | None, device: str, trust: bool, sample_rate: float | None, compensate_delay: bool = False
+    path: Path | None,
+    device: str,
+    trust: bool,
+    sample_rate: float | None,
+    compensate_delay: bool = False,
+    precision: str = DEFAULT_PRECISION,
 ) -> "Model":
     """Load the model that the flags name; logs it where that is the bundled one.
 
@@ -217,7 +222,7 @@ def load_model(
     """
     from unravel_lib.models import model
 
-    loaded = model.load(path, device, trust, sample_rate)
+    loaded = model.load(path, device, trust, sample_rate, precision)
     if compensate_delay:
         loaded.known_delay()
     if path is None:

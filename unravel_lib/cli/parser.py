@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from unravel_lib import __version__
 from unravel_lib.cli.batch import NOTHING_DONE
 from unravel_lib.files.find import WHOLE, Shard
-from unravel_lib.files.sidecar import DEFAULT_SEED
+from unravel_lib.files.sidecar import DEFAULT_PRECISION, DEFAULT_SEED
 from unravel_lib.history import SHAPING, option
 from unravel_lib.text import did_you_mean, printable
 
@@ -208,6 +208,8 @@ def add_model(parser: Parser) -> argparse._ArgumentGroup:
     add_value(group, "--model", path, "MODEL.ts", "a RAVE export (TorchScript); left out: the bundled pocket model")
     text = "where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)"
     group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=text)
+    text = "bf16: faster where the hardware has it, rounds results, and changes codes of discrete models (default fp32)"
+    group.add_argument("--precision", choices=("fp32", "bf16"), default=DEFAULT_PRECISION, help=text)
     add_switch(group, "--trust_model", "run a model although its code could touch files on this machine")
     add_switch(group, "--compensate_delay", "remove the delay of a streaming export that states it")
     add_sample_rate(group, "the model's rate, for models that do not state it")
@@ -223,7 +225,7 @@ def add_batch(group: argparse._ArgumentGroup) -> None:
     add_switch(group, "--skip_existing", text)
     text = "take only part I of N of the inputs, for N runs on any machines (default 1/1)"
     add_value(group, "--shard", shard, "I/N", text, WHOLE)
-    add_switch(group, "--overwrite", "replace results of another model or another input too")
+    add_switch(group, "--overwrite", "replace results of another model, precision or input too")
 
 
 def add_sample_rate(group: argparse._ArgumentGroup, text: str) -> None:

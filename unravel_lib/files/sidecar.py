@@ -27,6 +27,7 @@ MAX_LEVEL = 1e9  # no loudness, peak or gain is beyond
 
 DEFAULT_SEED = 42
 DEFAULT_SUBTYPE = "PCM_24"
+DEFAULT_PRECISION = "fp32"  # of the model's arithmetic; exact
 DEFAULT_MAX_GAIN = 20  # dB; more would raise noise to the loudness of music
 DEFAULT_FADE_MS = 5.0  # of generated latents, which begin and end anywhere: a sound that does so clicks
 
@@ -128,6 +129,7 @@ class EncodingSidecar(Sidecar):
 
     compensate_delay: Switch = False
     device: Text = None
+    precision: Annotated[str, _type(str)] = DEFAULT_PRECISION
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ class SoundSidecar(Sidecar):
 
     compensate_delay: Switch = False
     device: Text = None
+    precision: Annotated[str, _type(str)] = DEFAULT_PRECISION
     subtype: Annotated[str, _type(str)] = DEFAULT_SUBTYPE
     normalize: Level = None
     max_gain: Annotated[float, _number(0, 1e9)] = DEFAULT_MAX_GAIN
@@ -391,7 +394,7 @@ def has_descriptors(path: Path, sidecar: Sidecar | None) -> bool:
 
 
 def refuse_replacing(target: Path, facts: Sidecar) -> None:
-    """Raise if `target` exists and was made with another model, or from another input, than `facts` names.
+    """Raise if `target` exists and was made with another model or precision, or from another input, than `facts` names.
 
     An input is the same if it has the same content or, if it was changed since, the same path. A target without a
     sidecar is not refused: a run leaves it that was killed between writing the two.
@@ -399,7 +402,7 @@ def refuse_replacing(target: Path, facts: Sidecar) -> None:
     Raises
     ------
     OutputError
-        It is the result of another model or input.
+        It is the result of another model, precision or input.
     InputError
         Its sidecar is damaged or of a later version.
     """
@@ -413,10 +416,16 @@ def refuse_replacing(target: Path, facts: Sidecar) -> None:
         found.source is None or found.source != facts.source
     ):
         other = f"from {printable(found.source or 'another file')}, not from {printable(facts.source or 'this one')}"
+    elif _precision(found) != _precision(facts):
+        other = f"with {printable(_precision(found))}, not with {_precision(facts)}"
     else:
         return
     remedy = "choose another folder, or replace it"
     raise OutputError(f"was made {other}", path=target, remedy=remedy, remedy_options=("output", "overwrite"))
+
+
+def _precision(facts: Sidecar) -> str:
+    return str(getattr(facts, "precision", DEFAULT_PRECISION))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

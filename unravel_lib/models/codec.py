@@ -376,6 +376,7 @@ def _common_facts(model: Model, source: Path, key: str, options: CodecOptions) -
         "command": ("--input", absolute, *options.command) if options.script else (),
         "compensate_delay": options.compensate_delay,
         "device": model.device.type,
+        "precision": model.precision,
     }
 
 

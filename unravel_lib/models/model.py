@@ -20,7 +20,7 @@ from unravel_lib.models import POCKET, torchscript
 from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context, Probe
 from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
-from unravel_lib.models.runner import Runner
+from unravel_lib.models.runner import Runner, check_precision
 from unravel_lib.models.screening.kinds import Kind, trainer_of
 from unravel_lib.models.screening.model_file import open_model
 from unravel_lib.models.state import State, weights_sha256
@@ -56,7 +56,11 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def load(
-    path: str | Path | None = None, device: str = "cpu", trust: bool = False, sample_rate: float | None = None
+    path: str | Path | None = None,
+    device: str = "cpu",
+    trust: bool = False,
+    sample_rate: float | None = None,
+    precision: str = "fp32",
 ) -> "Model":
     """Load a model, the bundled pocket model where `path` is None, and read its contract.
 
@@ -65,6 +69,7 @@ def load(
     device : auto, cpu, cuda or mps; a model that MPS cannot run goes to the CPU with a warning
     trust : load although the code in the file could touch other files
     sample_rate : Hz, for models that do not state it
+    precision : fp32, or bf16, which takes about half the time where the device has bfloat16, and rounds results
 
     Raises
     ------
@@ -80,14 +85,14 @@ def load(
             raise ModelError(f"is a {kind}", path=path, expected="a TorchScript export (.ts)", remedy=remedy)
         target = choose_device(device)
         try:
-            return Model(path, torchscript.load(file, trust), target, sample_rate)
+            return Model(path, torchscript.load(file, trust), target, sample_rate, precision)
         except UnravelError:
             raise
         except MODEL_ERRORS as error:
             if target.type != "mps":
                 raise ModelError(f"fails on {target}: {last_line(error)}", path=path) from error
             log.warning("%s cannot run on MPS (%s): running on the CPU", printable(path.name), last_line(error))
-        return Model(path, torchscript.load(file, trust), torch.device("cpu"), sample_rate)
+        return Model(path, torchscript.load(file, trust), torch.device("cpu"), sample_rate, precision)
 
 
 class Model:
@@ -100,9 +105,18 @@ class Model:
     sample_rate (Hz), compression (samples per frame), dims, in_channels, out_channels : the contract
     chunk_frames : frames in one call
     batch : chunks in one call, of models that take several
+    precision : of its calls on files, fp32 or bf16; its behaviour is always measured in fp32
     """
 
-    def __init__(self, path: Path, module: torchscript.Module, device: torch.device, sample_rate: float | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        module: torchscript.Module,
+        device: torch.device,
+        sample_rate: float | None,
+        precision: str = "fp32",
+    ) -> None:
+        self.precision = check_precision(precision, device)
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
         self._state = State(module.to(device))
         self.weights_sha256 = weights_sha256(self._state.module)
@@ -265,7 +279,7 @@ class Model:
             window, context, warning = behaviour.window(self.chunk_frames)
             if warning:
                 self._warn_once(warning)
-        runner = Runner(self._state, behaviour, printable(self.name), self.device)
+        runner = Runner(self._state, behaviour, printable(self.name), self.device, self.precision)
         self._state.restore()  # nothing but this file may run the model from here on
         torch.manual_seed(seed)
         yield from in_windows(

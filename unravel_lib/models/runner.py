@@ -1,12 +1,17 @@
-"""One direction of a loaded model, run call by call."""
+"""One direction of a loaded model, run call by call, in float32 or in bfloat16."""
 
+import contextlib
 import logging
+import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from unravel_lib.errors import ModelError
 from unravel_lib.models import torchscript
 from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context
 from unravel_lib.models.contract import Block
@@ -17,6 +22,55 @@ from unravel_lib.text import last_line
 log = logging.getLogger(__name__)
 
 
+def check_precision(precision: str, device: torch.device) -> str:
+    """Return a precision, "fp32" or "bf16", if the device calculates in it.
+
+    Raises
+    ------
+    ModelError
+        There is no such precision, or the device only imitates bfloat16.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise ModelError("is no precision", option="precision", value=precision, expected="fp32 or bf16")
+    if precision == "bf16" and not _has_bfloat16(device):
+        found = f"would be slower than fp32: the {device.type} of this machine has no bfloat16"
+        raise ModelError(found, option="precision", value=precision, remedy="leave it out")
+    return precision
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if platform.machine() in ("arm64", "aarch64"):
+        return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class _Float32Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Inside, random bfloat16 numbers are rounded float32 ones: PyTorch draws others for each type.
+
+    So the results of both precisions differ by rounding, not as those of two seeds.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        match args:
+            case torch.Tensor(dtype=torch.bfloat16) as like, *rest if torch.Tag.nondeterministic_seeded in func.tags:
+                drawn = func(like.float(), *rest, **kwargs)
+                return like.copy_(drawn) if func._schema.is_mutable else drawn.to(torch.bfloat16)
+        return func(*args, **kwargs)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise PyTorch imports its compiler here, which takes a second
+
+
+@contextlib.contextmanager
+def _bfloat16(device: torch.device) -> Iterator[None]:
+    with torch.autocast(device.type, torch.bfloat16), _Float32Draws():  # type: ignore[no-untyped-call]
+        yield
+
+
 @dataclass
 class Runner:
     """Calls encode or decode of a module on blocks, and checks the results; `name` is the model's."""
@@ -25,6 +79,7 @@ class Runner:
     behaviour: Behaviour
     name: str
     device: torch.device
+    precision: str = "fp32"
 
     def call(self, x: Block, context: Context = NO_CONTEXT) -> Block:
         """Call once: [batch, channels, n] in, checked [batch, channels, n] out; in parts if the GPU's memory is full.
@@ -54,7 +109,8 @@ class Runner:
         signal = torch.from_numpy(x)
         if not self.behaviour.takes_any_length:
             signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % direction.step_in))
-        output = torchscript.call(self.state.module, self.name, direction.method, signal.to(self.device))
+        with _bfloat16(self.device) if self.precision == "bf16" else contextlib.nullcontext():
+            output = torchscript.call(self.state.module, self.name, direction.method, signal.to(self.device))
         if tuple(output.shape) != expected:
             raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x.shape[2])
         result = direction.values(output)
@@ -64,6 +120,8 @@ class Runner:
 
     def _error(self, text: str, length: int = 0, **fields: Any) -> CallError:
         direction = self.behaviour.direction
+        if self.precision != "fp32" and not fields:
+            fields = {"remedy": "try fp32", "remedy_options": ("precision",)}
         return CallError(f"{self.name}: {direction.method} {text}", length // direction.step_in, **fields)
 
     def _call_halved(self, x: Block, context: Context) -> Block:
