@@ -4,8 +4,8 @@
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
-import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from unravel_lib.generator.flags import GeneratorOptions, build_parser, show_lis
 
 if TYPE_CHECKING:
     from unravel_lib.cli.parser import Parser
+    from unravel_lib.generator.plan import Plan
     from unravel_lib.music.patterns import Piece
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -91,9 +92,7 @@ def generate(
     make_output_folder(options.output)
     first = [plan.composition.piece(options.first) for plan in plans]
     results.log_plans(plans, first, shutil.disk_usage(options.output).free)
-    numbers = range(options.first, options.first + options.num_files)
-    names = {plan.name(number): (plan, number) for plan in plans for number in numbers}
-    ready = {plan.name(options.first): piece for plan, piece in zip(plans, first, strict=True)}
+    names = [name for plan in plans for name in plan.names]
     if options.run is not None:
         for name in [*names, *TABLES]:
             refuse_overwriting(options.output / options.run / name, sources.paths)
@@ -102,26 +101,11 @@ def generate(
     batch = Batch(folder)
     table = results.write_statistics(statistics, folder, sources.facts)
     results.log_statistics(statistics, table, options)
-    statistics_sha256 = sha256_of(table)
-    place = ["--output", os.path.abspath(options.output), *([f"--run={options.run}"] if options.run else [])]
-    commands = dict(zip(plans, (again.as_command(parser, one) for one in recorded.combinations()), strict=True))
-    drawn: dict[str, Piece] = {}
-    written: list[Path] = []
-    told: set[str] = set()
-    for name, (plan, number) in names.items():
-        with batch.attempt(folder / name):
-            piece = ready.pop(name, None) or plan.composition.piece(number)
-            results.log_notes(piece, told)
-            command = [*commands[plan], *(["--first", str(number)] if number else []), *place]
-            sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, command)
-            if made_before is not None and number == options.first:
-                again.warn_of_changes(made_before, sidecar)
-            plan.file_format.write(folder / name, piece.frames, sidecar)
-            batch.wrote(folder / name)
-            written.append(folder / name)
-            if results.is_drawn(drawn):
-                drawn[name] = piece
+    commands = [again.as_command(parser, one) for one in recorded.combinations()]
+    pieces = write_pieces(plans, commands, first, made_before, table, batch)
+    written = [folder / name for name in pieces]
     if not options.no_plots:
+        drawn = {name: piece for name, piece in pieces.items() if piece is not None}
         results.draw_pictures(plans, drawn, len(written), folder, batch)
     if options.fidelity and written:
         results.log_fidelity(written, sources.encodings)
@@ -132,6 +116,38 @@ def generate(
     code = batch.finish()
     results.warn_of_older_files(folder, names)
     return code
+
+
+def write_pieces(
+    plans: "Sequence[Plan]",
+    commands: Sequence[list[str]],
+    first: "list[Piece]",
+    made_before: GeneratedSidecar | None,
+    table: Path,
+    batch: Batch,
+) -> "dict[str, Piece | None]":
+    """Make and write the files of all plans beside the `table` of statistics; the `first` of each is made already.
+
+    Returns the pieces that were written, by name; None for those that will not be drawn.
+    """
+    from unravel_lib.generator import again, results
+
+    folder, statistics_sha256 = table.parent, sha256_of(table)
+    told: set[str] = set()
+    written: dict[str, Piece | None] = {}
+    for plan, command in zip(plans, commands, strict=True):
+        for number, name in enumerate(plan.names, plan.options.first):
+            with batch.attempt(folder / name):
+                begins = number == plan.options.first
+                piece = first.pop(0) if begins else plan.composition.piece(number)
+                results.log_notes(piece, told)
+                sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, command)
+                if made_before is not None and begins:
+                    again.warn_of_changes(made_before, sidecar)
+                plan.file_format.write(folder / name, piece.frames, sidecar)
+                batch.wrote(folder / name)
+                written[name] = piece if results.is_drawn(written) else None
+    return written
 
 
 def start() -> None:

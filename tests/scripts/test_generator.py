@@ -703,6 +703,13 @@ def test_combinations_share_a_run_its_statistics_and_its_pictures(tmp_path: Path
     assert made(again)[0].read_bytes() == (folder / "fibo_walk_seed42_0001.wav").read_bytes()
     result = run("generator", *flags, "--output", tmp_path / "x", "--pattern", "loop,lop")
     assert (result.code, result.paths) == (2, []) and "did you mean loop?" in result.err
+    for name in ("one.py", "a, b.py"):
+        (tmp_path / name).write_text("from unravel_lib import pattern\n@pattern\ndef x(loop):\n    return [loop]\n")
+    assert len(made(run("generator", *flags, "--output", tmp_path / "c", "--pattern", f"{tmp_path}/a, b.py:x"))) == 2
+    (tmp_path / "a, b.py").rename(tmp_path / "two.py")
+    both = f"{tmp_path}/one.py:x,{tmp_path}/two.py:x"
+    result = run("generator", *flags, "--output", tmp_path / "d", "--pattern", both)
+    assert (result.code, result.paths) == (2, []) and "have equal names: use them in separate runs" in result.err
 
 
 def test_decode_makes_what_decoder_makes(tmp_path: Path, recordings: Path, run: Run) -> None:

@@ -73,9 +73,11 @@ class Plan:
         options = self.options
         return options.beats == 1 and not options.bpm and self._bpm(n_frames) < tempo.SLOW
 
-    def name(self, number: int) -> str:
-        """Name output number `number`: "swapper_walk_seed42_0000.wav"."""
-        return f"{self.composition.label}_{number:04d}{self.file_format.suffix}"
+    @property
+    def names(self) -> list[str]:
+        """The names of the files: "swapper_walk_seed42_0000.wav" and so on."""
+        numbers = range(self.options.first, self.options.first + self.options.num_files)
+        return [f"{self.composition.label}_{number:04d}{self.file_format.suffix}" for number in numbers]
 
     def tempo_lines(self) -> Iterator[str]:
         """Say what loops will be played, and at which tempo."""
@@ -147,6 +149,10 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
         )
         _check_draws(one, composition)
         plans.append(Plan(one, composition, file_format, sources, rates, composition.loop_frames()))
+    labels = [plan.composition.label for plan in plans]
+    if len(set(labels)) < len(labels):
+        found, one_by_one = "or the distributions have equal names", "use them in separate runs"
+        raise UsageError(found, option="pattern", value=options.pattern, remedy=one_by_one)
     return plans
 
 

@@ -56,7 +56,7 @@ def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) ->
             found = f"with {n_frames:,} frames of {file_format.dims} dims would be larger than 4 GiB, the limit of WAV"
             flags = ("num_loops", "num_latents", "embeddings", *other)
             remedy = "make it shorter, or take another format"
-            raise UsageError(found, path=plan.name(options.first), remedy=remedy, remedy_options=flags)
+            raise UsageError(found, path=plan.names[0], remedy=remedy, remedy_options=flags)
         seconds, n_bytes = n_frames * plan.frame_seconds, file_format.n_bytes(n_frames)
         length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
         each = "each " if options.num_files > 1 else ""
@@ -103,8 +103,10 @@ def _are_same(path: Path, table: Path) -> bool:
 def describe(
     plan: Plan, number: int, n_frames: int, statistics_sha256: str, command: Sequence[str]
 ) -> GeneratedSidecar:
-    """Make the sidecar of output number `number`; `command` are the flags that make it again."""
-    composition, file_format = plan.composition, plan.file_format
+    """Make the sidecar of output number `number`; `command` are the flags that make any of them again, in any place."""
+    composition, file_format, options = plan.composition, plan.file_format, plan.options
+    command = [*command, *(["--first", str(number)] if number else []), "--output", os.path.abspath(options.output)]
+    command += [f"--run={options.run}"] if options.run else []
     pattern, distribution = composition.pattern, composition.distribution
     used = (pattern, distribution, *(part.transform for step in composition.steps for part in step.parts))
     facts = replace(
@@ -121,7 +123,7 @@ def describe(
         code_sha256={_name(one): sha256_of(Path(one.source)) for one in used if one.source is not None},
         num_latents=composition.num_latents,
         num_loops=composition.num_loops,
-        beats=plan.options.beats,
+        beats=options.beats,
         bpm=None if plan.bpm is None else round(float(plan.bpm), 4),
         file_index=number,
         statistics_sha256=statistics_sha256,
@@ -134,9 +136,10 @@ def _name(entry: Entry) -> str:
     return entry.name if entry.source is None else f"{Path(entry.source).name}:{entry.name}"
 
 
-def is_drawn(pieces: Mapping[str, Piece]) -> bool:
+def is_drawn(pieces: Mapping[str, Piece | None]) -> bool:
     """Return whether one more is drawn beside these."""
-    return len(pieces) < MAX_DRAWN and sum(piece.frames.nbytes for piece in pieces.values()) < LARGE_BYTES
+    n_bytes = sum(LARGE_BYTES if piece is None else piece.frames.nbytes for piece in pieces.values())
+    return len(pieces) < MAX_DRAWN and n_bytes < LARGE_BYTES
 
 
 def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: int, folder: Path, batch: Batch) -> None:
