@@ -21,6 +21,7 @@ from unravel_lib.files.output import make_output_folder
 from unravel_lib.text import printable
 
 EXTENSIONS = (".ts", ".ckpt", ".safetensors")
+REMEDY = "give models, latents, or sounds that decoder.py made"
 DESCRIPTION = (
     "Report what is in a model file: its family, its inputs and outputs, its delay. Of latents and of sounds that "
     "decoder.py made: what they hold, and how they were made, with the commands.\n\n"
@@ -137,7 +138,8 @@ def inspect_models(args: argparse.Namespace, questions: bool) -> int:
 def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
     """Return the model files that `--input` names, or the pocket model."""
     if args.input is not None:
-        return [source.path for source in find_files(args.input, normalised_extensions(args.extensions), None, batch)]
+        extensions = normalised_extensions(args.extensions)
+        return [source.path for source in find_files(args.input, extensions, None, batch, remedy=REMEDY)]
     from unravel_lib.models import POCKET
 
     log.info("no --input: this is the bundled pocket model")

@@ -110,12 +110,12 @@ def test_good_flags(argv: list[str], name: str, value: object) -> None:
 
 
 BAD = [
-    (["--whole", "0"], "argument --whole: 0 is out of range, expected 1 to 9"),
-    (["--whole", "10"], "argument --whole: 10 is out of range, expected 1 to 9"),
-    (["--whole", "9" * 5000], f"argument --whole: {'9' * 40} is not a whole number"),
-    (["--real", "0.4"], "argument --real: 0.4 is out of range, expected 0.5 to 9"),
-    (["--real", "nan"], "argument --real: nan is out of range, expected 0.5 to 9"),
-    (["--real=-inf"], "argument --real: -inf is out of range, expected 0.5 to 9"),
+    (["--whole", "0"], "--whole 0 is out of range, expected 1 to 9"),
+    (["--whole", "10"], "--whole 10 is out of range, expected 1 to 9"),
+    (["--whole", "9" * 5000], f"--whole {'9' * 40} is not a whole number"),
+    (["--real", "0.4"], "--real 0.4 is out of range, expected 0.5 to 9"),
+    (["--real", "nan"], "--real nan is out of range, expected 0.5 to 9"),
+    (["--real=-inf"], "--real -inf is out of range, expected 0.5 to 9"),
     (["--kind", "alfa"], "--kind alfa is unknown: choose from alpha, beta; did you mean alpha?"),
     (["--kind", "a'\"b"], "--kind a\\'\"b is unknown: choose from alpha, beta"),
     (["--knid", "x"], "unknown argument --knid; did you mean --kind?"),
@@ -124,7 +124,10 @@ BAD = [
     (["--place"], "--place needs a value (one that begins with a dash is written --place=-value)"),
     (["--place", ""], "--place is empty: is a variable of the shell unset?"),
     (["--place="], "--place is empty: is a variable of the shell unset?"),
-    (["\udcff\x07"], "unknown argument \\udcff\\x07"),
+    (
+        ["\udcff\x07"],
+        "\\udcff\\x07 belongs to no flag: write --input in front of inputs, quotes around blanks",
+    ),
 ]
 
 

@@ -130,7 +130,7 @@ def test_wishes_are_followed_by_what_is_loud_then() -> None:
     ):
         with pytest.raises(UsageError, match=expected):
             unravel.draw("retrace", statistics, 9, wishes=text)
-    with pytest.raises(UsageError, match="distribution walk takes no wishes: take retrace, oracle"):
+    with pytest.raises(UsageError, match="distribution walk takes no wishes: take retrace or oracle"):
         unravel.draw("walk", statistics, 9, wishes="loudness 1")
 
 

@@ -38,14 +38,15 @@ def test_wrong_numbers(run: Run, tmp_path: Path, script: str, flag: str, text: s
     expected = f"{low} to {high}" if whole else f"{low:g} to {high:g}"
     why = f"is out of range, expected {expected}" if integral else f"is not a {kind}"
     result = run(script, "--input", tmp_path, flag, text, "--output", tmp_path / "out")
-    line = f"{script}.py: error: argument {flag}: {text[:40]} {why} (--help shows all flags)"
+    line = f"{script}.py: error: {flag} {text[:40]} {why} (--help shows all flags)"
     assert (result.code, result.err.splitlines()) == (2, [" ".join(line.split())])
     assert not (tmp_path / "out").exists()
 
 
 HELP = " (--help shows all flags)"
 FLAG_ROWS = [
-    ("encoder", [], "the following arguments are required: --input"),
+    ("encoder", [], "--input is missing: sound files, or folders, searched recursively"),
+    ("encoder", ["--input", "x", "--normalize", "-16"], "unknown argument --normalize; it is a flag of decoder.py"),
     ("encoder", ["--imput", "x"], "unknown argument --imput; did you mean --input?"),
     ("encoder", ["-input", "x"], "unknown argument -input; did you mean --input?"),
     (
@@ -55,8 +56,15 @@ FLAG_ROWS = [
     ),
     ("encoder", ["--input", "x", "--modle", "x"], "unknown argument --modle; did you mean --model?"),
     ("encoder", ["--input", "x", "--skip_exsting"], "unknown argument --skip_exsting; did you mean --skip_existing?"),
-    ("encoder", ["stray", "--input", "x"], "unknown argument stray"),
-    ("encoder", ["\x1b[31m\n", "--input", "x"], "unknown argument \\x1b[31m\\n"),
+    ("encoder", ["-i", "x"], "unknown argument -i; did you mean --input?"),
+    *[
+        ("encoder", flags, f"{word} belongs to no flag: write --input in front of inputs, quotes around blanks")
+        for flags, word in (
+            (["stray"], "stray"),
+            (["--input", "x", "--trust_model", "stray"], "stray"),
+            (["\x1b[31m\n", "--input", "x"], "\\x1b[31m\\n"),
+        )
+    ],
     ("encoder", ["--input"], "--input needs a value (one that begins with a dash is written --input=-value)"),
     ("encoder", ["--input", "-x"], "--input needs a value (one that begins with a dash is written --input=-value)"),
     ("encoder", ["--input", ""], "--input is empty: is a variable of the shell unset?"),
@@ -77,7 +85,7 @@ FLAG_ROWS = [
         (
             "encoder",
             ["--input", "x", "--shard", text],
-            f"argument --shard: {text} is not of the form I/N with I from 1 to N and N up to 100000, such as 1/8",
+            f"--shard {text} is not of the form I/N with I from 1 to N and N up to 100000, such as 1/8",
         )
         for text in ("0/3", "4/3", "3", "1/", "x/3", "1/0", "1/100001", "1/2/3", "1 /2", "\N{SUPERSCRIPT ONE}/2")
     ],
@@ -144,13 +152,15 @@ def test_extensions_that_name_nothing(run: Run, tmp_path: Path, extensions: list
     assert (result.code, result.errors) == (2, ["error: --extensions names none: write them like wav or .wav"])
 
 
-@pytest.mark.parametrize("where", [["x.flac"], ["."]])
+@pytest.mark.parametrize("flags", [["--input", "x.flac"], ["--input", "."], ["--input_loop", "x.flac"]])
 def test_sound_in_place_of_encodings_is_named_first(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: list[str]
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
 ) -> None:
     """No rates are guessed before."""
     monkeypatch.chdir(tmp_path)
     Path("x.flac").write_bytes(b"fLaC")
-    result = run("generator", "--input", *where)
+    result = run("generator", *flags)
     assert result.code == 2 and result.err.count("\n") == 1
     assert result.err.endswith(": encode sound with encoder.py first\n")
+    result = run("generator", "--statistics", "x.flac")
+    assert result.code == 2 and result.err.count("\n") == 1 and "of a table as generator.py writes it" in result.err

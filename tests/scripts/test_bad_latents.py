@@ -75,7 +75,7 @@ LATENTS_ROWS = [
     row(
         "other dims",
         npy(Z[:, :5]),
-        "error: {in} has 5 dims, pocket.ts decodes 8: decode with the model it was encoded with",
+        "error: {in} has 5 dims, pocket.ts decodes 8: decode with the model, with which it was made (--model)",
     ),
     row("float16", npy(Z.astype(np.float16)), "", FINE, 0),
     row("big-endian", npy(Z.astype(">f8")), "", FINE, 0),

@@ -85,7 +85,9 @@ def test_wrong_dims_are_refused_before_the_model_runs(
         calls.attach_mock(spy(monkeypatch, place, name), name)
     result = run("decoder", "--input", latents, "--output", tmp_path / "out")
     assert (result.code, len(result.paths)) == (1, 2)
-    assert "c.npy has 16 dims, pocket.ts decodes 8: decode with the model it was encoded with" in result.err
+    assert (
+        "c.npy has 16 dims, pocket.ts decodes 8: decode with the model, with which it was made (--model)" in result.err
+    )
     assert [name for name, *_ in calls.mock_calls] == ["check_fit"] * 3 + ["decode"] * 2
 
 
@@ -142,7 +144,7 @@ def test_a_warning_of_clipping_names_the_flag_that_keeps_the_peak(
     flags = ("--input", latents / "a.npy", "--output", tmp_path / "out")
     result = run("decoder", *flags)
     [clipped] = result.paths
-    assert "was clipped: it peaks at 4.000, 12.0 dB beyond full scale: FLOAT keeps it (--subtype)" in result.err
+    assert "was clipped: it peaks at 4.000, 12.0 dB beyond full scale: bring it to a loudness" in result.err
     assert np.abs(soundfile.read(clipped)[0]).max() == pytest.approx(1, abs=1e-6)
     result = run("decoder", *flags, "--subtype", "FLOAT")
     [kept] = result.paths

@@ -49,7 +49,8 @@ def test_inspector_gives_a_list_and_goes_on_after_a_bad_path(run: Run, tmp_path:
     result = run("inspector", "--input", POCKET, tmp_path / "gone.ts", tmp_path / "copy.ts", "--json")
     assert result.code == 1
     assert len(json.loads(result.out)) == 2
-    assert result.errors[0] == f"error: {tmp_path}/gone.ts does not exist: check the path (--input)"
+    found = f"{tmp_path}/gone.ts does not exist: check the path, with quotes around blanks (--input)"
+    assert result.errors[0] == f"error: {found}"
 
 
 def test_tables_of_two_models_of_one_name_do_not_replace_each_other(run: Run, tmp_path: Path) -> None:

@@ -121,12 +121,18 @@ def test_wishes_and_targets_are_remade_from_the_sidecar(run: Run, latents: Path)
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--steer", "loudness 0.5"), "--distribution normal takes no wishes: take retrace, oracle"),
+        (
+            ("--steer", "loudness 0.5"),
+            "--distribution normal takes no wishes: take retrace or oracle, or leave out (--steer)",
+        ),
         (("--distribution", "retrace", "--steer", "loud 1"), "loud is none of loudness, brightness, attack"),
-        (("--distribution", "retrace", "--steer", "loudness 2"), "needs ranks from 0 to 1"),
+        (("--distribution", "retrace", "--steer", "loudness 2"), "needs ranks from 0 to 1, in quotes"),
+        (("--distribution", "retrace", "--steer", "loudness curve.csv"), "curve.csv is no row of ranks"),
+        (("--distribution", "retrace", "--distribution_args", "near"), "is not name=value: write near=VALUE"),
         (("--distribution", "mosaic"), "--distribution mosaic needs a target"),
         (("--target", "nowhere.npy"), "nowhere.npy"),
         (("--only", "drum*"), "--only drum* fits none of 4 recordings"),
+        (("--only", "tone.wav"), "or a part of one with *; did you mean tone?"),
         (("--weight", "tone"), "is no weight, expected NAME=N"),
         (("--weight", "drum*=2"), "--weight drum*=2 fits none of 4 recordings"),
         (("--weight", "*=0"), "leaves nothing"),
@@ -135,6 +141,12 @@ def test_wishes_and_targets_are_remade_from_the_sidecar(run: Run, latents: Path)
 def test_what_does_not_fit_is_one_line(run: Run, latents: Path, flags: tuple[str, ...], message: str) -> None:
     result = generated(run, latents, *flags, "--run", "a")
     assert result.code == 2 and len(result.errors) == 1 and message in result.errors[0]
+
+
+def test_weights_that_change_nothing_are_told(run: Run, latents: Path) -> None:
+    for name, is_told in (("normal", True), ("oracle", False)):
+        result = generated(run, latents, "--weight", "tone=2", "--distribution", name, "--run", name)
+        assert result.code == 0 and ("--weight changes nothing" in result.err) == is_told
 
 
 def test_latents_without_descriptors_work_and_cannot_be_steered(run: Run, latents: Path) -> None:

@@ -20,7 +20,7 @@ from unravel_lib.history import Step, steps
 from unravel_lib.inspection import report
 from unravel_lib.inspection.facts import Facts
 from unravel_lib.inspection.worker import Opener
-from unravel_lib.latents.files import EXTENSIONS, Inputs, LatentsFile
+from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs, LatentsFile
 from unravel_lib.statistics import fidelity
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.tables import report as statistics_report
@@ -81,7 +81,7 @@ def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Laten
     if batch is not None:
         batch.done += len(latents) + len(sounds)
     if not latents and not (batch is not None and (sounds or batch.failures)):
-        raise InputError(NO_LATENTS, path=paths[0])
+        raise InputError(NO_LATENTS, path=paths[0], remedy=ENCODE)
     return latents, sounds
 
 
@@ -93,7 +93,7 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
     """
     latents, sounds = _read(paths, batch)
     if against is not None and not latents:
-        raise InputError(NO_LATENTS, path=paths[0])
+        raise InputError(NO_LATENTS, path=paths[0], remedy=ENCODE)
     recorded = _read_recorded(against or ())
     _refuse_mixed([*latents, *recorded])
     document = _described(latents) if latents else {"files": []}

@@ -55,18 +55,29 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse, or exit with one line; for an unknown flag it suggests the closest known one."""
-        flags = list(self._option_string_actions)
-        for word in argv:
+        for place, word in enumerate(argv):
             if word == "#" or word.startswith(" #"):
                 self.error("a comment is among the flags: leave it out, and let nothing follow a \\ in its line")
             name = word.partition("=")[0]
-            is_flag = (name.startswith("--") and name != "--") or f"-{name}" in flags
-            if is_flag and " " not in name and name not in flags:
-                self.error(f"unknown argument {printable(word)}{did_you_mean(name, flags)}")
+            is_flag = (name.startswith("--") and name != "--") or f"-{name}" in self._option_string_actions
+            if (place == 0 or (is_flag and " " not in name)) and name not in self._option_string_actions:
+                self._refuse(word)
         known, unknown = self.parse_known_args(argv)
         if unknown:
-            self.error(f"unknown argument {printable(unknown[0])}{did_you_mean(unknown[0], flags)}")
+            self._refuse(unknown[0])
         return known
+
+    def _refuse(self, word: str) -> NoReturn:
+        """Exit with what is wrong with an unknown flag, or a word that belongs to no flag."""
+        name = word.partition("=")[0].lstrip("-")
+        if not word.startswith("-") or not name:
+            self.error(f"{printable(word)} belongs to no flag: write --input in front of inputs, quotes around blanks")
+        flags = [flag.removeprefix("--") for flag in self._option_string_actions if flag.startswith("--")]
+        begins = [flag for flag in flags if flag.startswith(name)]
+        hint = f"; did you mean {begins[0]}?" if begins else did_you_mean(name, flags)
+        owners = [f"{script}.py" for script, shaping in SHAPING.items() if name in shaping and name not in flags]
+        hint = f"; it is a flag of {' and '.join(owners)}" if owners else hint.replace("mean ", "mean --")
+        self.error(f"unknown argument {printable(word)}{hint}")
 
     def command(self, args: object, names: Container[str]) -> list[str]:
         """Return the options of these names, where they are not the default, as flags for a shell in any folder."""
@@ -104,7 +115,10 @@ class Parser(argparse.ArgumentParser):
         elif message.endswith(("expected one argument", "expected at least one argument")):
             flag = message.split()[1].rstrip(":")
             message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
-        message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
+        elif message.startswith("the following arguments are required: "):
+            flag = message.rpartition(" ")[2]
+            message = f"{flag} is missing: {self._option_string_actions[flag].help}"
+        message = re.sub(r"^argument (\S+): ", r"\1 ", message)
         message = printable(" ".join(message.split()))
         self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
 

@@ -166,6 +166,8 @@ def find_files(
         except InputError as error:
             if report is None or len(roots) == 1:
                 raise
+            if len(roots) > 1 and not os.path.lexists(root):
+                error.remedy = "check the path, with quotes around blanks"
             report.failed(root, error)
     return [source if base is None else source.below(base) for source in found.values()]
 

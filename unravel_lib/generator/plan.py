@@ -128,9 +128,10 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
     steps = tuple(parse_step(text) for text in options.transform)
     wishes = read_wishes(options.steer, read_ranks)
     sources = read_sources(options)
+    table = None if sources.statistics is None else read_statistics(options, sources)  # before rates are guessed
     rates, loops = sources.rates(), tuple(loop.frames for loop in sources.loops)
     num_latents = len(loops[0]) if loops else _loop_length(options, rates, sources.target)
-    statistics = read_statistics(options, sources)
+    statistics = table or read_statistics(options, sources)
     _refuse_other_dims(sources, statistics.dims)
     file_format = _file_format(options, statistics.dims, rates)
     plans = []
@@ -158,6 +159,9 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
 
 def _check_draws(options: GeneratorOptions, composition: Composition) -> None:
     """Raise where a distribution is named and nothing is drawn; warn of dims and of files that will be all alike."""
+    own = composition.distribution
+    if options.weight and own.source is None and "place" not in own.inputs:
+        log.warning("--weight changes nothing: distribution %s does not follow single recordings", own.name)
     if composition.draws:
         _warn_of_frozen_dims(composition)
     elif options.distribution != DISTRIBUTION or options.distribution_args:

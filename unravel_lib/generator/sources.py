@@ -25,6 +25,7 @@ from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents import Frames
 from unravel_lib.latents.files import (
+    ENCODE,
     EXTENSIONS,
     Inputs,
     LatentsFile,
@@ -35,7 +36,7 @@ from unravel_lib.latents.files import (
 from unravel_lib.music import tempo
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
-from unravel_lib.text import count_text, frames_text, printable
+from unravel_lib.text import count_text, did_you_mean, frames_text, printable
 
 PLACE = r"(?:\d+(?:\.\d+)?s|\d*)"  # a frame, a time such as 1.5s, or nothing
 EXPECTED = "FILE:A:B with 0 <= A < B, in frames such as 0:16 or in seconds such as 0s:0.75s"
@@ -149,7 +150,8 @@ def fitting(names: Sequence[str], pattern: str, option: str, value: str) -> list
     """Return which names fit a pattern such as loop_*; raises UsageError where none does."""
     fits = [fnmatch.fnmatchcase(name, pattern) for name in names]
     if not any(fits):
-        expected = f"a name such as {printable(min(names))}, or a part of one with *"
+        close = did_you_mean(pattern, sorted(set(names)))
+        expected = f"a name such as {printable(min(names))}, or a part of one with *{printable(close)}"
         found = f"fits none of {count_text(len(set(names)), 'recording')}"
         raise UsageError(found, option=option, value=value, expected=expected)
     return fits
@@ -185,7 +187,7 @@ def read_ranks(name: str, text: str) -> Array:
     if text.lower().endswith(".npy"):
         file = Inputs().read(Path(text).expanduser())
         if file.descriptors is None:
-            raise InputError("has no descriptors", path=file.path, remedy="encode the recording again by encoder.py")
+            raise InputError("has no descriptors", path=file.path, remedy="encode the recording again with encoder.py")
         values = file.descriptors[NAMES.index(name)]
         ranks: Array = np.searchsorted(np.sort(values), values) / max(1, len(values) - 1)
         return ranks
@@ -193,7 +195,8 @@ def read_ranks(name: str, text: str) -> Array:
     with open_input(Path(path).expanduser()) as opened:
         rows = list(csv.DictReader(io.TextIOWrapper(opened, "utf-8", "replace")))
     if not rows or column not in rows[0]:
-        raise InputError(f"has no column {printable(column)}", path=path, option="steer")
+        has = f"it has {', '.join(map(printable, filter(None, rows[0])))}" if rows else "it is empty"
+        raise InputError(f"has no column {printable(column)}", path=path, remedy=has, remedy_options=("steer",))
     return np.array([float(row[column] or "nan") for row in rows])
 
 
@@ -234,7 +237,9 @@ def _read(
     name, first, end = place.groups() if place else (text, "", "")
     path = Path(name).expanduser()
     if path.suffix.lower() not in EXTENSIONS:
-        raise UsageError("names no loop", option=option, value=text, expected=EXPECTED)
+        known = "is no .npy and no latent audio .wav" if path.is_file() else "names no latents file"
+        remedy = ENCODE if path.is_file() else ""
+        raise UsageError(known, option=option, value=text, expected="" if remedy else EXPECTED, remedy=remedy)
     if path not in files:
         files[path] = Inputs().read(path, compression)
     file = files[path]

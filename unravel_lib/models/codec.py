@@ -333,7 +333,8 @@ def decode_file(
     if level.peak > 1 and options.subtype != "FLOAT":
         decibels = 20 * math.log10(level.peak)
         found = f"was clipped: it peaks at {level.peak:.3f}, {decibels:.1f} dB beyond full scale"
-        log.warning(OutputError(found, path=target, remedy="FLOAT keeps it", remedy_options=("subtype",)))
+        remedy = "bring it to a loudness, or keep it as FLOAT"
+        log.warning(OutputError(found, path=target, remedy=remedy, remedy_options=("normalize", "subtype")))
     return True
 
 
@@ -388,16 +389,17 @@ def check_fit(model: Model, file: LatentsFile) -> None:
     InputError
         Its dims are not the model's.
     """
+    facts = file.sidecar
+    maker = printable((facts and facts.model) or "the model")
     if len(file.latents) != model.dims:
         raise InputError(
             f"has {len(file.latents)} dims, {printable(model.name)} decodes {model.dims}",
             path=file.path,
-            remedy="decode with the model it was encoded with",
+            remedy=f"decode with {maker}, with which it was made",
+            remedy_options=("model",),
         )
-    facts = file.sidecar
     same_weights = facts and facts.weights_sha256 and facts.weights_sha256 == model.weights_sha256
     if facts and facts.model_sha256 not in (None, model.sha256) and not same_weights:
-        maker = printable(facts.model or "another model")
         log.warning(f"{printable(file.path)} was made with {maker}, not with {printable(model.name)}")
 
 

@@ -215,8 +215,9 @@ def check_inputs(entry: Distribution, **given: Any) -> None:
     """Raise UsageError where a distribution does not take the wishes or the target given, or lacks a target."""
     for name, value in given.items():
         if value is not None and len(value) and name not in entry.inputs:
-            takers = ", ".join(key for key, other in DISTRIBUTIONS.items() if name in other.inputs)
-            raise entry.wrong(f"takes no {name}", remedy=f"take {takers}")
+            takers = " or ".join(key for key, other in DISTRIBUTIONS.items() if name in other.inputs)
+            option = "steer" if name == "wishes" else name
+            raise entry.wrong(f"takes no {name}", remedy=f"take {takers}, or leave out", remedy_options=(option,))
     if "target" in entry.inputs and given["target"] is None:
         wanted = "give latents of another sound"
         raise entry.wrong("needs a target", remedy=wanted, remedy_options=("target",))

@@ -196,7 +196,8 @@ class Entry:
         for text in texts:
             name, equals, value = text.partition("=")
             if not equals:
-                raise UsageError("is not name=value", option=f"{self.kind}_args", value=text, remedy="write levels=3")
+                remedy = f"write {printable(text)}=VALUE"
+                raise UsageError("is not name=value", option=f"{self.kind}_args", value=text, remedy=remedy)
             if name in given:
                 raise UsageError("is given twice", option=f"{self.kind}_args", value=name, remedy="give it once")
             given[name] = value

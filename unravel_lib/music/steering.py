@@ -40,9 +40,10 @@ def read_wish(text: str, read_file: Callable[[str, str], Array] | None = None) -
         else:
             ranks = np.array([float(word) for word in words])
     except ValueError as error:
-        raise ValueError(f"{printable(' '.join(words))} is expected to be ranks from 0 to 1") from error
+        files = "" if read_file is None else ", nor one FILE.csv:COLUMN or encoding (.npy)"
+        raise ValueError(f"{printable(' '.join(words))} is no row of ranks from 0 to 1{files}") from error
     if not ranks.size or not ((ranks >= 0) & (ranks <= 1)).all():
-        raise ValueError(f"{name} needs ranks from 0 to 1, such as {name} 0.1 0.9 0.1")
+        raise ValueError(f'{name} needs ranks from 0 to 1, in quotes with it, such as "{name} 0.1 0.9 0.1"')
     return name, ranks
 
 
