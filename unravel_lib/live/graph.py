@@ -36,9 +36,9 @@ class Graph:
     ----------
     frames : float32 [moments, dims]
     alike : int32 [moments, ROW]
-        Where a jump may lead to, the nearest first; numbers below 0 are none.
+        Where a jump may lead to, the nearest first; of fewer again from the first.
     turns : int8 [moments, TURNS]
-        By how many periods of the recording a jump may go, those to what is most alike first; 0 is none.
+        By how many periods of the recording a jump may go, in the same order; 0 where it may not.
     leaves : uint8 [moments]
         Whether a walk leaves a moment: LOUD by chance, END in any case, else never.
     ranks : uint8 [moments, 4], or [0, 4] where the recordings have no descriptors
@@ -100,7 +100,7 @@ def graph_of(statistics: Statistics) -> Graph:
     begin = n_jumps = 0
     for recording in recordings:
         near, n = _alike(recording), len(recording.moments)
-        alike.append(np.where(near >= 0, near + begin, -1))
+        alike.append(near + begin)
         turns.append(_turns(recording))
         jumps.append(recording.moments + begin)
         table.append((begin, begin + len(recording) - 1, n_jumps, n, _stretch(recording, recordings.frame_rate)))
@@ -156,7 +156,7 @@ def _alike(recording: Recording) -> Index:
     eps = APPROXIMATION if tree.n < MANY else COARSE
     found = recording.moments[tree.query(pairs, nearest, eps=eps, workers=-1)[1]]
     apart = np.abs(found - np.arange(len(recording))[:, np.newaxis]) > APART
-    return _first(found, apart | ~apart.any(axis=1, keepdims=True), ROW, -1)
+    return _first(found, apart | ~apart.any(axis=1, keepdims=True), ROW)
 
 
 def _turns(recording: Recording) -> Index:
@@ -172,14 +172,15 @@ def _turns(recording: Recording) -> Index:
     distances = np.stack([((recording.pairs[one - 1] - own) ** 2).sum(axis=1) for one in moments.T], axis=1)
     order = np.argsort(distances, axis=1, kind="stable")
     good = np.take_along_axis(inside & recording.worthy[moments], order, axis=1)
-    return _first(turns[order], good, TURNS, 0)
+    return _first(turns[order], good, TURNS)
 
 
-def _first(numbers: Index, good: Flags, n: int, none: int) -> Index:
-    """The first `n` good ones of each row, and `none` behind them where there are fewer."""
-    order = np.argsort(~good, axis=1, kind="stable")[:, :n]
-    taken = np.where(np.take_along_axis(good, order, axis=1), np.take_along_axis(numbers, order, axis=1), none)
-    return np.pad(taken, ((0, 0), (0, n - taken.shape[1])), constant_values=none)
+def _first(numbers: Index, good: Flags, n: int) -> Index:
+    """The first `n` good ones of each row, again from the first where there are fewer; 0 where there are none."""
+    count = good.sum(axis=1, keepdims=True)
+    order = np.argsort(~good, axis=1, kind="stable")
+    places = np.take_along_axis(order, np.arange(n) % np.maximum(count, 1), axis=1)
+    return np.where(count > 0, np.take_along_axis(numbers, places, axis=1), 0)
 
 
 def _met(soon: Array, moments: Index) -> Index:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from unravel_lib.errors import UsageError, check_seed
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.sidecar import DEFAULT_SEED
-from unravel_lib.live.graph import END, LOUD, RANKS, ROW, Graph, graph_of
+from unravel_lib.live.graph import END, LOUD, RANKS, ROW, TURNS, Graph, graph_of
 from unravel_lib.models import torchscript
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
@@ -63,7 +63,6 @@ def play(self, x: Tensor) -> Tensor:
     return self.model.decode(self.generate(x))
 """
 INLETS = 4  # go, jump, loudness, brightness
-NEAR = 8  # as of `retrace`
 
 
 class Voice:
@@ -88,6 +87,8 @@ class Live(nn.Module):
     RANKS: Final[int] = RANKS
     LOUD: Final[int] = LOUD
     END: Final[int] = END
+    ROW: Final[int] = ROW
+    TURNS: Final[int] = TURNS
     WISHED: Final[int] = WHITE_WISHED
     voices: list[Voice]
 
@@ -98,7 +99,7 @@ class Live(nn.Module):
         self.end, self.dims = graph.frames.shape
         self.sr, self.compression, self.source_model = round(sample_rate), compression, source_model
         self.recordings, self.minutes = len(graph.recordings), round(self.end / graph.frame_rate / 60, 2)
-        self.seed, self.jump, self.near, self.recording = seed, graph.jump, NEAR, -1
+        self.seed, self.jump, self.near, self.recording = seed, graph.jump, ROW, -1
         self.period, self.force, self.reset = 1, SHARPNESS, 0
         self.is_noisy, self.voices = bool(graph.noisy.any()), []
         still = torch.zeros(2, self.dims)  # what a voice that holds adds to its last frame
@@ -180,16 +181,17 @@ class Live(nn.Module):
             if wanted.numel() > 0:
                 self._go(voice, self._wished(voice, luck, wanted))
             else:
-                near = self._others(voice)[: self.near]
+                near = self._others(voice, 0, self.near)
+                if len(near) == 0:  # nothing is in time
+                    near = self._moments(self.alike[voice.moment]) if leaves == self.END else [voice.moment]
                 self._go(voice, self._drawn(voice, near, 1.0 / torch.arange(1, len(near) + 1), luck))
         voice.visits[voice.moment] = voice.visits.get(voice.moment, 0) + 1
         if self.is_noisy:
-            near = self._others(voice)
+            first = int(self._random(voice.key, number + 2) * (1 + (self.ROW if voice.period == 0 else self.TURNS)))
+            near = self._others(voice, first, 1 if wanted.numel() == 0 else self.WISHED)
             near.append(voice.moment)
-            if wanted.numel() > 0:
-                best = self._distances(near, wanted).sort()[1][: self.WISHED]
-                near = [near[int(place)] for place in best.unbind(0)]
-            voice.noise = near[int(self._random(voice.key, number + 2) * len(near))] + 1
+            best = 0 if wanted.numel() == 0 else int(self._distances(near, wanted).argmin())
+            voice.noise = near[best] + 1
         voice.moment += 1
         voice.time += 1.0
 
@@ -216,19 +218,16 @@ class Live(nn.Module):
         if abs(voice.time - moment) > 1:
             voice.time = float(moment)
 
-    def _others(self, voice: Voice) -> list[int]:
-        """Where a jump may lead to, the nearest first: whole periods away in a recording that has one."""
+    def _others(self, voice: Voice, first: int, n: int) -> list[int]:
+        """The `first` and further places that a jump may lead to: whole periods away in a recording that has one."""
         if voice.period == 0 or self.period == 0:
-            return self._moments(self.alike[voice.moment])
-        first, last = int(self.table[voice.where, 0]), int(self.table[voice.where, 1])
+            return self._moments(self.alike[voice.moment, first : first + n])
+        begin, end = int(self.table[voice.where, 0]), int(self.table[voice.where, 1])
         found: list[int] = []
-        for value in self.turns[voice.moment].unbind(0):
+        for value in self.turns[voice.moment, first : first + n].unbind(0):
             moment = math.floor(voice.time + int(value) * voice.period + 0.5)
-            if int(value) != 0 and first < moment < last:
+            if int(value) != 0 and begin < moment < end:
                 found.append(moment)
-        if len(found) == 0:
-            stays = int(self.leaves[voice.moment]) != self.END
-            found = [voice.moment] if stays else self._moments(self.alike[voice.moment])
         return found
 
     def _moments(self, row: Tensor) -> list[int]:
