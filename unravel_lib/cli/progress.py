@@ -1,6 +1,7 @@
 """Progress of a run: a bar on a terminal, elsewhere a log line every 30 seconds."""
 
 import contextlib
+import itertools
 import logging
 import sys
 import time
@@ -66,10 +67,7 @@ class Progress(Generic[Input]):
     @cached_property
     def _starts(self) -> list[float]:
         """The sum of the sizes before each input, and of all."""
-        starts = [0.0]
-        for path in self._inputs:
-            starts.append(starts[-1] + self._size(path))
-        return starts
+        return [*itertools.accumulate(map(self._size, self._inputs), initial=0.0)]
 
     def _show(self) -> None:
         if self._bar is None and time.monotonic() < self._due:

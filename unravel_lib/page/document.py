@@ -16,6 +16,7 @@ from unravel_lib.files.find import open_input
 from unravel_lib.page.cards import Card
 
 NAME = "index.html"
+SOUND = "sound"  # a folder of many projects: the one above it tells more
 MARK = b'<meta name="generator" content="UnRAVEl">'  # in every page
 FOLDED_ABOVE = 40  # sounds: with more, the page is too long to look through
 TELLING = ("distribution", "pattern", "transforms", "seed", "recording", "run")  # facts that tell sounds apart
@@ -35,9 +36,10 @@ def write_page(target: Path, cards: Sequence[Card]) -> None:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(clock=clock, decibels=decibels, dbfs=dbfs)
+    folder = target.absolute().parent
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
     text = environment.get_template(NAME).render(
-        folder=target.absolute().parent.name,
+        folder=folder.name if folder.name != SOUND else f"{folder.parent.name}/{SOUND}",
         cards=cards,
         differences=differences(cards),
         folded_above=FOLDED_ABOVE,
