@@ -101,6 +101,7 @@ GOOD = [
     (["--real", "9"], "real", 9.0),
     (["--kind", "beta"], "kind", "beta"),
     (["--place", "-"], "place", Path("-")),
+    (["--place", "h"], "place", Path("h")),  # not -h
 ]
 
 
@@ -126,7 +127,7 @@ BAD = [
     (["--place="], "--place is empty: is a variable of the shell unset?"),
     (
         ["\udcff\x07"],
-        "\\udcff\\x07 belongs to no flag: write --input in front of inputs, quotes around blanks",
+        "\\udcff\\x07 belongs to no flag: write --input in front of inputs",
     ),
 ]
 

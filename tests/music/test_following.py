@@ -196,4 +196,4 @@ def test_excerpt_says_how_few_recordings_are_long_enough() -> None:
     rng, notes = np.random.default_rng(0), list[str]()
     recordings = [rng.standard_normal((2, n)) for n in (60, 9, 9, 9, 9)]
     unravel.draw("excerpt", measure(recordings), 30, note=notes.append)
-    assert notes == ["excerpt: only 1 of 5 recordings are long enough for a loop of 30 frames"]
+    assert notes == ["excerpt: long enough for a loop of 30 frames: 1 of 5 recordings"]

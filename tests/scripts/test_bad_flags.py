@@ -57,14 +57,18 @@ FLAG_ROWS = [
     ("encoder", ["--input", "x", "--modle", "x"], "unknown argument --modle; did you mean --model?"),
     ("encoder", ["--input", "x", "--skip_exsting"], "unknown argument --skip_exsting; did you mean --skip_existing?"),
     ("encoder", ["-i", "x"], "unknown argument -i; did you mean --input?"),
-    *[
-        ("encoder", flags, f"{word} belongs to no flag: write --input in front of inputs, quotes around blanks")
-        for flags, word in (
-            (["stray"], "stray"),
-            (["--input", "x", "--trust_model", "stray"], "stray"),
-            (["\x1b[31m\n", "--input", "x"], "\\x1b[31m\\n"),
-        )
-    ],
+    ("encoder", ["stray"], "stray belongs to no flag: write --input in front of inputs"),
+    (
+        "encoder",
+        ["--input", "x", "--trust_model", "stray"],
+        "stray belongs to no flag: --trust_model takes no value (quotes go around blanks, commas between names)",
+    ),
+    (
+        "generator",
+        ["--pattern", "loop", "fibo"],
+        "fibo belongs to no flag: --pattern takes one value (quotes go around blanks, commas between names)",
+    ),
+    ("encoder", ["\x1b[31m\n", "--input", "x"], "\\x1b[31m\\n belongs to no flag: write --input in front of inputs"),
     ("encoder", ["--input"], "--input needs a value (one that begins with a dash is written --input=-value)"),
     ("encoder", ["--input", "-x"], "--input needs a value (one that begins with a dash is written --input=-value)"),
     ("encoder", ["--input", ""], "--input is empty: is a variable of the shell unset?"),

@@ -59,19 +59,25 @@ class Parser(argparse.ArgumentParser):
             if word == "#" or word.startswith(" #"):
                 self.error("a comment is among the flags: leave it out, and let nothing follow a \\ in its line")
             name = word.partition("=")[0]
-            is_flag = (name.startswith("--") and name != "--") or f"-{name}" in self._option_string_actions
-            if (place == 0 or (is_flag and " " not in name)) and name not in self._option_string_actions:
-                self._refuse(word)
+            is_flag = name.startswith("-") and (name[1:2] == "-" or f"-{name}" in self._option_string_actions)
+            is_flag = is_flag and name != "--" and " " not in name
+            if (place == 0 or is_flag) and name not in self._option_string_actions:
+                self._refuse(word, argv)
         known, unknown = self.parse_known_args(argv)
         if unknown:
-            self._refuse(unknown[0])
+            self._refuse(unknown[0], argv)
         return known
 
-    def _refuse(self, word: str) -> NoReturn:
+    def _refuse(self, word: str, argv: Sequence[str]) -> NoReturn:
         """Exit with what is wrong with an unknown flag, or a word that belongs to no flag."""
         name = word.partition("=")[0].lstrip("-")
         if not word.startswith("-") or not name:
-            self.error(f"{printable(word)} belongs to no flag: write --input in front of inputs, quotes around blanks")
+            before = [flag for flag in argv[: argv.index(word)] if flag in self._option_string_actions]
+            remedy = "write --input in front of inputs"
+            if before:
+                takes = "no value" if self._option_string_actions[before[-1]].nargs == 0 else "one value"
+                remedy = f"{before[-1]} takes {takes} (quotes go around blanks, commas between names)"
+            self.error(f"{printable(word)} belongs to no flag: {remedy}")
         flags = [flag.removeprefix("--") for flag in self._option_string_actions if flag.startswith("--")]
         begins = [flag for flag in flags if flag.startswith(name)]
         hint = f"; did you mean {begins[0]}?" if begins else did_you_mean(name, flags)

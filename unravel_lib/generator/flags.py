@@ -114,7 +114,7 @@ class GeneratorOptions:
 def _split(names: str) -> list[str]:
     """Split "loop,orale"; the name of a file of the user's may hold commas."""
     is_file = Path(names.rpartition(":")[0]).is_file()
-    return [names] if is_file else [*dict.fromkeys(map(str.strip, names.split(",")))]
+    return [names] if is_file else [*dict.fromkeys(filter(None, map(str.strip, names.split(","))))] or [names]
 
 
 def _refuse(is_so: object, option: str, found: str, remedy: str, *remedy_options: str) -> None:

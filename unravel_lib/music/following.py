@@ -168,7 +168,7 @@ def excerpt(
             remedy_options=("num_latents",),
         )
     if sum(usable) < len(usable) / 4:
-        note(f"excerpt: only {sum(usable)} of {len(usable)} recordings are long enough for a loop of {n_frames} frames")
+        note(f"excerpt: long enough for a loop of {n_frames} frames: {sum(usable)} of {len(usable)} recordings")
     number, moment = recordings.place(place, variety, usable)
     recording = recordings[number]
     if in_time and fit:
