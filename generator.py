@@ -88,7 +88,7 @@ def generate(
 
     plans = make_plans(options)
     statistics, sources = plans[0].composition.statistics, plans[0].sources
-    model = results.load_decoder(options, statistics.dims) if options.decode else None
+    model = results.load_decoder(options, statistics.dims, sources.facts.model) if options.decode else None
     make_output_folder(options.output)
     first = [plan.composition.piece(options.first) for plan in plans]
     results.log_plans(plans, first, shutil.disk_usage(options.output).free)

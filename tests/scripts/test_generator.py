@@ -735,7 +735,7 @@ def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(
     tmp_path: Path, encodings: Path, run: Run
 ) -> None:
     for more, message in [
-        (["--decode"], "pocket.ts decodes 8 dims, the latents have 3: name the model that they belong to (--model)"),
+        (["--decode"], "pocket.ts decodes 8 dims, the latents have 3: they are of voice.ts, give that (--model)"),
         (["--decode", "--model", "nothing.ts"], "nothing.ts"),
         (["--page"], "--page is about sounds: add (--decode)"),
         (["--decode", "--measure_only"], "--decode decodes what is generated: leave one out (--measure_only)"),

@@ -164,11 +164,15 @@ def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: i
             log.info("%s", printable(folder / name))
 
 
-def load_decoder(options: GeneratorOptions, dims: int) -> "Model":
-    """Load the model that decodes the results; raises ModelError where it cannot, or decodes other dims."""
+def load_decoder(options: GeneratorOptions, dims: int, maker: str | None) -> "Model":
+    """Load the model that decodes the results; raises ModelError where it cannot, or decodes other dims than these.
+
+    `maker` is the name of the model that made the encodings, where it is known.
+    """
     model = load_model(options.model, "auto", options.trust_model, options.sample_rate)
     if model.dims != dims:
-        found, remedy = f"decodes {model.dims} dims, the latents have {dims}", "name the model that they belong to"
+        found = f"decodes {model.dims} dims, the latents have {dims}"
+        remedy = f"they are of {printable(maker or 'another one')}, give that"
         raise ModelError(found, path=model.name, remedy=remedy, remedy_options=("model",))
     return model
 
