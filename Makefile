@@ -22,7 +22,7 @@ help:
 	@echo "make fuzz          test all readers with broken files and flags"
 	@echo "make fidelity      measure how true every distribution is to the bundled recordings, and draw it"
 	@echo "make picture       make the picture of the page in the README again (needs chromium)"
-	@echo "make figures       draw the pictures and render the sounds of the README again"
+	@echo "make figures       render the sounds and draw the pictures of the README and the tutorial again"
 	@echo "make live          make the file of examples/live.pd, from the bundled recordings"
 	@echo "make size          count the lines of code, without docstrings, comments and empty lines"
 	@echo "make clean         remove the environments, the exports and the results of make demo and make workflow"
@@ -110,8 +110,8 @@ live: $(VENV)/has-requirements
 		--with_model unravel_lib/models/pocket/pocket.ts
 
 figures: $(VENV)/has-requirements
-	$(BIN)/python examples/figures.py
 	$(BIN)/python examples/sounds.py
+	$(BIN)/python examples/figures.py
 
 picture: demo $(VENV)/has-dev-requirements
 	PYTHONPATH=.:tests $(BIN)/python tests/page/picture.py demo-output/index.html docs/page.png

@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 import scipy.signal
+import soundfile
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -40,6 +41,8 @@ Array = npt.NDArray[np.float64]
 PICTURES = ROOT / "examples" / "pictures"
 RECORDING = ROOT / "examples" / "audio" / "loop_compus.flac"
 SPECTROGRAM_OF = ROOT / "examples" / "audio" / "guit_e_slide.flac"
+PIECE = ROOT / "examples" / "sounds" / "tutorial" / "piece.mp3"
+PARTS = ("rest to rhythm", "rhythm", "rhythm to beat", "beat", "beat to rest")
 SEED = 42
 DPI = 200  # wide pictures are shown at half their size or less
 SMALL_DPI = 125
@@ -267,6 +270,18 @@ def pocket_spectrograms(pocket: model.Model) -> None:
         axes.set_yticklabels([])
 
 
+def tutorial_piece() -> None:
+    """Spectrogram of the piece of docs/tutorial.md with its parts, from the sound that sounds.py renders."""
+    sound, rate = soundfile.read(PIECE, dtype="float32")
+    with picture("piece", 9.2, 2.35, 130) as figure:
+        axes = place(figure, 0.65, 0.45, 8.4, 1.55)
+        spectrogram(axes, sound, rate)
+        for number, name in enumerate(PARTS):
+            start = number * len(sound) / rate / len(PARTS)
+            axes.axvline(start, color="white", linewidth=0.8)
+            axes.text(start, 1.04, f"{number + 1}  {name}", transform=axes.get_xaxis_transform(), fontsize=9)
+
+
 def read(path: Path, pocket: model.Model) -> npt.NDArray[np.float32]:
     """Read a recording at the model's rate, [channels, samples]."""
     with open_audio(path) as sound:
@@ -294,6 +309,7 @@ def main() -> None:
         catalogue(statistics)
         transforms(statistics)
     pocket_spectrograms(pocket)
+    tutorial_piece()
 
 
 if __name__ == "__main__":

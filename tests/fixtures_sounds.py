@@ -3,6 +3,7 @@
 import io
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import av
 import numpy as np
@@ -94,3 +95,17 @@ def with_granule(page: bytes, value: int) -> bytes:
 def mp3_counts(data: bytes) -> int:
     """Return where the count of frames stands in an MP3; the count of bytes follows it."""
     return max(data[:400].find(b"Info"), data[:400].find(b"Xing")) + 8
+
+
+def sounds_that_differ(folder: Path, other: Path) -> list[str]:
+    """Return which of the sounds below a folder are missing in another, or sound different there."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder)
+        if not (other / name).is_file():
+            found.append(f"{name} is missing: run make figures")
+            continue
+        new, old = (soundfile.read(where / name)[0] for where in (folder, other))
+        if new.shape != old.shape or np.abs(new - old).mean() > 0.05 * np.abs(old).mean():
+            found.append(f"{name} sounds different: run make figures")
+    return found

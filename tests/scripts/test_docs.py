@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures_sounds import sounds_that_differ
 from warm_python import WarmPython
 
+from examples import sounds
 from unravel_lib.music import tempo
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
 
@@ -195,10 +197,12 @@ def untrue_transforms(page: Path) -> list[str]:
 
 
 def untrue_tempi(page: Path) -> list[str]:
-    """Rows of the tempo table that tempo.py does not make."""
+    """Rows of a page's table of tempi that tempo.py does not make."""
     rate = tempo.DEFAULT_SAMPLE_RATE, tempo.DEFAULT_COMPRESSION
-    rows = [row for row in tables(page, "Tempo") if row[0].isdigit()]
-    assert len(rows) >= 10, "where is the tempo table?"
+    rows = [
+        row for row in tables(page, "Tempo" if page.name == "README.md" else "Lengths and tempo") if row[0].isdigit()
+    ]
+    assert len(rows) >= 5, "where is the tempo table?"
     true = [
         [str(n := int(r[0])), tempo.format_bpm(tempo.exact_bpm(n, *rate)), tempo.double_time(n, *rate)] for r in rows
     ]
@@ -254,13 +258,20 @@ def clone(tmp_path_factory: pytest.TempPathFactory, warm_python: str) -> tuple[P
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
-def test_commands_run_and_print_what_is_shown(page: Path, clone: tuple[Path, list[str]]) -> None:
+def test_commands_run_and_print_what_is_shown(
+    page: Path, clone: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where the page links to sounds of its results, they sound so."""
     folder, wrong = clone
-    assert wrong == [] if page == README else untrue_commands(page, folder) == []
+    assert (wrong if page == README else untrue_commands(page, folder)) == []
+    if str(page.relative_to(ROOT)) in sounds.PAGES:
+        monkeypatch.setattr(sounds, "SOUNDS", tmp_path)
+        sounds.render_results(str(page.relative_to(ROOT)), folder)
+        assert sounds_that_differ(tmp_path, ROOT / "examples" / "sounds") == []
 
 
 def test_the_readme_has_commands_and_links_to_every_page() -> None:
-    assert len(blocks(README)) >= 6
+    assert len(blocks(README)) >= 4
     assert [page.name for page in PAGES if f"{page.relative_to(ROOT)})" not in README.read_text()] == ["README.md"]
 
 
@@ -274,8 +285,9 @@ def test_tables(check: Callable[[Path], list[str]]) -> None:
     assert check(README) == []
 
 
-def test_the_table_of_transforms() -> None:
-    assert untrue_transforms(ROOT / "docs" / "transforms.md") == []
+@pytest.mark.parametrize("check", [untrue_transforms, untrue_tempi])
+def test_tables_of_transforms(check: Callable[[Path], list[str]]) -> None:
+    assert check(ROOT / "docs" / "transforms.md") == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 from fixtures_runs import ROOT
+from fixtures_sounds import sounds_that_differ
 from PIL import Image
 
 import generator
-from unravel_lib.music.catalogue import PATTERNS
+from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 
 EXAMPLES = ROOT / "examples"
 RATE = 44100
@@ -198,18 +199,19 @@ def test_one_loop_makes_two_minutes(shell: Shell, recordings: Path, tmp_path: Pa
 
 
 def test_sounds_renders_what_the_readme_links_to(monkeypatch, tmp_path):
-    """Two sounds for every pattern, and latent audio for latent_nn.pd."""
+    """Two sounds for every pattern, one for every distribution, and latent audio for latent_nn.pd."""
     monkeypatch.syspath_prepend(EXAMPLES)
     sounds = importlib.import_module("sounds")
     monkeypatch.setattr(sounds, "SOUNDS", tmp_path)
-    sounds.main()
-    kept = {path.name for path in (EXAMPLES / "sounds").iterdir()}
-    patterns = [name for name, entry in PATTERNS.items() if entry.source is None]
-    assert kept == {"latent_audio.wav", *(f"{name}-{number}.mp3" for name in patterns for number in (1, 2))}
-    assert kept == {path.name for path in tmp_path.iterdir()}, "run make figures"
-    for name in kept:
-        (new, rate), (old, _) = (soundfile.read(folder / name) for folder in (tmp_path, EXAMPLES / "sounds"))
-        assert new.shape == old.shape, f"{name} is something else: run make figures"
-        assert np.abs(new - old).mean() < 0.05 * np.abs(old).mean(), f"{name} sounds different: run make figures"
-        assert name.endswith(".wav") or (8 < len(new) / rate < 12 and 0.5 < np.abs(new).max() < 1)
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 60_000 * len(kept)
+    sounds.render_library()
+    patterns, distributions = ([name for name, _ in one.listing()] for one in (PATTERNS, DISTRIBUTIONS))
+    made = {f"{name}-{number}.mp3" for name in patterns for number in (1, 2)} | {
+        f"{name}.mp3" for name in distributions
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {"latent_audio.wav", *made}
+    assert sounds_that_differ(tmp_path, EXAMPLES / "sounds") == []
+    for path in tmp_path.glob("*.mp3"):
+        values, rate = soundfile.read(path)
+        assert 6 < len(values) / rate < 12 and 0.5 < np.abs(values).max() < 1
+    assert sum(path.stat().st_size for path in (EXAMPLES / "sounds").iterdir()) < 1_400_000
+    assert sum(path.stat().st_size for path in (EXAMPLES / "sounds" / "tutorial").iterdir()) < 1_500_000
