@@ -110,12 +110,12 @@ class Live(nn.Module):
         self.ranks, self.met, self.jumps = map(torch.from_numpy, (graph.ranks, graph.met, graph.jumps))
         self.table, self.periods, self.shares = map(torch.from_numpy, (graph.recordings, graph.periods, graph.shares))
         self.last = torch.empty(0, self.dims)
-        self.generate_params = torch.tensor([INLETS, compression, self.dims, compression])
+        self.register_buffer("generate_params", torch.tensor([INLETS, compression, self.dims, compression]))
         for name, (kind, *_) in ATTRIBUTES.items():
-            setattr(self, f"{name}_params", torch.tensor([CODES[kind]]))
+            self.register_buffer(f"{name}_params", torch.tensor([CODES[kind]]))
         if model is not None:
             self.model = model.untouched()
-            self.play_params = torch.tensor([INLETS, compression, model.out_channels, 1])
+            self.register_buffer("play_params", torch.tensor([INLETS, compression, model.out_channels, 1]))
             for parameter in self.model.parameters():  # else a state that is carried would keep all of the past
                 parameter.requires_grad_(False)
 
