@@ -69,26 +69,28 @@ def main(argv: list[str]) -> int:
     inputs = Inputs()
     targets = find_targets(args, batch, inputs)
     make_output_folder(args.output)
-    model = load_model(
-        args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay, args.precision
-    )
+    from unravel_lib.cli.jobs import jobs
 
-    from unravel_lib.models.codec import CodecOptions
+    model_flags = args.model, args.device, args.trust_model, args.sample_rate, args.precision
+    with jobs(args.jobs, len(targets), "decode_file", *model_flags) as submit:
+        model = load_model(*model_flags, compensate_delay=args.compensate_delay, one_thread=args.jobs is not None)
 
-    options = CodecOptions(
-        args.seed,
-        args.compensate_delay,
-        args.subtype,
-        args.overwrite,
-        normalize=args.normalize,
-        max_gain=args.max_gain,
-        loop=args.loop,
-        fade_ms=args.fade,
-        conditions=dict(args.condition),
-        script=script("decoder"),
-        command=parser.recorded("decoder", args),
-    )
-    sounds.decode(batch, targets, inputs, model, options, args.skip_existing)
+        from unravel_lib.models.codec import CodecOptions
+
+        options = CodecOptions(
+            args.seed,
+            args.compensate_delay,
+            args.subtype,
+            args.overwrite,
+            normalize=args.normalize,
+            max_gain=args.max_gain,
+            loop=args.loop,
+            fade_ms=args.fade,
+            conditions=dict(args.condition),
+            script=script("decoder"),
+            command=parser.recorded("decoder", args),
+        )
+        sounds.decode(batch, targets, inputs, model, options, args.skip_existing, submit)
     if args.page:
         sounds.make_page(args.output, batch, args.overwrite)
     return batch.finish()

@@ -13,16 +13,17 @@ from unravel_lib.audio import EXTENSIONS
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
-from unravel_lib.errors import InputError
 from unravel_lib.files.find import Source, find_files, normalised_extensions
 from unravel_lib.files.output import make_output_folder, result_names
-from unravel_lib.files.sidecar import Sidecar, read_sidecar
+from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.history import script
 from unravel_lib.text import count_text, duration_text, frames_text
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
 REMEDY = "take another folder, or say which endings are sound (--extensions)"
+
+CD_BYTES = 4 * 44100  # of a second
 
 log = logging.getLogger("unravel_lib")
 
@@ -51,29 +52,32 @@ def main(argv: list[str]) -> int:
     batch = Batch(args.output, args.shard)
     targets = find_targets(args, batch)
     make_output_folder(args.output)
-    model = load_model(
-        args.model, args.device, args.trust_model, args.sample_rate, args.compensate_delay, args.precision
-    )
+    from unravel_lib.cli.jobs import jobs
 
-    from unravel_lib.models.codec import CodecOptions, encode_file
+    model_flags = args.model, args.device, args.trust_model, args.sample_rate, args.precision
+    with jobs(args.jobs, len(targets), "encode_file", *model_flags) as submit:
+        model = load_model(*model_flags, compensate_delay=args.compensate_delay, one_thread=args.jobs is not None)
 
-    options = CodecOptions(
-        args.seed,
-        args.compensate_delay,
-        overwrite=args.overwrite,
-        script=script("encoder"),
-        command=parser.recorded("encoder", args),
-    )
-    latents = work_through(
-        batch,
-        targets,
-        _seconds,
-        lambda source, *rest: encode_file(model, source.path, *rest),
-        options,
-        args.skip_existing,
-    )
+        from unravel_lib.models.codec import CodecOptions, encode_file
+
+        options = CodecOptions(
+            args.seed,
+            args.compensate_delay,
+            overwrite=args.overwrite,
+            script=script("encoder"),
+            command=parser.recorded("encoder", args),
+        )
+        latents = work_through(
+            batch,
+            targets,
+            _guessed_seconds,
+            lambda source, *rest: encode_file(model, source.path, *rest),
+            options,
+            args.skip_existing,
+            submit,
+        )
     if batch.done > batch.skipped:
-        log_length(latents)
+        log_length([*latents.values()])
     return batch.finish()
 
 
@@ -84,25 +88,18 @@ def find_targets(args: argparse.Namespace, batch: Batch) -> dict[Source, Path]:
     return {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
 
-def log_length(latents: list[Path]) -> None:
-    """Log how many files, frames and seconds of sound there are; by the sidecars, also of finished files."""
-    facts = []
-    for path in latents:
-        with contextlib.suppress(InputError):  # damaged since; the latents are complete
-            facts.append(read_sidecar(path) or Sidecar())
+def log_length(facts: list[Sidecar]) -> None:
+    """Log how many files, frames and seconds of sound there are, also those that an earlier run finished."""
     frames = sum(one.frames or 0 for one in facts)
     seconds = sum(one.seconds for one in facts)
     log.info("%s: %s, %s of sound", count_text(len(facts), "file"), frames_text(frames), duration_text(seconds))
 
 
-def _seconds(source: Source) -> float:
-    from unravel_lib.audio.read import open_audio
-
-    try:
-        with open_audio(source.path) as sound:
-            return sound.seconds
-    except InputError:  # reported when its turn comes
-        return 0.0
+def _guessed_seconds(source: Source) -> float:
+    """Return how long a recording would last if it were as on a CD."""
+    with contextlib.suppress(OSError):  # reported when its turn comes
+        return source.path.stat().st_size / CD_BYTES
+    return 0.0
 
 
 def start() -> None:

@@ -21,7 +21,7 @@ from unravel_lib.text import count_text, frames_text, printable
 
 OWN_CODE = ("distribution", "pattern", "transform")  # options that may run a Python file of the user's
 PLACE = ("output", "run", "base")  # options that say where results go, under which names
-_CODEC = ("input", "model", "device", "sample_rate", "seed", "compensate_delay", "precision")
+_CODEC = ("input", "model", "device", "sample_rate", "seed", "compensate_delay", "precision", "jobs")
 SHAPING = {  # options of each script that shape the content; no other is recorded, taken over, or shown
     "encoder": _CODEC,
     "decoder": (*_CODEC, "condition", "subtype", "normalize", "max_gain", "loop", "fade"),

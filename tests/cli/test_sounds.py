@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unravel_lib.cli.sounds import MAX_ROWS, QUIETEST, log_levels
-from unravel_lib.files.sidecar import SoundSidecar, write_sidecar
+from unravel_lib.files.sidecar import SoundSidecar, read_sidecar, write_sidecar
 
 
 def test_of_many_sounds_those_that_may_need_a_look_are_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -20,7 +20,7 @@ def test_of_many_sounds_those_that_may_need_a_look_are_shown(tmp_path: Path, cap
         write_sidecar(path, SoundSidecar(**facts | odd.get(number, {})))  # type: ignore[arg-type]
     sounds = sorted(tmp_path.glob("*.wav"))
     with caplog.at_level(logging.INFO, "unravel_lib"):
-        log_levels(sounds, None, tmp_path / "levels.csv")
+        log_levels({path: read_sidecar(path) for path in sounds}, None, tmp_path / "levels.csv")
     table, summary, place = (record.getMessage() for record in caplog.records)
     shown = [line.split()[-1] for line in table.splitlines()[1:]]
     quietest = [f"{number:03}.wav" for number in range(MAX_ROWS, 28, -1) if number not in odd][:QUIETEST]
@@ -31,5 +31,5 @@ def test_of_many_sounds_those_that_may_need_a_look_are_shown(tmp_path: Path, cap
     assert (rows[30]["peak"], rows[30]["marks"], rows[5]["lufs"]) == ("1.5", "clipped", "-15.0")
     caplog.clear()
     with caplog.at_level(logging.INFO, "unravel_lib"):
-        log_levels(sounds[:MAX_ROWS], None)
+        log_levels({path: read_sidecar(path) for path in sounds[:MAX_ROWS]}, None)
     assert len(caplog.messages) == 1 and len(caplog.messages[0].splitlines()) == MAX_ROWS + 1

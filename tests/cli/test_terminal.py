@@ -186,6 +186,27 @@ def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
     ]
 
 
+def test_what_the_first_inputs_are_found_to_be_corrects_the_guesses_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sizes of sound files are guessed by their bytes until they are opened."""
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(log, "handlers", [caplog.handler])
+    monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "level", logging.INFO)
+    with Progress(["mp3", "failed", "mp3"], lambda _: 10.0, "s") as bar:
+        for index, _ in enumerate(bar):
+            if index != 1:
+                bar.update(25, 50)
+    assert caplog.messages == [
+        "25 of 150 s, 0 of 3 files",
+        "50 of 150 s, 1 of 3 files",
+        "100 of 150 s, 2 of 3 files",
+        "125 of 150 s, 2 of 3 files",
+        "150 of 150 s, 3 of 3 files",
+    ]
+
+
 def test_sizes_are_found_out_only_where_they_are_printed() -> None:
     asked: list[Path] = []
     with Progress([Path("a")], lambda path: asked.append(path) or 1.0, "s") as bar:  # type: ignore[func-returns-value]

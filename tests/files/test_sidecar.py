@@ -18,7 +18,7 @@ from unravel_lib.files.sidecar import (
     Sidecar,
     SoundSidecar,
     atomic_write_with_sidecar,
-    is_complete,
+    complete_sidecar,
     read_sidecar,
     refuse_replacing,
     sidecar_path,
@@ -63,7 +63,7 @@ def test_of_decoded_sound_the_sidecar_of_its_latents_is_kept(tmp_path: Path) -> 
         facts = replace(FACTS, latents=latents, peak=0.5, gain_db=-3.0)
         write_sidecar(path, facts)
         assert read_sidecar(path) == facts
-    assert is_complete(path, FACTS)
+    assert complete_sidecar(path, FACTS)
     edit(path, latents=json.loads(sidecar_path(path).read_text()))
     found = read_sidecar(path)
     assert isinstance(found, SoundSidecar) and found.latents == replace(FACTS, peak=0.5, gain_db=-3.0)
@@ -140,7 +140,7 @@ def test_impossible_values_are_refused(file: Path, name: str, value: object) -> 
     edit(file, **{name: value})
     with pytest.raises(InputError, match=r"x\.json (says|has)"):
         read_sidecar(file)
-    assert not is_complete(file, FACTS)
+    assert not complete_sidecar(file, FACTS)
 
 
 PIECES = [
@@ -173,10 +173,10 @@ def test_fields_without_a_value_are_unknown(file: Path) -> None:
 
 
 def test_complete_is_what_the_same_run_would_make(file: Path) -> None:
-    assert is_complete(file, FACTS)
-    assert is_complete(file, replace(FACTS, source="elsewhere/in.wav", frames=None))
-    assert is_complete(file, replace(FACTS, script="/y/decoder.py", command=("--input", "/elsewhere")))
-    assert not is_complete(file, EncodingSidecar(seed=7))
+    assert complete_sidecar(file, FACTS)
+    assert complete_sidecar(file, replace(FACTS, source="elsewhere/in.wav", frames=None))
+    assert complete_sidecar(file, replace(FACTS, script="/y/decoder.py", command=("--input", "/elsewhere")))
+    assert not complete_sidecar(file, EncodingSidecar(seed=7))
     for name, value in (
         ("model_sha256", "c" * 64),
         ("source_sha256", "c" * 64),
@@ -188,29 +188,29 @@ def test_complete_is_what_the_same_run_would_make(file: Path) -> None:
         ("compression", 1024),
         ("dims", 4),
     ):
-        assert not is_complete(file, replace(FACTS, **{name: value}))
+        assert not complete_sidecar(file, replace(FACTS, **{name: value}))
 
 
 def test_only_the_same_bytes_are_complete(file: Path) -> None:
     file.write_bytes(b"cOntent")
-    assert not is_complete(file, FACTS)
+    assert not complete_sidecar(file, FACTS)
     file.write_bytes(b"content")
-    assert is_complete(file, FACTS)
+    assert complete_sidecar(file, FACTS)
     edit(file, unravel_version=__version__ + ".1")
-    assert not is_complete(file, FACTS)
+    assert not complete_sidecar(file, FACTS)
     file.unlink()
-    assert not is_complete(file, FACTS)
+    assert not complete_sidecar(file, FACTS)
 
 
 def test_file_and_sidecar_appear_together(file: Path) -> None:
     with atomic_write_with_sidecar(file, replace(FACTS, seed=8)) as part:
         part.write_bytes(b"new")
-        assert is_complete(file, FACTS)
-    assert is_complete(file, replace(FACTS, seed=8))
+        assert complete_sidecar(file, FACTS)
+    assert complete_sidecar(file, replace(FACTS, seed=8))
     with pytest.raises(ZeroDivisionError), atomic_write_with_sidecar(file, FACTS) as part:
         part.write_bytes(b"half")
         raise ZeroDivisionError
-    assert is_complete(file, replace(FACTS, seed=8))
+    assert complete_sidecar(file, replace(FACTS, seed=8))
     assert sorted(path.name for path in file.parent.iterdir()) == ["x.json", "x.npy"]
 
 
@@ -249,7 +249,7 @@ def test_two_runs_at_the_same_time_never_mix(tmp_path: Path) -> None:
         thread.join()
         with folder_lock(tmp_path):
             seed = int(path.read_bytes()[:1])
-            assert is_complete(path, Sidecar(seed=seed))
+            assert complete_sidecar(path, Sidecar(seed=seed))
 
 
 OTHER_MODEL, OTHER_INPUT = {"model": "b.ts", "model_sha256": "c" * 64}, {"source": "y.wav", "source_sha256": "c" * 64}
@@ -276,10 +276,10 @@ def test_a_result_of_something_else_is_not_replaced(file: Path, changes: dict[st
     assert error.value.path == file and error.value.remedy_options == ("output", "overwrite")
     with pytest.raises(OutputError, match=why), atomic_write_with_sidecar(file, new, overwrite=False) as part:
         part.write_bytes(b"other")
-    assert is_complete(file, FACTS) and len(list(file.parent.iterdir())) == 2
+    assert complete_sidecar(file, FACTS) and len(list(file.parent.iterdir())) == 2
     with atomic_write_with_sidecar(file, new) as part:
         part.write_bytes(b"other")
-    assert is_complete(file, new)
+    assert complete_sidecar(file, new)
 
 
 def test_what_a_killed_run_left_may_be_replaced_but_not_what_has_an_unknown_sidecar(file: Path) -> None:

@@ -74,7 +74,7 @@ def read_sidecar(data: bytes) -> None:
             assert sidecar._as_text(facts, "x", path)
             for step in history.steps(path, facts):
                 assert all(text.isprintable() for fact in step.facts for text in fact) and step.command.isprintable()
-    assert not sidecar.is_complete(path, sidecar.Sidecar(seed=1, source_sha256="0" * 64))
+    assert not sidecar.complete_sidecar(path, sidecar.Sidecar(seed=1, source_sha256="0" * 64))
 
 
 def read_audio(data: bytes) -> None:

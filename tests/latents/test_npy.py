@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unravel_lib.errors import InputError
-from unravel_lib.files.sidecar import Sidecar, is_complete
+from unravel_lib.files.sidecar import Sidecar, complete_sidecar
 from unravel_lib.latents import npy
 
 Z = np.random.default_rng(0).standard_normal((4, 9)).astype(np.float32)
@@ -35,7 +35,7 @@ def test_what_is_saved_is_what_the_contract_says(tmp_path: Path) -> None:
 
 def test_the_sidecar_comes_with_it(tmp_path: Path) -> None:
     npy.save_latents(tmp_path / "x.npy", Z, Sidecar(seed=3))
-    assert is_complete(tmp_path / "x.npy", Sidecar(seed=3))
+    assert complete_sidecar(tmp_path / "x.npy", Sidecar(seed=3))
 
 
 @pytest.mark.parametrize("bad", [Z[None], Z[0], Z[:, :0], np.full((2, 2), np.nan), np.full((2, 2), 1e300)])

@@ -59,11 +59,10 @@ def lines(done: "subprocess.CompletedProcess[str]") -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("name", ["folder", "parallel"])
-def test_without_arguments_a_script_prints_its_usage(shell, name):
-    done = shell(name)
+def test_without_arguments_a_script_prints_its_usage(shell):
+    done = shell("folder")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("usage: ") and f"{name}.sh" in done.stderr
+    assert done.stderr.startswith("usage: ") and "folder.sh" in done.stderr
 
 
 def test_the_demo_ends_with_a_page_of_sounds_that_neither_clip_nor_are_silent(shell, tmp_path):
@@ -111,34 +110,6 @@ def test_folder_stops_where_the_model_cannot_be_used(shell, recordings, tmp_path
 
 def test_a_python_that_cannot_start_is_no_success(shell, recordings):
     assert shell("folder", recordings, "output", PYTHON="false").returncode == 2  # 1: some are done
-    assert shell("parallel", "nowhere", "output").returncode == 2
-
-
-def test_parallel_encodes_as_one_encoder_does(shell, run, recordings, tmp_path):
-    if shutil.which("parallel") is None:
-        pytest.skip("NOT TESTED: examples/parallel.sh needs GNU parallel (apt install parallel)")
-    done = shell("parallel", recordings, "many", JOBS="2")
-    assert done.returncode == 0, done.stderr
-    assert run("encoder", "--input", recordings, "--output", tmp_path / "one").code == 0
-    one = {stem_of(path): path.read_bytes() for path in (tmp_path / "one").glob("*.npy")}
-    assert len(one) == 2
-    made = [tmp_path / line for line in lines(done)]
-    assert {stem_of(path): path.read_bytes() for path in made} == one
-    assert sorted(path.parent for path in made) == [tmp_path / "many", tmp_path / "many" / "more of them"]
-
-
-def stem_of(result: Path) -> str:
-    """Return the name of the recording in the name of its latents."""
-    return result.name.split("--")[0]
-
-
-def test_parallel_says_what_is_missing(shell, tmp_path):
-    (tmp_path / "bin").mkdir()
-    for tool in ("sh", "dirname", "grep"):
-        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or tool)
-    done = shell("parallel", "recordings", "output", PATH=str(tmp_path / "bin"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "needs GNU parallel" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def play(latents: Path, output: Path, pattern: str, *flags: str) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Many inputs, one by one; those that fail are reported and listed in failures.csv."""
 
 import contextlib
+import functools
+import itertools
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from unravel_lib.cli.messages import error_line, input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
 from unravel_lib.errors import InputError, OutputError, UnravelError
 from unravel_lib.files.find import WHOLE, Shard, Source
-from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, is_complete, read_sidecar
+from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, complete_sidecar, read_sidecar
 from unravel_lib.text import count_text
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
@@ -24,6 +25,9 @@ RESULTS = (".npy", ".wav")  # endings of what scripts make
 if TYPE_CHECKING:
     from unravel_lib.models.codec import CodecOptions, IsDone, Watch
     from unravel_lib.models.model import Model
+
+    Work = Callable[[Source, Path, CodecOptions, IsDone | None, Watch | None], Sidecar | None]
+    Submit = Callable[["Task"], Callable[[Watch], tuple[Path, Sidecar, bool]]]
 
 log = logging.getLogger("unravel_lib")
 
@@ -146,40 +150,75 @@ class Batch:
         return SOME_FAILED if self.failures or self.lost else DONE
 
 
+@dataclass(frozen=True)
+class Task:
+    """One result to make.
+
+    Attributes
+    ----------
+    source, target : the input, and the file to write
+    options : what shapes the result
+    known : files that may hold it already; None: it is made anyway
+    """
+
+    source: Source
+    target: Path
+    options: "CodecOptions"
+    known: tuple[Path, ...] | None
+
+    def do(self, work: "Work", watch: "Watch | None" = None) -> tuple[Path, Sidecar, bool]:
+        """Make the result, or find it; return its path, what its sidecar says, and whether it was made."""
+        found: list[tuple[Path, Sidecar]] = []
+
+        def is_done(facts: Sidecar) -> bool:
+            complete = ((path, complete_sidecar(path, facts)) for path in self.known or ())
+            found.extend(itertools.islice(((path, sidecar) for path, sidecar in complete if sidecar), 1))
+            return bool(found)
+
+        made = work(self.source, self.target, self.options, None if self.known is None else is_done, watch)
+        return (*found[0], False) if made is None else (self.target, made, True)
+
+
 def work_through(
     batch: Batch,
     targets: Mapping[Source, Path],
-    seconds: Callable[[Source], float],
-    work: "Callable[[Source, Path, CodecOptions, IsDone | None, Watch], bool]",
+    size: Callable[[Source], float],
+    work: "Work",
     options: "CodecOptions",
     skip_existing: bool = False,
-) -> list[Path]:
+    submit: "Submit | None" = None,
+) -> dict[Path, Sidecar]:
     """Make all targets, with progress; `skip_existing` keeps results that an earlier run finished, under any name.
 
     Parameters
     ----------
     targets : the result of each input of this shard
-    seconds : the length of a source in seconds of sound
+    size : the length of a source in seconds of sound, as far as it is known before it is opened
     work : makes one target, as `unravel_lib.models.codec.encode_file` does
     options : what shapes all results; the command that each records gets the place of its name too
+    submit : lets other processes work, see `unravel_lib.cli.jobs`
 
     Returns
     -------
-    the targets that are finished, by this run or an earlier one
+    what the sidecars say of the targets that are finished, by this run or an earlier one
     """
-    done: list[Path] = []
+    done: dict[Path, Sidecar] = {}
     earlier = _results_by_source(batch.output, targets) if skip_existing else {}
-    with Progress(list(targets), seconds, "s of sound") as bar:
-        for source in bar:
-            target = targets[source]
-            based = ("--base", str(source.base)) if "/" in source.relative else ()
-            recorded = replace(options, command=(*options.command, *based))
+    tasks = []
+    for source, target in targets.items():
+        based = ("--base", str(source.base)) if "/" in source.relative else ()
+        recorded = replace(options, command=(*options.command, *based))
+        known = (target, *earlier.get(os.path.abspath(source.path), ())) if skip_existing else None
+        tasks.append(Task(source, target, recorded, known))
+    outcomes = [submit(task) if submit else functools.partial(task.do, work) for task in tasks]
+    with Progress(list(targets), size, "s of sound") as bar:
+        for source, outcome in zip(bar, outcomes, strict=True):
             with batch.attempt(source.path):
-                known = [target, *earlier.get(os.path.abspath(source.path), [])]
-                is_done = partial(_keep_complete, known, done) if skip_existing else None
-                if work(source, target, recorded, is_done, bar.update):
-                    batch.wrote(target)
-                    done.append(target)
+                path, facts, is_new = outcome(bar.update)
+                done[path] = facts
+                bar.update(0, facts.seconds)
+                if is_new:
+                    batch.wrote(path)
                 else:
                     batch.skipped += 1
     return done
@@ -197,31 +236,28 @@ def _results_by_source(folder: Path | None, targets: Mapping[Source, Path]) -> d
     return found
 
 
-def _keep_complete(known: Sequence[Path], done: list[Path], facts: Sidecar) -> bool:
-    """Return whether one of the files has the content that `facts` describe; it is done then."""
-    found = next((path for path in known if is_complete(path, facts)), None)
-    if found is not None:
-        done.append(found)
-    return found is not None
-
-
 def load_model(
     path: Path | None,
     device: str,
     trust: bool,
     sample_rate: float | None,
-    compensate_delay: bool = False,
     precision: str = DEFAULT_PRECISION,
+    compensate_delay: bool = False,
+    one_thread: bool = False,
 ) -> "Model":
-    """Load the model that the flags name; logs it where that is the bundled one.
+    """Load the model that the flags name, to run in one thread or in many; logs it where that is the bundled one.
 
     Raises
     ------
     ModelError
         It cannot be used, or its delay cannot be removed.
     """
+    import torch
+
     from unravel_lib.models import model
 
+    if one_thread:
+        torch.set_num_threads(1)
     loaded = model.load(path, device, trust, sample_rate, precision)
     if compensate_delay:
         loaded.known_delay()

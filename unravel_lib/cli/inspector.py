@@ -103,7 +103,7 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
         return {**document, "fidelity": {name: asdict(one) for name, one in found.items()}}
     if latents and sounds:
         log.info("")
-    log_levels([*sounds], None)
+    log_levels(sounds, None)
     return {
         **document,
         "sounds": list(map(str, sounds)),

@@ -16,6 +16,7 @@ from unravel_lib.text import did_you_mean, printable
 
 MAX_SEED = 2**63 - 1
 MAX_SHARDS = 100_000
+MAX_JOBS = 1024
 
 N = TypeVar("N", int, float)
 
@@ -102,7 +103,9 @@ class Parser(argparse.ArgumentParser):
 
     def recorded(self, script: str, args: object) -> tuple[str, ...]:
         """Return the part of a command that all results of a script share: what shapes them, and where they are."""
-        return tuple(self.command(args, {*SHAPING[script], "output"} - {"input"}))
+        one_thread = getattr(args, "jobs", None) is not None  # any number of such processes makes the same
+        words = self.command(args, {*SHAPING[script], "output"} - {"input", "jobs"})
+        return (*words, *(("--jobs", "1") if one_thread else ()))
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return the values of the flags that stand in `argv`, without defaults."""
@@ -238,13 +241,15 @@ def add_model(parser: Parser) -> argparse._ArgumentGroup:
 
 
 def add_batch(group: argparse._ArgumentGroup) -> None:
-    """Add `--base --skip_existing --shard --overwrite`, the same in encoder and decoder."""
+    """Add `--base --skip_existing --shard --jobs --overwrite`, the same in encoder and decoder."""
     text = "name results by the paths of inputs below this folder (default: below --input)"
     add_value(group, "--base", path, "FOLDER", text)
     text = "skip files that an earlier run finished with the same model, seed and flags"
     add_switch(group, "--skip_existing", text)
     text = "take only part I of N of the inputs, for N runs on any machines (default 1/1)"
     add_value(group, "--shard", shard, "I/N", text, WHOLE)
+    text = "use N processes of one thread each, which makes the same bytes for any N; 0: one for each core"
+    add_value(group, "--jobs", whole_number(0, MAX_JOBS), "N", text)
     add_switch(group, "--overwrite", "replace results of another model, precision or input too")
 
 

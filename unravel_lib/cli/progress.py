@@ -1,7 +1,6 @@
 """Progress of a run: a bar on a terminal, elsewhere a log line every 30 seconds."""
 
 import contextlib
-import itertools
 import logging
 import sys
 import time
@@ -29,12 +28,15 @@ class Progress(Generic[Input]):
 
     Parameters
     ----------
-    size : of an input, in `unit`; not called in runs that are too short to show anything
+    size : of an input, in `unit`, or a guess in proportion to it, which the sizes of inputs that are found out correct;
+        not called in runs that are too short to show anything
     """
 
     def __init__(self, inputs: Sequence[Input], size: Callable[[Input], float], unit: str) -> None:
         self._inputs, self._size, self._unit = inputs, size, unit
-        self._index, self._within = 0, 0.0  # the current input, and how much of it is done
+        self._within, self._found = 0.0, 0.0  # how much of the current input is done, and its size; 0: unknown
+        self._sizes_found: list[float] = []  # of the inputs before
+        self._counted, self._known, self._guessed, self._passed = 0, 0.0, 0.0, 0.0  # see `_count`
         self._due = time.monotonic() + LINE_SECONDS
         self._bar: tqdm[NoReturn] | None = None
 
@@ -42,9 +44,7 @@ class Progress(Generic[Input]):
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(
-                total=self._starts[-1], unit=self._unit, bar_format=BAR, file=sys.stderr, dynamic_ncols=True
-            )
+            self._bar = tqdm(total=self._all, unit=self._unit, bar_format=BAR, file=sys.stderr, dynamic_ncols=True)
         return self
 
     def __exit__(
@@ -56,30 +56,47 @@ class Progress(Generic[Input]):
     def __iter__(self) -> Iterator[Input]:
         for path in self._inputs:
             yield path
-            self._index, self._within = self._index + 1, 0.0
+            self._sizes_found.append(self._found)
+            self._within, self._found = 0.0, 0.0
             self._show()
 
-    def update(self, amount: float) -> None:
-        """Count `amount` of the current input as done."""
+    def update(self, amount: float, size: float = 0.0) -> None:
+        """Count `amount` of the current input as done; `size` is how much it is, if that is known by now."""
         self._within += amount
+        self._found = size or self._found
         self._show()
 
     @cached_property
-    def _starts(self) -> list[float]:
-        """The sum of the sizes before each input, and of all."""
-        return [*itertools.accumulate(map(self._size, self._inputs), initial=0.0)]
+    def _sizes(self) -> list[float]:
+        return [*map(self._size, self._inputs), 0.0]
+
+    @cached_property
+    def _all(self) -> float:
+        return sum(self._sizes)
+
+    def _count(self) -> tuple[float, float]:
+        """Return how much is done, and how much there is, as far as sizes are known."""
+        for found, guess in zip(self._sizes_found[self._counted :], self._sizes[self._counted :], strict=False):
+            self._known, self._guessed = self._known + found, self._guessed + (guess if found else 0.0)
+            self._passed += 0.0 if found else guess
+        self._counted = len(self._sizes_found)
+        guess = self._sizes[self._counted]
+        guessed = self._guessed + (guess if self._found else 0.0)
+        ratio = (self._known + self._found) / guessed if guessed else 1.0
+        size, before = self._found or ratio * guess, self._known + ratio * self._passed
+        left = ratio * (self._all - self._guessed - self._passed - guess)
+        return before + min(self._within, size), before + size + left
 
     def _show(self) -> None:
         if self._bar is None and time.monotonic() < self._due:
             return
-        total, end = self._starts[-1], self._starts[min(self._index + 1, len(self._inputs))]
-        done = min(self._starts[self._index] + self._within, end)
+        done, total = self._count()
         if self._bar is not None:
-            self._bar.n = done
+            self._bar.n, self._bar.total = done, total
             self._bar.update(0)  # redraws it if it is due
             return
         self._due = time.monotonic() + LINE_SECONDS
-        files = f", {self._index} of {len(self._inputs)} files" if len(self._inputs) > 1 else ""
+        files = f", {self._counted} of {len(self._inputs)} files" if len(self._inputs) > 1 else ""
         log.info("%.0f of %.0f %s%s", done, total, self._unit, files)
 
 

@@ -31,12 +31,20 @@ log = logging.getLogger("unravel_lib")
 
 
 class _Lines(logging.Handler):
-    """The library's messages as plain lines on stderr, printed above a progress bar."""
+    """The library's messages as plain lines on stderr, printed above a progress bar; each warning once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warnings: set[str] = set()  # the processes of `--jobs` have some in common
 
     def emit(self, record: logging.LogRecord) -> None:
         text = written(record.msg) if isinstance(record.msg, UnravelError) else record.getMessage()
         if record.levelno != logging.INFO:
             text = f"{record.levelname.lower()}: {printable(text.replace(chr(10), ' '))}"
+        if record.levelno == logging.WARNING:
+            if text in self._warnings:
+                return
+            self._warnings.add(text)
         trace = record.exc_text or ("".join(traceback.format_exception(*record.exc_info)) if record.exc_info else "")
         text += f"\n{trace.rstrip()}" if trace else ""
         with beside_bar(sys.stderr):

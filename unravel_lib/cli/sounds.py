@@ -15,11 +15,12 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.output import result_names
-from unravel_lib.files.sidecar import SoundSidecar, read_sidecar
+from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs
 from unravel_lib.text import cell_text, count_text, duration_text, printable, table
 
 if TYPE_CHECKING:
+    from unravel_lib.cli.batch import Submit
     from unravel_lib.models.codec import CodecOptions
     from unravel_lib.models.model import Model
 
@@ -55,14 +56,15 @@ def decode(
     model: "Model",
     options: "CodecOptions",
     skip_existing: bool = False,
+    submit: "Submit | None" = None,
 ) -> None:
-    """Decode latents files, with progress, and log the levels of the sounds."""
+    """Decode latents files, with progress, and log the levels of the sounds; the rest as of `work_through`."""
     from unravel_lib.models.codec import check_fit, decode_file
 
     seconds: dict[Source, float] = {}
     for source in targets:  # all are checked before the model runs on anything
         with batch.check(source.path):
-            file = inputs.read(source.path, model.compression, keep=True)
+            file = inputs.read(source.path, model.compression, keep=submit is None)
             check_fit(model, file)
             seconds[source] = file.latents.shape[1] * model.compression / model.sample_rate
     model.condition_values(options.conditions or {})  # refuses unknown names
@@ -74,19 +76,22 @@ def decode(
         lambda source, *rest: decode_file(model, inputs.read(source.path, model.compression), *rest),
         options,
         skip_existing,
+        submit,
     )
     if batch.done - batch.skipped > before:
         folder = next(iter(targets.values())).parent
         log_levels(sounds, options.normalize, folder / batch.shard.named("levels.csv"))
 
 
-def log_levels(sounds: Sequence[Path], normalize: float | None, all_levels: Path | None = None) -> None:
+def log_levels(sounds: Mapping[Path, Sidecar | None], normalize: float | None, all_levels: Path | None = None) -> None:
     """Log length, loudness and peak of finished sounds, as their sidecars state them.
 
     Of very many those are listed that may need a look, and all are written to the table `all_levels`. Sounds whose
     sidecars state no level are left out.
     """
-    levels = {path: facts for path in sounds if (facts := _facts(path)) is not None}
+    levels = {
+        path: facts for path, facts in sounds.items() if isinstance(facts, SoundSidecar) and facts.peak is not None
+    }
     if not levels:
         return
     head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
@@ -120,9 +125,9 @@ def _notable(levels: Mapping[Path, SoundSidecar]) -> list[Path]:
         return -math.inf if found is None else found
 
     by_loudness = sorted(levels, key=loudness)
-    odd = [path for path in by_loudness if levels[path].marks or levels[path].loudness is None]
-    quietest = [path for path in by_loudness if path not in odd][:QUIETEST]
-    return [path for path in by_loudness if path in odd or path in quietest]
+    odd = {path for path in by_loudness if levels[path].marks or levels[path].loudness is None}
+    shown = odd.union([path for path in by_loudness if path not in odd][:QUIETEST])
+    return [path for path in by_loudness if path in shown]
 
 
 def _write_levels(target: Path, levels: Mapping[Path, SoundSidecar]) -> None:
@@ -132,15 +137,6 @@ def _write_levels(target: Path, levels: Mapping[Path, SoundSidecar]) -> None:
     ]
     with atomic_write(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["sound", "seconds", "lufs", "peak", "marks"], *rows])
-
-
-def _facts(path: Path) -> SoundSidecar | None:
-    """Return the sidecar of a sound if it states a level."""
-    try:
-        facts = read_sidecar(path) if path.is_file() else None
-    except InputError:  # damaged since; the sound is complete
-        return None
-    return facts if isinstance(facts, SoundSidecar) and facts.peak is not None else None
 
 
 def _row(path: Path, facts: SoundSidecar) -> list[str]:

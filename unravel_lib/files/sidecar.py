@@ -120,7 +120,8 @@ class Sidecar:
 class EncodingSidecar(Sidecar):
     """Of latents that encoder.py made of a recording.
 
-    `descriptors_sha256` is the hash of the file of descriptors beside them.
+    `descriptors_sha256` is the hash of the file of descriptors beside them, `threads` how many the processor worked in,
+    on which the last digits depend.
     """
 
     kind: ClassVar[str] = "encoder"
@@ -130,6 +131,7 @@ class EncodingSidecar(Sidecar):
     compensate_delay: Switch = False
     device: Text = None
     precision: Annotated[str, _type(str)] = DEFAULT_PRECISION
+    threads: Count = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ class SoundSidecar(Sidecar):
     compensate_delay: Switch = False
     device: Text = None
     precision: Annotated[str, _type(str)] = DEFAULT_PRECISION
+    threads: Count = None
     subtype: Annotated[str, _type(str)] = DEFAULT_SUBTYPE
     normalize: Level = None
     max_gain: Annotated[float, _number(0, 1e9)] = DEFAULT_MAX_GAIN
@@ -238,7 +241,15 @@ class SoundSidecar(Sidecar):
 KINDS = {kind.kind: kind for kind in (Sidecar, EncodingSidecar, GeneratedSidecar, SoundSidecar)}
 FACTS = tuple(one.name for one in fields(Sidecar) if one.name not in ("script", "command"))  # of every file
 BESIDE = ("peak", "loudness", "gain_db", "silent", "static", "latents")  # fields of a kind that are no options
-NOT_COMPARED = ("source", "weights_sha256", "script", "command", "descriptors_sha256", *BESIDE)  # by `is_complete`
+NOT_COMPARED = (
+    "source",
+    "weights_sha256",
+    "script",
+    "command",
+    "descriptors_sha256",
+    "threads",
+    *BESIDE,
+)  # by `complete_sidecar`
 
 
 def sidecar_path(path: Path) -> Path:
@@ -357,27 +368,28 @@ def _impossible(path: Path, name: str, value: object) -> InputError:
     return InputError(f"says {name} = {value!r:.60}", path=sidecar_path(path), remedy="correct or remove this sidecar")
 
 
-def is_complete(path: Path, expected: Sidecar) -> bool:
-    """Return whether `path` is finished and has, by its sidecar and SHA-256, the content that `expected` describes.
+def complete_sidecar(path: Path, expected: Sidecar) -> Sidecar | None:
+    """Return the sidecar of `path` if that is finished and has, by its SHA-256 too, the content that is expected.
 
     Facts that are None in `expected` are not compared, nor is how the input and the script were named, nor what is
     known only when a result is written.
     """
     facts = _read_json(path)
     if facts is None or facts.get("unravel_version") != __version__ or not path.is_file():
-        return False
+        return None
     try:
         found = _from_json(facts, path)
     except InputError:
-        return False
+        return None
     compared = [one.name for one in fields(expected) if one.name not in NOT_COMPARED]
     same = type(found) is type(expected) and all(
         getattr(found, name) == getattr(expected, name) or (name in FACTS and getattr(expected, name) is None)
         for name in compared
     )
-    if isinstance(found, EncodingSidecar) and not has_descriptors(path, found):
-        return False
-    return same and path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
+    if not same or (isinstance(found, EncodingSidecar) and not has_descriptors(path, found)):
+        return None
+    same = path.stat().st_size == facts.get("file_bytes") and sha256_of(path) == facts.get("file_sha256")
+    return found if same else None
 
 
 def descriptors_path(path: Path) -> Path:

@@ -75,6 +75,7 @@ class Inputs:
     def __init__(self) -> None:
         self._sidecars: dict[Path, Sidecar | None] = {}
         self._kept: dict[Path, Latents] = {}
+        self._kept_bytes = 0
 
     def sidecar(self, path: Path) -> Sidecar | None:
         """Return the sidecar of a file; raises InputError where it is damaged."""
@@ -107,8 +108,11 @@ class Inputs:
         facts, values = self.sidecar(path), self._kept.pop(path, None)
         if values is None:
             values = _load(path, compression, facts)
-        if keep and sum(array.nbytes for array in self._kept.values()) + values.nbytes <= MAX_BYTES:
+        else:
+            self._kept_bytes -= values.nbytes
+        if keep and self._kept_bytes + values.nbytes <= MAX_BYTES:
             self._kept[path] = values
+            self._kept_bytes += values.nbytes
         return LatentsFile(path, values, facts, load_descriptors(path, facts, values.shape[1]))
 
 

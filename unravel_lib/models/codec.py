@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from unravel_lib.audio.blocks import Sound, resampled, to_channels
 from unravel_lib.audio.descriptors import Describer
@@ -38,8 +39,8 @@ from unravel_lib.models.model import Model
 from unravel_lib.models.torchscript import CallError
 from unravel_lib.text import printable
 
-Watch = Callable[[float], None]  # called with the seconds of sound that are done
-IsDone = Callable[[Sidecar], bool]  # returns whether a result with these facts exists already
+Watch = Callable[[float, float], None]  # called with the seconds of sound that were done now, and of all; 0: unknown
+IsDone = Callable[[Sidecar], object]  # returns whether a result with these facts exists already
 
 MAX_CHANNELS = 8  # of an array; one with more has its axes swapped
 ARRAY = "the array"
@@ -240,7 +241,7 @@ def encode_file(
     options: CodecOptions = CodecOptions(),
     is_done: IsDone | None = None,
     watch: Watch | None = None,
-) -> bool:
+) -> EncodingSidecar | None:
     """Encode a sound file to a latents file with its sidecar; the sound is read in blocks.
 
     Parameters
@@ -250,13 +251,13 @@ def encode_file(
         A sound file, and the `.npy` to write.
     options : CodecOptions
     is_done : function of a Sidecar, optional
-        Called with the sidecar of the result; if it returns True, nothing is done.
-    watch : function of float, optional
-        Called with the seconds of sound of each block.
+        Called with what is known of the result; if it returns something true, nothing is done.
+    watch : function of two floats, optional
+        Called with the seconds of sound of each block, and of all.
 
     Returns
     -------
-    False if `is_done` returned True
+    what the sidecar of the result says, but for its descriptors; None if `is_done` returned something true
 
     Raises
     ------
@@ -271,18 +272,18 @@ def encode_file(
     key = sha256_of(source)
     facts = EncodingSidecar(**_common_facts(model, source, key, options))
     if is_done is not None and is_done(facts):
-        return False
+        return None
     if not options.overwrite:
         refuse_replacing(target, facts)
     with _naming(source, "encoded"), open_audio(source) as sound:
-        blocks = _watched(sound.blocks(), sound.sample_rate, watch)
+        blocks = _watched(sound.blocks(), sound.sample_rate, sound.seconds, watch)
         describer = Describer(model.sample_rate, model.compression)
         latents = _encode(model, blocks, sound.sample_rate, key, options, describer)
     late = model.behaviour("encode").carries_state and not options.compensate_delay
     delay = model.delay.encode_samples if late and model.delay is not None else 0
     facts = replace(facts, dims=latents.shape[0], frames=latents.shape[1])
     save_latents(target, latents, facts, options.overwrite, describer.result(latents.shape[1], delay))
-    return True
+    return facts
 
 
 def decode_file(
@@ -292,7 +293,7 @@ def decode_file(
     options: CodecOptions = CodecOptions(),
     is_done: IsDone | None = None,
     watch: Watch | None = None,
-) -> bool:
+) -> SoundSidecar | None:
     """Decode a latents file to a sound file with its sidecar; the sound is written in blocks.
 
     Parameters, result and errors as of `encode_file`; the source is a `.npy` or latent audio, read already or
@@ -320,34 +321,34 @@ def decode_file(
         conditions=dict(sorted((options.conditions or {}).items())),
     )
     if is_done is not None and is_done(facts):
-        return False
+        return None
     if not options.overwrite:
         refuse_replacing(target, facts)
     facts = replace(facts, latents=file.sidecar)
     samples = array.shape[1] * model.compression
     decoded = _decode_loop if options.loop else _decode
-    sound = _watched(decoded(model, array, key, options), model.sample_rate, watch)
+    sound = _watched(decoded(model, array, key, options), model.sample_rate, samples / model.sample_rate, watch)
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
     with _naming(source, "decoded", options.conditions):
-        level = _write_sound(model, sound, samples, target, facts, options)
-    if level.peak > 1 and options.subtype != "FLOAT":
-        decibels = 20 * math.log10(level.peak)
-        found = f"was clipped: it peaks at {level.peak:.3f}, {decibels:.1f} dB beyond full scale"
+        facts = _write_sound(model, sound, samples, target, facts, options)
+    if "clipped" in facts.marks:
+        peak = facts.peak or 0
+        found = f"was clipped: it peaks at {peak:.3f}, {20 * math.log10(peak):.1f} dB beyond full scale"
         remedy = "bring it to a loudness, or keep it as FLOAT"
         log.warning(OutputError(found, path=target, remedy=remedy, remedy_options=("normalize", "subtype")))
-    return True
+    return facts
 
 
 def _write_sound(
     model: Model, sound: Iterable[Sound], samples: int, target: Path, facts: SoundSidecar, options: CodecOptions
-) -> Level:
-    """Write a sound, normalised if the options say so, with a sidecar that states its level."""
+) -> SoundSidecar:
+    """Write a sound, normalised if the options say so, with a sidecar that states its level; return that sidecar."""
     rate, channels = model.sample_rate, model.out_channels
     normalised = None
     if options.normalize is not None:
         sound = normalised = Normalised(sound, rate, channels, options.normalize, options.max_gain, target.parent)
 
-    def with_level(level: Level) -> Sidecar:
+    def with_level(level: Level) -> SoundSidecar:
         gain_db = None if normalised is None else round(20 * math.log10(normalised.gain), 2)
         return replace(
             facts,
@@ -358,7 +359,9 @@ def _write_sound(
             static=level.static,
         )
 
-    return write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
+    return with_level(
+        write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
+    )
 
 
 def _common_facts(model: Model, source: Path, key: str, options: CodecOptions) -> dict[str, Any]:
@@ -378,6 +381,7 @@ def _common_facts(model: Model, source: Path, key: str, options: CodecOptions) -
         "compensate_delay": options.compensate_delay,
         "device": model.device.type,
         "precision": model.precision,
+        "threads": torch.get_num_threads() if model.device.type == "cpu" else None,
     }
 
 
@@ -403,9 +407,9 @@ def check_fit(model: Model, file: LatentsFile) -> None:
         log.warning(f"{printable(file.path)} was made with {maker}, not with {printable(model.name)}")
 
 
-def _watched(sound: Iterable[Sound], sample_rate: float, watch: Watch | None) -> Iterator[Sound]:
-    """Yield the blocks of sound [channels, n]; `watch` is called with the seconds of each."""
+def _watched(sound: Iterable[Sound], sample_rate: float, seconds: float, watch: Watch | None) -> Iterator[Sound]:
+    """Yield the blocks of sound [channels, n]; `watch` is called with the seconds of each, and of all."""
     for block in sound:
         yield block
         if watch is not None:
-            watch(block.shape[1] / sample_rate)
+            watch(block.shape[1] / sample_rate, seconds)
