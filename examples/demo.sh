@@ -9,17 +9,19 @@ out=${1:-demo-output}
 echo "1. encoding the recordings in examples/audio ..."
 "$python" encoder.py --input examples/audio --output "$out/latents" > /dev/null
 
-echo "2. generating new latents: two loops drawn from the statistics, swapping values ..."
-"$python" generator.py --input "$out/latents" --output "$out/generated" --run embeddings --overwrite \
-    --distribution retrace --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 --embeddings > /dev/null
-"$python" generator.py --input "$out/latents" --output "$out/generated" --run latent-audio --overwrite --quiet \
-    --distribution retrace --pattern swapper --num_latents 16 --num_loops 4 --num_files 2 > /dev/null
+echo "2. generating: a beat out of the drum loop, and the rhythm of the drum loop out of the other recordings ..."
+"$python" generator.py --input "$out/latents" --output "$out/generated" --run beat --overwrite --quiet \
+    --only 'loop_*' --distribution retrace --bpm 148 --beats 4 --num_loops 1 \
+    --pattern orale --transform "every 4 rev" > /dev/null
+"$python" generator.py --input "$out/latents" --output "$out/generated" --run rhythm --overwrite --quiet --no_plots \
+    --only 'guit*' 'elec*' 'ambi*' 'bass*' --distribution mosaic --target "$(ls "$out"/latents/loop_compus--*.npy):0:70" \
+    --bpm 148 --beats 8 --num_loops 2 --pattern orale --pattern_args levels=1 --transform "every 4 rev" > /dev/null
 
 echo "3. decoding the latents of the recordings and the generated ones, all to the same loudness ..."
-"$python" decoder.py --input "$out/latents" "$out/generated/embeddings" --output "$out" --normalize -20 --page > /dev/null
+"$python" decoder.py --input "$out/latents" "$out/generated" --output "$out" --normalize -20 --page > /dev/null
 
 echo
 echo "Sound:       $out/*.wav  the recordings, blurred by the pocket model, and new sound"
-echo "Look:        $out/generated/embeddings/results.png"
-echo "Pure Data:   $out/generated/latent-audio/*.wav  one channel per latent dimension"
+echo "Look:        $out/generated/beat/results.png"
+echo "Pure Data:   $out/generated/beat/*.wav  one channel per latent dimension"
 echo "Listen:      open $out/index.html"

@@ -7,9 +7,9 @@ from pathlib import Path
 from fixtures_browser import Browser
 from PIL import Image
 
-WIDTH, HEIGHT = 1180, 1010
+WIDTH, HEIGHT = 1180, 1055
 PREPARE = """
-cards.filter((card) => ['swapper_retrace_seed42_0000', 'loop_compus'].includes(card.dataset.title)).forEach(star);
+cards.filter((card) => ['orale_mosaic_seed42_0000', 'loop_compus'].includes(card.dataset.title)).forEach(star);
 document.getElementById('starred-only').click();
 document.getElementById('sort').value = 'seconds';
 sort();
