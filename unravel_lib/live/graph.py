@@ -45,10 +45,8 @@ class Graph:
         Loudness and brightness of each moment, then those of what follows it; 255 is the most.
     met : int32 [(RANKS + 2) ** 2, WISHED_NEAR]
         For ranks of loudness and of brightness, each 0 to RANKS and then none: the moments that meet them best.
-    jumps : int32
-        The moments that a jump may lead to, of all recordings one after the other.
-    recordings : int64 [recordings, 5]
-        First and last moment, which part of `jumps` (begin and length), frames of a stretch.
+    recordings : int64 [recordings, 3]
+        First and last moment, frames of a stretch.
     periods : float64 [recordings]
         In frames; 0 where there is none.
     shares : float64 [recordings + 1]
@@ -69,7 +67,6 @@ class Graph:
     leaves: npt.NDArray[np.uint8]
     ranks: npt.NDArray[np.uint8]
     met: Integers
-    jumps: Integers
     recordings: Index
     periods: Array
     shares: Array
@@ -96,22 +93,19 @@ def graph_of(statistics: Statistics) -> Graph:
         raise InputError(found, remedy="take fewer", remedy_options=("only",))
     recordings = Recordings(replace(statistics, encodings=encodings))
     rules, shares = retrace_rules(recordings), recordings.shares()
-    alike, turns, jumps, table = [], [], [], []
-    begin = n_jumps = 0
+    alike, turns, table, begin = [], [], [], 0
     for recording in recordings:
-        near, n = _alike(recording), len(recording.moments)
-        alike.append(near + begin)
+        alike.append(_alike(recording) + begin)
         turns.append(_turns(recording))
-        jumps.append(recording.moments + begin)
-        table.append((begin, begin + len(recording) - 1, n_jumps, n, _stretch(recording, recordings.frame_rate)))
-        begin, n_jumps = begin + len(recording), n_jumps + n
-    joined, all_jumps = recordings.joined, np.concatenate(jumps)
+        table.append((begin, begin + len(recording) - 1, _stretch(recording, recordings.frame_rate)))
+        begin += len(recording)
+    joined = recordings.joined
     ranks: Array = np.empty((0, 2 * len(WISHED)))
     met: Index = np.empty((0, WISHED_NEAR), np.int64)
     if joined.descriptors is not None:
         wishes = Wishes.of(recordings, dict.fromkeys(WISHED, np.zeros(1)), 1)
         ranks = np.concatenate([wishes.now, wishes.soon]).T
-        met = _met(wishes.soon[:, all_jumps], all_jumps)
+        met = _met(wishes.soon[:, joined.moments], joined.moments)
     return Graph(
         frames=(joined.frames * recordings.scale).astype(np.float32),
         alike=np.concatenate(alike).astype(np.int32),
@@ -119,7 +113,6 @@ def graph_of(statistics: Statistics) -> Graph:
         leaves=np.where(joined.ends | ~joined.worthy, END, np.where(joined.loud, LOUD, 0)).astype(np.uint8),
         ranks=np.round(255 * np.clip(ranks, 0, 1)).astype(np.uint8),
         met=met.astype(np.int32),
-        jumps=all_jumps.astype(np.int32),
         recordings=np.array(table, np.int64),
         periods=np.array([recording.period or 0 for recording in recordings], np.float64),
         shares=np.concatenate([[0], np.cumsum(shares) / shares.sum()]),

@@ -107,8 +107,8 @@ class Live(nn.Module):
         self.decay = torch.stack([torch.from_numpy(graph.keep), torch.ones(self.dims)])
         self.noisy, self.lowest, self.highest = map(torch.from_numpy, (graph.noisy, graph.lowest, graph.highest))
         self.alike, self.turns, self.leaves = map(torch.from_numpy, (graph.alike, graph.turns, graph.leaves))
-        self.ranks, self.met, self.jumps = map(torch.from_numpy, (graph.ranks, graph.met, graph.jumps))
-        self.table, self.periods, self.shares = map(torch.from_numpy, (graph.recordings, graph.periods, graph.shares))
+        self.ranks, self.met, self.shares = map(torch.from_numpy, (graph.ranks, graph.met, graph.shares))
+        self.table, self.periods = map(torch.from_numpy, (graph.recordings, graph.periods))
         self.last = torch.empty(0, self.dims)
         self.register_buffer("generate_params", torch.tensor([INLETS, compression, self.dims, compression]))
         for name, (kind, *_) in ATTRIBUTES.items():
@@ -202,10 +202,10 @@ class Live(nn.Module):
         if where < 0:
             where = int((self.shares[1:] <= place).sum())
             place = float((place - self.shares[where]) / (self.shares[where + 1] - self.shares[where]))
-        first, n = int(self.table[where, 2]), int(self.table[where, 3])
-        self._go(voice, int(self.jumps[first + min(int(place * n), n - 1)]))
+        first, last = int(self.table[where, 0]), int(self.table[where, 1])
+        self._go(voice, first + 1 + int(place * (last - first - 1)))  # from where it is silent a jump follows
         voice.stretches += 1
-        voice.left = int(self.table[where, 4])
+        voice.left = int(self.table[where, 2])
         voice.visits.clear()
 
     def _go(self, voice: Voice, moment: int) -> None:
