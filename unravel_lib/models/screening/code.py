@@ -68,8 +68,8 @@ class Code:
         self.members = members
         self._doubled: dict[str, str] = {}
         self.classes: dict[str, Class] = {}
-        for name, source in members.items():
-            tree = _parsed(source)
+        self._trees = {name: _parsed(source) for name, source in members.items()}
+        for name, tree in self._trees.items():
             for node in tree.body if tree is not None else ():
                 if isinstance(node, ast.ClassDef):
                     full = class_key(f"{name[5:-3].replace('/', '.')}.{node.name}")
@@ -83,8 +83,7 @@ class Code:
         The code is in the syntax of Python, so Python's own parser reads it: spaces, string escapes and names given to
         `getattr` hide nothing.
         """
-        source = self.members[name]
-        tree = _parsed(source)
+        source, tree = self.members[name], self._trees[name]
         if tree is None:
             yield "unreadable code"
             return
