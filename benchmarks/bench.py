@@ -1,7 +1,7 @@
-"""Compare UnRAVEl with plain scripts (plain.py) and with the speed of the bare model (ceiling.py): `make bench`.
+"""Compare UnRAVEl with the model alone (alone.py) and with a straightforward script (plain.py): `make bench`.
 
-Each row is the ratio of two medians, measured in turn on the same machine in the same run. No other process may run
-meanwhile: it would change the timings of PyTorch several-fold.
+Each row has medians, measured in turn on the same machine in the same run. No other process may run meanwhile: it would
+change the timings of PyTorch several-fold.
 """
 
 import argparse
@@ -13,33 +13,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from inputs import (
-    COMPRESSION,
-    RATE,
-    ROOT,
-    SHORT_FILES,
-    SHORT_SECONDS,
-    equal_recordings,
-    long_recording,
-    short_recordings,
-)
+from inputs import COMPRESSION, RATE, ROOT, SHORT_FILES, SHORT_SECONDS, long_recording, short_recordings
 
-sys.path.insert(0, str(ROOT))
-
-from unravel_lib.files.find import Shard, find_files
-
-SHARDS = 8
+MINUTES = 9
+ALONE = "benchmarks/alone.py"
 
 
 @dataclass
 class Cost:
-    """Wall-clock seconds and peak memory in MiB of a process."""
+    """Seconds of a process by the clock, or as alone.py states them; and its peak memory in MiB."""
 
     seconds: float
     memory: float
@@ -47,250 +34,142 @@ class Cost:
 
 def run(*command: object) -> Cost:
     """Run one process and measure it."""
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
-        )
+        process = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, stdout=out, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)  # has the peak memory of this one process
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        errors.seek(0)
         if process.returncode:
-            errors.seek(0)
             raise SystemExit(f"{' '.join(map(str, command[:3]))} failed: {errors.read().decode()[-500:]}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
+        return Cost(float(out.read()) if command[0] == ALONE else seconds, usage.ru_maxrss / 1024)
 
 
-def median(times: int, *commands: tuple[object, ...], before: Callable[[], None] = lambda: None) -> list[Cost]:
-    """Return the median cost of each command, run in turn, each after a call of `before`."""
-    costs: list[list[Cost]] = [[] for _ in commands]
-    for _ in range(times):
-        for slot, command in zip(costs, commands, strict=True):
-            before()
-            slot.append(run(*command))
+def medians(times: int, *commands: tuple[object, ...]) -> list[Cost]:
+    """Return the median cost of each command, run in turn."""
+    costs = [[run(*command) for command in commands] for _ in range(times)]
     return [
-        Cost(statistics.median(c.seconds for c in slot), statistics.median(c.memory for c in slot)) for slot in costs
+        Cost(statistics.median(c.seconds for c in slot), statistics.median(c.memory for c in slot))
+        for slot in zip(*costs, strict=True)
     ]
 
 
-def at_once(workers: int, commands: list[tuple[object, ...]]) -> float:
-    """Run all commands, so many at once; return the seconds that it takes."""
-    start = time.perf_counter()
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda command: run(*command), commands))
-    return time.perf_counter() - start
+def row(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 class Bench:
-    """The rows of the table, and the inputs that they have in common."""
+    """The rows of the tables, and the inputs that they have in common."""
 
     def __init__(self, zoo: Path, work: Path, times: int) -> None:
         self.offline, self.streaming = zoo / "v2_full.ts", zoo / "v2_full_streaming.ts"
         self.work, self.times = work, times
+        self.short = short_recordings(work / "short")
+        self.nine, self.latents = long_recording(work / "nine.flac", MINUTES), work / "nine.npy"
+        frames, rng = MINUTES * 60 * RATE // COMPRESSION, np.random.default_rng(0)
+        np.save(self.latents, rng.standard_normal((1, 16, frames)).astype(np.float32))
+        soundfile.write(work / "tiny.flac", np.zeros(COMPRESSION), RATE)
+        np.save(work / "tiny.npy", np.zeros((1, 16, 1), np.float32))
+        np.save(work / "some.npy", rng.standard_normal((1, 16, 5000)).astype(np.float32))
+        (work / "plain").mkdir()
 
-    def row(self, *cells: str) -> None:
-        print(f"| {' | '.join(cells)} |", flush=True)
+    def ours(self, method: str, model: Path, source: Path, *flags: object) -> tuple[object, ...]:
+        """Return the command of encoder.py or decoder.py; each time it replaces what it made before."""
+        return (f"{method}r.py", "--input", source, "--model", model, "--output", self.work / "ours", *flags)
 
-    def compare(self, work: str, goal: str, plain: tuple[object, ...], ours: tuple[object, ...]) -> None:
-        base, mine = median(self.times, plain, ours)
-        self.row(
-            work,
-            f"{base.seconds:.1f} s, {base.memory:.0f} MiB",
-            f"{mine.seconds:.2f} s, {mine.memory:.0f} MiB",
-            f"{base.seconds / mine.seconds:.1f} x",
-            goal,
-        )
-
-    def short_files(self) -> None:
-        folder = short_recordings(self.work / "short")
-        files = sorted(folder.iterdir())
-        for name, model, goal in (("offline", self.offline, "4 x"), ("streaming", self.streaming, "6 x")):
-            (self.work / "plain").mkdir(exist_ok=True)
-            self.compare(
-                f"encode {SHORT_FILES} short recordings ({SHORT_SECONDS} s), {name} export",
-                goal,
-                ("benchmarks/plain.py", "encode", model, self.work / "plain", *files),
-                ("encoder.py", "--input", folder, "--model", model, "--output", self.work / f"ours-{name}"),
+    def models(self) -> None:
+        """Our time without the start, against the model alone; and that of the straightforward script."""
+        row("work", "the model alone", "UnRAVEl", "ratio, without the start", "straightforward script", "ratio")
+        row(*["---"] * 6)
+        short = f"encode {SHORT_FILES} short recordings ({SHORT_SECONDS} s)"
+        for work, method, model, source in (
+            (short, "encode", self.offline, self.short),
+            (f"{short}, streaming export", "encode", self.streaming, self.short),
+            (f"encode {MINUTES} minutes in one file", "encode", self.offline, self.nine),
+            (f"decode {MINUTES} minutes", "decode", self.offline, self.latents),
+        ):
+            files = sorted(source.iterdir()) if source.is_dir() else [source]
+            tiny = self.work / ("tiny.flac" if method == "encode" else "tiny.npy")
+            alone, ours, start, plain = medians(
+                self.times,
+                (ALONE, method, model, *files),
+                self.ours(method, model, source),
+                self.ours(method, model, tiny),
+                ("benchmarks/plain.py", method, model, self.work / "plain", *files),
+            )
+            row(
+                work,
+                f"{alone.seconds:.1f} s",
+                f"{ours.seconds:.1f} s, of it start {start.seconds:.1f} s; {ours.memory:.0f} MiB",
+                f"{(ours.seconds - start.seconds) / alone.seconds:.2f}",
+                f"{plain.seconds:.1f} s, {plain.memory:.0f} MiB",
+                f"{plain.seconds / ours.seconds:.1f} x",
             )
 
-    def long_file(self) -> None:
-        (self.work / "plain").mkdir(exist_ok=True)
-        nine = long_recording(self.work / "nine.flac", 9)
-        latents = self.work / "plain" / "nine.npy"
-        self.compare(
-            "encode one 9-minute stereo file",
-            "2.5 x, < 1200 MiB",
-            ("benchmarks/plain.py", "encode", self.offline, self.work / "plain", nine),
-            ("encoder.py", "--input", nine, "--model", self.offline, "--output", self.work / "ours"),
-        )
-        self.compare(
-            "decode its latents",
-            "2 x, < 1200 MiB",
-            ("benchmarks/plain.py", "decode", self.offline, self.work / "plain", latents),
-            ("decoder.py", "--input", latents, "--model", self.offline, "--output", self.work / "ours"),
-        )
+    def flags(self) -> None:
+        """What flags change."""
+        row("work", "flags", "without", "with", "ratio")
+        row(*["---"] * 5)
+        for work, method, source, flags in (
+            (f"encode {MINUTES} minutes in one file", "encode", self.nine, ("--precision", "bf16")),
+            (f"decode {MINUTES} minutes", "decode", self.latents, ("--precision", "bf16")),
+            (f"encode {SHORT_FILES} short recordings", "encode", self.short, ("--precision", "bf16")),
+            (f"encode {SHORT_FILES} short recordings", "encode", self.short, ("--jobs", 0)),
+        ):
+            command = (*self.ours(method, self.offline, source), "--overwrite")
+            self.ratio(f"{work} | `{' '.join(map(str, flags))}`", command, (*command, *flags))
         sixty = long_recording(self.work / "sixty.flac", 60)
-        short, long = (
-            run("encoder.py", "--input", path, "--model", self.offline, "--output", self.work / "ours")
-            for path in (nine, sixty)
-        )
-        self.row(
-            "peak memory of 60 minutes against 9",
-            f"{short.memory:.0f} MiB",
-            f"{long.memory:.0f} MiB",
-            f"{long.memory / short.memory:.2f}",
-            "0.90 to 1.10",
-        )
+        nine, long = medians(1, *(self.ours("encode", self.offline, path) for path in (self.nine, sixty)))
+        row("peak memory", "60 minutes in place of 9", f"{nine.memory:.0f} MiB", f"{long.memory:.0f} MiB", "")
 
-    def ceiling(self) -> None:
-        """Speed of the model in the scripts against the best speed of the bare model, both without start-up."""
-        nine, latents = long_recording(self.work / "nine.flac", 9), self.work / "frames.npy"
-        frames = 9 * 60 * RATE // COMPRESSION
-        np.save(latents, np.random.default_rng(0).standard_normal((1, 16, frames)).astype(np.float32))
-        for method, script, source in (("encode", "encoder.py", nine), ("decode", "decoder.py", latents)):
-            command = (script, "--input", source, "--model", self.offline, "--output", self.work / "ours")
-            tiny = self.tiny(method)
-            start = (script, "--input", tiny, "--model", self.offline, "--output", self.work / "ours")
-            speeds, ours = [], []
-            for _ in range(self.times):
-                done = subprocess.run(
-                    [sys.executable, "benchmarks/ceiling.py", self.offline, method],
-                    cwd=ROOT,
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-                speeds.append(float(done.stdout))
-                ours.append(9 * 60 / (run(*command).seconds - run(*start).seconds))
-            share = statistics.median(mine / best for mine, best in zip(ours, speeds, strict=True))
-            self.row(
-                f"{method}: share of the ceiling",
-                f"{statistics.median(speeds):.0f} x realtime",
-                f"{statistics.median(ours):.0f} x realtime",
-                f"{100 * share:.0f} %",
-                "85 %",
-            )
-
-    def tiny(self, method: str) -> Path:
-        if method == "encode":
-            path = self.work / "tiny.flac"
-            soundfile.write(path, np.zeros(COMPRESSION), RATE)
-        else:
-            path = self.work / "tiny.npy"
-            np.save(path, np.zeros((1, 16, 1), np.float32))
-        return path
-
-    def latents(self) -> Path:
-        path = self.work / "latents.npy"
-        np.save(path, np.random.default_rng(0).standard_normal((1, 16, 5000)).astype(np.float32))
-        (self.work / "generated").mkdir(exist_ok=True)
-        return path
-
-    def shards(self) -> None:
-        """One shard of 8 against one run, and two workers against one; every process has one thread.
-
-        The recordings have the same length, so that the share of a shard is its number of files.
-        """
-        folder = equal_recordings(self.work / "equal")
-        flags = ("encoder.py", "--input", folder, "--model", self.offline, "--output", self.work / "sharded")
-        start = ("encoder.py", "--input", self.tiny("encode"), "--model", self.offline, "--output", self.work / "ours")
-        sources = find_files([folder], [".flac"])
-        part = Shard(1, SHARDS)
-        share = len(part.of(sources)) / len(sources)
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = "1"
-        try:
-            shard, whole, alone = median(self.times, (*flags, "--shard", str(part)), flags, start)
-            walls = {
-                workers: statistics.median(
-                    at_once(workers, [(*flags, "--shard", f"{i}/{SHARDS}") for i in range(1, SHARDS + 1)])
-                    for _ in range(self.times)
-                )
-                for workers in (1, 2)
-            }
-        finally:
-            del os.environ["OMP_NUM_THREADS"]
-            if before is not None:
-                os.environ["OMP_NUM_THREADS"] = before
-        overhead = shard.seconds - share * (whole.seconds - alone.seconds)
-        self.row(
-            f"overhead of a shard: one of {SHARDS} ({100 * share:.0f} % of the sound) against one run",
-            f"{whole.seconds:.1f} s",
-            f"{shard.seconds:.1f} s",
-            f"{overhead:.2f} s beyond its share",
-            f"its start, {alone.seconds:.2f} s",
-        )
-        self.row(
-            f"all {SHARDS} shards, by 2 workers against 1",
-            f"{walls[1]:.1f} s",
-            f"{walls[2]:.1f} s",
-            f"{walls[1] / walls[2]:.2f} x",
-            "2 x",
-        )
+    def ratio(self, work: str, before: tuple[object, ...], after: tuple[object, ...], times: int = 1) -> None:
+        base, mine = medians(times * self.times, before, after)
+        row(work, f"{base.seconds:.2f} s", f"{mine.seconds:.2f} s", f"{base.seconds / mine.seconds:.2f} x")
 
     def generator(self) -> None:
-        source, out = self.latents(), self.work / "generated"
-        cases = [("blender", 64, 8, "8 x"), ("swapper", 256, 8, "12 x"), ("loop", 10, 4, "2.5 x")]
-        for pattern, k, r, goal in cases:
+        """Against the straightforward script; a transform against the same run without; the help of each script."""
+        row("work", "straightforward script, or without", "UnRAVEl, or with", "ratio")
+        row(*["---"] * 4)
+        source, out = self.work / "some.npy", self.work / "generated"
+        out.mkdir()
+        for pattern, k, r in (("blender", 64, 8), ("swapper", 256, 8), ("loop", 10, 4)):
             plain = ("benchmarks/plain.py", "generate", pattern, k, r, out, source)
-            flags = ("generator.py", "--input", source, "--output", out, "--run", pattern, "--overwrite")
-            ours = (*flags, "--pattern", pattern, "--num_latents", k, "--num_loops", r)
-            self.compare(f"generator: {pattern}, k={k}, D=16, r={r}, with pictures", goal, plain, ours)
-            if pattern == "loop":
-                self.compare("the same without pictures", "8 x", plain, (*ours, "--no_plots"))
-
-    def transforms(self) -> None:
-        """A run with a step against the same run without."""
-        flags = ("--output", self.work / "generated", "--run", "steps", "--overwrite", "--no_plots")
-        plain = ("generator.py", "--input", self.latents(), *flags, "--pattern", "blender")
-        plain = (*plain, "--num_latents", 64, "--num_loops", 8)
-        for step, goal in (("rev", "< 1.3"), ("degrade 0.1", "< 3")):
-            base, mine = median(3 * self.times, plain, (*plain, "--transform", step))
-            ratio = f"{mine.seconds / base.seconds:.2f}"
-            self.row(f"blender with {step}", f"{base.seconds:.2f} s without", f"{mine.seconds:.2f} s", ratio, goal)
-
-    def help(self) -> None:
+            ours = ("generator.py", "--input", source, "--output", out, "--run", pattern, "--overwrite")
+            ours = (*ours, "--pattern", pattern, "--num_latents", k, "--num_loops", r)
+            self.ratio(f"generator: {pattern}, k={k}, D=16, r={r}, with pictures", plain, ours)
+            if pattern != "swapper":
+                self.ratio("the same without pictures", plain, (*ours, "--no_plots"))
+            if pattern == "blender":
+                for step in ("rev", "degrade 0.1"):
+                    self.ratio(
+                        f"blender with {step}", (*ours, "--no_plots"), (*ours, "--no_plots", "--transform", step)
+                    )
         for name in ("encoder", "generator", "decoder", "inspector"):
-            base, mine = median(3 * self.times, ("benchmarks/plain.py", "help"), (f"{name}.py", "--help"))
-            self.row(
-                f"{name}.py --help",
-                f"{base.seconds:.1f} s",
-                f"{mine.seconds:.2f} s",
-                f"{base.seconds / mine.seconds:.0f} x",
-                "< 0.2 s",
-            )
+            self.ratio(f"{name}.py --help", ("benchmarks/plain.py", "help"), (f"{name}.py", "--help"), 3)
 
 
-def growth(model: Path, work: Path, picture: Path, times: int) -> None:
+def growth(bench: Bench, picture: Path) -> None:
     """Draw how seconds and memory (medians) grow with length, number of files and dims."""
     from matplotlib.figure import Figure
 
-    def encode(source: Path) -> Cost:
-        return median(times, ("encoder.py", "--input", source, "--model", model, "--output", work / "grown"))[0]
-
-    minutes, files, dims = (1, 3, 9, 27), (1, 10, 40, 165), (1, 8, 32, 128)
-    by_length = [encode(long_recording(work / f"{n}.flac", n)) for n in minutes]
-    every = sorted(short_recordings(work / "many").iterdir())
-    by_files = []
+    work, minutes, files, dims = bench.work, (1, 3, 9, 27), (1, 10, 40, 165), (1, 8, 32, 128)
+    every = sorted(bench.short.iterdir())
+    commands: list[list[tuple[object, ...]]] = [[], [], []]
+    for n in minutes:
+        commands[0].append(bench.ours("encode", bench.offline, long_recording(work / f"{n}.flac", n)))
     for n in files:
-        folder = work / f"first-{n}"
-        folder.mkdir()
-        for path in every[:n]:
-            (folder / path.name).symlink_to(path)
-        by_files.append(encode(folder))
-    by_dims = []
+        command = bench.ours("encode", bench.offline, every[0])
+        commands[1].append((*command, "--input", *every[1:n]) if n > 1 else command)
     for n in dims:
-        np.save(work / "d.npy", np.random.default_rng(0).standard_normal((1, n, 20_000)).astype(np.float32))
+        np.save(work / f"{n}.npy", np.random.default_rng(0).standard_normal((1, n, 20_000)).astype(np.float32))
         flags = ("--pattern", "swapper", "--num_latents", 64, "--no_plots", "--run", "d", "--overwrite")
-        by_dims += median(times, ("generator.py", "--input", work / "d.npy", "--output", work, *flags))
-
+        commands[2].append(("generator.py", "--input", work / f"{n}.npy", "--output", work, *flags))
     figure = Figure(figsize=(11, 3.2), layout="constrained")
-    panels = (
-        ("encode: minutes in one file", minutes, by_length),
-        ("encode: short files", files, by_files),
-        ("generate: dims", dims, by_dims),
-    )
-    for axes, (label, x, costs) in zip(figure.subplots(1, 3), panels, strict=True):
+    labels = ("encode: minutes in one file", "encode: short files", "generate: dims")
+    for axes, label, x, some in zip(figure.subplots(1, 3), labels, (minutes, files, dims), commands, strict=True):
+        costs = medians(bench.times, *some)
         axes.plot(x, [c.seconds for c in costs], "o-", color="#1f4e8c")
         axes.set(xlabel=label, xticks=(x[0], *x[2:]), ylim=(0, None))
         axes.set_ylabel("seconds", color="#1f4e8c")
@@ -305,31 +184,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--zoo", type=Path, default=ROOT / ".zoo", help="folder with v2_full.ts, v2_full_streaming.ts")
     parser.add_argument("--times", type=int, default=3, help="how often each side is measured (default 3)")
-    parser.add_argument("--only", nargs="+", help="names of the rows to measure")
+    parser.add_argument("--only", nargs="+", help="the tables to make: models, flags, generator")
     parser.add_argument("--picture", type=Path, help="draw how cost grows into this .png, and nothing else")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="unravel-bench-") as folder:
-        if args.picture:
-            growth(args.zoo / "v2_full.ts", Path(folder), args.picture, args.times)
-            return
         bench = Bench(args.zoo, Path(folder), args.times)
-        rows: dict[str, Callable[[], None]] = {
-            "short_files": bench.short_files,
-            "long_file": bench.long_file,
-            "ceiling": bench.ceiling,
-            "shards": bench.shards,
-            "generator": bench.generator,
-            "transforms": bench.transforms,
-            "help": bench.help,
+        if args.picture:
+            growth(bench, args.picture)
+            return
+        tables: dict[str, Callable[[], None]] = {
+            name: getattr(bench, name) for name in ("models", "flags", "generator")
         }
-        print(
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"load {os.getloadavg()[0]:.1f}, medians of {args.times}\n"
-        )
-        print("| work | straightforward script | UnRAVEl | ratio | goal |\n|---|---|---|---|---|")
-        for name, measure in rows.items():
+        machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        print(f"{machine}, load {os.getloadavg()[0]:.1f}, medians of {args.times}")
+        for name, table in tables.items():
             if not args.only or name in args.only:
-                measure()
+                print()
+                table()
 
 
 if __name__ == "__main__":

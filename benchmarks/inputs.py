@@ -8,7 +8,6 @@ import soundfile
 ROOT = Path(__file__).resolve().parent.parent
 RATE, COMPRESSION = 44100, 2048
 SHORT_FILES, SHORT_SECONDS = 165, 324  # many short recordings, as in a folder of samples
-EQUAL_FILES, EQUAL_SECONDS = 64, 10
 
 
 def bundled() -> np.ndarray:
@@ -29,16 +28,6 @@ def short_recordings(folder: Path) -> Path:
     for i, seconds in enumerate(lengths * SHORT_SECONDS / lengths.sum()):
         n = int(seconds * RATE)
         start = int(rng.integers(0, max(1, len(sound) - n)))
-        soundfile.write(folder / f"{i:03}.flac", sound[start : start + n], RATE)
-    return folder
-
-
-def equal_recordings(folder: Path) -> Path:
-    """Write recordings of the same length, cut out of the bundled ones."""
-    folder.mkdir()
-    sound, n = bundled(), EQUAL_SECONDS * RATE
-    for i in range(EQUAL_FILES):
-        start = i * (len(sound) - n) // EQUAL_FILES
         soundfile.write(folder / f"{i:03}.flac", sound[start : start + n], RATE)
     return folder
 
