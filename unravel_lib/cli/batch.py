@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unravel_lib.cli import failures, signals
 from unravel_lib.cli.messages import error_line, input_error_line
 from unravel_lib.cli.progress import Progress, beside_bar
-from unravel_lib.errors import InputError, OutputError, UnravelError
+from unravel_lib.errors import InputError, OutputError, UnravelError, UsageError
 from unravel_lib.files.find import WHOLE, Shard, Source
 from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, complete_sidecar, read_sidecar
 from unravel_lib.text import count_text
@@ -251,6 +251,8 @@ def load_model(
     ------
     ModelError
         It cannot be used, or its delay cannot be removed.
+    UsageError
+        It runs on a GPU, where threads are of no use.
     """
     import torch
 
@@ -259,6 +261,9 @@ def load_model(
     if one_thread:
         torch.set_num_threads(1)
     loaded = model.load(path, device, trust, sample_rate, precision)
+    if one_thread and loaded.device.type != "cpu":
+        remedy = "leave it out, or use cpu"
+        raise UsageError("is for processors", option="jobs", remedy=remedy, remedy_options=("device",))
     if compensate_delay:
         loaded.known_delay()
     if path is None:
