@@ -17,7 +17,7 @@ help:
 	@echo "make lint          run ruff, mypy and import-linter"
 	@echo "make test-rave     build real RAVE exports and run the contract tests on them (needs Python 3.11)"
 	@echo "make test-cluster  run the workflow on a Slurm of two nodes on this machine (needs Debian's slurm-wlm and munge)"
-	@echo "make bench         compare with the model alone and a straightforward script, on a RAVE v2 of full size (needs Python 3.11)"
+	@echo "make bench         compare with the model alone and a straightforward script (needs Python 3.11)"
 	@echo "make stress        kill runs at random moments and check that nothing is lost; about ten minutes"
 	@echo "make fuzz          test all readers with broken files and flags"
 	@echo "make fidelity      measure how true every distribution is to the bundled recordings, and draw it"
