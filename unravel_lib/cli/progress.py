@@ -76,7 +76,8 @@ class Progress(Generic[Input]):
 
     def _count(self) -> tuple[float, float]:
         """Return how much is done, and how much there is, as far as sizes are known."""
-        for found, guess in zip(self._sizes_found[self._counted :], self._sizes[self._counted :], strict=False):
+        for index in range(self._counted, len(self._sizes_found)):
+            found, guess = self._sizes_found[index], self._sizes[index]
             self._known, self._guessed = self._known + found, self._guessed + (guess if found else 0.0)
             self._passed += 0.0 if found else guess
         self._counted = len(self._sizes_found)
