@@ -47,7 +47,7 @@ def pipe(path: Path) -> None:
 NAN = np.where(np.arange(900) == 7, np.nan, 0.1)
 INF = np.where(np.arange(900) == 8, -np.inf, 0.1)
 NO_SOUND = "error: {in} is not a sound file of a format that is read, or is damaged: convert it to WAV"
-HOLDS = "error: {in} holds no .wav .mp3 .ogg .aac .opus .aif .aiff .flac .m4a file: it "
+HOLDS = "error: {in} holds no .wav .mp3 .ogg .aac .opus .aif .aiff .flac .m4a file, it "
 
 SOUND_ROWS = [
     Row("missing path", E, nothing, "error: {in} does not exist: check the path (--input)", "-"),
@@ -56,7 +56,9 @@ SOUND_ROWS = [
         "folder without sound",
         E,
         folder_with("a.txt", "b.JPG", "README"),
-        HOLDS + "holds .jpg .txt files without extension",
+        HOLDS
+        + "holds .jpg, .txt, files without extension: "
+        + "take another folder, or say which endings are sound (--extensions)",
         "-",
         name="in",
     ),

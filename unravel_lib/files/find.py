@@ -257,7 +257,7 @@ class _Search:
             return "it is empty (hidden files do not count)"
         some = sorted(self.other_extensions)[:LISTED_EXTENSIONS]
         others = " and others" if len(self.other_extensions) > len(some) else ""
-        return printable(f"it holds {' '.join(some)}{others}")
+        return printable(f"it holds {', '.join(some)}{others}")
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
