@@ -17,12 +17,14 @@ import pytest
 import torch
 
 from unravel_lib.models import model as models
+from unravel_lib.models import runner
 from unravel_lib.models.state import weights_sha256
 
 ZOO = Path(os.environ.get("UNRAVEL_ZOO", Path(__file__).resolve().parents[2] / ".zoo"))
 CHUNK = 12  # frames: small, so that many chunks are quick; the model makes it larger where its context asks for more
 MANY = 100  # frames: several windows of the deepest model here
 DEVICE = os.environ.get("UNRAVEL_DEVICE", "cpu")
+BF16_TOLERANCE = 2**-5  # of the peak: a few steps of bfloat16, which streaming exports add up
 TOLERANCE = 1e-5 if DEVICE == "cpu" else 1e-4  # of the peak
 INDEX = ZOO / "zoo.json"
 EXPORTS: list[dict[str, Any]] = json.loads(INDEX.read_text())["exports"] if INDEX.is_file() else []
@@ -64,7 +66,17 @@ def rows() -> Iterator[Rows]:
     """What the tests find out about each export, printed at the end."""
     found: Rows = {e["file"]: {} for e in EXPORTS}
     yield found
-    columns = ("facts", "context", "chunked-whole encode", "decode", "repeat", "speed encode", "decode x")
+    columns = (
+        "facts",
+        "context",
+        "chunked-whole encode",
+        "decode",
+        "repeat",
+        "bf16 encode",
+        "bf16 decode",
+        "speed encode",
+        "decode x",
+    )
     widths = [max(len(c), *(len(r.get(c, "")) for r in found.values())) for c in columns] if found else []
     print("\n\n" + "  ".join(["export".ljust(36), *(c.ljust(w) for c, w in zip(columns, widths, strict=False))]))
     for name, row in found.items():
@@ -175,6 +187,22 @@ def test_decoding_in_chunks_equals_the_whole(entry: dict[str, Any], rows: Rows) 
         worst = max(worst, difference(decode(model, z), bare(entry, "decode", z)))
     rows[entry["file"]]["decode"] = f"{worst:.0e}"
     assert worst < TOLERANCE
+
+
+@pytest.mark.skipif(not runner._has_bfloat16(torch.device(DEVICE)), reason="NOT TESTED: no bfloat16 on this machine")
+@only(lambda e: e["encoder"] not in ("Discrete", "Spherical"))  # there, a little beyond a border is another number
+@pytest.mark.parametrize("method", ["encode", "decode"])
+def test_bfloat16_is_near_and_its_chunks_equal_the_whole(entry: dict[str, Any], method: str, rows: Rows) -> None:
+    x = sound(entry, MANY * entry["compression"]) if method == "encode" else latents(entry, MANY)
+    run = encode if method == "encode" else decode
+    exact, whole = (models.load(ZOO / entry["file"], DEVICE, precision=precision) for precision in ("fp32", "bf16"))
+    low = run(whole, x)
+    off = float(np.std(low - run(exact, x)) / np.std(low))
+    rows[entry["file"]][f"bf16 {method}"] = f"{off:.0e}"
+    assert 0 < off < 0.05
+    if method not in entry["random"]:
+        whole.chunk_frames = CHUNK
+        assert difference(run(whole, x), low) < BF16_TOLERANCE
 
 
 def test_the_same_file_gives_the_same_bytes_first_last_and_twice(entry: dict[str, Any], rows: Rows) -> None:
