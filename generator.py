@@ -121,7 +121,7 @@ def generate(
 def write_pieces(
     plans: "Sequence[Plan]",
     commands: Sequence[list[str]],
-    first: "list[Piece]",
+    first: "Sequence[Piece]",
     made_before: GeneratedSidecar | None,
     table: Path,
     batch: Batch,
@@ -135,11 +135,13 @@ def write_pieces(
     folder, statistics_sha256 = table.parent, sha256_of(table)
     told: set[str] = set()
     written: dict[str, Piece | None] = {}
-    for plan, command in zip(plans, commands, strict=True):
+    for plan, command, made in zip(plans, commands, first, strict=True):
         for number, name in enumerate(plan.names, plan.options.first):
             with batch.attempt(folder / name):
                 begins = number == plan.options.first
-                piece = first.pop(0) if begins else plan.composition.piece(number)
+                piece = made if begins else plan.composition.piece(number)
+                if number == plan.options.first + 1:
+                    results.warn_of_equal(plan, piece, made)
                 results.log_notes(piece, told)
                 sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, command)
                 if made_before is not None and begins:

@@ -102,6 +102,20 @@ def test_the_steps_lead_from_recordings_to_a_sound(tmp_path: Path, n_files: int)
     assert steps(tmp_path / "x.npy", piece) == [*made[:-2], replace(made[-2], path=tmp_path / "x.npy")]
 
 
+def test_loops_that_were_given_are_followed_each_once(tmp_path: Path) -> None:
+    """Also where sidecars of loops name each other, as a stranger's may."""
+    folder = encoded(tmp_path / "latents", 1)
+    loops = [tmp_path / name for name in ("a.wav", "b.npy")]
+    for path, other in (loops, loops[::-1]):
+        path.write_bytes(b"x")
+        command = ("--input_loop", f"{folder}/000.npy:1.5s:", f"{other}:0:4", f"{other}:4:8", "--seed", "1")
+        write_sidecar(path, GeneratedSidecar(script=GENERATOR, command=command, source=f"{other} and 1 more"))
+    piece = GeneratedSidecar(script=GENERATOR, command=("--input_loop", *map(str, loops)), source="a and 1 more")
+    made = steps(tmp_path / "x.npy", piece)
+    assert [step.path.name for step in made] == ["000.npy", "b.npy", "a.wav", "x.npy"]
+    assert dict(made[-1].facts)["made from"] == "a and 1 more: 2 files"
+
+
 def test_other_files_have_no_history(tmp_path: Path) -> None:
     assert steps(tmp_path / "x", None) == steps(tmp_path / "x", Sidecar(source="/x", command=("--input", "x"))) == []
     [sound] = steps(tmp_path / "x.wav", SoundSidecar(source="x.npy"))

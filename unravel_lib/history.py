@@ -32,6 +32,7 @@ SHAPING = {  # options of each script that shape the content; no other is record
     ),
 }
 MAX_ENCODINGS = 16  # whose own steps are told; more are counted
+MAX_STEPS = 64  # files that are told at most
 MAX_FILES = 4096  # of a folder that are looked at
 
 Facts = list[tuple[str, str]]  # names and values
@@ -143,14 +144,35 @@ class Step:
 
 def steps(path: Path, sidecar: Sidecar | None) -> list[Step]:
     """Return how a file with this sidecar was made, in order; nothing where there is no sidecar of a result."""
+    told: dict[Path, Step] = {}
+    _tell(path, sidecar, told, {path})
+    return list(told.values())
+
+
+def _tell(path: Path, sidecar: Sidecar | None, told: dict[Path, Step], seen: set[Path]) -> None:
+    """Add the steps that lead to a file, each once; sidecars may be a stranger's, and name each other."""
+    n_sources = 0
     if isinstance(sidecar, SoundSidecar):
-        return [*steps(Path(sidecar.source or ""), sidecar.latents), Step(path, sidecar)]
-    if isinstance(sidecar, GeneratedSidecar):
-        files = list(islice(_latents_in(values(sidecar.command, "input")), MAX_FILES))
-        known = {file: _sidecar_of(file) for file in files} if len(files) <= MAX_ENCODINGS else {}
-        before = [Step(file, facts) for file, facts in known.items() if isinstance(facts, EncodingSidecar)]
-        return [*before, Step(path, sidecar, len(files))]
-    return [Step(path, sidecar)] if isinstance(sidecar, EncodingSidecar) else []
+        _tell(Path(sidecar.source or ""), sidecar.latents, told, seen)
+    elif isinstance(sidecar, GeneratedSidecar):
+        encodings = list(islice(_latents_in(values(sidecar.command, "input")), MAX_FILES))
+        loops = [*map(_file_of_loop, values(sidecar.command, "input_loop"))]
+        files = [file for file in dict.fromkeys([*encodings, *loops]) if is_there(os.fspath(file))]
+        n_sources = len(files)
+        for file in files if n_sources <= MAX_ENCODINGS else ():
+            if file not in seen and len(seen) < MAX_STEPS:
+                seen.add(file)
+                facts = _sidecar_of(file)
+                if isinstance(facts, EncodingSidecar) or (file in loops and facts is not None and facts.is_generated):
+                    _tell(file, facts, told, seen)
+    elif not isinstance(sidecar, EncodingSidecar):
+        return
+    told[path] = Step(path, sidecar, n_sources)
+
+
+def _file_of_loop(text: str) -> Path:
+    """Return the file of FILE or FILE:A:B."""
+    return Path(text) if is_there(text) else Path(re.sub(r":[\d.]*s?:[\d.]*s?$", "", text))
 
 
 def _latents_in(places: Sequence[str]) -> Iterator[Path]:
@@ -184,7 +206,7 @@ def _encoded(own: Sidecar) -> Facts:
 
 def _generated(own: GeneratedSidecar, n_sources: int) -> Facts:
     robust = ", robust statistics" if own.iqr and own.distribution else ""
-    loops = [Path(text).name for text in values(own.command, "input_loop")]
+    loops = [Path(text).name for text in dict.fromkeys(values(own.command, "input_loop"))]
     given = f", from {' and '.join(loops)}" if loops else ""
     source = f"{own.source}: {count_text(n_sources, 'file')}" if n_sources else _place(own.source)
     return [

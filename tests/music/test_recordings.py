@@ -155,6 +155,8 @@ def test_mosaic_follows_the_course_of_its_target() -> None:
 def test_frames_are_as_loud_as_the_recorded_ones_nearest_to_them() -> None:
     latents = np.tile([0.0, 1.0, 5.0], 4)[np.newaxis]
     descriptors = np.tile(np.float32([-60, -20, -10]), (3, 4))
-    known = measure([Encoding(latents, descriptors), Encoding(latents + 100)])
+    known = measure([Encoding(latents, descriptors)])
     assert loudness_of(np.array([[0.1], [4.0], [1.2]]), known) == pytest.approx([-60, -10, -20])
     assert loudness_of(np.zeros((1, 1)), measure([latents])) is None
+    mixed = measure([*known.encodings, Encoding(latents + 100)])
+    assert loudness_of(np.zeros((1, 1)), mixed) is None  # else all would be as loud as what is known

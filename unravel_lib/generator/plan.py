@@ -158,7 +158,7 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
 
 
 def _check_draws(options: GeneratorOptions, composition: Composition) -> None:
-    """Raise where a distribution is named and nothing is drawn; warn of dims and of files that will be all alike."""
+    """Raise where a distribution is named and nothing is drawn; warn of dims that will be all alike."""
     own = composition.distribution
     if options.weight and own.source is None and "place" not in own.inputs:
         log.warning("--weight changes nothing: distribution %s does not follow single recordings", own.name)
@@ -167,8 +167,6 @@ def _check_draws(options: GeneratorOptions, composition: Composition) -> None:
     elif options.distribution != DISTRIBUTION or options.distribution_args:
         found, chosen = "gives every loop, so that nothing is drawn", ("distribution", "distribution_args")
         raise UsageError(found, option="input_loop", remedy="leave these out", remedy_options=chosen)
-    elif options.num_files > 1 and not composition.is_random:
-        log.warning("nothing is drawn: the %d files will be equal", options.num_files)
 
 
 def _warn_of_frozen_dims(composition: Composition) -> None:

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from unravel_lib.cli.batch import Batch, load_model
 from unravel_lib.errors import ModelError, UnravelError, UsageError
 from unravel_lib.files.find import sha256_of
@@ -225,6 +227,15 @@ def log_notes(piece: Piece, told: set[str]) -> None:
         if note not in told:
             log.info("%s", printable(note))
     told.update(piece.notes)
+
+
+def warn_of_equal(plan: Plan, piece: Piece, before: Piece) -> None:
+    """Warn where the first two files of a run are equal, and so will be all others."""
+    if np.array_equal(piece.frames, before.frames):
+        own, remedy = plan.composition, ""
+        if own.draws and "vary" in own.distribution.options:
+            remedy = ": --distribution_args vary=0.3 makes variations"
+        log.warning("%s: nothing in it is random, the files are equal%s", own.label, remedy)
 
 
 def log_player(file_format: Npy | LatentAudio) -> None:

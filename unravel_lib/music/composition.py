@@ -107,12 +107,6 @@ class Composition:
         """Whether the distribution draws a loop, so that it is not given."""
         return len(self.given_loops) < self.pattern.loops_taken(self.pattern_options)
 
-    @property
-    def is_random(self) -> bool:
-        """Whether files of other numbers are others."""
-        transforms = (part.transform for step in self.steps for part in step.parts)
-        return self.draws or any("rng" in entry.inputs for entry in (self.pattern, *transforms))
-
     def piece(self, number: int) -> Piece:
         """Draw the loops of output number `number`, run the pattern and the steps.
 

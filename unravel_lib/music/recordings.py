@@ -291,15 +291,17 @@ def usual_loudness(encodings: Sequence[Encoding]) -> float:
 
 
 def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
-    """Estimate how loud frames [n, dims] are, in dB: as the recorded frames nearest to them; None if unknown."""
+    """Estimate how loud frames [n, dims] are, in dB: as the recorded frames nearest to them.
+
+    None where it is not known of all encodings: generated loops that were given have no descriptors.
+    """
     from scipy.spatial import cKDTree
 
-    known = [one for one in statistics.encodings if one.descriptors is not None]
-    if not known:
+    known = [one.descriptors[LOUDNESS] for one in statistics.encodings if one.descriptors is not None]
+    if not known or len(known) < len(statistics.encodings):
         return None
     scale = np.where(statistics.std > 0, statistics.std, 1.0)
-    recorded = np.concatenate([one.latents.T for one in known])
-    loudness = np.concatenate([one.descriptors[LOUDNESS] for one in known if one.descriptors is not None])
+    recorded, loudness = np.concatenate([one.latents.T for one in statistics.encodings]), np.concatenate(known)
     every = -(-len(recorded) // MOST_NEAR)
     near = min(NEAR, len(recorded[::every]))
     _, found = cKDTree(recorded[::every] / scale).query(frames / scale, k=np.arange(1, near + 1))
