@@ -12,6 +12,7 @@ from unravel_lib.audio import LOWEST_TARGET, SAMPLE_BYTES
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model
 from unravel_lib.cli.run import RESUME, run
+from unravel_lib.errors import UsageError
 from unravel_lib.files.find import Source
 from unravel_lib.files.output import make_output_folder
 from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_MAX_GAIN, DEFAULT_SUBTYPE
@@ -62,6 +63,10 @@ def main(argv: list[str]) -> int:
     """Decode every latents file that `--input` names; returns the exit code."""
     parser = build_parser()
     args = parser.parse(argv)
+    if args.loop and args.fade:
+        raise UsageError(
+            "would fade the ends of the loop", option="fade", remedy="leave it out", remedy_options=("loop",)
+        )
     batch = Batch(args.output, args.shard)
     from unravel_lib.cli import sounds
     from unravel_lib.latents.files import Inputs

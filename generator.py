@@ -98,6 +98,8 @@ def generate(
             refuse_overwriting(options.output / options.run / name, sources.paths)
 
     folder = make_run_folder(options.output, options.run, options.overwrite, results.run_label(plans))
+    if model is not None:
+        make_output_folder(folder / results.SOUND)
     batch = Batch(folder)
     table = results.write_statistics(statistics, folder, sources.facts)
     results.log_statistics(statistics, table, options)

@@ -320,6 +320,20 @@ def test_what_would_clip_stays_quieter_and_is_reported(latents: Path, tmp_path: 
     assert "could not reach" not in again.err
 
 
+def test_what_max_gain_keeps_quieter_is_reported(latents: Path, tmp_path: Path, run: Run) -> None:
+    result = run("decoder", "--input", latents, "--output", tmp_path, "--normalize", -1, "--max_gain", 0)
+    levels = [json.loads(path.with_suffix(".json").read_text())["loudness"] for path in result.paths]
+    reached = np.floor(10 * min(levels)) / 10
+    reason = f"2 raised by --max_gain, 0 dB (all reach --normalize {reached})"
+    assert f"2 of 2 sounds could not reach -1 LUFS: {reason}" in result.err
+
+
+def test_a_loop_is_not_faded(latents: Path, tmp_path: Path, run: Run) -> None:
+    result = run("decoder", "--input", latents, "--output", tmp_path, "--loop", "--fade", 10)
+    assert (result.code, result.paths) == (2, [])
+    assert result.errors == ["error: --fade would fade the ends of the loop: leave it out (--loop)"]
+
+
 def test_the_table_lists_sounds_of_this_run_and_finished_ones(latents: Path, tmp_path: Path, run: Run) -> None:
     flags = ("--output", tmp_path / "out", "--skip_existing", "--input")
     [first] = run("decoder", *flags, latents / "a.npy").paths

@@ -729,6 +729,10 @@ def test_decode_makes_what_decoder_makes(tmp_path: Path, recordings: Path, run: 
     assert page.read_text().count("<article") == 2 and f"open {page} in a browser" in result.err
     again = run("decoder", "--input", tmp_path / "v17", "--output", page.parent, "--skip_existing")
     assert again.paths == [] and "2 files were finished before" in again.err
+    (tmp_path / "v18").mkdir()
+    (tmp_path / "v18" / "sound").write_text("a file")
+    blocked = run("generator", *flags, "--run", "v18", "--overwrite", "--decode")
+    assert (blocked.code, blocked.paths) == (2, []) and "sound is a file" in blocked.err
 
 
 def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 40  # sounds that are listed one by one; of more the quietest, and those with marks
 QUIETEST = 10
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
-LOWEST_LIMIT = 0.98 * 10 ** (-1 / 20)  # a lower peak limited no gain
+GAIN_SLACK = 0.01  # dB, to which gains are rounded
 
 log = logging.getLogger("unravel_lib")
 
@@ -109,12 +109,15 @@ def log_levels(sounds: Mapping[Path, Sidecar | None], normalize: float | None, a
         return
     if not all(map(_is_metered, levels.values())):
         log.warning("below a sample rate of %d Hz loudness is not measured: --normalize changed nothing", LOWEST_RATE)
-    limits = [facts.loudness or 0 for facts in levels.values() if _is_limited(facts, normalize)]
-    if limits:
-        reached = math.floor(10 * min(limits)) / 10
+    missed = [one for one in levels.values() if one.loudness is not None and one.loudness < normalize - SLACK]
+    by_gain = [one for one in missed if one.gain_db is not None and one.gain_db > one.max_gain - GAIN_SLACK]
+    reasons = ["peaks stay 1 dB below full scale"] if len(missed) > len(by_gain) else []
+    reasons += [f"{len(by_gain)} raised by --max_gain, {by_gain[0].max_gain:g} dB"] if by_gain else []
+    if missed:
+        reached = math.floor(10 * min(one.loudness or 0 for one in missed)) / 10
         remedy = f" (all reach --normalize {reached})" if reached >= LOWEST_TARGET else ""
-        text = "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale%s"
-        log.info(text, len(limits), count_text(len(levels), "sound"), normalize, remedy)
+        text = "%d of %s could not reach %g LUFS: %s%s"
+        log.info(text, len(missed), count_text(len(levels), "sound"), normalize, ", ".join(reasons), remedy)
 
 
 def _notable(levels: Mapping[Path, SoundSidecar]) -> list[Path]:
@@ -152,12 +155,6 @@ def _row(path: Path, facts: SoundSidecar) -> list[str]:
 
 def _is_metered(facts: SoundSidecar) -> bool:
     return (facts.sample_rate or LOWEST_RATE) >= LOWEST_RATE
-
-
-def _is_limited(facts: SoundSidecar, loudness: float) -> bool:
-    """Whether its peak kept a sound below the wanted loudness."""
-    found = facts.loudness
-    return found is not None and found < loudness - SLACK and (facts.peak or 0) > LOWEST_LIMIT
 
 
 def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
