@@ -1,11 +1,14 @@
 """Live files: what nn~ plays is what Python makes, and it moves as the recordings do."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fixtures_runs import Run
+from fixtures_runs import ROOT, Run
 from torch import Tensor
 
 import unravel_lib as unravel
@@ -242,6 +245,23 @@ def test_the_script_writes_the_same_bytes_and_says_how_to_play_them(run: Run, en
     assert only.code == 0 and torch.jit.load(str(tmp_path / "c.ts")).recordings == 1
     assert run(*command, tmp_path / "c.ts", "--overwrite").code == 0
     assert torch.jit.load(str(tmp_path / "c.ts")).recordings == 3
+
+
+def test_the_bytes_do_not_depend_on_the_order_of_sets(encodings: Path, tmp_path: Path) -> None:
+    """Which differs from process to process."""
+    for seed in "12":
+        command = (
+            sys.executable,
+            "generator.py",
+            "--input",
+            encodings,
+            "--live",
+            tmp_path / f"{seed}.ts",
+            "--with_model",
+            POCKET,
+        )
+        subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True)
+    assert (tmp_path / "1.ts").read_bytes() == (tmp_path / "2.ts").read_bytes()
 
 
 def test_with_a_model_one_object_makes_sound(run: Run, encodings: Path, tmp_path: Path) -> None:

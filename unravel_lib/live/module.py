@@ -13,7 +13,7 @@ import math
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -79,23 +79,17 @@ class Voice:
 class Live(nn.Module):
     """The walk; see `Graph` for its tensors, which stay on the CPU."""
 
-    GAMMA: Final[int] = 0x9E3779B97F4A7C15 - (1 << 64)  # of splitmix64, as signed numbers
-    FIRST: Final[int] = 0xBF58476D1CE4E5B9 - (1 << 64)
-    SECOND: Final[int] = 0x94D049BB133111EB - (1 << 64)
-    GOLDEN: Final[float] = GOLDEN
-    TOLERANCE: Final[float] = TOLERANCE
-    RANKS: Final[int] = RANKS
-    LOUD: Final[int] = LOUD
-    END: Final[int] = END
-    ROW: Final[int] = ROW
-    TURNS: Final[int] = TURNS
-    WISHED: Final[int] = WHITE_WISHED
     voices: list[Voice]
 
     def __init__(
         self, graph: Graph, model: Model | None, sample_rate: float, compression: int, source_model: str, seed: int
     ) -> None:
         super().__init__()
+        # no `Final` names, which TorchScript keeps in a set: the order of a file would change from run to run
+        self.GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)  # of splitmix64, as signed numbers
+        self.FIRST, self.SECOND = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
+        self.GOLDEN, self.TOLERANCE, self.WISHED = GOLDEN, TOLERANCE, WHITE_WISHED
+        self.RANKS, self.ROW, self.TURNS, self.LOUD, self.END = RANKS, ROW, TURNS, LOUD, END
         self.end, self.dims = graph.frames.shape
         self.sr, self.compression, self.source_model = round(sample_rate), compression, source_model
         self.recordings, self.minutes = len(graph.recordings), round(self.end / graph.frame_rate / 60, 2)
