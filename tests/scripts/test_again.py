@@ -157,6 +157,29 @@ def test_statistics_are_found_beside_the_piece(run: Run, tmp_path: Path, encodin
     assert list(results(tmp_path / "d").values()) == [empirical.read_bytes()] and "warning" not in result.err
 
 
+def test_only_chooses_among_encodings(run: Run, tmp_path: Path, encodings: Path) -> None:
+    """A piece keeps its choice, which its statistics have; another one needs the encodings, as in any command."""
+    copy = tmp_path / "copy"
+    shutil.copytree(encodings, copy)
+    generate(run, tmp_path / "a", "--input", copy, "--only", "0", "--distribution", "walk", *FLAGS)
+    generate(run, tmp_path / "other", "--input", copy, "--only", "1", "--distribution", "walk", *FLAGS)
+    [piece], [other] = ((tmp_path / name / "r").glob("*.npy") for name in ("a", "other"))
+    generate(run, tmp_path / "b", "--again", piece)
+    generate(run, tmp_path / "c", "--again", piece, "--only", "1")
+    table = other.with_name("statistics.csv")
+    generate(run, tmp_path / "d", "--again", piece, "--statistics", table)
+    assert results(tmp_path / "b") == {piece.name: piece.read_bytes()} != results(tmp_path / "c")
+    assert results(tmp_path / "c") == results(tmp_path / "d") == {other.name: other.read_bytes()}
+    for source in (("--statistics", table), ("--input_loop", f"{copy}/0.npy:0:20"), ("--tempo_table",)):
+        result = run("generator", *source, "--only", "1", "--output", tmp_path / "o")
+        assert result.code == 2 and "--only chooses among encodings: give these" in result.errors[0]
+    shutil.rmtree(copy)
+    generate(run, tmp_path / "e", "--again", piece)
+    result = run("generator", "--again", piece, "--only", "1", "--output", tmp_path / "o")
+    assert result.code == 2 and result.errors[0].endswith("was made from it: give the encodings (--input)")
+    assert not (tmp_path / "o").exists()
+
+
 def test_other_statistics_are_noticed(run: Run, tmp_path: Path, encodings: Path) -> None:
     generate(run, tmp_path / "a", "--input", encodings / "0.npy", *FLAGS)
     [piece] = (tmp_path / "a" / "r").glob("*.npy")

@@ -24,7 +24,7 @@ LENGTHS = ("num_latents", "bpm", "seconds", "input_loop")
 FORGOTTEN = {  # a flag that is given: those of the piece that it takes the place of
     **dict.fromkeys(LENGTHS, LENGTHS),
     "input": ("statistics",),
-    "statistics": ("input",),
+    "statistics": ("input", "only"),
     "pattern": ("pattern_args",),
     "distribution": ("distribution_args", "steer", "target"),
     "embeddings": ("hold", "wav_subtype"),
@@ -102,7 +102,7 @@ def recall(
         options = replace(options, **drawn)
     recorded = options
     if not given.keys() & {"input", "statistics"}:
-        options = _find_statistics(options, piece, facts)
+        options = _find_statistics(options, piece, facts, chooses="only" in given)
     if "input_loop" not in given:
         _check_loops(options, facts)
     return options, recorded, facts
@@ -164,17 +164,23 @@ def _draws(options: GeneratorOptions) -> bool:
     return len(options.input_loop) < max(taken)
 
 
-def _find_statistics(options: GeneratorOptions, piece: Path, facts: GeneratedSidecar) -> GeneratorOptions:
-    """Take the statistics.csv beside the piece where it is that of the piece, and no encodings are needed or left."""
+def _find_statistics(
+    options: GeneratorOptions, piece: Path, facts: GeneratedSidecar, chooses: bool
+) -> GeneratorOptions:
+    """Take the statistics.csv beside the piece where it is that of the piece, and no encodings are needed or left.
+
+    It is of all that the piece was made from, and not where other encodings are chosen.
+    """
     from unravel_lib.music.catalogue import DISTRIBUTIONS
 
-    needs_frames = any(DISTRIBUTIONS.find(one.distribution).needs_frames for one in options.combinations())
+    names = [one.distribution for one in options.combinations()]
+    needs_frames = chooses or any(DISTRIBUTIONS.find(name).needs_frames for name in names)
     needs_encodings = options.fidelity or (options.iqr and not facts.iqr)
     gone = [path for path in [*(options.input or ()), options.statistics] if path is not None and not path.exists()]
     beside = piece.with_name(STATISTICS_CSV)
     fits = not needs_frames and beside.is_file() and sha256_of(beside) == facts.statistics_sha256
     if fits and (gone or not needs_encodings):
-        return replace(options, input=None, statistics=beside)
+        return replace(options, input=None, only=[], statistics=beside)
     if gone:
         flags = ("input",) if needs_frames else ("input", "statistics")
         remedy = "give the encodings" + ("" if needs_frames else ", or their statistics")

@@ -158,7 +158,10 @@ def fitting(names: Sequence[str], pattern: str, option: str, value: str) -> list
 
 
 def only(encodings: Sequence[LatentsFile], patterns: Sequence[str]) -> list[LatentsFile]:
-    """Return the encodings of recordings whose names fit one of the patterns."""
+    """Return the encodings of recordings whose names fit one of the patterns; raises UsageError where none does."""
+    if not encodings:
+        remedy = "give these, not a table of statistics or a loop"
+        raise UsageError("chooses among encodings", option="only", remedy=remedy, remedy_options=("input",))
     names = [file.name for file in encodings]
     chosen = np.any([fitting(names, pattern, "only", pattern) for pattern in patterns], axis=0)
     return [file for file, is_chosen in zip(encodings, chosen, strict=True) if is_chosen]
