@@ -77,7 +77,17 @@ class Bench:
 
     def ours(self, method: str, model: Path, source: Path, *flags: object) -> tuple[object, ...]:
         """Return the command of encoder.py or decoder.py; each time it replaces what it made before."""
-        return (f"{method}r.py", "--input", source, "--model", model, "--output", self.work / "ours", *flags)
+        return (
+            f"{method}r.py",
+            "--input",
+            source,
+            "--model",
+            model,
+            "--output",
+            self.work / "ours",
+            "--overwrite",
+            *flags,
+        )
 
     def models(self) -> None:
         """Our time without the start, against the model alone; and that of the straightforward script, run once."""
@@ -118,7 +128,7 @@ class Bench:
             (f"encode {SHORT_FILES} short recordings", "encode", self.short, ("--precision", "bf16")),
             (f"encode {SHORT_FILES} short recordings", "encode", self.short, ("--jobs", 0)),
         ):
-            command = (*self.ours(method, self.offline, source), "--overwrite")
+            command = self.ours(method, self.offline, source)
             self.ratio(f"{work} | `{' '.join(map(str, flags))}`", command, (*command, *flags))
         sixty = long_recording(self.work / "sixty.flac", 60)
         nine, long = medians(1, *(self.ours("encode", self.offline, path) for path in (self.nine, sixty)))
