@@ -32,7 +32,7 @@ FACTS = SoundSidecar(
 PIECE = GeneratedSidecar(
     seed=3, pattern="a.py:b", pattern_args={"n": 1, "way": "up", "top": float("inf"), "more": None},
     transform=("rev", "rot 1"),
-    code_sha256={"a.py:b": "d" * 64}, bpm=120.5, hold=False, loop_sha256=("e" * 64,),
+    code_sha256={"a.py:b": "d" * 64}, bpm=120.5, hold=False, files_sha256={"/a/b.npy": "e" * 64},
 )  # fmt: skip
 
 
@@ -152,8 +152,8 @@ PIECES = [
     {"bpm": float("inf")},
     {"beats": 0},
     {"hold": 1},
-    {"loop_sha256": [{}]},
-    {"loop_sha256": "x"},
+    {"files_sha256": {"/a/b.npy": 1}},
+    {"files_sha256": "x"},
     {"code_sha256": {"x": 1}},
 ]
 

@@ -203,7 +203,7 @@ def test_changed_code_and_loops_are_noticed(run: Run, tmp_path: Path, encodings:
     assert "warning: the code of mine.py:f has changed" in result.err
     save_latents(loop, load_latents(encodings / "1.npy"))
     result = run("generator", "--again", piece, "--output", tmp_path / "c", "--trust_code")
-    assert result.code == 2 and "loop.npy is not the file that the loop was taken from" in result.err
+    assert result.code == 2 and "loop.npy is not the file that the piece was made from: give it" in result.err
 
 
 def test_words_are_kept_as_they_were_written(

@@ -35,7 +35,7 @@ def generated(run: Run, folder: Path, *flags: object) -> tuple[np.ndarray, dict[
 def test_steps_change_the_loops_and_stand_in_the_sidecar(run: Run, tmp_path: Path, encoding: Path) -> None:
     flags = ("--input", encoding, "--num_latents", 4, "--num_loops", 3)
     plain, without, _ = generated(run, tmp_path, *flags)
-    assert without["transform"] == [] and without["loop_sha256"] == []
+    assert without["transform"] == [] and without["files_sha256"] == {}
     changed, options, err = generated(run, tmp_path, *flags, "--transform", "every 2  rev", "ply 2")
     loop = plain[:4]
     np.testing.assert_array_equal(changed, np.repeat(np.concatenate([loop, loop[::-1], loop]), 2, axis=0))
@@ -89,7 +89,7 @@ def test_a_loop_from_a_file(run: Run, tmp_path: Path, encoding: Path) -> None:
     frames, options, err = generated(run, tmp_path, "--input_loop", f"{encoding}:10:14", "--num_loops", 2)
     np.testing.assert_array_equal(frames, np.tile(LATENTS[:, 10:14].T, (2, 1)))
     assert options["distribution"] is None and options["num_latents"] == 4
-    assert options["loop_sha256"] == [sha256_of(encoding)]
+    assert options["files_sha256"] == {str(encoding): sha256_of(encoding)}
     assert "1 encoding, 60 frames, 3 dims" in err and "loop of 4 frames at 44100 Hz / 2048" in err
     assert (tmp_path / "r" / "loop_input-loop_seed42_0000_embeddings.npy").exists()
     by_time, _, _ = generated(run, tmp_path, "--input_loop", f"{encoding}:0.465s:0.65s", "--num_loops", 2)

@@ -157,8 +157,8 @@ class GeneratedSidecar(Sidecar):
         Number of the file in its run.
     statistics_sha256 : str or None
         Of the statistics.csv that it was drawn from.
-    loop_sha256 : tuple of str
-        Hashes of the files of the loops that were given.
+    files_sha256 : mapping of str by absolute path
+        Hashes of the files of loops, target and wishes.
     hold : bool or None
         Of latent audio: whether each frame is held for `compression` samples.
     """
@@ -178,7 +178,7 @@ class GeneratedSidecar(Sidecar):
     bpm: Annotated[float | None, _number(0, 1e12)] = None
     file_index: Annotated[int | None, _integer(0)] = None
     statistics_sha256: Text = None
-    loop_sha256: Texts = ()
+    files_sha256: Annotated[Mapping[str, str], _mapping_of(_type(str))] = field(default_factory=dict)
     hold: Annotated[bool | None, _type(bool)] = None
 
 

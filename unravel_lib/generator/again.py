@@ -14,6 +14,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, SoundSidecar, read_sidecar, sidecar_path
 from unravel_lib.generator.flags import GeneratorOptions
+from unravel_lib.generator.sources import expanded, named_files
 from unravel_lib.history import SHAPING, own_code, shaping, values
 from unravel_lib.music import steering
 from unravel_lib.music.steps import quoted, split_words
@@ -45,12 +46,9 @@ def as_command(parser: Parser, options: GeneratorOptions) -> list[str]:
         options,
         distribution=_absolute(options.distribution),
         pattern=_absolute(options.pattern),
-        input_loop=[os.path.abspath(Path(text).expanduser()) for text in options.input_loop],
-        target=options.target and os.path.abspath(Path(options.target).expanduser()),
-        steer=[
-            " ".join(os.path.abspath(word) if steering.FILE.search(word) else word for word in text.split())
-            for text in options.steer
-        ],
+        input_loop=[os.path.abspath(expanded(text)) for text in options.input_loop],
+        target=options.target and os.path.abspath(expanded(options.target)),
+        steer=[_absolute_wish(text) for text in options.steer],
         transform=[
             " ".join(quoted(_absolute(word)) for word in split_words(text)) if ".py" in text else text
             for text in options.transform
@@ -62,6 +60,12 @@ def as_command(parser: Parser, options: GeneratorOptions) -> list[str]:
 def _absolute(text: str) -> str:
     """Return `FILE.py:name` with the whole path of the file; any other name as it is."""
     return os.path.abspath(text) if ".py" in text else text
+
+
+def _absolute_wish(text: str) -> str:
+    """Return a wish with the whole path of its file, if it names one."""
+    name, wanted = steering.split_wish(text)
+    return f"{name} {os.path.abspath(expanded(wanted))}" if steering.FILE.search(wanted) else text
 
 
 def recall(
@@ -103,8 +107,7 @@ def recall(
     recorded = options
     if not given.keys() & {"input", "statistics"}:
         options = _find_statistics(options, piece, facts, chooses="only" in given)
-    if "input_loop" not in given:
-        _check_loops(options, facts)
+    _check_files(options, given, facts)
     return options, recorded, facts
 
 
@@ -125,7 +128,9 @@ def _read(piece: Path) -> tuple[Path, GeneratedSidecar, Path | None]:
         raise InputError("does not say with which flags it was made", path=sidecar_path(piece), remedy=remedy)
     now = latents.absolute().parent
     was = Path(*values(facts.command, "output"), *(values(facts.command, "run") or [now.name]))
-    return latents, replace(facts, command=tuple(_moved(word, was, now) for word in facts.command)), model
+    move = partial(_moved, was=was, now=now)
+    files = {move(path): sha256 for path, sha256 in facts.files_sha256.items()}
+    return latents, replace(facts, command=tuple(map(move, facts.command)), files_sha256=files), model
 
 
 def _moved(word: str, was: Path, now: Path) -> str:
@@ -188,15 +193,14 @@ def _find_statistics(
     return options
 
 
-def _check_loops(options: GeneratorOptions, facts: GeneratedSidecar) -> None:
-    from unravel_lib.generator.sources import read_input_loops
-
-    loops = read_input_loops(options.input_loop, {}, options.sample_rate, options.compression)
-    for loop, before in zip(loops, facts.loop_sha256, strict=False):
-        if loop.sha256 != before:
-            raise InputError(
-                "is not the file that the loop was taken from", path=loop.file.path, remedy_options=("input_loop",)
-            )
+def _check_files(options: GeneratorOptions, given: Container[str], facts: GeneratedSidecar) -> None:
+    """Raise where a file of a loop, target or wish of the piece has changed, and is not given again."""
+    for path, option in named_files(options).items():
+        before = facts.files_sha256.get(path)
+        if option not in given and before is not None and sha256_of(Path(path)) != before:
+            remedy = "give it again to take it as it is now"
+            found = "is not the file that the piece was made from"
+            raise InputError(found, path=path, remedy=remedy, remedy_options=(option,))
 
 
 def warn_of_changes(before: GeneratedSidecar, now: GeneratedSidecar) -> None:

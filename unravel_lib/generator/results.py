@@ -129,7 +129,7 @@ def describe(
         bpm=None if plan.bpm is None else round(float(plan.bpm), 4),
         file_index=number,
         statistics_sha256=statistics_sha256,
-        loop_sha256=tuple(loop.sha256 for loop in plan.sources.loops),
+        files_sha256=plan.sources.files_sha256,
         hold=file_format.hold if isinstance(file_format, LatentAudio) else None,
     )
 

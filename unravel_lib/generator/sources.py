@@ -5,13 +5,12 @@ A loop is taken from latents by `FILE[:A:B]`, the frames A to B - 1, or seconds 
 
 import csv
 import fnmatch
-import functools
 import io
 import logging
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +32,7 @@ from unravel_lib.latents.files import (
     find_encodings,
     paths_text,
 )
-from unravel_lib.music import tempo
+from unravel_lib.music import steering, tempo
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, did_you_mean, frames_text, printable
@@ -60,11 +59,6 @@ class InputLoop:
     end: int
     frames: Frames
 
-    @functools.cached_property
-    def sha256(self) -> str:
-        """The SHA-256 of the file."""
-        return sha256_of(self.file.path)
-
 
 @dataclass(frozen=True, eq=False)
 class Sources:
@@ -82,6 +76,8 @@ class Sources:
         The model that the latents belong to, and where they come from.
     target : InputLoop or None
         The latents whose course is wanted.
+    files_sha256 : mapping of str by absolute path
+        Hashes of the files of loops, target and wishes.
     """
 
     encodings: list[LatentsFile]
@@ -89,13 +85,13 @@ class Sources:
     loops: list[InputLoop]
     facts: Sidecar
     target: InputLoop | None = None
+    files_sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
         """All files that are read."""
         table = [] if self.statistics is None else [self.statistics]
-        given = [*self.loops, *([self.target] if self.target else [])]
-        return [*table, *(file.path for file in self.encodings), *(loop.file.path for loop in given)]
+        return [*table, *(file.path for file in self.encodings), *map(Path, self.files_sha256)]
 
     def rates(self) -> Rates:
         """Return the rates that are known; defaults are taken for those that are not, and logged."""
@@ -143,7 +139,23 @@ def read_sources(options: GeneratorOptions) -> Sources:
     if named:
         joined["source"] = paths_text([Path(os.path.abspath(path)) for path in named])
     measured = encodings or ([] if options.statistics else sources)
-    return Sources(measured, options.statistics, loops, replace(facts, **joined), target)
+    hashes = {path: sha256_of(Path(path)) for path in named_files(options)}
+    return Sources(measured, options.statistics, loops, replace(facts, **joined), target, hashes)
+
+
+def expanded(text: str) -> Path:
+    """Return a path that is part of a text; "~" is the home folder."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  which leaves unknown users as they are
+
+
+def named_files(options: GeneratorOptions) -> dict[str, str]:
+    """Return the absolute paths of the files of loops, target and wishes, each with the option that names it."""
+    loops = [("input_loop", text) for text in options.input_loop]
+    loops += [("target", options.target)] if options.target else []
+    named = [(option, _split_place(text)[0]) for option, text in loops]
+    wanted = filter(steering.FILE.search, (steering.split_wish(text)[1] for text in options.steer))
+    named += [("steer", text if _is_npy(text) else text.rpartition(":")[0]) for text in wanted]
+    return {os.path.abspath(expanded(name)): option for option, name in named}
 
 
 def fitting(names: Sequence[str], pattern: str, option: str, value: str) -> list[bool]:
@@ -187,20 +199,24 @@ def weights(names: Sequence[str], texts: Sequence[str]) -> list[float]:
 
 def read_ranks(name: str, text: str) -> Array:
     """Read ranks over a loop from "FILE.csv:COLUMN", or the ranks of a descriptor along another encoding (.npy)."""
-    if text.lower().endswith(".npy"):
-        file = Inputs().read(Path(text).expanduser())
+    if _is_npy(text):
+        file = Inputs().read(expanded(text))
         if file.descriptors is None:
             raise InputError("has no descriptors", path=file.path, remedy="encode the recording again with encoder.py")
         values = file.descriptors[NAMES.index(name)]
         ranks: Array = np.searchsorted(np.sort(values), values) / max(1, len(values) - 1)
         return ranks
     path, _, column = text.rpartition(":")
-    with open_input(Path(path).expanduser()) as opened:
+    with open_input(expanded(path)) as opened:
         rows = list(csv.DictReader(io.TextIOWrapper(opened, "utf-8", "replace")))
     if not rows or column not in rows[0]:
         has = f"it has {', '.join(map(printable, filter(None, rows[0])))}" if rows else "it is empty"
         raise InputError(f"has no column {printable(column)}", path=path, remedy=has, remedy_options=("steer",))
     return np.array([float(row[column] or "nan") for row in rows])
+
+
+def _is_npy(text: str) -> bool:
+    return text.lower().endswith(".npy")
 
 
 def read_input_loops(
@@ -236,9 +252,8 @@ def _read(
     compression: int | None,
     option: str = "input_loop",
 ) -> InputLoop:
-    place = None if Path(text).exists() else re.fullmatch(rf"(.+?):({PLACE}):({PLACE})", text, re.DOTALL)
-    name, first, end = place.groups() if place else (text, "", "")
-    path = Path(name).expanduser()
+    name, first, end = _split_place(text)
+    path = expanded(name)
     if path.suffix.lower() not in EXTENSIONS:
         known = "is no .npy and no latent audio .wav" if path.is_file() else "names no latents file"
         remedy = ENCODE if path.is_file() else ""
@@ -259,6 +274,12 @@ def _read(
         found = f"has {frames_text(stop - begin)}, at most {MAX_LATENTS:,}"
         raise UsageError(found, option=option, value=text, remedy="give FILE:A:B")
     return InputLoop(file, begin, stop, np.ascontiguousarray(file.latents[:, begin:stop].T, np.float64))
+
+
+def _split_place(text: str) -> tuple[str, str, str]:
+    """Split FILE[:A:B] into the file and the two places, which are empty where there are none."""
+    place = None if Path(text).exists() else re.fullmatch(rf"(.+?):({PLACE}):({PLACE})", text, re.DOTALL)
+    return (place[1], place[2], place[3]) if place else (text, "", "")
 
 
 def _frame(place: str, rate: Fraction, default: int) -> int:

@@ -17,6 +17,12 @@ SOON_SECONDS = 0.15  # a moment is as loud, bright or struck as the mean of what
 TOLERANCE = 0.2  # in ranks; a moment further off is left
 
 
+def split_wish(text: str) -> tuple[str, str]:
+    """Split a wish into the name of the descriptor and its ranks, or its file, which may be in quotes."""
+    name, *wanted = text.split(maxsplit=1) or [""]
+    return name, re.sub(r"^(['\"])(.*?)\1", r"\2", "".join(wanted).strip())
+
+
 def read_wish(text: str, read_file: Callable[[str, str], Array] | None = None) -> tuple[str, Array]:
     """Read a wish such as "loudness 0.1 0.9 0.1": its descriptor, and ranks over the loop.
 
@@ -31,17 +37,17 @@ def read_wish(text: str, read_file: Callable[[str, str], Array] | None = None) -
     ValueError
         No such descriptor, or no ranks from 0 to 1 behind it.
     """
-    name, *words = text.split() or [""]
+    name, wanted = split_wish(text)
     if name not in NAMES:
         raise ValueError(f"{printable(name)} is none of {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
     try:
-        if read_file is not None and len(words) == 1 and FILE.search(words[0]):
-            ranks = read_file(name, words[0])
+        if read_file is not None and FILE.search(wanted):
+            ranks = read_file(name, wanted)
         else:
-            ranks = np.array([float(word) for word in words])
+            ranks = np.array([float(word) for word in wanted.split()])
     except ValueError as error:
         files = "" if read_file is None else ", nor one FILE.csv:COLUMN or encoding (.npy)"
-        raise ValueError(f"{printable(' '.join(words))} is no row of ranks from 0 to 1{files}") from error
+        raise ValueError(f"{printable(wanted)} is no row of ranks from 0 to 1{files}") from error
     if not ranks.size or not ((ranks >= 0) & (ranks <= 1)).all():
         raise ValueError(f'{name} needs ranks from 0 to 1, in quotes with it, such as "{name} 0.1 0.9 0.1"')
     return name, ranks
