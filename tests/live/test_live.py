@@ -250,16 +250,8 @@ def test_the_script_writes_the_same_bytes_and_says_how_to_play_them(run: Run, en
 def test_the_bytes_do_not_depend_on_the_order_of_sets(encodings: Path, tmp_path: Path) -> None:
     """Which differs from process to process."""
     for seed in "12":
-        command = (
-            sys.executable,
-            "generator.py",
-            "--input",
-            encodings,
-            "--live",
-            tmp_path / f"{seed}.ts",
-            "--with_model",
-            POCKET,
-        )
+        command = [sys.executable, "generator.py", "--live", tmp_path / f"{seed}.ts"]
+        command += ["--input", encodings, "--with_model", POCKET]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True)
     assert (tmp_path / "1.ts").read_bytes() == (tmp_path / "2.ts").read_bytes()
 
@@ -305,11 +297,18 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, encodings: Path, tmp
         ((tmp_path / "short.npy", live, target), "needs a recording of at least 4 frames, the longest has 3"),
         ((encodings, live, target, "--pattern", "orale", "--num_loops", 3), "leave these out (--pattern, --num_loops)"),
         ((encodings, live, target, "--pattern", "loop"), "leave these out (--pattern)"),
-        ((tmp_path / "wide.npy", live, target, "--with_model", POCKET), "128 dims, pocket.ts decodes 8"),
+        (
+            (tmp_path / "wide.npy", live, target, "--with_model", POCKET),
+            "decodes 8 dims, the encodings have 128: they are of another one, give that (--with_model)",
+        ),
         ((encodings, live, target, "--with_model", tmp_path / "no.ts"), "no.ts does not exist"),
         ((encodings, live, tmp_path / "x.wav"), "expected one that ends with .ts"),
         ((encodings, live, tmp_path / "taken.ts"), "taken.ts is there already: replace it (--overwrite)"),
-        ((encodings, live, POCKET, "--with_model", POCKET, "--overwrite"), "is an input of this run"),
+        (
+            (encodings, live, POCKET, "--with_model", POCKET, "--overwrite"),
+            "input of this run: choose another file (--live)",
+        ),
+        ((encodings, live, tmp_path / "taken.ts" / "x.ts"), "is a file: choose another file (--live)"),
         ((encodings, "--with_model", POCKET), "--with_model is about a file for nn~: name that (--live)"),
     ]
     for (source, *flags), text in rows:
@@ -322,6 +321,14 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, encodings: Path, tmp
     assert result.code == 0 and "loudness and brightness have no effect" in result.err
     frames = torch.jit.load(str(target)).generate(inlets(9, loudness=1.0))
     assert frames.shape == (1, 128, 9)
+
+
+def test_without_input_only_what_it_can_draw_from_is_named(run: Run, tmp_path: Path) -> None:
+    result = run("generator", "--live", tmp_path / "x.ts")
+    assert (result.code, result.err) == (
+        2,
+        "error: --input is missing: give a .npy of encoder.py or a folder of them\n",
+    )
 
 
 def test_recordings_that_are_too_large_are_refused(statistics, monkeypatch):

@@ -83,6 +83,15 @@ def test_generator_takes_encodings_of_both(models: Path, latents: Path, tmp_path
             assert "was made with" not in decoded(run, path, models / f"{name}.ts", tmp_path / name).err
 
 
+def test_only_these_go_into_a_live_file(models: Path, latents: Path, tmp_path: Path, run: Run) -> None:
+    for name in (*NAMES, "other"):
+        target = tmp_path / f"live_{name}.ts"
+        result = run("generator", "--input", latents, "--live", target, "--with_model", models / f"{name}.ts")
+        assert target.exists() == (name in NAMES), result.err
+    text = "other.ts has other weights than the model of the encodings: they are of offline.ts, give that"
+    assert (result.code, result.errors) == (2, [f"error: {text} (--with_model)"])
+
+
 def test_the_state_of_a_model_is_no_part_of_its_weights(models: Path) -> None:
     module = torch.jit.load(models / "streaming.ts")  # type: ignore[no-untyped-call]
     before = weights_sha256(module)

@@ -107,8 +107,9 @@ class GeneratorOptions:
         _refuse(self.input_loop and has_length, "input_loop", found, remedy, *lengths)
         found = f"gives the last file a number above {LAST_FILE:,}"
         _refuse(self.first + self.num_files - 1 > LAST_FILE, "first", found, "take a lower one")
-        sources, remedy = ("statistics", "input_loop"), "give a .npy of encoder.py or a folder of them, or else"
-        _refuse(not (self.input or self.statistics or self.input_loop), "input", "is missing", remedy, *sources)
+        others = ("statistics", "input_loop") if self.live is None else ()
+        remedy = "give a .npy of encoder.py or a folder of them" + (", or else" if others else "")
+        _refuse(not (self.input or self.statistics or self.input_loop), "input", "is missing", remedy, *others)
 
 
 def _split(names: str) -> list[str]:

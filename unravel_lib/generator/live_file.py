@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unravel_lib.cli.batch import DONE, Batch, load_model
-from unravel_lib.errors import OutputError, UsageError, check_suffix
+from unravel_lib.errors import ModelError, OutputError, UsageError, check_suffix
 from unravel_lib.files.output import make_output_folder, refuse_overwriting
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.generator.plan import read_statistics
@@ -35,10 +35,14 @@ def write_live_file(options: GeneratorOptions, given: Collection[str]) -> int:
     options.refuse_conflicts()
     check_suffix(options.live, ".ts")
     sources = read_sources(options)
-    refuse_overwriting(options.live, [*sources.paths, *([options.with_model] if options.with_model else [])])
+    try:
+        refuse_overwriting(options.live, [*sources.paths, *([options.with_model] if options.with_model else [])])
+        make_output_folder(options.live.parent)
+    except OutputError as error:  # it speaks of a folder for results
+        error.remedy, error.remedy_options = "choose another file", ("live",)
+        raise
     if options.live.exists() and not options.overwrite:
         raise OutputError("is there already", path=options.live, remedy="replace it", remedy_options=("overwrite",))
-    make_output_folder(options.live.parent)
     model, facts = _load(options, sources), sources.facts
     if model is None:
         rates = sources.rates()
@@ -56,13 +60,21 @@ def write_live_file(options: GeneratorOptions, given: Collection[str]) -> int:
 
 
 def _load(options: GeneratorOptions, sources: Sources) -> "Model | None":
-    """Load the decoder that goes into the file."""
+    """Load the decoder that goes into the file; raises ModelError where it is not that of the encodings."""
     if options.with_model is None:
         return None
     from unravel_lib.models.codec import check_fit
 
     model = load_model(options.with_model, "cpu", options.trust_model, options.sample_rate)
-    check_fit(model, sources.encodings[0])
+    file, facts, found = sources.encodings[0], sources.facts, ""
+    if model.dims != len(file.latents):
+        found = f"decodes {model.dims} dims, the encodings have {len(file.latents)}"
+    elif facts.weights_sha256 not in (None, model.weights_sha256):  # the offline and the streaming export have the same
+        found = "has other weights than the model of the encodings"
+    if found:
+        remedy = f"they are of {printable(facts.model or 'another one')}, give that"
+        raise ModelError(found, path=model.name, remedy=remedy, remedy_options=("with_model",))
+    check_fit(model, file)  # warns where the weights are not known
     if not model.behaviour("decode").carries_state:
         log.warning("%s is no streaming export: nn~ decodes buffer by buffer, without context", printable(model.name))
     return model
