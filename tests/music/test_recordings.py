@@ -109,6 +109,18 @@ def test_the_beat_does_not_drift_however_often_it_jumps(n_frames: int, period: f
         assert np.abs(ring @ turns) > 0.78 * np.abs(beats(240, period)[0] @ turns)
 
 
+@pytest.mark.parametrize("name", ["retrace", "oracle"])
+def test_rests_are_part_of_a_rhythm(name: str) -> None:
+    """Catches: silence in a bar left out, as silence elsewhere is, so that the beat is lost; silent short loops."""
+    loud = np.where(np.arange(300) % 30 < 9, -20.0, -70.0)
+    statistics = with_descriptors([beats(300, 30.0)], [loud])
+    turns = np.exp(-2j * np.pi * np.arange(120) / 30)
+    for seed in range(5):
+        ring = unravel.draw(name, statistics, 120, seed)[:, 0]
+        assert np.abs(ring @ turns) > 0.75 * np.abs(beats(120, 30.0)[0] @ turns)
+        assert unravel.draw(name, statistics, 10, seed)[:, 0].max() > 0.2
+
+
 def test_wishes_are_followed_by_what_is_loud_then() -> None:
     loud = [np.full(300, -40.0 + 10 * seed) for seed in range(3)]
     recorded = [beats(300, 20.0, seed) + 3.0 * seed for seed in range(3)]

@@ -93,8 +93,9 @@ def graph_of(statistics: Statistics) -> Graph:
         raise InputError(found, remedy="take fewer", remedy_options=("only",))
     recordings = Recordings(replace(statistics, encodings=encodings))
     rules, shares = retrace_rules(recordings), recordings.shares()
-    alike, turns, table, begin = [], [], [], 0
-    for recording in recordings:
+    alike, turns, table, worthy, begin = [], [], [], [], 0
+    for recording in (one.with_rests for one in recordings):
+        worthy.append(recording.worthy)
         alike.append(_alike(recording) + begin)
         turns.append(_turns(recording))
         table.append((begin, begin + len(recording) - 1, _stretch(recording, recordings.frame_rate)))
@@ -110,7 +111,7 @@ def graph_of(statistics: Statistics) -> Graph:
         frames=(joined.frames * recordings.scale).astype(np.float32),
         alike=np.concatenate(alike).astype(np.int32),
         turns=np.concatenate(turns).astype(np.int8),
-        leaves=np.where(joined.ends | ~joined.worthy, END, np.where(joined.loud, LOUD, 0)).astype(np.uint8),
+        leaves=np.where(joined.ends | ~np.concatenate(worthy), END, np.where(joined.loud, LOUD, 0)).astype(np.uint8),
         ranks=np.round(255 * np.clip(ranks, 0, 1)).astype(np.uint8),
         met=met.astype(np.int32),
         recordings=np.array(table, np.int64),

@@ -231,6 +231,8 @@ def _ring(
         recording = recordings[number]
         if note is not None:
             recording, moment = _fitted(recording, moment, n_frames, recordings.frame_rate, note)
+        if n_frames >= round(recording.period or 0):
+            recording = recording.with_rests
         if recording.period is not None:
             size = round(max(1, round(size / recording.period)) * recording.period)
         size = left if len(parts) == len(stretches) - 1 else min(size, left)

@@ -5,7 +5,7 @@ Frames are in units of each dim's standard deviation; all lengths in time are in
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,16 @@ class Recording:
 
         known = np.flatnonzero(self.worthy)
         return known, cKDTree(self.weighted[known])
+
+    @cached_property
+    def with_rests(self) -> "Recording":
+        """The recording whose silences of up to a period are worthy too: they are the rests of its rhythm."""
+        if self.period is None:
+            return self
+        worthy, known = self.worthy.copy(), np.flatnonzero(self.worthy)
+        for begin, gap in zip(known[:-1], np.diff(known), strict=True):
+            worthy[begin : begin + gap] |= gap <= self.period
+        return replace(self, worthy=worthy)
 
     def taken(self, places: Index, factor: float) -> "Recording":
         """The recording with other frames in a row, whose period is `factor` times as long."""
