@@ -8,15 +8,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unravel_lib.audio import LOWEST_TARGET, SAMPLE_BYTES
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.errors import UsageError
 from unravel_lib.files.find import Source
 from unravel_lib.files.output import make_output_folder
-from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_MAX_GAIN, DEFAULT_SUBTYPE
-from unravel_lib.history import script
 
 if TYPE_CHECKING:
     from unravel_lib.latents.files import Inputs
@@ -24,39 +21,7 @@ if TYPE_CHECKING:
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
 
-def build_parser() -> flags.Parser:
-    """Return the decoder's flags."""
-    parser = flags.Parser(
-        "Decode latents to sound: one .wav for each .npy or latent audio file.",
-        "python decoder.py --input latents/ --model voice.ts --output sound/",
-    )
-    source = parser.add_argument_group("latents")
-    flags.add_input(source, "latents: .npy, latent audio .wav, or folders of them, searched recursively", required=True)
-    model = flags.add_model(parser)
-    model.add_argument(
-        "--condition",
-        type=flags.named_number,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="values of what a conditioned model decodes beside latents, such as pitch=3; 0 for the others",
-    )
-    result = parser.add_argument_group("result")
-    flags.add_output(result, "./_decoder-output")
-    text = f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})"
-    result.add_argument("--subtype", choices=tuple(SAMPLE_BYTES), default=DEFAULT_SUBTYPE, help=text)
-    text = "bring every sound to this loudness, such as -16; quieter where it would clip"
-    flags.add_value(result, "--normalize", flags.number(LOWEST_TARGET, 0), "LUFS", text)
-    text = f"--normalize raises no sound by more (default {DEFAULT_MAX_GAIN:g} dB)"
-    flags.add_value(result, "--max_gain", flags.number(0, 120), "DB", text, DEFAULT_MAX_GAIN)
-    text = "decode loops that can be repeated without a hole or a click: the end leads into the start, no fades"
-    flags.add_switch(result, "--loop", text)
-    text = f"fade in and out, in milliseconds (default: {DEFAULT_FADE_MS:g} for what generator.py made, else 0)"
-    flags.add_value(result, "--fade", flags.number(0, 10_000), "MS", text)
-    flags.add_switch(result, "--page", "write index.html beside the sounds: to listen, compare and choose")
-    flags.add_batch(result)
-    return parser
+build_parser = flags.decoder_parser
 
 
 def main(argv: list[str]) -> int:
@@ -79,23 +44,7 @@ def main(argv: list[str]) -> int:
     model_flags = args.model, args.device, args.trust_model, args.sample_rate, args.precision
     with jobs(args.jobs, len(targets), "decode_file", *model_flags) as submit:
         model = load_model(*model_flags, compensate_delay=args.compensate_delay, one_thread=args.jobs is not None)
-
-        from unravel_lib.models.codec import CodecOptions
-
-        options = CodecOptions(
-            args.seed,
-            args.compensate_delay,
-            args.subtype,
-            args.overwrite,
-            normalize=args.normalize,
-            max_gain=args.max_gain,
-            loop=args.loop,
-            fade_ms=args.fade,
-            conditions=dict(args.condition),
-            script=script("decoder"),
-            command=parser.recorded("decoder", args),
-        )
-        sounds.decode(batch, targets, inputs, model, options, args.skip_existing, submit)
+        sounds.decode(batch, targets, inputs, model, sounds.codec_options(args), args.skip_existing, submit)
     if args.page:
         sounds.make_page(args.output, batch, args.overwrite)
     return batch.finish()

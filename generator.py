@@ -30,7 +30,7 @@ REMEDY = "the same command begins again, in a folder of its own; with --run it n
 def main(argv: list[str]) -> int:
     """Run the script with these arguments; returns its exit code."""
     parser = build_parser()
-    values, made_before = vars(parser.parse(argv)), None
+    values, made_before, decoder = vars(parser.parse(argv)), None, list[str]()
     options = GeneratorOptions.of(values)
     lists = [name for name in ("list_distributions", "list_patterns", "list_transforms") if values[name]]
     show_lists(lists, options)
@@ -46,11 +46,13 @@ def main(argv: list[str]) -> int:
     if values["again"] is not None:
         from unravel_lib.generator import again
 
-        options, recorded, made_before = again.recall(parser, argv, values["again"])
+        options, recorded, made_before, decoder = again.recall(parser, argv, values["again"])
     options.refuse_conflicts()
     if options.run is not None:
         check_run_folder(options.output, options.run, options.overwrite)
-    return measure_only(options) if options.measure_only else generate(parser, options, recorded, made_before)
+    if options.measure_only:
+        return measure_only(options)
+    return generate(parser, options, recorded, made_before, decoder)
 
 
 def show_tempi(options: GeneratorOptions) -> None:
@@ -76,11 +78,16 @@ def measure_only(options: GeneratorOptions) -> int:
 
 
 def generate(
-    parser: "Parser", options: GeneratorOptions, recorded: GeneratorOptions, made_before: GeneratedSidecar | None
+    parser: "Parser",
+    options: GeneratorOptions,
+    recorded: GeneratorOptions,
+    made_before: GeneratedSidecar | None,
+    decoder: Sequence[str],
 ) -> int:
     """Plan, report what will be written, write it; returns the exit code.
 
-    `recorded` are the options that make it again; `made_before` is the sidecar of the piece that is made again.
+    `recorded` are the options that make it again; `made_before` is the sidecar of the piece that is made again,
+    `decoder` the flags of decoder.py that made its sound.
     """
     from unravel_lib.generator import again, results
     from unravel_lib.generator.plan import make_plans
@@ -88,7 +95,8 @@ def generate(
 
     plans = make_plans(options)
     statistics, sources = plans[0].composition.statistics, plans[0].sources
-    model = results.load_decoder(options, statistics.dims, sources.facts.model) if options.decode else None
+    how = results.decoder_flags(options, decoder if options.decode else ())
+    model = results.load_decoder(how, statistics.dims, sources.facts.model) if options.decode else None
     make_output_folder(options.output)
     first = [plan.composition.piece(options.first) for plan in plans]
     results.log_plans(plans, first, shutil.disk_usage(options.output).free)
@@ -112,7 +120,7 @@ def generate(
     if options.fidelity and written:
         results.log_fidelity(written, sources.encodings)
     if model is not None and written:
-        results.decode(written, model, options, batch)
+        results.decode(written, model, how, batch, options.page)
     elif batch.done:
         results.log_player(plans[0].file_format)
     code = batch.finish()

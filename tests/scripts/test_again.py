@@ -101,6 +101,27 @@ def test_a_sound_is_made_again_as_its_latents_are_also_where_the_project_has_mov
         assert json.loads(again.paths[1].with_suffix(".json").read_text())["model"] == "voice.ts"
 
 
+def test_a_sound_is_decoded_again_by_its_own_flags(run: Run, tmp_path: Path, recordings: Path) -> None:
+    """Also the second time; and without the sound, by none."""
+    run("encoder", "--input", recordings / "elec_chime.flac", "--output", tmp_path / "latents")
+    made = run("generator", "--input", tmp_path / "latents", *FLAGS, "--output", tmp_path / "made", "--run", "r")
+    [piece] = [path for path in made.paths if path.suffix == ".npy"]
+    shapes = ("--normalize", -20, "--max_gain", 3, "--subtype", "FLOAT", "--seed", 7, "--jobs", 1)
+    for name, flags in (("loop", ("--loop", *shapes)), ("fade", ("--fade", 50, "--device", "cpu", *shapes))):
+        [sound] = run("decoder", "--input", piece, "--output", tmp_path / name, *flags).paths
+        wav, first = sound.read_bytes(), json.loads(sound.with_suffix(".json").read_text())
+        for number in range(2):
+            output = tmp_path / f"{name}{number}"
+            [_, sound] = run("generator", "--again", sound, "--decode", "--no_plots", "--output", output).paths
+            facts = json.loads(sound.with_suffix(".json").read_text())
+            assert sound.read_bytes() == wav and facts["options"].pop("command") != first["options"]["command"]
+            assert facts["options"].items() <= first["options"].items()
+    [_, plain] = run("generator", "--again", piece, "--decode", "--no_plots", "--output", tmp_path / "plain").paths
+    assert (
+        plain.read_bytes() == run("decoder", "--input", piece, "--output", tmp_path / "d").paths[0].read_bytes() != wav
+    )
+
+
 def test_a_sound_of_a_recording_is_no_piece(run: Run, tmp_path: Path, recordings: Path) -> None:
     [latents] = run("encoder", "--input", recordings / "elec_chime.flac", "--output", tmp_path).paths
     [sound] = run("decoder", "--input", latents, "--output", tmp_path).paths

@@ -4,7 +4,7 @@ startup : imported first; Ctrl-C while Python still imports
 run : run a script: messages, errors, exit codes
 signals : Ctrl-C, SIGTERM and a closed terminal
 messages : options as flags, every error as one line
-parser : the argument parser and shared flags
+parser : the argument parser, shared flags, and those of decoder.py
 batch : many inputs; those that fail are reported and skipped
 failures : failures.csv
 progress : a progress bar on a terminal, log lines elsewhere

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from unravel_lib import __version__
+from unravel_lib.audio import LOWEST_TARGET, SAMPLE_BYTES
 from unravel_lib.cli.batch import NOTHING_DONE
 from unravel_lib.files.find import WHOLE, Shard
-from unravel_lib.files.sidecar import DEFAULT_PRECISION, DEFAULT_SEED
+from unravel_lib.files.sidecar import (
+    DEFAULT_FADE_MS,
+    DEFAULT_MAX_GAIN,
+    DEFAULT_PRECISION,
+    DEFAULT_SEED,
+    DEFAULT_SUBTYPE,
+)
 from unravel_lib.history import SHAPING, option
 from unravel_lib.text import did_you_mean, printable
 
@@ -256,3 +263,38 @@ def add_batch(group: argparse._ArgumentGroup) -> None:
 def add_sample_rate(group: argparse._ArgumentGroup, text: str) -> None:
     """Add `--sample_rate` in Hz, the same in every script."""
     add_value(group, "--sample_rate", number(100, 1e6), "HZ", text)
+
+
+def decoder_parser() -> Parser:
+    """Make the parser of decoder.py, whose flags generator.py takes from the command of a sound."""
+    parser = Parser(
+        "Decode latents to sound: one .wav for each .npy or latent audio file.",
+        "python decoder.py --input latents/ --model voice.ts --output sound/",
+    )
+    source = parser.add_argument_group("latents")
+    add_input(source, "latents: .npy, latent audio .wav, or folders of them, searched recursively", required=True)
+    model = add_model(parser)
+    model.add_argument(
+        "--condition",
+        type=named_number,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="values of what a conditioned model decodes beside latents, such as pitch=3; 0 for the others",
+    )
+    result = parser.add_argument_group("result")
+    add_output(result, "./_decoder-output")
+    text = f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})"
+    result.add_argument("--subtype", choices=tuple(SAMPLE_BYTES), default=DEFAULT_SUBTYPE, help=text)
+    text = "bring every sound to this loudness, such as -16; quieter where it would clip"
+    add_value(result, "--normalize", number(LOWEST_TARGET, 0), "LUFS", text)
+    text = f"--normalize raises no sound by more (default {DEFAULT_MAX_GAIN:g} dB)"
+    add_value(result, "--max_gain", number(0, 120), "DB", text, DEFAULT_MAX_GAIN)
+    text = "decode loops that can be repeated without a hole or a click: the end leads into the start, no fades"
+    add_switch(result, "--loop", text)
+    text = f"fade in and out, in milliseconds (default: {DEFAULT_FADE_MS:g} for what generator.py made, else 0)"
+    add_value(result, "--fade", number(0, 10_000), "MS", text)
+    add_switch(result, "--page", "write index.html beside the sounds: to listen, compare and choose")
+    add_batch(result)
+    return parser

@@ -1,5 +1,6 @@
 """Latents decoded to sounds, as decoder.py and generator.py do it; their levels, and their page."""
 
+import argparse
 import csv
 import logging
 import math
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING
 from unravel_lib.audio import LOWEST_TARGET
 from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.cli.batch import Batch, work_through
+from unravel_lib.cli.parser import decoder_parser
 from unravel_lib.cli.progress import Progress
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.output import result_names
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar
+from unravel_lib.history import script
 from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs
 from unravel_lib.text import cell_text, count_text, duration_text, printable, table
 
@@ -47,6 +50,25 @@ def find_targets(
     sources = [source.of_run() if inputs.is_generated(source.path) else source for source in latents]
     names = result_names(sources, ".wav")
     return {source: output / names[source.path] for source in batch.part_of(sources)}
+
+
+def codec_options(args: argparse.Namespace) -> "CodecOptions":
+    """Return what flags of decoder.py say about sounds."""
+    from unravel_lib.models.codec import CodecOptions
+
+    return CodecOptions(
+        args.seed,
+        args.compensate_delay,
+        args.subtype,
+        args.overwrite,
+        normalize=args.normalize,
+        max_gain=args.max_gain,
+        loop=args.loop,
+        fade_ms=args.fade,
+        conditions=dict(args.condition),
+        script=script("decoder"),
+        command=decoder_parser().recorded("decoder", args),
+    )
 
 
 def decode(

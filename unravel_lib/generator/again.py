@@ -70,9 +70,10 @@ def _absolute_wish(text: str) -> str:
 
 def recall(
     parser: Parser, argv: Sequence[str], piece: Path
-) -> tuple[GeneratorOptions, GeneratorOptions, GeneratedSidecar]:
-    """Return the options that make a piece again, with those of `argv` in place of some; those to record; its sidecar.
+) -> tuple[GeneratorOptions, GeneratorOptions, GeneratedSidecar, list[str]]:
+    """Return the options that make a piece again, with those of `argv` in place of some, and three things more.
 
+    These are the options to record, the sidecar of the piece, and the flags of decoder.py that made the given sound.
     The statistics beside the piece take the place of encodings that are not needed; what is recorded keeps these.
 
     Parameters
@@ -90,7 +91,7 @@ def recall(
         There is no sidecar, or it does not say how the piece was made; or a file that it was made from has changed.
     """
     given = parser.given(argv)
-    piece, facts, model = _read(piece)
+    piece, facts, decoder = _read(piece)
     command = shaping("generator", facts.command)
     if "trust_code" not in given:
         _refuse_code(command, given, piece)
@@ -100,7 +101,9 @@ def recall(
             if name != flag and former[name] != parser.get_default(name):
                 log.info("--%s takes the place of the --%s of the piece", flag, name)
             former[name] = parser.get_default(name)
-    options = GeneratorOptions.of({**former, "model": model if "decode" in given else None, **given})
+    options = GeneratorOptions.of(
+        {**former, "model": next(map(Path, values(decoder, "model")), None) if "decode" in given else None, **given}
+    )
     if "distribution" not in given and not _draws(options):
         drawn = {name: parser.get_default(name) for name in ("distribution", "distribution_args")}
         options = replace(options, **drawn)
@@ -108,18 +111,18 @@ def recall(
     if not given.keys() & {"input", "statistics"}:
         options = _find_statistics(options, piece, facts, chooses="only" in given)
     _check_files(options, given, facts)
-    return options, recorded, facts
+    return options, recorded, facts, decoder
 
 
-def _read(piece: Path) -> tuple[Path, GeneratedSidecar, Path | None]:
-    """Return the latents, their sidecar with files where they are now, and the model that decoded the given sound."""
+def _read(piece: Path) -> tuple[Path, GeneratedSidecar, list[str]]:
+    """Return the latents, their sidecar, and the flags that decoded the given sound; with files where they are now."""
     if not piece.is_file():
         raise InputError("is no file" if piece.exists() else "does not exist", path=piece, **_WANTED)
-    latents, facts, model = piece, read_sidecar(piece), None
+    latents, facts, decoder = piece, read_sidecar(piece), list[str]()
     if isinstance(facts, SoundSidecar):
         move = partial(_moved, was=Path(*values(facts.command, "output")), now=piece.absolute().parent)
         latents = Path(move(facts.source or ""))
-        model = next((Path(move(text)) for text in values(facts.command, "model")), None)
+        decoder = shaping("decoder", list(map(move, facts.command)))
         facts = facts.latents
     if not isinstance(facts, GeneratedSidecar):
         raise InputError("is no sidecar of a result of generator.py", path=sidecar_path(piece), **_WANTED)
@@ -130,7 +133,7 @@ def _read(piece: Path) -> tuple[Path, GeneratedSidecar, Path | None]:
     was = Path(*values(facts.command, "output"), *(values(facts.command, "run") or [now.name]))
     move = partial(_moved, was=was, now=now)
     files = {move(path): sha256 for path, sha256 in facts.files_sha256.items()}
-    return latents, replace(facts, command=tuple(map(move, facts.command)), files_sha256=files), model
+    return latents, replace(facts, command=tuple(map(move, facts.command)), files_sha256=files), decoder
 
 
 def _moved(word: str, was: Path, now: Path) -> str:

@@ -1,5 +1,6 @@
 """The results of generator.py: refused where they are too large, described, drawn, and what is said of them."""
 
+import argparse
 import contextlib
 import filecmp
 import logging
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unravel_lib.cli.batch import Batch, load_model
+from unravel_lib.cli.parser import decoder_parser
 from unravel_lib.errors import ModelError, UnravelError, UsageError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import make_output_folder
@@ -166,12 +168,22 @@ def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: i
             log.info("%s", printable(folder / name))
 
 
-def load_decoder(options: GeneratorOptions, dims: int, maker: str | None) -> "Model":
+def decoder_flags(options: GeneratorOptions, command: Sequence[str]) -> argparse.Namespace:
+    """Return the flags of decoder.py for the results: those of a command that made a sound, and options given now."""
+    flags = decoder_parser().parse(["--input", ".", *command])
+    flags.model, flags.trust_model, flags.overwrite = options.model, options.trust_model, options.overwrite
+    flags.sample_rate = options.sample_rate or flags.sample_rate
+    return flags
+
+
+def load_decoder(flags: argparse.Namespace, dims: int, maker: str | None) -> "Model":
     """Load the model that decodes the results; raises ModelError where it cannot, or decodes other dims than these.
 
     `maker` is the name of the model that made the encodings, where it is known.
     """
-    model = load_model(options.model, "auto", options.trust_model, options.sample_rate)
+    how = flags.device, flags.trust_model, flags.sample_rate, flags.precision, flags.compensate_delay
+    model = load_model(flags.model, *how, one_thread=flags.jobs is not None)
+    model.condition_values(dict(flags.condition))  # refuses unknown names
     if model.dims != dims:
         found = f"decodes {model.dims} dims, the latents have {dims}"
         remedy = f"they are of {printable(maker or 'another one')}, give that"
@@ -179,20 +191,17 @@ def load_decoder(options: GeneratorOptions, dims: int, maker: str | None) -> "Mo
     return model
 
 
-def decode(latents: Sequence[Path], model: "Model", options: GeneratorOptions, batch: Batch) -> None:
-    """Decode the results of a run into its folder `sound`, as decoder.py does without further flags."""
+def decode(latents: Sequence[Path], model: "Model", flags: argparse.Namespace, batch: Batch, page: bool) -> None:
+    """Decode the results of a run into its folder `sound`, as decoder.py does with these flags."""
     from unravel_lib.cli import sounds
     from unravel_lib.latents.files import Inputs
-    from unravel_lib.models.codec import CodecOptions
 
     inputs, output = Inputs(), make_output_folder(latents[0].parent / SOUND)
     targets = sounds.find_targets(latents, output, batch, inputs)
-    model_flags = ("--model", os.path.abspath(options.model)) if options.model else ()
-    command = (*model_flags, "--output", os.path.abspath(output))
-    how = CodecOptions(overwrite=options.overwrite, script=script("decoder"), command=command)
-    sounds.decode(batch, targets, inputs, model, how)
-    if options.page:
-        sounds.make_page(output, batch, options.overwrite)
+    flags.output = output
+    sounds.decode(batch, targets, inputs, model, sounds.codec_options(flags))
+    if page:
+        sounds.make_page(output, batch, flags.overwrite)
 
 
 def run_label(plans: Sequence[Plan]) -> str:
