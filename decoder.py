@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     from unravel_lib.cli.jobs import jobs
 
     model_flags = args.model, args.device, args.trust_model, args.sample_rate, args.precision
-    with jobs(args.jobs, len(targets), "decode_file", *model_flags) as submit:
+    with jobs(batch.wrote, args.jobs, len(targets), "decode_file", *model_flags) as submit:
         model = load_model(*model_flags, compensate_delay=args.compensate_delay, one_thread=args.jobs is not None)
         sounds.decode(batch, targets, inputs, model, sounds.codec_options(args), args.skip_existing, submit)
     if args.page:

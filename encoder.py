@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
     from unravel_lib.cli.jobs import jobs
 
     model_flags = args.model, args.device, args.trust_model, args.sample_rate, args.precision
-    with jobs(args.jobs, len(targets), "encode_file", *model_flags) as submit:
+    with jobs(batch.wrote, args.jobs, len(targets), "encode_file", *model_flags) as submit:
         model = load_model(*model_flags, compensate_delay=args.compensate_delay, one_thread=args.jobs is not None)
 
         from unravel_lib.models.codec import CodecOptions, encode_file

@@ -1,6 +1,5 @@
 """`--jobs N`: processes that share the inputs of one run make what one process makes, and end with it."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -67,7 +66,9 @@ def start(*flags: object) -> "subprocess.Popen[bytes]":
 
 
 def children(process: "subprocess.Popen[bytes]") -> list[int]:
-    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    """The processes that its threads have started, the last one last."""
+    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return sorted(int(word) for path in lists for word in path.read_text().split())
 
 
 def wait_until_gone(pids: list[int], seconds: float = 10.0) -> None:
@@ -106,16 +107,33 @@ def test_they_end_with_the_run_and_it_can_go_on(run: Run, many: Path, tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: the children of a process are found in /proc")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_finished_is_printed_when_it_is_stopped(many: Path, tmp_path: Path, signum: signal.Signals) -> None:
+    """Also what waits for the long one before it."""
+    (many / "001.wav").write_bytes(wav(np.tile(TONE, 4000)))
+    process = start("--input", many, "--output", tmp_path / "out", "--jobs", 2)
+    assert process.stdout is not None
+    printed = process.stdout.readline().splitlines()
+    while len(made := [*(tmp_path / "out").glob("*.json")]) < 10:
+        time.sleep(0.01)
+    time.sleep(0.2)  # their outcomes are on the way
+    process.send_signal(signum)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signum
+    printed += out.splitlines()
+    assert len(set(printed)) == len(printed) and {os.fsencode(path.with_suffix(".npy")) for path in made} <= {*printed}
+    assert all(os.path.exists(path) for path in printed) and not list((tmp_path / "out").glob("001*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: the children of a process are found in /proc")
 def test_what_a_killed_process_did_not_finish_is_named(many: Path, tmp_path: Path) -> None:
+    """Another process takes its place."""
     process = start("--input", many, "--output", tmp_path / "out", "--jobs", 2)
     assert process.stdout is not None and process.stdout.readline()
-    for pid in children(process)[-2:]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    os.kill(children(process)[-1], signal.SIGKILL)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert (
-        "was not finished: a process has ended, perhaps for lack of memory: run fewer at once (--jobs)" in err.decode()
-    )
-    listed = (tmp_path / "out" / "failures.csv").read_text().splitlines()[1:]
-    assert len(listed) + len(list((tmp_path / "out").glob("*.npy"))) >= COUNT
+    text = "was not finished: a process has ended, perhaps for lack of memory: run fewer at once (--jobs)"
+    assert f"error: 1 of {COUNT} inputs failed:" in err.decode() and text in err.decode()
+    assert len((tmp_path / "out" / "failures.csv").read_text().splitlines()) == 2
+    assert len(list((tmp_path / "out").glob("*.npy"))) >= COUNT - 1
