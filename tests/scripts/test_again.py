@@ -162,6 +162,34 @@ def test_further_flags_take_the_place_of_those_of_the_piece(run: Run, tmp_path: 
         shutil.rmtree(tmp_path / "b")
 
 
+def test_options_stay_where_the_name_is_the_same(run: Run, tmp_path: Path, encodings: Path) -> None:
+    """Also of a pattern of one's own, and as one of several; with loops that are given, nothing is drawn."""
+    code = tmp_path / "mine.py"
+    code.write_text(
+        "from unravel_lib import pattern\n@pattern\ndef x(loop, times: int = 1):\n    return [loop] * times\n"
+    )
+    target, loop = ("--target", f"{encodings}/0.npy:0:5"), ("--input_loop", f"{encodings}/1.npy:0:5")
+    for number, (flags, change, kept) in enumerate(
+        (
+            (("--pattern", "form", "--pattern_args", "form=ABAC"), ("--pattern", "form"), True),
+            (("--pattern", f"{code}:x", "--pattern_args", "times=3"), ("--pattern", f"{code}:x"), True),
+            (("--distribution", "mosaic", *target), ("--distribution", "mosaic"), True),
+            (("--distribution", "mosaic", *target), loop, False),
+        )
+    ):
+        generate(run, tmp_path / f"{number}", "--input", encodings, *flags, *FLAGS)
+        [piece] = (tmp_path / f"{number}" / "r").glob("*.npy")
+        result = generate(run, tmp_path / f"{number}b", "--again", piece, *change)
+        assert (piece.read_bytes() in results(tmp_path / f"{number}b").values()) == kept
+        assert "takes the place of" not in result.err
+    for change, found in (
+        (("--distribution", "mosaic,retrace"), "--distribution retrace takes no target"),
+        ((*loop, "--target", f"{encodings}/0.npy"), "--distribution normal takes no target"),
+    ):
+        result = run("generator", "--again", piece, *change, "--output", tmp_path / "o")
+        assert result.code == 2 and found in result.errors[0]
+
+
 def test_statistics_are_found_beside_the_piece(run: Run, tmp_path: Path, encodings: Path) -> None:
     """After the encodings have gone; unless the distribution takes their frames, which is said."""
     copy = tmp_path / "copy"
@@ -333,6 +361,9 @@ def test_steps_change_the_tempo_and_fibo_has_none(run: Run, tmp_path: Path, enco
 def test_one_length_only(run: Run, tmp_path: Path, encodings: Path, flags: tuple[object, ...]) -> None:
     result = run("generator", "--input", encodings, "--output", tmp_path / "o", *flags)
     assert result.code == 2 and "is not the only length" in result.err
+    generate(run, tmp_path / "a", "--input", encodings, "--bpm", 200, *FLAGS)
+    again = run("generator", "--again", next((tmp_path / "a" / "r").glob("*.npy")), *flags, "--output", tmp_path / "o")
+    assert again.code == 2 and again.err == result.err
 
 
 def edited(tmp_path: Path, run: Run, encodings: Path, **changes: list[str]) -> Path:

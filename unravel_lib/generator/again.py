@@ -13,7 +13,7 @@ from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, SoundSidecar, read_sidecar, sidecar_path
-from unravel_lib.generator.flags import GeneratorOptions
+from unravel_lib.generator.flags import GeneratorOptions, split_names
 from unravel_lib.generator.sources import expanded, named_files
 from unravel_lib.history import SHAPING, own_code, shaping, values
 from unravel_lib.music import steering
@@ -89,6 +89,8 @@ def recall(
     ------
     InputError
         There is no sidecar, or it does not say how the piece was made; or a file that it was made from has changed.
+    UsageError
+        Flags that are given now exclude each other, or what the piece was made with.
     """
     given = parser.given(argv)
     piece, facts, decoder = _read(piece)
@@ -96,17 +98,22 @@ def recall(
     if "trust_code" not in given:
         _refuse_code(command, given, piece)
     former = vars(parser.parse(command))
-    for flag in given:
+    replaced = []
+    for flag, value in given.items():
+        if flag in ("pattern", "distribution") and former[flag] in map(_absolute, split_names(value)):
+            continue  # the same as before, with its options
         for name in FORGOTTEN.get(flag, ()):
             if name != flag and former[name] != parser.get_default(name):
-                log.info("--%s takes the place of the --%s of the piece", flag, name)
+                replaced.append((flag, name))
             former[name] = parser.get_default(name)
-    options = GeneratorOptions.of(
-        {**former, "model": next(map(Path, values(decoder, "model")), None) if "decode" in given else None, **given}
-    )
+    model = next(map(Path, values(decoder, "model")), None) if "decode" in given else None
+    options = GeneratorOptions.of({**former, "model": model, **given})
+    options.refuse_conflicts()
+    for pair in replaced:
+        log.info("--%s takes the place of the --%s of the piece", *pair)
     if "distribution" not in given and not _draws(options):
-        drawn = {name: parser.get_default(name) for name in ("distribution", "distribution_args")}
-        options = replace(options, **drawn)
+        drawn = {name for name in ("distribution", *FORGOTTEN["distribution"]) if name not in given}
+        options = replace(options, **{name: parser.get_default(name) for name in drawn})
     recorded = options
     if not given.keys() & {"input", "statistics"}:
         options = _find_statistics(options, piece, facts, chooses="only" in given)

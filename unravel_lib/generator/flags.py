@@ -79,7 +79,7 @@ class GeneratorOptions:
 
     def combinations(self) -> list[Self]:
         """Return the options of each combination of the patterns and the distributions that are named."""
-        names = [(a, b) for a in _split(self.pattern) for b in _split(self.distribution)]
+        names = [(a, b) for a in split_names(self.pattern) for b in split_names(self.distribution)]
         return [replace(self, pattern=pattern, distribution=distribution) for pattern, distribution in names]
 
     def refuse_conflicts(self) -> None:
@@ -112,7 +112,7 @@ class GeneratorOptions:
         _refuse(not (self.input or self.statistics or self.input_loop), "input", "is missing", remedy, *others)
 
 
-def _split(names: str) -> list[str]:
+def split_names(names: str) -> list[str]:
     """Split "loop,orale"; the name of a file of the user's may hold commas."""
     is_file = Path(names.rpartition(":")[0]).is_file()
     return [names] if is_file else [*dict.fromkeys(filter(None, map(str.strip, names.split(","))))] or [names]

@@ -129,7 +129,7 @@ def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator
 
 
 def _letters(options: Options) -> int:
-    return len(set(str(options["form"])))
+    return max(1, len(set(str(options["form"]))))  # none is refused by `form` itself
 
 
 @pattern(takes=_letters)
