@@ -132,7 +132,10 @@ NAMES = [  # what only the script itself can know
     (["--pattern", "/etc:x"], "/etc"),
     (["--pattern", "http://example.com/x.py:x"], "error: "),
     (["--pattern", "orale", "--pattern_args", "levles=3"], "did you mean levels?"),
-    (["--pattern", "form", "--pattern_args", "form="], "form='' is expected to be 1 to 64 letters"),
+    (
+        ["--distribution", "walk", "--pattern", "form", "--pattern_args", "form="],
+        "form='' is expected to be 1 to 64 letters",
+    ),
     (["--pattern_args", "x"], "error: "),
     (
         ["--run", "../x"],
