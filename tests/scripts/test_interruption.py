@@ -200,6 +200,24 @@ def test_ctrl_c_while_torch_is_imported_or_the_model_loads(start: Start, tmp_pat
     assert b"Traceback" not in err and b"ignored" not in err
 
 
+def test_ctrl_c_in_a_block_that_no_exception_may_leave_stops_behind_it(start: Start) -> None:
+    process = snippet(
+        start,
+        f"""from unravel_lib.cli import signals
+with signals.held_back():
+    try:
+        {READY.strip()}
+        time.sleep(0.5)
+        print("whole", file=sys.stderr)
+    except BaseException:
+        print("left", file=sys.stderr)
+print("went on", file=sys.stderr)""",
+    )
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130 and err.startswith(b"whole\nerror: interrupted")
+
+
 def test_ctrl_c_that_a_library_swallows_still_stops(start: Start, tmp_path: Path) -> None:
     body = f"""from unravel_lib.cli.batch import Batch
 batch = Batch(Path({str(tmp_path)!r}))

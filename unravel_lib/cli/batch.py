@@ -254,9 +254,10 @@ def load_model(
     UsageError
         It runs on a GPU, where threads are of no use.
     """
-    import torch
+    with signals.held_back():
+        import torch
 
-    from unravel_lib.models import model
+        from unravel_lib.models import model
 
     if one_thread:
         torch.set_num_threads(1)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 from unravel_lib.files import output
 
@@ -21,6 +22,7 @@ GRACE = 5.0  # seconds that the main thread has after the first signal
 
 _received: int | None = None  # the first signal that the main thread handled
 _exiting = False
+_held_back = False
 _remedy = ""
 _wakeup: tuple[int, int] | None = None  # a pipe, to which Python's C code writes the number of each signal
 _read_signums: list[int] = []  # the signals that the watching thread has read
@@ -71,6 +73,21 @@ def check() -> None:
         raise Stopped(_received)
 
 
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Raise `Stopped` at the end of the block: C++ that starts within it, as PyTorch's, aborts at an exception.
+
+    A second signal, or five seconds, end the process as everywhere.
+    """
+    global _held_back
+    _held_back = True
+    try:
+        yield
+    finally:
+        _held_back = False
+    check()
+
+
 def code() -> int | None:
     """Return the exit code of the received signal, None without one."""
     return None if _received is None else 128 + _received
@@ -113,6 +130,8 @@ def _stop(signum: int, frame: object) -> None:
     global _received
     if _received is None and not _exiting:
         _received = signum
+        if _held_back:
+            return
         raise Stopped(signum)
     _end_process(128 + (_received or signum))
 
