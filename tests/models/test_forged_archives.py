@@ -154,6 +154,12 @@ def test_what_is_loaded_is_what_was_screened(forgery: str, members: Members, tmp
 def test_names_are_those_that_were_screened(members: Members, tmp_path: Path) -> None:
     path = tmp_path / "x.ts"
     path.write_bytes(renamed(members))
+    with open_model(path) as file:
+        try:
+            file.check()
+        except ModelError as error:  # from Python 3.13 on zipfile goes by the other name, under which no code is found
+            assert "which the code does not declare" in str(error)
+            return
     with (
         open_model(path) as file,
         file.screened() as source,
