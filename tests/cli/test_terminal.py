@@ -168,17 +168,21 @@ def test_without_a_terminal_progress_is_printed_now_and_then(
     assert lines[-1] == "2 of 2 s of sound, 3 of 3 files" and len(lines) >= 3
 
 
-def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The lines of progress, all of them, however little time is between two."""
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     monkeypatch.setattr(log, "handlers", [caplog.handler])
     monkeypatch.setattr(log, "propagate", False)
     monkeypatch.setattr(log, "level", logging.INFO)
+    return caplog
+
+
+def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(lines: pytest.LogCaptureFixture) -> None:
     with Progress([Path("a"), Path("b")], {Path("a"): 10.0, Path("b"): 5.0}.__getitem__, "s") as bar:
         for _ in bar:
             bar.update(7)
-    assert caplog.messages == [
+    assert lines.messages == [
         "7 of 15 s, 0 of 2 files",
         "10 of 15 s, 1 of 2 files",
         "15 of 15 s, 1 of 2 files",
@@ -187,18 +191,14 @@ def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(
 
 
 def test_what_the_first_inputs_are_found_to_be_corrects_the_guesses_of_the_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lines: pytest.LogCaptureFixture,
 ) -> None:
     """Sizes of sound files are guessed by their bytes until they are opened."""
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    monkeypatch.setattr(log, "handlers", [caplog.handler])
-    monkeypatch.setattr(log, "propagate", False)
-    monkeypatch.setattr(log, "level", logging.INFO)
     with Progress(["mp3", "failed", "mp3"], lambda _: 10.0, "s") as bar:
         for index, _ in enumerate(bar):
             if index != 1:
                 bar.update(25, 50)
-    assert caplog.messages == [
+    assert lines.messages == [
         "25 of 150 s, 0 of 3 files",
         "50 of 150 s, 1 of 3 files",
         "100 of 150 s, 2 of 3 files",
