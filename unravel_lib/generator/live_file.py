@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from unravel_lib.cli import signals
 from unravel_lib.cli.batch import DONE, Batch, load_model
 from unravel_lib.errors import ModelError, OutputError, UsageError, check_suffix
 from unravel_lib.files.output import make_output_folder, refuse_overwriting
@@ -50,7 +51,8 @@ def write_live_file(options: GeneratorOptions, given: Collection[str]) -> int:
         rates = Rates(facts.sample_rate or model.sample_rate, facts.compression or model.compression)
     statistics = replace(read_statistics(options, sources), frame_rate=rates.sample_rate / rates.compression)
 
-    from unravel_lib.live.module import live, save
+    with signals.held_back():
+        from unravel_lib.live.module import live, save
 
     made = live(statistics, model, sample_rate=rates.sample_rate, source_model=facts.model or "", seed=options.seed)
     save(made, options.live)
