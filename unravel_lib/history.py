@@ -1,7 +1,7 @@
 """How a file was made, by its sidecar and the command that it holds: encoded, generated, decoded.
 
 A recorded command may be a stranger's: it is data. Only flags of our scripts that shape the content are known here. No
-path that a sidecar names is opened but the sidecars of encodings. What is not where it was is gone.
+path that a sidecar names is opened but the sidecars of encodings and loops. What is not where it was is gone.
 """
 
 import contextlib

@@ -208,8 +208,8 @@ class Recordings:
     def __getitem__(self, number: int) -> Recording:
         if number not in self._recordings:
             encoding, worthy = self._encodings[number], self._worthy[number]
-            loud = np.flatnonzero(worthy)
-            inside = slice(loud[0], loud[-1] + 1) if len(loud) >= FEWEST_WORTHY else slice(None)
+            kept = np.flatnonzero(worthy)
+            inside = slice(kept[0], kept[-1] + 1) if len(kept) >= FEWEST_WORTHY else slice(None)
             frames = np.ascontiguousarray(encoding.latents[:, inside].T / self.scale)
             origin = np.arange(len(worthy))[inside]
             period = period_of(frames, self.frame_rate)
