@@ -1,8 +1,5 @@
 """The model contract on small codecs of our own; the same contract on real RAVE exports is in tests/rave."""
 
-import math
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import fixtures_codecs as codecs
@@ -17,7 +14,6 @@ from unravel_lib.models import model as models
 from unravel_lib.models.behaviour import NO_CONTEXT, Context
 from unravel_lib.models.codec import decode
 from unravel_lib.models.runner import Runner
-from unravel_lib.models.state import State
 
 C = codecs.COMPRESSION
 
@@ -93,8 +89,8 @@ def test_batches_of_chunks_equal_the_whole(zoo: Path) -> None:
 def test_without_context_the_seams_would_show(zoo: Path) -> None:
     """The comparison above can fail: with the measured context taken away, it does."""
     model = load(zoo, "Offline")
-    assert model._probe.has_seams(model.contract.direction("encode"), NO_CONTEXT)
-    model._behaviours["encode"] = replace(model.behaviour("encode"), context=NO_CONTEXT, has_seams=False)
+    assert behaviour.why_seams(model._runner, model.contract.direction("encode"), NO_CONTEXT)
+    model._contexts["encode"], model._seams["encode"] = NO_CONTEXT, ""
     x = noise(1, 205 * C)
     difference = np.abs(joined(model.encode([x], 0, "key")) - whole(zoo, "Offline", "encode", x))
     assert difference.max() > 1e-2
@@ -117,40 +113,40 @@ def test_random_parts_do_not_hide_the_context(zoo: Path) -> None:
     assert load(zoo, "Variational").context("decode") == load(zoo, "Offline").context("decode")
 
 
-def test_measuring_stops_before_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_stops_before_it_takes_too_long(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Time grows with the square of the length here, as with attention: 160 frames would end at 30.4 s."""
     clock, tried = [0.0], []
     monkeypatch.setattr(behaviour.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(behaviour.time, "process_time", lambda: clock[0])
 
-    def response(frames: int) -> tuple[np.ndarray, bool]:
+    def change(runner: object, contract: object, method: str, frames: int) -> tuple[np.ndarray, bool]:
         tried.append(frames)
         clock[0] += frames**2 / 1000
         return np.ones(frames), False
 
+    monkeypatch.setattr(behaviour, "_change", change)
+    model = load(zoo, "Offline")
     with pytest.raises(behaviour.OutOfTimeError):
-        behaviour.find_context(response, 30.0)
-    assert tried == [8, 8, 24, 64]
+        model.context("encode", 30.0)
+    assert tried == [24, 64]
     tried.clear()
-    assert behaviour.find_context(response, math.inf) is None
+    assert model.context("encode") is None
     assert tried == list(behaviour.TRIED_FRAMES)
 
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_a_slow_first_call_or_other_programs_do_not_stop_the_measuring(
-    monkeypatch: pytest.MonkeyPatch, busy: bool
-) -> None:
-    """The first call takes 5 s, or each takes 5 s of which this process works for 0.01 s."""
+def test_other_programs_do_not_stop_the_measuring(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call takes 5 s, of which this process works for 0.01 s."""
     clock, worked = [0.0], [0.0]
     monkeypatch.setattr(behaviour.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(behaviour.time, "process_time", lambda: worked[0])
 
-    def response(frames: int) -> tuple[np.ndarray, bool]:
-        clock[0] += 5.0 if busy else 0.01 if clock[0] else 5.0
+    def change(runner: object, contract: object, method: str, frames: int) -> tuple[np.ndarray, bool]:
+        clock[0] += 5.0
         worked[0] += 0.01
         return np.eye(frames)[frames // 2] if frames == 160 else np.ones(frames), False
 
-    assert behaviour.find_context(response, 30.0) == Context(1, 1)
+    monkeypatch.setattr(behaviour, "_change", change)
+    assert load(zoo, "Offline").context("encode", 30.0) == Context(1, 1)
 
 
 def test_a_model_without_limit_runs_in_one_call(zoo: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -204,13 +200,13 @@ def test_state_in_lists_numbers_and_leaf_buffers_starts_anew_with_every_file(
 
 def test_a_counter_without_effect_needs_no_copies(zoo: Path) -> None:
     model = load(zoo, "Counting")
-    assert (model.streaming, model._state._by_copies) == (False, False)
+    assert (model.streaming, model._runner.by_copies) == (False, False)
 
 
 def test_state_that_cannot_be_restored_is_reported(
     zoo: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(State, "restore_by_copies", lambda self: None)
+    monkeypatch.setattr(Runner, "restore", lambda self: None)
     _ = load(zoo, "Numbered").streaming
     assert "Numbered.ts keeps state that cannot be restored" in caplog.text
 
@@ -218,11 +214,11 @@ def test_state_that_cannot_be_restored_is_reported(
 def test_a_copy_for_a_file_shares_the_weights(zoo: Path) -> None:
     module = torch.jit.load(zoo / "Listed.ts")
     before = {name: value.data_ptr() for name, value in module.named_parameters()}
-    state = State(module)
-    state.restore_by_copies()
-    state.restore()
-    assert state.module is not module
-    for owner in (module, state.module):
+    runner = Runner(module, "Listed.ts", torch.device("cpu"))
+    runner.by_copies = True
+    runner.restore()
+    assert runner.module is not module
+    for owner in (module, runner.module):
         assert {name: value.data_ptr() for name, value in owner.named_parameters()} == before
 
 
@@ -240,9 +236,8 @@ def test_models_with_seams_run_in_one_call(zoo: Path, name: str, caplog: pytest.
 def test_random_parts_are_no_seams(zoo: Path, name: str) -> None:
     for method in ("encode", "decode"):
         model = load(zoo, name)
-        behaviour = model.behaviour(method)
-        context = NO_CONTEXT if behaviour.carries_state else Context(5, 5)
-        assert not model._probe.has_seams(behaviour.direction, context)
+        context = NO_CONTEXT if model.behaviour(method).carries_state else Context(5, 5)
+        assert not behaviour.why_seams(model._runner, model.contract.direction(method), context)
 
 
 def test_an_exact_model_with_a_largest_length_runs_in_shorter_chunks(
@@ -253,7 +248,7 @@ def test_an_exact_model_with_a_largest_length_runs_in_shorter_chunks(
     for _ in range(2):  # the second time it is known
         result = joined(model.decode(np.array_split(z, 5, axis=1), 0, "key"))
         np.testing.assert_allclose(result, expected, atol=1e-5)
-    assert model.behaviour("decode").longest_call == 41
+    assert model._longest == {"decode": 41}
     assert not caplog.text
 
 
@@ -395,58 +390,61 @@ def test_a_device_that_is_not_there_is_named(zoo: Path) -> None:
     assert models.load(zoo / "Offline.ts", device="auto").device.type in ("cpu", "cuda", "mps")
 
 
-def test_a_full_gpu_gets_smaller_calls(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The batch is halved, then the window; the result stays the same."""
-    model = load(zoo, "Offline", chunk=60)
-    model.batch = 2
-    x = noise(1, 400 * C)
-    expected = joined(model.encode([x], 0, "k"))
-    calls, plain = [], Runner._call_once
-
-    def cramped(runner: Runner, block: np.ndarray) -> np.ndarray:
-        calls.append(block.shape)
-        if block.shape[0] * block.shape[2] > 40 * C:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return on_cpu(plain, runner, block)
-
-    monkeypatch.setattr(Runner, "_call_once", cramped)
-    model.device = torch.device("meta")
-    np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
-    assert any(shape[0] == 2 for shape in calls)
-
-    monkeypatch.setattr(Runner, "_call_once", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory")))
-    with pytest.raises(ModelError, match=r"out of memory even for .* use cpu") as caught:
-        joined(model.encode([x], 0, "k"))
-    assert caught.value.remedy_options == ("device",)
+Called = list[tuple[int, ...]]  # shapes of calls
 
 
-def on_cpu(call: Callable[..., np.ndarray], runner: Runner, block: np.ndarray) -> np.ndarray:
-    """Make a call of a runner that takes itself to be on a GPU."""
-    device, runner.device = runner.device, torch.device("cpu")
-    try:
-        return call(runner, block)
-    finally:
-        runner.device = device
+def cramped(monkeypatch: pytest.MonkeyPatch, frames: int) -> Called:
+    """Let calls of more than some frames run out of memory, after they have changed the state."""
+    calls, plain = Called(), Runner._call
 
-
-def test_a_failed_call_on_a_gpu_leaves_no_state(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A streaming model that runs out of memory within a call has changed its buffers: the halves begin before it."""
-    model = load(zoo, "Streaming", chunk=60)
-    x = noise(1, 400 * C)
-    expected = joined(model.encode([x], 0, "k"))
-    failed, plain = [], Runner._call_once
-
-    def cramped(runner: Runner, block: np.ndarray) -> np.ndarray:
-        result = on_cpu(plain, runner, block)
-        if block.shape[2] > 40 * C:
-            failed.append(block.shape)
+    def call(runner: Runner, method: str, x: torch.Tensor) -> torch.Tensor:
+        result = plain(runner, method, x)
+        calls.append(tuple(x.shape))
+        if x.shape[0] * x.shape[2] > frames * C:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return result
 
-    monkeypatch.setattr(Runner, "_call_once", cramped)
-    model.device = torch.device("meta")
+    monkeypatch.setattr(Runner, "_call", call)
+    return calls
+
+
+def test_a_full_gpu_gets_smaller_calls(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The batch is halved, then the window; the result stays the same, and the next file begins with such calls."""
+    model, fresh = load(zoo, "Offline", chunk=60), load(zoo, "Offline", chunk=60)
+    model.batch = 2
+    x = noise(1, 400 * C)
+    expected = joined(fresh.encode([x], 0, "k"))
+    model.context("encode")
+    calls = cramped(monkeypatch, 40)
+    np.testing.assert_allclose(joined(model.encode(np.array_split(x, 9, axis=1), 0, "k")), expected, atol=1e-5)
+    assert [shape[0] * shape[2] // C for shape in calls if shape[2] == 60 * C] == [120, 60]
+    assert caplog.text.count("cpu is out of memory: smaller chunks") == 1
+    calls.clear()
     np.testing.assert_allclose(joined(model.encode([x], 0, "k")), expected, atol=1e-5)
-    assert failed
+    assert {shape[2] for shape in calls[:-1]} == {30 * C}
+
+
+def test_a_gpu_that_is_too_small_is_named(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("Offline", "Global"):
+        model = load(zoo, name, chunk=60)
+        model.context("encode")
+        with monkeypatch.context() as patch:
+            cramped(patch, 1)
+            with pytest.raises(ModelError, match=r"out of memory even for .* frames at once: use cpu") as caught:
+                joined(model.encode([noise(1, 400 * C)], 0, "k"))
+        assert caught.value.remedy_options == ("device",)
+
+
+def test_a_failed_call_leaves_no_state(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A streaming model that runs out of memory within a call has changed its buffers: the smaller ones begin anew."""
+    model = load(zoo, "Streaming", chunk=60)
+    x = noise(1, 400 * C)
+    expected = joined(model.encode([x], 0, "k"))
+    calls = cramped(monkeypatch, 40)
+    np.testing.assert_allclose(joined(model.encode(np.array_split(x, 9, axis=1), 0, "k")), expected, atol=1e-5)
+    assert calls[0] == (1, 1, 60 * C)
 
 
 def test_directions_state_the_shapes_of_calls(zoo: Path) -> None:

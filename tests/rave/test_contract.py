@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from unravel_lib.models import model as models
-from unravel_lib.models import runner
-from unravel_lib.models.state import weights_sha256
+from unravel_lib.models.precision import _has_bfloat16
+from unravel_lib.models.torchscript import weights_sha256
 
 ZOO = Path(os.environ.get("UNRAVEL_ZOO", Path(__file__).resolve().parents[2] / ".zoo"))
 CHUNK = 12  # frames: small, so that many chunks are quick; the model makes it larger where its context asks for more
@@ -189,7 +189,7 @@ def test_decoding_in_chunks_equals_the_whole(entry: dict[str, Any], rows: Rows) 
     assert worst < TOLERANCE
 
 
-@pytest.mark.skipif(not runner._has_bfloat16(torch.device(DEVICE)), reason="NOT TESTED: no bfloat16 on this machine")
+@pytest.mark.skipif(not _has_bfloat16(torch.device(DEVICE)), reason="NOT TESTED: no bfloat16 on this machine")
 @only(lambda e: e["encoder"] not in ("Discrete", "Spherical"))  # there, a little beyond a border is another number
 @pytest.mark.parametrize("method", ["encode", "decode"])
 def test_bfloat16_is_near_and_its_chunks_equal_the_whole(entry: dict[str, Any], method: str, rows: Rows) -> None:
@@ -255,7 +255,7 @@ def test_seams_do_not_stand_out(entry: dict[str, Any]) -> None:
     c = entry["compression"]
     z = latents(entry, MANY + 5)
     y = decode(model, z)
-    window, context, _ = model.behaviour("decode").window(CHUNK)
+    window, context = model._window("decode")
     first = window - context.right
     seams = set(range(first, z.shape[1], window - context.left - context.right))
     assert len(seams) >= 2

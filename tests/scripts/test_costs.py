@@ -18,7 +18,6 @@ import encoder
 from unravel_lib.audio import blocks
 from unravel_lib.models import model as models
 from unravel_lib.models.runner import Runner
-from unravel_lib.models.state import State
 
 C = codecs.COMPRESSION
 CHUNK = 100  # frames
@@ -29,7 +28,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> models.Model:
     loaded = models.load(codecs.save(getattr(codecs, request.param)(), tmp_path / "m.ts"))
     loaded.chunk_frames = CHUNK
     for method in ("encode", "decode"):
-        loaded.context(method)
+        loaded._window(method)
     return loaded
 
 
@@ -52,7 +51,9 @@ def test_a_batch_loads_the_model_once(recordings: Path, tmp_path: Path, monkeypa
 
 def test_a_short_file_takes_one_call_and_no_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.load(codecs.save(codecs.Offline(), tmp_path / "m.ts"))
-    calls = spy(monkeypatch, Runner, "_call_once")
+    for method in ("encode", "decode"):
+        model.behaviour(method)
+    calls = spy(monkeypatch, Runner, "call")
     list(model.encode(sound(1), 0, "k"))
     list(model.decode([np.zeros((codecs.DIMS, 20), np.float32)], 0, "k"))
     assert shapes_of(calls) == [(1, 1, 5000), (1, codecs.DIMS, 20)]
@@ -62,7 +63,7 @@ def test_a_short_file_takes_one_call_and_no_measuring(tmp_path: Path, monkeypatc
 def test_a_long_file_takes_calls_of_one_shape_and_little_extra(
     model: models.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = spy(monkeypatch, Runner, "_call_once")
+    calls = spy(monkeypatch, Runner, "call")
     frames = sum(block.shape[1] for block in model.encode(sound(40), 0, "k"))
     shapes = shapes_of(calls)
     assert len(set(shapes[:-1])) == 1
@@ -97,17 +98,6 @@ def test_each_sample_is_copied_about_once(model: models.Model, monkeypatch: pyte
     list(model.encode(sound(40), 0, "k"))
     copied = sum(call.args[1] for call in heads.call_args_list)
     assert copied <= 40 * 5000 * (1.0 if model.streaming else 1.2) + CHUNK * C
-
-
-def test_a_new_file_restores_only_what_calls_have_touched(tmp_path: Path) -> None:
-    module = torch.jit.load(codecs.save(codecs.Streaming(), tmp_path / "m.ts"))
-    state = State(module)
-    with torch.no_grad():
-        module.encode(torch.ones(1, 1, 4 * C))
-    before = {name: buffer._version for name, buffer in module.named_buffers()}
-    state.restore()
-    touched = [name for name, buffer in module.named_buffers() if buffer._version != before[name]]
-    assert touched == ["cache.pad"]
 
 
 @pytest.mark.skipif(

@@ -9,7 +9,7 @@ import torch
 from fixtures_runs import TONE, Result, Run, wav
 
 from unravel_lib.files.sidecar import Sidecar, read_sidecar
-from unravel_lib.models.state import weights_sha256
+from unravel_lib.models.torchscript import weights_sha256
 
 NAMES = {"offline": "rave23", "streaming": "rave23_streaming"}
 

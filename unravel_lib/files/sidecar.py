@@ -83,7 +83,7 @@ class Sidecar:
         Of the random numbers.
     weights_sha256 : str or None
         The same for the offline and the streaming export of the same weights (see
-        `unravel_lib.models.state.weights_sha256`).
+        `unravel_lib.models.torchscript.weights_sha256`).
     script : str or None
         What made the file: the absolute path of a script, or the name under which it is installed.
     command : tuple of str

@@ -21,8 +21,7 @@ from unravel_lib.models.model import Model
 from unravel_lib.models.screening import object_table
 from unravel_lib.models.screening.kinds import Kind
 from unravel_lib.models.screening.model_file import ModelFile, open_model
-from unravel_lib.models.state import weights_sha256
-from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged
+from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged, weights_sha256
 from unravel_lib.text import last_line, printable, unexpected_error
 
 MAX_COMPRESSION = 1 << 16  # samples per frame; RAVE has up to 8192

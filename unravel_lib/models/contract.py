@@ -24,7 +24,7 @@ PROBE_FRAMES = 8
 LIVE = ("source_model", "recordings", "minutes")  # what only live files have
 
 Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
-Silence = Callable[[str, int, int, int], torch.Tensor | None]  # what a method gives for silence of this shape
+Silence = Callable[[str, int, int], torch.Tensor | None]  # what a method gives for silence [1, channels, n]
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ def _probed(silence: Silence, path: Path, method: str, channels: Iterable[int], 
     """Return how many channels a method takes, of those given, and its result for silence."""
     tried = list(channels)
     for count in tried:
-        result = silence(method, 1, count, n)
+        result = silence(method, count, n)
         if result is not None:
             return count, result
     wanted = " or ".join(map(str, tried))

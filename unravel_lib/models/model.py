@@ -5,8 +5,8 @@ import hashlib
 import itertools
 import logging
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,21 @@ from unravel_lib.audio.blocks import in_windows, pad, trim
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.models import POCKET, torchscript
-from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context, Probe
+from unravel_lib.models.behaviour import (
+    NO_CONTEXT,
+    Behaviour,
+    Context,
+    find_context,
+    longest_call,
+    measure,
+    why_seams,
+)
 from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
-from unravel_lib.models.runner import Runner, check_precision
+from unravel_lib.models.precision import calculating, check_precision
+from unravel_lib.models.runner import Runner
 from unravel_lib.models.screening.kinds import Kind, trainer_of
 from unravel_lib.models.screening.model_file import open_model
-from unravel_lib.models.state import State, weights_sha256
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError, prints_logged
 from unravel_lib.text import last_line, printable
 
@@ -118,10 +126,9 @@ class Model:
     ) -> None:
         self.precision = check_precision(precision, device)
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
-        self._state = State(module.to(device))
-        self.weights_sha256 = weights_sha256(self._state.module)
-        self._probe = Probe(self._state, printable(path.name), device)
-        self.contract = read_contract(self._state.module, self._probe.silence, path, sample_rate)
+        self._runner = Runner(module, printable(path.name), device)
+        self.weights_sha256 = torchscript.weights_sha256(module)
+        self.contract = read_contract(module, self._runner.silence, path, sample_rate)
         self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
         self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
         self.out_channels = self.contract.out_channels
@@ -129,6 +136,8 @@ class Model:
         self.batch = 1 if device.type == "cpu" else GPU_BATCH
         self._behaviours: dict[str, Behaviour] = {}
         self._contexts: dict[str, Context | None] = {}
+        self._seams: dict[str, str] = {}
+        self._longest: dict[str, int] = {}
         self._warned: set[str] = set()
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
@@ -181,9 +190,9 @@ class Model:
         return trim(self._run("decode", blocks, seed_for(seed, key)), delay, frames * self.compression - delay)
 
     def behaviour(self, method: str) -> Behaviour:
-        """Return how encode or decode behaves, as far as short files need it. Runs the model the first time."""
+        """Return how encode or decode behaves. Runs the model the first time."""
         if method not in self._behaviours:
-            self._behaviours[method] = self._probe.measure(self.contract.direction(method))
+            self._behaviours[method] = measure(self._runner, self.contract.direction(method))
         return self._behaviours[method]
 
     def context(self, method: str, deadline: float = math.inf) -> Context | None:
@@ -197,13 +206,12 @@ class Model:
         if method not in self._contexts:
             for first in ("encode", method):  # it finds out how the state is restored
                 self.behaviour(first)
-            self._contexts[method] = self._probe.context(self.contract, method, deadline)
+            self._contexts[method] = find_context(self._runner, self.contract, method, deadline)
         return self._contexts[method]
 
     def untouched(self) -> torchscript.Module:
-        """A copy of the module as it was loaded; its weights are shared."""
-        self._state.restore()
-        return torchscript.copy_with_same_parameters(self._state.module)
+        """Return a copy of the module as it was loaded; its weights are shared."""
+        return self._runner.untouched()
 
     @property
     def streaming(self) -> bool:
@@ -218,7 +226,7 @@ class Model:
     @functools.cached_property
     def delay(self) -> Delay | None:
         """The delay of a streaming export, None where its modules do not state it; zero for an offline one."""
-        return stated_delay(self._state.module, self.compression) if self.streaming else Delay(0, 0)
+        return stated_delay(self._runner.module, self.compression) if self.streaming else Delay(0, 0)
 
     def known_delay(self) -> Delay:
         """Return the delay.
@@ -248,75 +256,86 @@ class Model:
 
     def _run(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""
-        behaviour = self.behaviour(method)
-        self._warn_of_random_parts(behaviour)
-        stream, kept = iter(blocks), list[Block]()
-        most = self.chunk_frames * behaviour.direction.step_in
-        while (length := sum(block.shape[1] for block in kept)) <= most and (block := next(stream, None)) is not None:
-            kept.append(block)
-        has_result = False
-
-        def signal() -> Iterator[Block]:  # from its start, also again where there is no result yet
-            yield from tuple(kept)
-            for block in stream:
-                if not has_result:
-                    kept.append(block)
-                yield block
-
-        try:
-            for result in self._run_windows(method, signal(), seed, length > most):
-                has_result = True
-                yield result
-        except CallError as error:
-            if has_result or not self._is_too_long(method, error.frames):
+        self._warn_of_random_parts(method)
+        start: Iterable[Block] | None = blocks
+        while start is not None:
+            blocks, start = itertools.tee(start)
+            try:
+                for result in self._run_windows(method, blocks, seed):
+                    start = None  # what was read is held no longer
+                    yield result
+                return
+            except CallError as error:
+                if self._shorten(method, error) and start is not None:
+                    continue
+                if self.precision != "fp32" and not error.remedy:
+                    error.remedy, error.remedy_options = "try fp32", ("precision",)
                 raise
-            yield from self._run_windows(method, signal(), seed, length > most)
 
-    def _run_windows(self, method: str, signal: Iterable[Block], seed: int, longer: bool) -> Iterator[Block]:
-        behaviour, window, context = self.behaviour(method), self.chunk_frames, NO_CONTEXT
-        if longer or behaviour.longest_call is not None:
-            behaviour = self._behaviour_of_long_files(method)
-            window, context, warning = behaviour.window(self.chunk_frames)
-            if warning:
-                self._warn_once(warning)
-        runner = Runner(self._state, behaviour, printable(self.name), self.device, self.precision)
-        self._state.restore()  # nothing but this file may run the model from here on
+    def _run_windows(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
+        behaviour, direction = self.behaviour(method), self.contract.direction(method)
+        if not behaviour.takes_any_length:
+            blocks = pad(blocks, direction.step_in, 0)
+        blocks, ahead = itertools.tee(blocks)
+        most = direction.step_in * min(self.chunk_frames, self._longest.get(method, sys.maxsize))
+        is_long = any(length > most for length in itertools.accumulate(block.shape[1] for block in ahead))
+        del ahead
+        window, context = self._window(method) if is_long else (self.chunk_frames, NO_CONTEXT)
+
+        def call(x: Block) -> Block:
+            with calculating(self.precision, self.device):
+                return self._runner.call(direction, x)
+
+        self._runner.restore()  # nothing but this file may run the model from here on
         torch.manual_seed(seed)
         yield from in_windows(
-            signal,
-            lambda x: runner.call(x, context),
-            step_in=behaviour.direction.step_in,
-            step_out=behaviour.direction.step_out,
+            blocks,
+            call,
+            step_in=direction.step_in,
+            step_out=direction.step_out,
             window=window,
             left=context.left,
             right=context.right,
             batch=self.batch if behaviour.takes_batches else 1,
         )
 
-    def _behaviour_of_long_files(self, method: str) -> Behaviour:
-        """Return how encode or decode behaves, with its context and its seams. Runs the model the first time."""
-        behaviour = self.behaviour(method)
-        if behaviour.has_seams is None:
-            context = NO_CONTEXT if behaviour.carries_state else self.context(method)
-            seams = context is not None and self._probe.has_seams(behaviour.direction, context)
-            behaviour = self._behaviours[method] = replace(behaviour, context=context, has_seams=seams)
-        return behaviour
+    def _window(self, method: str) -> tuple[int, Context]:
+        """Return the frames in a call on a long file, and how many are context. Runs the model the first time."""
+        context = NO_CONTEXT if self.behaviour(method).carries_state else self.context(method)
+        if method not in self._seams:
+            self._seams[method] = why_seams(self._runner, self.contract.direction(method), context)
+        longest, reason = self._longest.get(method, sys.maxsize), self._seams[method]
+        if context is not None and not reason and context.left + context.right < longest:
+            return min(longest, max(self.chunk_frames, 2 * (context.left + context.right))), context
+        if longest < sys.maxsize:
+            reason = f"{method} takes at most {longest} frames at once"
+            self._warn_once(f"{reason}: longer files run in chunks, and differ from one call at their borders")
+        else:
+            self._warn_once(f"{reason}: each file runs in one call, which needs more memory")
+        return longest, NO_CONTEXT
 
-    def _is_too_long(self, method: str, frames: int) -> bool:
-        """Measure the longest call after one of `frames` failed; return True if that is the reason. Runs the model."""
-        behaviour = self.behaviour(method)
-        longest = self._probe.longest_call(behaviour.direction, frames)
-        if not 0 < longest < frames:
-            return False
-        self._behaviours[method] = replace(behaviour, longest_call=longest)
-        return True
+    def _shorten(self, method: str, error: CallError) -> bool:
+        """Let calls be smaller after one failed; return False if that is no remedy. Runs the model."""
+        batch, frames = error.size
+        if not error.out_of_memory:
+            longest = longest_call(self._runner, self.contract.direction(method), frames)
+            if 0 < longest < frames:
+                self._longest[method] = longest
+            return 0 < longest < frames
+        self._warn_once(f"{self.device} is out of memory: smaller chunks, so random parts differ from other runs")
+        if batch > 1:
+            self.batch = batch // 2
+            return True
+        self.chunk_frames = max(1, frames // 2)
+        return self._window(method)[0] < frames
 
-    def _warn_of_random_parts(self, behaviour: Behaviour) -> None:
-        module = torchscript.inner_rave(self._state.module) or self._state.module
-        if behaviour.random_share > RANDOM_SHARE and torchscript.class_name(module) not in NOISY_BY_DESIGN:
+    def _warn_of_random_parts(self, method: str) -> None:
+        module, share = self._runner.module, self.behaviour(method).random_share
+        name = torchscript.class_name(torchscript.inner_rave(module) or module)
+        if share > RANDOM_SHARE and name not in NOISY_BY_DESIGN:
             self._warn_once(
-                f"{behaviour.direction.method} draws random numbers, which change its result by "
-                f"{behaviour.random_share:.0%}: another seed, and chunks instead of one call, give other results"
+                f"{method} draws random numbers, which change its result by {share:.0%}: "
+                "another seed, and chunks instead of one call, give other results"
             )
 
     def _warn_once(self, found: str, **remedy: Any) -> None:

@@ -1,141 +1,90 @@
-"""One direction of a loaded model, run call by call, in float32 or in bfloat16."""
+"""A module that is called again and again, from the state in which it was loaded; its results are checked."""
 
-import contextlib
-import logging
-import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from unravel_lib.errors import ModelError
 from unravel_lib.models import torchscript
-from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context
-from unravel_lib.models.contract import Block
-from unravel_lib.models.state import State
-from unravel_lib.models.torchscript import MODEL_ERRORS, CallError
+from unravel_lib.models.contract import Block, Direction
+from unravel_lib.models.torchscript import MODEL_ERRORS, PAST, CallError, Module, copy_with_same_parameters
 from unravel_lib.text import last_line
 
-log = logging.getLogger(__name__)
 
-
-def check_precision(precision: str, device: torch.device) -> str:
-    """Return a precision, "fp32" or "bf16", if the device calculates in it.
-
-    Raises
-    ------
-    ModelError
-        There is no such precision, or the device only imitates bfloat16.
-    """
-    if precision not in ("fp32", "bf16"):
-        raise ModelError("is no precision", option="precision", value=precision, expected="fp32 or bf16")
-    if precision == "bf16" and not _has_bfloat16(device):
-        found = f"would be slower than fp32: the {device.type} of this machine has no bfloat16"
-        raise ModelError(found, option="precision", value=precision, remedy="leave it out")
-    return precision
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if platform.machine() in ("arm64", "aarch64"):
-        return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-class _Float32Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Inside, random bfloat16 numbers are rounded float32 ones: PyTorch draws others for each type.
-
-    So the results of both precisions differ by rounding, not as those of two seeds.
-    """
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        match args:
-            case torch.Tensor(dtype=torch.bfloat16) as like, *rest if torch.Tag.nondeterministic_seeded in func.tags:
-                drawn = func(like.float(), *rest, **kwargs)
-                return like.copy_(drawn) if func._schema.is_mutable else drawn.to(torch.bfloat16)
-        return func(*args, **kwargs)
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # otherwise PyTorch imports its compiler here, which takes a second
-
-
-@contextlib.contextmanager
-def _bfloat16(device: torch.device) -> Iterator[None]:
-    with torch.autocast(device.type, torch.bfloat16), _Float32Draws():  # type: ignore[no-untyped-call]
-        yield
-
-
-@dataclass
 class Runner:
-    """Calls encode or decode of a module on blocks, and checks the results; `name` is the model's."""
+    """Calls a module, and restores its state, so that no file depends on the one before it.
 
-    state: State
-    behaviour: Behaviour
-    name: str
-    device: torch.device
-    precision: str = "fp32"
+    Streaming exports keep the past in buffers (`pad`, `cache`); adaptive normalisation keeps statistics in others.
 
-    def call(self, x: Block, context: Context = NO_CONTEXT) -> Block:
-        """Call once: [batch, channels, n] in, checked [batch, channels, n] out; in parts if the GPU's memory is full.
+    Attributes
+    ----------
+    module : the module to call now; another one after `restore` if that is done by copies
+    name : the model's, for messages
+    by_copies : restore everything that the module holds, at 20 to 40 ms each time: for models whose state is not all
+        in buffers (a list, a number)
+    """
 
-        `context` is the part of `x` that is discarded afterwards.
+    def __init__(self, module: Module, name: str, device: torch.device) -> None:
+        self.module, self.name, self.by_copies = module.to(device), name, False
+        self._device = device
+        owners = dict(module.named_modules())
+        buffers = [(path, name) for path, owner in owners.items() for name, _ in owner.named_buffers(recurse=False)]
+        for path, name in buffers:
+            if name in PAST:  # spherical RAVE, exported after silence, contains NaN
+                setattr(owners[path], name, getattr(owners[path], name).detach().nan_to_num(nan=0.0))
+        self._saved = copy_with_same_parameters(module)
+        saved = dict(self._saved.named_modules())
+        # found once: iterating over all modules takes 5 ms
+        self._buffers = [(owners[path], saved[path], name) for path, name in buffers]
+
+    def restore(self) -> None:
+        """Return to the state at load time."""
+        if self.by_copies:
+            self.module = self.untouched()
+            return
+        for owner, saved, name in self._buffers:
+            setattr(owner, name, getattr(saved, name).detach().clone())
+
+    def untouched(self) -> Module:
+        """Return a copy of the module as it was loaded; its weights are shared."""
+        return copy_with_same_parameters(self._saved)
+
+    def silence(self, method: str, channels: int, n: int) -> torch.Tensor | None:
+        """Return what a method gives for silence [1, channels, n]; None where it refuses it."""
+        try:
+            result = self._call(method, torch.zeros(1, channels, n))
+        except MODEL_ERRORS as error:
+            if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
+                raise
+            return None
+        finally:
+            self.restore()
+        return result if isinstance(result, torch.Tensor) and result.dim() == 3 else None
+
+    def call(self, direction: Direction, x: Block) -> Block:
+        """Call encode or decode once: [batch, channels, n] in, [batch, channels, n] out.
 
         Raises
         ------
         CallError
             The model fails, or gives something else.
         """
-        kept = self.state.keep() if self.behaviour.carries_state and self.device.type != "cpu" else None
+        expected, size = direction.shape_out(len(x), x.shape[2]), (len(x), x.shape[2] // direction.step_in)
+        what = f"{self.name}: {direction.method}"
         try:
-            return self._call_once(x)
+            output = self._call(direction.method, torch.from_numpy(x))
+            shape = tuple(output.shape)
         except MODEL_ERRORS as error:
-            if self.device.type == "cpu" or "out of memory" not in str(error).lower():
-                raise self._error(f"failed: {last_line(error)}", x.shape[2]) from error
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if kept is not None:
-            self.state.put_back(kept)
-        return self._call_halved(x, context)
-
-    def _call_once(self, x: Block) -> Block:
-        direction = self.behaviour.direction
-        expected = direction.shape_out(x.shape[0], x.shape[2])
-        signal = torch.from_numpy(x)
-        if not self.behaviour.takes_any_length:
-            signal = torch.nn.functional.pad(signal, (0, -x.shape[2] % direction.step_in))
-        with _bfloat16(self.device) if self.precision == "bf16" else contextlib.nullcontext():
-            output = torchscript.call(self.state.module, self.name, direction.method, signal.to(self.device))
-        if tuple(output.shape) != expected:
-            raise self._error(f"gave {tuple(output.shape)}, expected {expected}", x.shape[2])
+            if "out of memory" not in str(error).lower():
+                raise CallError(f"{what} failed: {last_line(error)}", size) from error
+            found = f"{what} failed: {self._device} is out of memory even for {size[1]} frames at once"
+            raise CallError(found, size, True, remedy="use cpu", remedy_options=("device",)) from error
+        if shape != expected:
+            raise CallError(f"{what} gave {shape}, expected {expected}", size)
         result = direction.values(output)
         if not np.isfinite(result).all():
-            raise self._error("gave NaN or Inf for this input")
+            raise CallError(f"{what} gave NaN or Inf for this input")
         return result
 
-    def _error(self, text: str, length: int = 0, **fields: Any) -> CallError:
-        direction = self.behaviour.direction
-        if self.precision != "fp32" and not fields:
-            fields = {"remedy": "try fp32", "remedy_options": ("precision",)}
-        return CallError(f"{self.name}: {direction.method} {text}", length // direction.step_in, **fields)
-
-    def _call_halved(self, x: Block, context: Context) -> Block:
-        """Return the same call as two smaller ones: half of the batch each, then half of the window each."""
-        if len(x) > 1:
-            return np.concatenate([self.call(half, context) for half in np.array_split(x, 2)])
-        step_in, step_out = self.behaviour.direction.step_in, self.behaviour.direction.step_out
-        left, right = context.left, context.right
-        frames = x.shape[2] // step_in
-        if frames < 4 * (left + right + 1):
-            found = f"failed: {self.device} is out of memory even for {frames} frames at once"
-            raise self._error(found, remedy="use cpu", remedy_options=("device",))
-        log.warning("%s is out of memory: smaller chunks, so random parts differ from other runs", self.device)
-        middle = frames // 2
-        first = self.call(x[..., : (middle + right) * step_in], context)
-        second = self.call(x[..., (middle - left) * step_in :], context)
-        return np.concatenate([first[..., : middle * step_out], second[..., left * step_out :]], axis=-1)
+    def _call(self, method: str, x: torch.Tensor) -> Any:
+        return torchscript.call(self.module, self.name, method, x.to(self._device))

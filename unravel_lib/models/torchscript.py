@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import hashlib
 import io
 import logging
 import re
@@ -22,15 +23,23 @@ INNER = ("_rave", "rave_model")  # where RAVE 1 with its prior, and MSPrior, kee
 # PyTorch does, or where a result has an unexpected type or shape.
 MODEL_ERRORS = (torch.jit.Error, RuntimeError, ValueError, IndexError, TypeError, AttributeError)
 
+PAST = ("pad", "cache")  # buffers of these names hold the past input of a streaming export
+
 log = logging.getLogger("unravel_lib")
 
 
 class CallError(ModelError):
-    """A call failed; `frames` is how long it was where that may be why, else 0."""
+    """A call failed.
 
-    def __init__(self, found: str, frames: int = 0, **fields: Any) -> None:
+    Attributes
+    ----------
+    size : batch and frames of the call where they may be why, else 0
+    out_of_memory : they are why
+    """
+
+    def __init__(self, found: str, size: tuple[int, int] = (0, 0), out_of_memory: bool = False, **fields: Any) -> None:
         super().__init__(found, **fields)
-        self.frames = frames
+        self.size, self.out_of_memory = size, out_of_memory
 
 
 def load(file: ModelFile, trust: bool = False) -> Module:
@@ -115,6 +124,21 @@ def copy_with_same_parameters(module: Module) -> Module:
         put(module, parameters)
     put(copied, parameters)
     return copied
+
+
+def weights_sha256(module: Module) -> str | None:
+    """Return the SHA-256 of all tensors of a module but those that hold the past; None without parameters.
+
+    The offline and the streaming export of the same weights have the same: their tensors differ in the past only.
+    """
+    if next(module.parameters(), None) is None:
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if name.rpartition(".")[2] not in PAST:
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def class_name(module: Module) -> str:
