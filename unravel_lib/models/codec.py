@@ -6,9 +6,9 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ from unravel_lib.models.torchscript import CallError
 from unravel_lib.text import printable
 
 Watch = Callable[[float, float], None]  # called with the seconds of sound that were done now, and of all; 0: unknown
+Facts = TypeVar("Facts", EncodingSidecar, SoundSidecar)
 IsDone = Callable[[Sidecar], object]  # returns whether a result with these facts exists already
 
 MAX_CHANNELS = 8  # of an array; one with more has its axes swapped
@@ -75,7 +76,7 @@ class CodecOptions:
     max_gain: float = DEFAULT_MAX_GAIN
     loop: bool = False
     fade_ms: float | None = None
-    conditions: Mapping[str, float] | None = None
+    conditions: Mapping[str, float] = field(default_factory=dict)
     script: str | None = None
     command: tuple[str, ...] = ()
 
@@ -184,7 +185,7 @@ def decode(
     TypeError, ValueError
         The array has no frames, or holds no real numbers.
     """
-    options, model = CodecOptions(seed, compensate_delay, conditions=conditions), _checked_model(model)
+    options, model = CodecOptions(seed, compensate_delay, conditions=conditions or {}), _checked_model(model)
     path = Path(latents) if isinstance(latents, (str, os.PathLike)) else None
     array = np.asarray(latents) if path is None else read_latents(path, model.compression)
     if array.ndim != 2 or array.shape[0] != model.dims:
@@ -199,7 +200,7 @@ def decode(
         raise TypeError(f"the latents hold {array.dtype}, expected real numbers")
     if path is None:
         refuse_not_finite(Path(ARRAY), array)
-    with _naming(path or ARRAY, "decoded", conditions):
+    with _naming(path or ARRAY, "decoded", options.conditions):
         return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
 
@@ -209,29 +210,24 @@ def _naming(source: str | Path, done: str, conditions: Mapping[str, float] | Non
     try:
         yield
     except CallError as error:
-        values = " ".join(f"{name}={number:g}" for name, number in (conditions or {}).items())
-        raise ModelError(
-            f"cannot be {done}: {error.found}",
-            path=source,
-            remedy=f"is one of {printable(values)} out of range?" if values else error.remedy,
-            remedy_options=("condition",) if values else error.remedy_options,
-        ) from error
+        remedy, options = error.remedy, error.remedy_options
+        if conditions:
+            values = " ".join(f"{name}={number:g}" for name, number in conditions.items())
+            remedy, options = f"is one of {printable(values)} out of range?", ("condition",)
+        found = f"cannot be {done}: {error.found}"
+        raise ModelError(found, path=source, remedy=remedy, remedy_options=options) from error
 
 
 def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
-    return model.decode(blocks(latents), options.seed, key, options.compensate_delay, options.conditions)
-
-
-def _decode_loop(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
-    """Decode latents that are played again and again: with as many of them around as the model's context has."""
-    n = latents.shape[1]
-    context = model.context("decode")
-    around = n if context is None else max(context.left, context.right, 1)
-    fade = round(LOOP_FADE_SECONDS * model.sample_rate)
-    around = max(around, math.ceil(fade / model.compression))
-    extended = latents[:, np.arange(-around, n + around) % n]
-    sound = _decode(model, extended, key, options)
-    return looped(sound, around * model.compression, n * model.compression, fade)
+    """Decode latents; those of a loop with as many of them around as the model's context has."""
+    n, around, fade = latents.shape[1], 0, round(LOOP_FADE_SECONDS * model.sample_rate)
+    if options.loop:
+        context = model.context("decode")
+        around = n if context is None else max(context.left, context.right, 1)
+        around = max(around, math.ceil(fade / model.compression))
+        latents = latents[:, np.arange(-around, n + around) % n]
+    sound = model.decode(blocks(latents), options.seed, key, options.compensate_delay, options.conditions)
+    return looped(sound, around * model.compression, n * model.compression, fade) if options.loop else sound
 
 
 def encode_file(
@@ -270,7 +266,7 @@ def encode_file(
     check_suffix(target, ".npy")
     refuse_overwriting(target, [source])
     key = sha256_of(source)
-    facts = EncodingSidecar(**_common_facts(model, source, key, options))
+    facts = _facts(EncodingSidecar, model, source, key, options)
     if is_done is not None and is_done(facts):
         return None
     if not options.overwrite:
@@ -309,25 +305,16 @@ def decode_file(
     fade_ms = options.fade_ms
     if fade_ms is None:
         fade_ms = DEFAULT_FADE_MS if made and not options.loop else 0.0
-    facts = SoundSidecar(
-        **_common_facts(model, source, key, options),
-        dims=array.shape[0],
-        frames=array.shape[1],
-        subtype=options.subtype,
-        normalize=options.normalize,
-        max_gain=options.max_gain,
-        loop=options.loop,
-        fade_ms=fade_ms,
-        conditions=dict(sorted((options.conditions or {}).items())),
-    )
+    facts = _facts(SoundSidecar, model, source, key, options)
+    conditions = dict(sorted(options.conditions.items()))
+    facts = replace(facts, dims=array.shape[0], frames=array.shape[1], fade_ms=fade_ms, conditions=conditions)
     if is_done is not None and is_done(facts):
         return None
     if not options.overwrite:
         refuse_replacing(target, facts)
     facts = replace(facts, latents=file.sidecar)
     samples = array.shape[1] * model.compression
-    decoded = _decode_loop if options.loop else _decode
-    sound = _watched(decoded(model, array, key, options), model.sample_rate, samples / model.sample_rate, watch)
+    sound = _watched(_decode(model, array, key, options), model.sample_rate, samples / model.sample_rate, watch)
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
     with _naming(source, "decoded", options.conditions):
         facts = _write_sound(model, sound, samples, target, facts, options)
@@ -350,24 +337,21 @@ def _write_sound(
 
     def with_level(level: Level) -> SoundSidecar:
         gain_db = None if normalised is None else round(20 * math.log10(normalised.gain), 2)
-        return replace(
-            facts,
-            peak=round(level.peak, 6),
-            loudness=level.loudness,
-            gain_db=gain_db,
-            silent=level.silent,
-            static=level.static,
-        )
+        return replace(facts, **{**vars(level), "peak": round(level.peak, 6)}, gain_db=gain_db)
 
     return with_level(
         write_audio(target, sound, rate, channels, options.subtype, samples, with_level, options.overwrite)
     )
 
 
-def _common_facts(model: Model, source: Path, key: str, options: CodecOptions) -> dict[str, Any]:
-    """Return what the sidecars of encodings and of sounds have in common; `key` is the content key of `source`."""
+def _facts(kind: type[Facts], model: Model, source: Path, key: str, options: CodecOptions) -> Facts:
+    """Return what is known of a result before it is made; options that its sidecar has too are taken over.
+
+    `key` is the content key of `source`.
+    """
     absolute = os.path.abspath(source)
-    return {
+    values = {one.name: getattr(options, one.name) for one in fields(kind) if hasattr(options, one.name)}
+    values |= {
         "sample_rate": model.sample_rate,
         "compression": model.compression,
         "model": model.name,
@@ -375,14 +359,12 @@ def _common_facts(model: Model, source: Path, key: str, options: CodecOptions) -
         "weights_sha256": model.weights_sha256,
         "source": absolute,
         "source_sha256": key,
-        "seed": options.seed,
-        "script": options.script,
         "command": ("--input", absolute, *options.command) if options.script else (),
-        "compensate_delay": options.compensate_delay,
         "device": model.device.type,
         "precision": model.precision,
         "threads": torch.get_num_threads() if model.device.type == "cpu" else None,
     }
+    return kind(**values)
 
 
 def check_fit(model: Model, file: LatentsFile) -> None:

@@ -6,7 +6,7 @@ through the network. Exports made with cached_conv (all of RAVE) store the terms
 measured: a response is not symmetric, so neither its centre nor its peak is the shift from the offline export.
 """
 
-from collections.abc import Iterator
+import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -33,10 +33,6 @@ class _Path:
     passed_on: int = 0
 
 
-class _NotStatedError(Exception):
-    """A module on the path does not state its delay."""
-
-
 def stated_delay(module: Any, compression: int) -> Delay | None:
     """Return the delay of a streaming export as its modules state it; None if they do not, or their strides do not fit.
 
@@ -47,18 +43,15 @@ def stated_delay(module: Any, compression: int) -> Delay | None:
     """
     inner = inner_rave(module) or module
     children = dict(inner.named_children())
-    if not {"encoder", "decoder"} <= children.keys():
-        return None
     pqmf, resampler = children.get("pqmf"), children.get("resampler")
-    bands = Fraction(1)
     encode, decode = _Path(Fraction(1)), _Path(Fraction(compression))
-    try:
+    with contextlib.suppress(LookupError, AttributeError):  # a module is missing, or does not state its delay
         if resampler is not None:
             _walk(resampler.downsample, encode)
+        before = encode.ratio
         if pqmf is not None and getattr(inner, "input_mode", "pqmf") == "pqmf":
-            before = encode.ratio
             _walk(pqmf.forward_conv, encode)
-            bands = encode.ratio / before
+        bands = encode.ratio / before
         _walk(children["encoder"], encode)
         _walk(children["decoder"], decode)
         if pqmf is not None:
@@ -67,11 +60,9 @@ def stated_delay(module: Any, compression: int) -> Delay | None:
         if resampler is not None:
             _walk(resampler.upsample, decode)
             decode.ratio = Fraction(1)
-    except (_NotStatedError, AttributeError):
-        return None
-    if encode.ratio != compression or decode.ratio != 1:
-        return None
-    return Delay(round(encode.samples), round(decode.samples))
+        if encode.ratio == compression and decode.ratio == 1:
+            return Delay(round(encode.samples), round(decode.samples))
+    return None
 
 
 def _walk(module: Any, path: _Path) -> None:
@@ -89,8 +80,10 @@ def _walk(module: Any, path: _Path) -> None:
     elif kind == "AlignBranches":
         _walk_branches(module, path)
     else:
-        for child in _in_order(module):
-            _walk(child, path)
+        # in the order in which the signal passes them: a generator's `net` comes before what follows it
+        for name, child in sorted(module.named_children(), key=lambda item: item[0] != "net"):
+            if name not in PARALLEL:
+                _walk(child, path)
 
 
 def _walk_branches(module: Any, path: _Path) -> None:
@@ -103,16 +96,6 @@ def _walk_branches(module: Any, path: _Path) -> None:
     path.samples += held_back.padding * path.ratio
     _walk(first, path)
     path.passed_on = module.cumulative_delay
-
-
-def _in_order(module: Any) -> Iterator[Any]:
-    """Yield children in the order in which the signal passes them; a generator's `net` comes before what follows it."""
-    children = dict(module.named_children())
-    if "net" in children:
-        yield children.pop("net")
-    for name, child in children.items():
-        if name not in PARALLEL:
-            yield child
 
 
 def _own_delay(conv: Any, passed_on: int) -> int:
@@ -129,4 +112,4 @@ def _own_delay(conv: Any, passed_on: int) -> int:
             ahead = stated - wait - given
             if ahead in possible:
                 return int(ahead + wait)
-    raise _NotStatedError
+    raise LookupError("a module does not state its delay")

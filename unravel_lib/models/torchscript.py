@@ -106,23 +106,11 @@ def call(module: Module, name: str, method: str, x: torch.Tensor) -> Any:
 
 def copy_with_same_parameters(module: Module) -> Module:
     """Return a copy of a module with everything in it but the parameters, which both share."""
-    parameters = {
-        (path, name): value
-        for path, owner in module.named_modules()
-        for name, value in owner.named_parameters(recurse=False)
-    }
-
-    def put(into: Module, values: dict[tuple[str, str], torch.Tensor]) -> None:
-        owners = dict(into.named_modules())
-        for (path, name), value in values.items():
+    copied = copy.deepcopy(module)
+    owners = dict(copied.named_modules())
+    for path, owner in module.named_modules():
+        for name, value in owner.named_parameters(recurse=False):
             _compiled(owners[path]).setattr(name, value)
-
-    put(module, dict.fromkeys(parameters, torch.empty(0)))  # a copy of the weights takes longer than one of the rest
-    try:
-        copied = copy.deepcopy(module)
-    finally:
-        put(module, parameters)
-    put(copied, parameters)
     return copied
 
 
