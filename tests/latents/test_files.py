@@ -39,6 +39,7 @@ def test_what_was_read_is_kept_until_it_is_taken(tmp_path: Path, monkeypatch: py
         inputs.read(tmp_path / "x.npy")
     unravel.write_latents(tmp_path / "x.npy", Z)
     monkeypatch.setattr(files, "MAX_BYTES", Z.nbytes - 1)
+    inputs = Inputs()
     assert inputs.read(tmp_path / "x.npy", keep=True) is not None
     (tmp_path / "x.npy").unlink()
     with pytest.raises(InputError):  # too large to be kept

@@ -58,7 +58,7 @@ FORMATS = [Npy(2), LatentAudio(2, 21, 1), LatentAudio(2, 21, 3, hold=True)]
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_leave_no_file(tmp_path: Path, form: Npy | LatentAudio, bad: float) -> None:
     with pytest.raises(UsageError, match="not finite"):
-        form.write(tmp_path / "x", np.array([[0.0, bad]]))
+        form.write(tmp_path / f"x{form.suffix}", np.array([[0.0, bad]]))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,7 +78,9 @@ def test_four_gigabytes_are_the_end(tmp_path: Path) -> None:
     most = (2**32 - 1 - (latent_audio.HEADER_BYTES - 8)) // (16 * 8)
     header = latent_audio.wav_header(most, 16, 21, "DOUBLE")
     assert struct.unpack("<I", header[4:8])[0] <= 2**32 - 1
-    assert LatentAudio(16, 44100, 2048).max_frames == most
+    assert LatentAudio(16, 44100, 2048).n_bytes(most) == len(header) + most * 16 * 8
+    with pytest.raises(UsageError, match="4 GiB"):
+        LatentAudio(16, 44100, 2048).n_bytes(most + 1)
     with pytest.raises(UsageError, match="4 GiB"):
         LatentAudio(16, 44100, 2048, hold=True).write(tmp_path / "x.wav", np.zeros((most // 2048 + 1, 16)))
 
@@ -189,7 +191,7 @@ def broken(folder: Path, kind: str) -> Path:
         ("pcm", "PCM_16, expected a WAV of floats"),
         ("flac", "is FLAC"),
         ("aiff", "is AIFF FLOAT"),
-        ("empty", "0 bytes"),
+        ("empty", "cannot be read as a WAV"),
         ("text", "cannot be read as a WAV"),
         ("cut", "is cut short"),
         ("head", "is cut short"),

@@ -21,10 +21,6 @@ def header(descr: str, shape: str, order: str = "False", data: bytes = b"") -> b
 Z_NAN, Z_INF = Z.copy(), Z.copy()
 Z_NAN[0, 3, 7], Z_INF[0, 0, 0] = np.nan, -np.inf
 DAMAGED = "error: {in} is damaged or not a .npy file, expected float32 latents as encoder.py writes them"
-PICKLED = (
-    "error: {in} holds pickled Python objects, which are never loaded, expected float32 latents as encoder.py writes "
-    "them"
-)
 FINE = ".json .wav"
 
 
@@ -35,14 +31,14 @@ def row(given: str, data: bytes, line: str, left: str = "failures.csv", code: in
 LATENTS_ROWS = [
     row("cut short", npy(Z)[:-5], DAMAGED),
     row("cut inside its header", npy(Z)[:40], DAMAGED),
-    row("0 bytes", b"", "error: {in} is empty (0 bytes), expected a .npy file"),
-    row("objects", npy(np.array([{"a": 1}], dtype=object)), PICKLED),
-    row("bare pickle", PICKLE, PICKLED),
+    row("0 bytes", b"", "error: {in} is empty (0 bytes), expected float32 latents as encoder.py writes them"),
     row(
-        "zip",
-        npy(Z)[:0] + b"PK\x03\x04" + bytes(60),
-        "error: {in} is a zip archive (.npz?), expected float32 latents as encoder.py writes them",
+        "objects",
+        npy(np.array([{"a": 1}], dtype=object)),
+        "error: {in} holds object values, expected real numbers (float32)",
     ),
+    row("bare pickle", PICKLE, DAMAGED),
+    row("zip", npy(Z)[:0] + b"PK\x03\x04" + bytes(60), DAMAGED),
     row("1 axis", npy(Z[0, 0]), "error: {in} has shape (30,), expected (1, dims, frames) or (dims, frames)"),
     row("4 axes", npy(Z[None]), "error: {in} has shape (1, 1, 8, 30), expected (1, dims, frames) or (dims, frames)"),
     row(

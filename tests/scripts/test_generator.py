@@ -637,7 +637,7 @@ def test_as_a_command_from_another_folder(tmp_path: Path, encodings: Path) -> No
 def test_interrupting_leaves_no_half_file(
     tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(block: object, dtype: str) -> None:
+    def stop(block: object, dtype: str, **of: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(latent_audio, "narrowed", stop)

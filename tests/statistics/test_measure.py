@@ -327,9 +327,8 @@ def test_a_mixture_of_models_is_told_by_name_and_number(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         common_facts({path: read_sidecar(path) for path in paths})
     assert str(raised.value) == (
-        "these are encodings of different models, by their sidecars: "
-        f"3 files of a.ts cccccccc (such as {paths[2]}), 1 file of a.ts aaaaaaaa (such as {paths[0]}), "
-        f"1 file of b.ts bbbbbbbb (such as {paths[1]}): give encodings of one model (input)"
+        f"{paths[1]} and {paths[0]} are encodings of different models, by their sidecars (3 files of a.ts cccccccc, "
+        "1 file of a.ts aaaaaaaa, 1 file of b.ts bbbbbbbb): give encodings of one model (input)"
     )
 
 

@@ -55,12 +55,6 @@ def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) ->
     n_files, total = 0, 0
     for plan, piece in zip(plans, first, strict=True):
         file_format, options, n_frames = plan.file_format, plan.options, len(piece.frames)
-        if isinstance(file_format, LatentAudio) and n_frames > file_format.max_frames:
-            other = ["wav_subtype"] * (file_format.subtype == "DOUBLE") + ["hold"] * file_format.hold
-            found = f"with {n_frames:,} frames of {file_format.dims} dims would be larger than 4 GiB, the limit of WAV"
-            flags = ("num_loops", "num_latents", "embeddings", *other)
-            remedy = "make it shorter, or take another format"
-            raise UsageError(found, path=plan.names[0], remedy=remedy, remedy_options=flags)
         seconds, n_bytes = n_frames * plan.frame_seconds, file_format.n_bytes(n_frames)
         length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
         each = "each " if options.num_files > 1 else ""
@@ -69,8 +63,6 @@ def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) ->
         n_files, total = n_files + options.num_files, total + options.num_files * n_bytes
     for line in told:
         log.info("%s", line)
-    if isinstance(file_format, LatentAudio) and file_format.dims > PD_CHANNELS:
-        log.warning("%d channels: Pure Data's soundfiler takes at most %d", file_format.dims, PD_CHANNELS)
     needed = f"{count_text(n_files, 'such file')} {'needs' if n_files == 1 else 'need'} {size_text(total)}"
     if total > free_bytes:
         found, remedy = f"{needed}, {size_text(free_bytes)} are free", "take fewer or shorter files, or another folder"
@@ -132,7 +124,7 @@ def describe(
         file_index=number,
         statistics_sha256=statistics_sha256,
         files_sha256=plan.sources.files_sha256,
-        hold=file_format.hold if isinstance(file_format, LatentAudio) else None,
+        hold=file_format.hold,
     )
 
 
@@ -248,14 +240,11 @@ def warn_of_equal(plan: Plan, piece: Piece, before: Piece) -> None:
 
 
 def log_player(file_format: Npy | LatentAudio) -> None:
-    """Log the object that plays latent audio in Pure Data; nothing where there is none."""
-    if not isinstance(file_format, LatentAudio) or file_format.dims > PD_CHANNELS:
-        return
-    first = "0.55" if file_format.subtype == "DOUBLE" else None if file_format.hold else "0.54"
-    pure_data = f"Pure Data {first} or newer" if first else "Pure Data"
-    dims, compression = file_format.dims, file_format.compression
-    player = f"readsf~ {dims}" if file_format.hold else f"latent_player {dims} {compression}"
-    log.info("in %s: [%s]", pure_data, player)
+    """Log what plays latent audio in Pure Data; nothing of latents files."""
+    if file_format.player:
+        log.info("in %s", file_format.player)
+    elif isinstance(file_format, LatentAudio):
+        log.warning("%d channels: Pure Data's soundfiler takes at most %d", file_format.dims, PD_CHANNELS)
 
 
 def warn_of_older_files(folder: Path, names: Collection[str]) -> None:

@@ -1,9 +1,10 @@
 """Latents in files of either kind, `.npy` or latent audio, read once with their sidecars; and encodings in folders."""
 
+import contextlib
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
-from unravel_lib.files.sidecar import EncodingSidecar, Sidecar, read_sidecar
+from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, read_sidecar
 from unravel_lib.latents import Latents
 from unravel_lib.latents.latent_audio import is_latent_audio, load_latent_audio
 from unravel_lib.latents.npy import MAX_BYTES, load_descriptors, load_latents
@@ -20,7 +21,6 @@ from unravel_lib.text import count_text, printable, size_text
 EXTENSIONS = (".npy", ".wav")
 ENCODE = "encode sound with encoder.py first"
 MODEL_FACTS = ("model_sha256", "weights_sha256", "model")
-MAX_NAMED = 4  # models that an error names
 ONE_MODEL: dict[str, Any] = {"remedy": "give encodings of one model", "remedy_options": ("input",)}
 
 log = logging.getLogger("unravel_lib")
@@ -42,7 +42,9 @@ class LatentsFile:
         return Path(source or self.path).stem
 
 
-def read_latents(path: str | os.PathLike[str], compression: int | None = None) -> Latents:
+def read_latents(
+    path: str | os.PathLike[str], compression: int | None = None, sidecar: Sidecar | None = None
+) -> Latents:
     """Read latents, in their own real dtype, [dims, frames].
 
     Parameters
@@ -51,31 +53,29 @@ def read_latents(path: str | os.PathLike[str], compression: int | None = None) -
         A `.npy`, or a `.wav` of latent audio.
     compression : int, optional
         Samples for which latent audio that was written with `hold` repeats each frame, where no sidecar states it.
+    sidecar : Sidecar, optional
+        Its sidecar, where that is read already.
 
     Raises
     ------
     InputError
         Neither of the two, damaged, empty, larger than 1 GiB, or NaN or Inf inside.
     """
-    return _load(Path(path), compression, None)
-
-
-def _load(path: Path, compression: int | None, facts: Sidecar | None) -> Latents:
-    """Read the values of a file of either kind; without `facts` the sidecar of latent audio is looked for."""
+    path = Path(path)
     if path.suffix.lower() == ".npy":
         return load_latents(path)
     if path.suffix.lower() == ".wav":
-        return load_latent_audio(path, compression, facts)
+        return load_latent_audio(path, compression, sidecar)
     raise InputError("is no .npy and no latent audio .wav", path=path, remedy=ENCODE)
 
 
 class Inputs:
-    """Latents files of a run, each read once with its sidecar; up to 1 GiB of values are kept until they are taken."""
+    """Latents files of a run, each read once with its sidecar; 1 GiB of values may be kept until they are taken."""
 
     def __init__(self) -> None:
         self._sidecars: dict[Path, Sidecar | None] = {}
         self._kept: dict[Path, Latents] = {}
-        self._kept_bytes = 0
+        self._free_bytes = MAX_BYTES
 
     def sidecar(self, path: Path) -> Sidecar | None:
         """Return the sidecar of a file; raises InputError where it is damaged."""
@@ -85,20 +85,16 @@ class Inputs:
 
     def is_latents(self, path: Path) -> bool:
         """Whether a file in a folder counts as latents: a `.npy`, or a `.wav` that is latent audio."""
-        if path.suffix.lower() == ".npy":
-            return True
         try:
-            return is_latent_audio(path, self.sidecar(path))
+            return path.suffix.lower() == ".npy" or is_latent_audio(path, self.sidecar(path))
         except InputError:  # a damaged sidecar of ours: reported when the file is opened
             return True
 
     def is_generated(self, path: Path) -> bool:
-        """Whether generator.py made a file, by its sidecar; not where that is damaged."""
-        try:
-            facts = self.sidecar(path)
-        except InputError:  # reported when its turn comes
-            return False
-        return facts is not None and facts.is_generated
+        """Whether generator.py made a file, by its sidecar; not where that is damaged, which `read` reports."""
+        with contextlib.suppress(InputError):
+            return isinstance(self.sidecar(path), GeneratedSidecar)
+        return False
 
     def read(self, path: Path, compression: int | None = None, keep: bool = False) -> LatentsFile:
         """Read a file, or take it where it was kept; `keep` it for the next time.
@@ -107,12 +103,10 @@ class Inputs:
         """
         facts, values = self.sidecar(path), self._kept.pop(path, None)
         if values is None:
-            values = _load(path, compression, facts)
-        else:
-            self._kept_bytes -= values.nbytes
-        if keep and self._kept_bytes + values.nbytes <= MAX_BYTES:
+            values = read_latents(path, compression, facts)
+        if keep and values.nbytes <= self._free_bytes:
             self._kept[path] = values
-            self._kept_bytes += values.nbytes
+            self._free_bytes -= values.nbytes
         return LatentsFile(path, values, facts, load_descriptors(path, facts, values.shape[1]))
 
 
@@ -179,24 +173,15 @@ def common_facts(sidecars: Mapping[Path, Sidecar | None]) -> Sidecar:
             # a model may have been renamed, or be the other export of the same weights
             if fact != before and not (same_model and name in ("model", "model_sha256")):
                 if name in MODEL_FACTS:
-                    raise _mixture(stated)
+                    found = f"and {printable(source)} are encodings of different models, by their sidecars"
+                    raise InputError(f"{found} ({_models(stated.values())})", path=path, **ONE_MODEL)
                 found = f"has {name} {fact!s:.70}, {printable(source)} has {before!s:.70} (by their sidecars)"
                 raise InputError(found, path=path, **ONE_MODEL)
     return Sidecar(**{name: fact for name, (fact, _) in known.items()})
 
 
-def _mixture(sidecars: Mapping[Path, Sidecar]) -> InputError:
-    """Make the error that says which models made these files, and how many each."""
-    by_model: dict[str, list[Path]] = defaultdict(list)
-    for path, sidecar in sidecars.items():
-        mark = sidecar.weights_sha256 or sidecar.model_sha256 or sidecar.model
-        if mark:
-            by_model[mark].append(path)
-    parts = []
-    for mark, paths in sorted(by_model.items(), key=lambda item: -len(item[1]))[:MAX_NAMED]:
-        facts = sidecars[paths[0]]
-        name = printable(f"{facts.model or 'a model'} {(facts.model_sha256 or mark)[:8]}")
-        parts.append(f"{count_text(len(paths), 'file')} of {name} (such as {printable(paths[0])})")
-    more = f" and {len(by_model) - MAX_NAMED} more" if len(by_model) > MAX_NAMED else ""
-    found = f"these are encodings of different models, by their sidecars: {', '.join(parts)}{more}"
-    return InputError(found, **ONE_MODEL)
+def _models(sidecars: Iterable[Sidecar]) -> str:
+    """Say which models made files, and how many each: "3 files of a.ts 1a2b3c4d, 1 file of b.ts 5e6f7a8b"."""
+    marks = ((one.model, one.weights_sha256 or one.model_sha256) for one in sidecars)
+    models = Counter(f"{name or 'a model'} {sha256 or '':.8}".strip() for name, sha256 in marks if name or sha256)
+    return ", ".join(f"{count_text(n, 'file')} of {printable(model)}" for model, n in models.most_common())

@@ -1,5 +1,6 @@
 """Latent audio: latents as a multichannel float WAV, a channel per dim, a sample per frame. Written, and read back."""
 
+import contextlib
 import os
 import struct
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from unravel_lib.audio.containers import FORMS, peek, read_chunks
 from unravel_lib.errors import InputError, UsageError, check_suffix, is_number, whole_number
 from unravel_lib.files.find import open_input
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, atomic_write_with_sidecar, read_sidecar
-from unravel_lib.latents import Frames, Latents
+from unravel_lib.latents import Latents
 from unravel_lib.latents.npy import MAX_DIMS, changed, narrowed, refuse_large, refuse_not_finite
 from unravel_lib.text import library_error
 
@@ -56,38 +57,45 @@ class LatentAudio:
         return max(1, int(self.sample_rate if self.hold else self.sample_rate / self.compression))
 
     @property
-    def frame_bytes(self) -> int:
-        """Bytes that a frame takes."""
-        return (self.compression if self.hold else 1) * self.dims * np.dtype(DTYPES[self.subtype]).itemsize
+    def player(self) -> str:
+        """What plays it: "Pure Data 0.55 or newer: [latent_player 8 2048]"; "" where it has too many channels."""
+        if self.dims > PD_CHANNELS:
+            return ""
+        first = " 0.55 or newer" if self.subtype == "DOUBLE" else "" if self.hold else " 0.54 or newer"
+        name = f"readsf~ {self.dims}" if self.hold else f"latent_player {self.dims} {self.compression}"
+        return f"Pure Data{first}: [{name}]"
 
     @property
-    def max_frames(self) -> int:
-        """Frames that a file can have at most: RIFF ends at 4 GiB."""
-        return (RIFF_BYTES + 8 - HEADER_BYTES) // self.frame_bytes
+    def _times(self) -> int:
+        return self.compression if self.hold else 1
 
     def n_bytes(self, n_frames: int) -> int:
-        """Return the size of a file of so many frames."""
-        return HEADER_BYTES + n_frames * self.frame_bytes
+        """Return the size of a file of so many frames; raises UsageError above 4 GiB, where RIFF ends."""
+        size = HEADER_BYTES + n_frames * self._times * self.dims * np.dtype(DTYPES[self.subtype]).itemsize
+        if size - 8 > RIFF_BYTES:
+            other = [*(["wav_subtype"] if self.subtype == "DOUBLE" else []), *(["hold"] if self.hold else [])]
+            found = f"a WAV with {n_frames:,} frames of {self.dims} dims would be larger than 4 GiB, its limit"
+            flags = ("num_loops", "num_latents", "embeddings", *other)
+            raise UsageError(found, remedy="make it shorter, or take another format", remedy_options=flags)
+        return size
 
-    def write(self, path: Path, frames: Frames, sidecar: Sidecar | None = None) -> None:
+    def write(self, path: Path, frames: npt.ArrayLike, sidecar: Sidecar | None = None) -> None:
         """Write frames atomically, neither clipped nor scaled.
 
         Raises
         ------
         UsageError
-            Larger than 4 GiB, or a value that is not finite or too large for 32 bits.
+            Larger than 4 GiB, or as `narrowed` does.
         OutputError
             The file cannot be written.
         """
-        if len(frames) > self.max_frames:
-            raise UsageError("would be larger than 4 GiB, the limit of WAV", path=path)
-        values = narrowed(frames, DTYPES[self.subtype])
-        times = self.compression if self.hold else 1
-        step = max(1, BLOCK_VALUES // (times * self.dims))
+        values = narrowed(frames, DTYPES[self.subtype], path=path)
+        self.n_bytes(len(values))
+        step = max(1, BLOCK_VALUES // (self._times * self.dims))
         with atomic_write_with_sidecar(path, sidecar) as part, open(part, "wb") as file:
-            file.write(wav_header(len(values) * times, self.dims, self.rate, self.subtype))
+            file.write(wav_header(len(values) * self._times, self.dims, self.rate, self.subtype))
             for start in range(0, len(values), step):
-                file.write(np.repeat(values[start : start + step], times, axis=0).data)
+                file.write(np.repeat(values[start : start + step], self._times, axis=0).data)
 
 
 def write_latent_audio(
@@ -103,16 +111,13 @@ def write_latent_audio(
         The file cannot be written.
     """
     check_suffix(path, ".wav")
-    array = np.asarray(frames)
-    if array.dtype.kind not in "fiu" or array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
-        found = f"has shape {array.shape} and type {array.dtype}"
-        raise UsageError(found, option="frames", expected="finite numbers of shape (frames, dims)")
     if not (is_number(sample_rate) and 0 < sample_rate <= RIFF_BYTES):
         raise UsageError("is no sample rate", option="sample_rate", value=repr(sample_rate), expected="that of a model")
     whole_number("compression", compression)
     if subtype not in DTYPES:
         raise UsageError("is unknown", option="subtype", value=repr(subtype), expected=" or ".join(DTYPES))
-    LatentAudio(array.shape[1], sample_rate, compression, subtype).write(Path(path), array)
+    values = narrowed(frames, "<f8", option="frames")
+    LatentAudio(values.shape[1], sample_rate, compression, subtype).write(Path(path), values)
 
 
 def wav_header(n_frames: int, dims: int, rate: int, subtype: Subtype) -> bytes:
@@ -155,11 +160,8 @@ def load_latent_audio(path: str | Path, compression: int | None = None, facts: S
     path = Path(path)
     try:
         with open_input(path) as opened:
-            size = opened.seek(0, os.SEEK_END)
-            if size == 0:
-                raise InputError("is empty (0 bytes)", path=path, expected="a WAV file")
-            if peek(opened, 0, 4) in FORMS:
-                read_chunks(path, opened, 0, size)  # libsndfile reads what is left of a file without an error
+            if peek(opened, 0, 4) in FORMS:  # of a file that is cut short, libsndfile reads what is left
+                read_chunks(path, opened, 0, opened.seek(0, os.SEEK_END))
             opened.seek(0)
             with soundfile.SoundFile(opened) as file:
                 array = _read(path, file, facts or read_sidecar(path), compression)
@@ -192,15 +194,14 @@ def _read(path: Path, file: "soundfile.SoundFile", facts: Sidecar | None, compre
 
 
 def is_latent_audio(path: Path, facts: Sidecar | None) -> bool:
-    """Return whether a WAV with that sidecar has a rate of latents, or holds frames by its sidecar."""
+    """Return whether a WAV is one of generator.py, by its sidecar, or has a rate of latents."""
     import soundfile
 
-    try:
-        with open_input(path) as file:
-            rate = soundfile.info(file).samplerate
-    except (soundfile.SoundFileError, InputError):
-        return facts is not None
-    return rate < SOUND_RATE or bool(isinstance(facts, GeneratedSidecar) and facts.hold)
+    if isinstance(facts, GeneratedSidecar):
+        return True
+    with contextlib.suppress(soundfile.SoundFileError, InputError), open_input(path) as file:
+        return bool(soundfile.info(file).samplerate < SOUND_RATE)
+    return False
 
 
 def _hold_of(path: Path, facts: Sidecar | None, rate: int, compression: int | None) -> int:

@@ -1,16 +1,16 @@
 """Latents files: `.npy`, float32, C order, shape (1, dims, frames). Checked, read, and written atomically."""
 
+import contextlib
 import hashlib
 import io
 import math
 import os
-import tokenize
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,14 @@ import numpy.typing as npt
 from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError, UsageError, check_suffix
 from unravel_lib.files.atomic import atomic_write
-from unravel_lib.files.find import open_input
+from unravel_lib.files.find import open_input, sha256_of
 from unravel_lib.files.output import EMBEDDINGS
 from unravel_lib.files.sidecar import (
     EncodingSidecar,
     Sidecar,
     atomic_write_with_sidecar,
     descriptors_path,
+    has_descriptors,
 )
 from unravel_lib.latents import Frames, Latents
 from unravel_lib.text import size_text
@@ -34,10 +35,6 @@ MAX_DIMS = 1024  # codecs have up to 128, DAC's continuous latents 1024; tables 
 HEADER_BYTES = 1 << 16  # of a .npy that are read at most; latents have 128
 BLOCK_VALUES = 1 << 22  # values checked at a time, 16 MiB of float32; content keys of longer latents depend on it
 EXPECTED = "float32 latents as encoder.py writes them"
-PICKLED = "holds pickled Python objects, which are never loaded"
-# What NumPy raises for invalid headers, found by fuzzing.
-_VALUES = (ValueError, TypeError, LookupError, ArithmeticError)
-HEADER_ERRORS = (*_VALUES, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
 
 def load_latents(path: str | Path) -> Latents:
@@ -52,17 +49,13 @@ def load_latents(path: str | Path) -> Latents:
         Not a readable `.npy`, pickled objects, another shape, empty, complex, or NaN or Inf inside; larger than 1 GiB;
         or written to while it was read.
     """
-    with open_input(Path(path)) as file:
-        return _read(Path(path), file)
-
-
-def _read(path: Path, file: BufferedReader) -> Latents:
-    before = os.fstat(file.fileno())
-    shape, in_fortran_order, dtype = _header(path, file)
-    dims, n_frames = _checked_shape(path, shape, dtype)
-    refuse_large(path, dims * n_frames, dtype)
-    values: npt.NDArray[Any] = np.empty(dims * n_frames, dtype)
-    n_bytes, now = file.readinto(values.view(np.uint8).data), os.fstat(file.fileno())
+    path = Path(path)
+    with open_input(path) as file:
+        before = os.fstat(file.fileno())
+        (dims, n_frames), in_fortran_order, dtype = _header(path, file, before.st_size)
+        refuse_large(path, dims * n_frames, dtype)
+        values: npt.NDArray[Any] = np.empty(dims * n_frames, dtype)
+        n_bytes, now = file.readinto(values.view(np.uint8).data), os.fstat(file.fileno())
     if n_bytes != values.nbytes or (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise changed(path)
     array: Latents = values.reshape((dims, n_frames), order="F" if in_fortran_order else "C")
@@ -75,47 +68,31 @@ def changed(path: Path) -> InputError:
     return InputError("was changed by another program while it was read", path=path, remedy="run this again")
 
 
-def _header(path: Path, file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read shape, whether the order is Fortran's, and dtype; leave the file where its values begin."""
-    head = file.read(HEADER_BYTES)
-    for is_so, found, expected in (
-        (not head, "is empty (0 bytes)", "a .npy file"),
-        (head[:4] == b"PK\x03\x04", "is a zip archive (.npz?)", EXPECTED),
-        (head[:1] == b"\x80", PICKLED, EXPECTED),
-    ):
-        if is_so:
-            raise InputError(found, path=path, expected=expected)
-    stream = io.BytesIO(head)
+def _header(path: Path, file: BufferedReader, n_bytes: int) -> tuple[tuple[int, int], bool, np.dtype[Any]]:
+    """Read dims and frames, whether the order is Fortran's, and dtype; leave the file where its values begin."""
+    stream = io.BytesIO(file.read(HEADER_BYTES))
+    found = "is damaged or not a .npy file" if n_bytes else "is empty (0 bytes)"
+    damaged = InputError(found, path=path, expected=EXPECTED)
     try:
         old = np.lib.format.read_magic(stream) == (1, 0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of NumPy, for files that Python 2 wrote
+        with warnings.catch_warnings(action="ignore"):  # of NumPy, for files that Python 2 wrote
             read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
             shape, in_fortran_order, dtype = read(stream)  # evaluated as a literal, never as code
-    except HEADER_ERRORS as error:
-        raise InputError("is damaged or not a .npy file", path=path, expected=EXPECTED) from error
-    if dtype.hasobject:
-        raise InputError(PICKLED, path=path, expected=EXPECTED)
-    there = os.fstat(file.fileno()).st_size - stream.tell()
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > there:
-        raise InputError("is damaged or not a .npy file", path=path, expected=EXPECTED)
-    file.seek(stream.tell())
-    return shape, in_fortran_order, dtype
-
-
-def _checked_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Return dims and frames of an array in a file."""
+    except Exception as error:  # NumPy raises a dozen kinds for invalid headers
+        raise damaged from error
     if dtype.kind not in "fiu":
         raise InputError(f"holds {dtype} values", path=path, expected="real numbers (float32)")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > n_bytes - stream.tell():
+        raise damaged
     inner = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
     if len(inner) != 2:
         raise InputError(f"has shape {shape}", path=path, expected="(1, dims, frames) or (dims, frames)")
-    dims, n_frames = inner
-    if dims * n_frames == 0:
+    if 0 in inner:
         raise InputError(f"is empty (shape {inner})", path=path, expected="at least one frame")
-    if dims > MAX_DIMS:
-        raise InputError(f"has {dims} dims, at most {MAX_DIMS} make sense", path=path, remedy="are axes swapped?")
-    return dims, n_frames
+    if inner[0] > MAX_DIMS:
+        raise InputError(f"has {inner[0]} dims, at most {MAX_DIMS} make sense", path=path, remedy="are axes swapped?")
+    file.seek(stream.tell())
+    return inner, in_fortran_order, dtype
 
 
 def refuse_large(path: Path, n_values: int, dtype: npt.DTypeLike) -> None:
@@ -152,23 +129,13 @@ def content_key(array: Latents) -> str:
 
 def load_descriptors(latents: Path, sidecar: Sidecar | None, frames: int) -> Descriptors | None:
     """Read the descriptors beside latents, float32 [3, frames]; None where the sidecar names none that are there."""
-    path = descriptors_path(latents)
-    if not isinstance(sidecar, EncodingSidecar) or sidecar.descriptors_sha256 is None or not path.is_file():
+    if not has_descriptors(latents, sidecar):
         return None
-    with open_input(path) as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sidecar.descriptors_sha256:
-            return None
-        file.seek(0)
-        array = _read(path, file)
+    path = descriptors_path(latents)
+    array = load_latents(path)
     if array.shape != (3, frames):
         raise InputError(f"has shape {array.shape}", path=path, expected=f"(3, {frames})", remedy="encode it again")
     return array.astype(np.float32)
-
-
-def _write(file: BinaryIO, array: npt.NDArray[np.float32]) -> None:
-    """Write an array in NumPy's format; np.save hides the cause where the disk is full."""
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": array.shape})
-    file.write(np.ascontiguousarray(array, "<f4").data)
 
 
 def save_latents(
@@ -181,38 +148,50 @@ def save_latents(
     """Write latents of shape (dims, frames) as `.npy`, float32, shape (1, dims, frames), atomically.
 
     A `sidecar` is written with them; `overwrite` as in `atomic_write_with_sidecar`. `descriptors`, float32 [3, frames],
-    are written beside an encoding, whose sidecar gets their hash; they are there before it.
+    are written beside an encoding, whose sidecar gets their hash.
 
     Raises
     ------
-    ValueError
-        Not two-dimensional, or not finite: a bug of the caller, never written.
+    UsageError
+        Not two-dimensional, or not finite.
     OutputError
         The file cannot be written.
     """
     check_suffix(path, ".npy")
-    given = np.asarray(latents)
+    path, array = Path(path), narrowed(latents, "<f4", path=path)
+    with contextlib.ExitStack() as files:
+        if descriptors is not None and isinstance(sidecar, EncodingSidecar):
+            beside = files.enter_context(atomic_write(descriptors_path(path)))
+            _write(beside, descriptors)
+            sidecar = replace(sidecar, descriptors_sha256=sha256_of(beside))
+        _write(files.enter_context(atomic_write_with_sidecar(path, sidecar, overwrite)), array[np.newaxis])
+
+
+def _write(path: Path, array: npt.NDArray[np.floating[Any]]) -> None:
+    """Write an array in NumPy's format; np.save hides the cause where the disk is full."""
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": array.shape})
+        file.write(np.ascontiguousarray(array, "<f4").data)
+
+
+def narrowed(values: npt.ArrayLike, dtype: str, **of: Any) -> npt.NDArray[np.floating[Any]]:
+    """Return latents or frames in the dtype of a file, C order; `of` is the path or the option that errors name.
+
+    Raises
+    ------
+    UsageError
+        They are no real numbers of two axes, or one is not finite, or too large for 32 bits.
+    """
+    given = np.asarray(values)
     if given.dtype.kind not in "fiu" or given.ndim != 2 or given.size == 0:
-        raise ValueError(f"latents must be real numbers of shape (dims, frames), got {given.dtype} of {given.shape}")
+        found = f"has shape {given.shape} and type {given.dtype}"
+        raise UsageError(found, expected="real numbers of two axes, dims and frames", **of)
     with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(given, dtype=np.float32)
+        array = np.ascontiguousarray(given, dtype=dtype)
     if not np.isfinite(array).all():
-        raise ValueError("latents must be finite")
-    path, described = Path(path), io.BytesIO()
-    if descriptors is not None and isinstance(sidecar, EncodingSidecar):
-        _write(described, descriptors)
-        sidecar = replace(sidecar, descriptors_sha256=hashlib.sha256(described.getvalue()).hexdigest())
-    try:
-        with atomic_write_with_sidecar(path, sidecar, overwrite) as part:
-            with open(part, "wb") as file:
-                _write(file, array[np.newaxis])
-            if described.getvalue():
-                with atomic_write(descriptors_path(path)) as beside:
-                    beside.write_bytes(described.getvalue())
-    except BaseException:
-        if described.getvalue():
-            descriptors_path(path).unlink(missing_ok=True)  # of latents that are not there
-        raise
+        found, remedy = "has values that are not finite or too large for 32 bits", "check the code that made them"
+        raise UsageError(found, remedy=remedy, **of)
+    return array
 
 
 @dataclass(frozen=True)
@@ -222,27 +201,13 @@ class Npy:
     dims: int
     noun: ClassVar[str] = "latents file"
     suffix: ClassVar[str] = f"{EMBEDDINGS}.npy"  # latents files and latent audio of the same name share no sidecar
+    hold: ClassVar[None] = None
+    player: ClassVar[str] = ""
 
     def n_bytes(self, n_frames: int) -> int:
         """Return the size of a file of so many frames."""
         return 128 + n_frames * 4 * self.dims  # NumPy pads its header to a multiple of 64
 
     def write(self, path: Path, frames: Frames, sidecar: Sidecar | None = None) -> None:
-        """Write frames atomically, neither clipped nor scaled; raises as `narrowed` and `save_latents` do."""
-        save_latents(path, narrowed(frames, "<f4").T, sidecar)
-
-
-def narrowed(frames: Frames, dtype: str) -> npt.NDArray[np.floating[Any]]:
-    """Return frames in the dtype of a file, C order.
-
-    Raises
-    ------
-    UsageError
-        A value is not finite, or too large for 32 bits.
-    """
-    with np.errstate(over="ignore"):
-        values = np.ascontiguousarray(frames, dtype=dtype)
-    if not np.isfinite(values).all():
-        found = "the pattern made values that are not finite or too large for 32 bits"
-        raise UsageError(found, remedy="check its options and its code")
-    return values
+        """Write frames atomically, neither clipped nor scaled; raises as `save_latents` does."""
+        save_latents(path, frames.T, sidecar)
