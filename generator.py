@@ -153,7 +153,7 @@ def write_pieces(
                 if number == plan.options.first + 1:
                     results.warn_of_equal(plan, piece, made)
                 results.log_notes(piece, told)
-                sidecar = results.describe(plan, number, len(piece.frames), statistics_sha256, command)
+                sidecar = results.describe(plan, number, piece, statistics_sha256, command)
                 if made_before is not None and begins:
                     again.warn_of_changes(made_before, sidecar)
                 plan.file_format.write(folder / name, piece.frames, sidecar)

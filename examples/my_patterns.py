@@ -28,8 +28,7 @@ def stutter(loop: np.ndarray, n_loops: int, times: int = 2) -> Repeat:
     return Repeat(np.repeat(loop, times, axis=0), n_loops)
 
 
-# steady=False: the loops change their length, so the generator reports that the tempo of the loop does not apply.
-@pattern(steady=False)
+@pattern
 def crumble(loop: np.ndarray, n_loops: int, std: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """ABCD ACD AD D: each time round a random frame falls out and the others tremble, until nothing is left."""
     for _ in range(n_loops):

@@ -19,8 +19,7 @@ def hocket(loop: np.ndarray, index: int, parts: int) -> np.ndarray:
     return loop[np.minimum(places, len(loop) - 1)]
 
 
-# keeps_length=False: the loop becomes longer or shorter.
-@transform(keeps_length=False)
+@transform
 def stumble(loop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """ABCD -> ABBCD: one frame, a random one, is played twice."""
     place = rng.integers(len(loop))

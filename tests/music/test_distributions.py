@@ -14,7 +14,7 @@ import unravel_lib as unravel
 from unravel_lib.errors import UsageError
 from unravel_lib.music import distributions
 from unravel_lib.music.catalogue import DISTRIBUTIONS
-from unravel_lib.music.kinds import Distribution
+from unravel_lib.music.kinds import Entry
 from unravel_lib.statistics.measure import PERCENTS, Statistics, measure
 from unravel_lib.statistics.tables import read_csv, write_csv
 
@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 DRAWS = 100_000
 ERRORS = 5.0  # standard errors that a recovered value may be off: by chance, one in two million is further off
 NAMES = [name for name, entry in DISTRIBUTIONS.items() if entry.source is None]
-FROM_TABLES = [name for name in NAMES if not DISTRIBUTIONS[name].needs_frames]
+FROM_TABLES = [name for name in NAMES if "recordings" not in DISTRIBUTIONS[name].inputs]
 FOLLOWING = ("retrace", "oracle", "spectral", "excerpt")  # see test_following.py
 PHI = np.array([0.9, 0.8, 0.85, -0.3, 0.7])  # the lag-1 coefficients of the synthetic encodings
 
@@ -413,7 +413,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(statistics: Statistics) ->
     [(np.zeros((2, 5)), "drew 2 frames"), (np.zeros((3, 4)), "shape"), (np.full((3, 5), np.nan), "nan")],
 )
 def test_a_distribution_of_ones_own_is_checked(statistics: Statistics, result: Array, words: str) -> None:
-    mine = Distribution.of(lambda statistics: result, "mine")
+    mine = Entry.of("distribution", lambda statistics: result, "mine")
     with pytest.raises(UsageError, match=words):
         unravel.draw(mine, statistics, 3)
 
@@ -469,12 +469,14 @@ def test_errors_in_a_distribution_of_ones_own_name_file_and_line(statistics: Sta
         DISTRIBUTIONS.find(own_file(tmp_path, "('a/b')"))
 
 
-def test_what_is_declared_is_what_counts(statistics: Statistics, tmp_path: Path) -> None:
-    still = replace(statistics, quantiles=np.zeros_like(statistics.quantiles))
-    every = list(range(5))
-    assert DISTRIBUTIONS.find(own_file(tmp_path)).frozen_dims(still) == (every if statistics.iqr else [])
-    always = DISTRIBUTIONS.find(own_file(tmp_path, "(spreads_by_iqr='always', needs_frames=True)"))
-    assert always.frozen_dims(still) == every
-    with pytest.raises(UsageError, match="triangle takes frames of encodings"):
-        unravel.draw(always, replace(statistics, encodings=()), 3)
-    assert DISTRIBUTIONS.find(own_file(tmp_path, "(spreads_by_iqr='never')")).frozen_dims(still) == []
+def test_what_takes_recordings_needs_more_than_a_table(statistics: Statistics, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import numpy as np\nfrom unravel_lib import distribution\n@distribution\ndef first(recordings, n_frames):\n"
+        "    return np.tile(recordings.encodings[0].latents[:, 0], (n_frames, 1))\n"
+    )
+    np.testing.assert_array_equal(
+        unravel.draw(f"{path}:first", statistics, 2)[1], statistics.encodings[0].latents[:, 0]
+    )
+    with pytest.raises(UsageError, match="first takes frames of encodings"):
+        unravel.draw(f"{path}:first", replace(statistics, encodings=()), 3)

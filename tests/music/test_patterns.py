@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unravel_lib as unravel
-from unravel_lib.errors import UsageError
+from unravel_lib.errors import InputError, UsageError
 from unravel_lib.music import patterns
 from unravel_lib.music.catalogue import PATTERNS
 from unravel_lib.music.patterns import Piece, Repeat, loops_of
@@ -382,12 +382,12 @@ def test_listing_of_ones_own_file(tmp_path: Path) -> None:
         assert listed[f"{file}:stutter"] == "Every frame several times. [times=int, default 2]"
         assert set(OWN) < set(listed)
     assert f"{file}:stutter" not in dict(PATTERNS.listing("loop"))
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read"):
         PATTERNS.listing(str(tmp_path / "nowhere.py:f"))
 
 
 def test_missing_or_unnamed_pattern_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
         PATTERNS.find(str(tmp_path / "nowhere.py:f"))
     with pytest.raises(UsageError, match="is not in that file: it has stutter"):
         PATTERNS.find(own_file(tmp_path, STUTTER))

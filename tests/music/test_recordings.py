@@ -59,11 +59,12 @@ def test_loops_begin_evenly_over_the_recordings_whatever_the_number_of_files() -
     """Recordings by their share of what is loud; each file's place depends on its number only."""
     loud = [np.full(300, -20.0), np.concatenate([np.full(100, -20.0), np.full(200, -70.0)]), np.full(300, -70.0)]
     recordings = Recordings(with_descriptors([beats(300, 20.0, seed) for seed in range(3)], loud))
+    every = [True] * 3
     places = [(first_place(1) + i * GOLDEN) % 1 for i in range(80)]
-    numbers = np.array([recordings.place(place)[0] for place in places])
-    assert [int((numbers == n).sum()) for n in range(3)] == pytest.approx([60, 20, 0], abs=3)
-    roots = np.array([recordings.place(place, variety=True)[0] for place in places])
-    assert int((roots == 1).sum()) > 25  # the square root of a third
+    names = [recordings.place(place, False, every)[0].name for place in places]
+    assert [names.count(f"take {n}") for n in range(3)] == pytest.approx([60, 20, 0], abs=3)
+    roots = [recordings.place(place, True, every)[0].name for place in places]
+    assert roots.count("take 1") > 25  # the square root of a third
     assert len({first_place(seed) for seed in range(9)}) == 9
 
 

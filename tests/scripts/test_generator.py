@@ -301,7 +301,7 @@ def test_bpm_picks_the_nearest_length(tmp_path: Path, bare: Path, run: Run) -> N
     assert latent_audio.load_latent_audio(made(result)[0]).shape == (DIMS, 11)
     assert "do not apply" not in result.err
     assert (
-        "pattern fibo changes lengths, so it has no tempo"
+        "not all loops that are played have this length: the tempo does not apply"
         in run("generator", "--input", bare, "--pattern", "fibo", *flags).err
     )
 

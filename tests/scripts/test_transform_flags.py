@@ -40,13 +40,13 @@ def test_steps_change_the_loops_and_stand_in_the_sidecar(run: Run, tmp_path: Pat
     loop = plain[:4]
     np.testing.assert_array_equal(changed, np.repeat(np.concatenate([loop, loop[::-1], loop]), 2, axis=0))
     assert options["transform"] == ["every 2 rev", "ply 2"] and options["code_sha256"] == {}
-    assert "the transforms make each loop 8 frames: 161.50 BPM" in err
+    assert "each loop is played with 8 frames: 161.50 BPM" in err
     assert "1 x latents file: 24 frames x 3 dims" in err
 
 
 def test_lengths_that_differ_have_no_tempo(run: Run, tmp_path: Path, encoding: Path) -> None:
     frames, _, err = generated(run, tmp_path, "--input", encoding, "--num_loops", 4, "--transform", "every 2 take 3")
-    assert len(frames) == 26 and "change the length of some loops: this tempo does not apply" in err
+    assert len(frames) == 26 and "not all loops that are played have this length: the tempo does not apply" in err
 
 
 def test_announced_lengths_hold_for_steps_that_keep_them(run: Run, tmp_path: Path, encoding: Path) -> None:

@@ -173,9 +173,10 @@ def _refuse_code(command: Sequence[str], given: Container[str], piece: Path) -> 
 def _draws(options: GeneratorOptions) -> bool:
     """Whether a loop is drawn, as not all that the pattern takes are given."""
     from unravel_lib.music.catalogue import PATTERNS
+    from unravel_lib.music.patterns import loops_taken
 
     patterns = [PATTERNS.find(one.pattern) for one in options.combinations()]
-    taken = (pattern.loops_taken(pattern.read_options(options.pattern_args)) for pattern in patterns)
+    taken = (loops_taken(pattern, pattern.read_options(options.pattern_args)) for pattern in patterns)
     return len(options.input_loop) < max(taken)
 
 
@@ -189,7 +190,7 @@ def _find_statistics(
     from unravel_lib.music.catalogue import DISTRIBUTIONS
 
     names = [one.distribution for one in options.combinations()]
-    needs_frames = chooses or any(DISTRIBUTIONS.find(name).needs_frames for name in names)
+    needs_frames = chooses or any("recordings" in DISTRIBUTIONS.find(name).inputs for name in names)
     needs_encodings = options.fidelity or (options.iqr and not facts.iqr)
     gone = [path for path in [*(options.input or ()), options.statistics] if path is not None and not path.exists()]
     beside = piece.with_name(STATISTICS_CSV)

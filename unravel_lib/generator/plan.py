@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.generator.flags import DISTRIBUTION, GeneratorOptions
 from unravel_lib.generator.sources import InputLoop, Rates, Sources, read_ranks, read_sources, weights
@@ -14,6 +16,7 @@ from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
+from unravel_lib.music.patterns import Piece, loops_taken
 from unravel_lib.music.steering import read_wishes
 from unravel_lib.music.steps import parse_step
 from unravel_lib.statistics import measure, tables
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from unravel_lib.statistics.measure import Statistics
 
 MAX_NAMED = 12  # dims that a warning names one by one
+ROUNDING = 1e-6  # of a standard deviation
 
 log = logging.getLogger("unravel_lib")
 
@@ -42,8 +46,6 @@ class Plan:
         What it is made from.
     rates : Rates
         Of the model.
-    loop_frames : int or None
-        The length of every loop that is played; None where lengths differ.
     """
 
     options: GeneratorOptions
@@ -51,14 +53,11 @@ class Plan:
     file_format: Npy | LatentAudio
     sources: Sources
     rates: Rates
-    loop_frames: int | None
 
-    @property
-    def bpm(self) -> Fraction | None:
-        """The tempo of the loops that are played; None where lengths differ, or a loop is too long for a beat."""
-        if self.loop_frames is None or self._is_phrase(self.loop_frames):
-            return None
-        return self._bpm(self.loop_frames)
+    def bpm(self, piece: Piece) -> Fraction | None:
+        """Return the tempo of the loops of a piece; None where lengths differ, or a loop is too long for a beat."""
+        n_frames = piece.loop_frames
+        return None if n_frames is None or self._is_phrase(n_frames) else self._bpm(n_frames)
 
     @property
     def frame_seconds(self) -> float:
@@ -79,23 +78,20 @@ class Plan:
         numbers = range(self.options.first, self.options.first + self.options.num_files)
         return [f"{self.composition.label}_{number:04d}{self.file_format.suffix}" for number in numbers]
 
-    def tempo_lines(self) -> Iterator[str]:
-        """Say what loops will be played, and at which tempo."""
-        options, pattern, n_loop = self.options, self.composition.pattern, self.composition.num_latents
+    def tempo_lines(self, piece: Piece) -> Iterator[str]:
+        """Say what loops are played in a piece, and at which tempo."""
+        options, n_loop, n_played = self.options, self.composition.num_latents, piece.loop_frames
         wanted = f"{options.bpm:g} BPM" if options.bpm else f"{options.seconds:g} s" if options.seconds else ""
         nearest = f"nearest to {wanted}: " if wanted else ""
         seconds = f", {n_loop * self.frame_seconds:.2f} s" if wanted.endswith(" s") else ""
         has = f", {options.beats} beats," if options.beats > 1 else ""
         loop = f"{nearest}a loop of {frames_text(n_loop)}{seconds}"
         rates = f"at {self.rates.sample_rate:g} Hz / {self.rates.compression}"
-        if not pattern.steady:
-            yield f"{loop} {rates}; pattern {pattern.name} changes lengths, so it has no tempo"
-            return
         yield f"{loop} {rates}{has}{':' if self._is_phrase(n_loop) else ' is'} {self._tempo_text(n_loop)}"
-        if self.loop_frames is None:
-            yield "the transforms change the length of some loops: this tempo does not apply to them"
-        elif self.loop_frames != n_loop:
-            yield f"the transforms make each loop {frames_text(self.loop_frames)}: {self._tempo_text(self.loop_frames)}"
+        if n_played is None:
+            yield "not all loops that are played have this length: the tempo does not apply to the others"
+        elif n_played != n_loop:
+            yield f"each loop is played with {frames_text(n_played)}: {self._tempo_text(n_played)}"
 
     def _tempo_text(self, n_frames: int) -> str:
         """Format the tempo of a loop: "129.20 BPM (double time 258.40)"; of a long one how it could be counted."""
@@ -120,7 +116,8 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
     chosen = []
     for one in options.combinations():
         pattern, distribution = PATTERNS.find(one.pattern), DISTRIBUTIONS.find(one.distribution)
-        given, taken = len(one.input_loop), pattern.loops_taken(of_pattern := pattern.read_options(one.pattern_args))
+        given, of_pattern = len(one.input_loop), pattern.read_options(one.pattern_args)
+        taken = loops_taken(pattern, of_pattern)
         if given > taken:
             found = f"names {given} loops, pattern {pattern.name} takes {taken}"
             raise UsageError(found, option="input_loop", remedy="give fewer")
@@ -149,7 +146,7 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
             target=None if sources.target is None else sources.target.frames,
         )
         _check_draws(one, composition)
-        plans.append(Plan(one, composition, file_format, sources, rates, composition.loop_frames()))
+        plans.append(Plan(one, composition, file_format, sources, rates))
     labels = [plan.composition.label for plan in plans]
     if len(set(labels)) < len(labels):
         found, one_by_one = "or the distributions have equal names", "use them in separate runs"
@@ -162,18 +159,17 @@ def _check_draws(options: GeneratorOptions, composition: Composition) -> None:
     own = composition.distribution
     if options.weight and own.source is None and "place" not in own.inputs:
         log.warning("--weight changes nothing: distribution %s does not follow single recordings", own.name)
-    if composition.draws:
-        _warn_of_frozen_dims(composition)
-    elif options.distribution != DISTRIBUTION or options.distribution_args:
+    if not composition.draws and (options.distribution != DISTRIBUTION or options.distribution_args):
         found, chosen = "gives every loop, so that nothing is drawn", ("distribution", "distribution_args")
         raise UsageError(found, option="input_loop", remedy="leave these out", remedy_options=chosen)
 
 
-def _warn_of_frozen_dims(composition: Composition) -> None:
-    """Warn of dims that vary in the encodings and will be constant in what is drawn."""
-    distribution, statistics = composition.distribution, composition.statistics
-    frozen = distribution.frozen_dims(statistics)
-    if not frozen:
+def warn_of_frozen_dims(plan: Plan, piece: Piece) -> None:
+    """Warn of dims that vary in the encodings, but have IQR 0, and are constant in what is drawn."""
+    distribution, statistics = plan.composition.distribution, plan.composition.statistics
+    constant = np.ptp(piece.frames, axis=0) <= ROUNDING * statistics.std
+    frozen = np.flatnonzero(constant & (statistics.robust_std == 0) & (statistics.std > 0)).tolist()
+    if not frozen or not plan.composition.draws:
         return
     names = ", ".join(map(str, frozen[:MAX_NAMED]))
     names += f" and {len(frozen) - MAX_NAMED} more" if len(frozen) > MAX_NAMED else ""

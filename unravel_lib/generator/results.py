@@ -20,7 +20,7 @@ from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import make_output_folder
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
 from unravel_lib.generator.flags import GeneratorOptions
-from unravel_lib.generator.plan import Plan
+from unravel_lib.generator.plan import Plan, warn_of_frozen_dims
 from unravel_lib.history import script
 from unravel_lib.latents.files import LatentsFile, read_latents
 from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
@@ -59,10 +59,12 @@ def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) ->
         length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
         each = "each " if options.num_files > 1 else ""
         size = f"{options.num_files} x {file_format.noun}: {each}{length}, {size_text(n_bytes)}"
-        told.update(dict.fromkeys([*plan.tempo_lines(), size]))
+        told.update(dict.fromkeys([*plan.tempo_lines(piece), size]))
         n_files, total = n_files + options.num_files, total + options.num_files * n_bytes
     for line in told:
         log.info("%s", line)
+    for plan, piece in zip(plans, first, strict=True):
+        warn_of_frozen_dims(plan, piece)
     needed = f"{count_text(n_files, 'such file')} {'needs' if n_files == 1 else 'need'} {size_text(total)}"
     if total > free_bytes:
         found, remedy = f"{needed}, {size_text(free_bytes)} are free", "take fewer or shorter files, or another folder"
@@ -96,9 +98,7 @@ def _are_same(path: Path, table: Path) -> bool:
     return False
 
 
-def describe(
-    plan: Plan, number: int, n_frames: int, statistics_sha256: str, command: Sequence[str]
-) -> GeneratedSidecar:
+def describe(plan: Plan, number: int, piece: Piece, statistics_sha256: str, command: Sequence[str]) -> GeneratedSidecar:
     """Make the sidecar of output number `number`; `command` are the flags that make any of them again, in any place."""
     composition, file_format, options = plan.composition, plan.file_format, plan.options
     command = [*command, *(["--first", str(number)] if number else []), "--output", os.path.abspath(options.output)]
@@ -106,8 +106,13 @@ def describe(
     pattern, distribution = composition.pattern, composition.distribution
     used = (pattern, distribution, *(part.transform for step in composition.steps for part in step.parts))
     facts = replace(
-        plan.sources.facts, **plan.rates._asdict(), dims=file_format.dims, frames=n_frames, seed=composition.seed
+        plan.sources.facts,
+        **plan.rates._asdict(),
+        dims=file_format.dims,
+        frames=len(piece.frames),
+        seed=composition.seed,
     )
+    bpm = plan.bpm(piece)
     return GeneratedSidecar(
         **{**vars(facts), "script": script("generator"), "command": tuple(command)},
         distribution=_name(distribution) if composition.draws else None,
@@ -120,7 +125,7 @@ def describe(
         num_latents=composition.num_latents,
         num_loops=composition.num_loops,
         beats=options.beats,
-        bpm=None if plan.bpm is None else round(float(plan.bpm), 4),
+        bpm=None if bpm is None else round(float(bpm), 4),
         file_index=number,
         statistics_sha256=statistics_sha256,
         files_sha256=plan.sources.files_sha256,
@@ -215,9 +220,10 @@ def _facts_line(plans: Sequence[Plan], pieces: Sequence[Piece], n_files: int) ->
         parts.append(f"the first {len(pieces)} files")
     if plan.sources.facts.model is not None:
         parts.append(f"model {plan.sources.facts.model}")
-    loop = f"loop of {frames_text(plan.loop_frames or plan.composition.num_latents)}"
-    if plan.bpm is not None and len({one.bpm for one in plans}) == 1:
-        loop += f", {tempo.format_bpm(plan.bpm)} BPM"
+    loop = f"loop of {frames_text(pieces[0].loop_frames or plan.composition.num_latents)}"
+    tempi = {plan.bpm(piece) for piece in pieces}
+    if len(tempi) == 1 and (bpm := tempi.pop()) is not None:
+        loop += f", {tempo.format_bpm(bpm)} BPM"
     steps = ", ".join(step.text for step in plan.composition.steps)
     return " | ".join([*parts, loop, *([steps] if steps else [])])
 

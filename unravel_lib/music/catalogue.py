@@ -11,95 +11,84 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from unravel_lib.errors import InputError, UsageError
+from unravel_lib.errors import UsageError
 from unravel_lib.files.find import open_input
-from unravel_lib.music import kinds
-from unravel_lib.music.kinds import Entry, Function
+from unravel_lib.music.kinds import Entry, Function, naming_errors, seed_global_generators
 from unravel_lib.text import did_you_mean, printable
 
 F = TypeVar("F", bound=Function)
-E = TypeVar("E", bound=Entry)
 LOADED = "user_code_"  # begins the names of modules that are files of a user's
 
 log = logging.getLogger("unravel_lib")
 
 
-class Catalogue(Mapping[str, E], Generic[E]):
-    """All entries of one kind by name; those of users' files by `FILE.py:name`."""
+class Catalogue(Mapping[str, Entry]):
+    """All entries of one kind by name: the library's own, and those of the code that is running."""
 
-    def __init__(self, kind: type[E], *modules: str) -> None:
-        self._kind, self._unread = kind, [f"unravel_lib.music.{module}" for module in modules]
-        self._entries: dict[str, E] = {}
-        self._of: dict[Function, E] = {}
+    def __init__(self, kind: str, *modules: str) -> None:
+        self._kind, self._modules = kind, modules
+        self._of: dict[Function, Entry] = {}  # of every function that was registered
 
-    def _all(self) -> dict[str, E]:
-        """All entries, the library's own in the order of its modules, whichever was imported first."""
-        if self._unread:
-            order, self._unread = self._unread, []
-            for module in order:
-                importlib.import_module(module)
+    @cached_property
+    def _by_name(self) -> dict[str, Entry]:
+        """Entries by name; it begins with the library's own, in the order of their modules and lines."""
+        modules = [importlib.import_module(f"unravel_lib.music.{name}") for name in self._modules]
+        functions = (value for module in modules for value in vars(module).values() if callable(value))
+        return {self._of[function].name: self._of[function] for function in functions if function in self._of}
 
-            def place(key: str) -> int:  # a user's come last
-                module = self._entries[key].function.__module__
-                return order.index(module) if module in order else len(order)
-
-            self._entries = {key: self._entries[key] for key in sorted(self._entries, key=place)}
-        return self._entries
-
-    def __getitem__(self, name: str) -> E:
-        return self._all()[name]
+    def __getitem__(self, name: str) -> Entry:
+        return self._by_name[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(self._by_name)
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._by_name)
 
     @overload
     def register(self, name: F) -> F: ...
     @overload
-    def register(self, name: str | None = None, **declared: Any) -> Callable[[F], F]: ...
-    def register(self, name: Any = None, **declared: Any) -> Any:
-        """Make a function chosen by name: a decorator, as it is or called, with another name and what is `declared`.
-
-        `@distribution`, `@distribution("name", needs_frames=False, spreads_by_iqr="with_iqr")`; `@pattern`,
-        `@pattern(steady=False)`; `@transform`, `@transform("name", keeps_length=False)`: see `unravel_lib.music.kinds`.
+    def register(self, name: str) -> Callable[[F], F]: ...
+    def register(self, name: Any) -> Any:
+        """Make a function chosen by name, a decorator: `@transform`, or `@transform("name")` for another name.
 
         Raises
         ------
         TypeError
             The signature is not supported: variable arguments, or an option of a type that no text can be read as.
         """
+        if isinstance(name, str):
+            return lambda function: self._add(function, name)
+        return self._add(name, None)
 
-        def add(function: F) -> F:
-            entry = self._kind.of(function, name if isinstance(name, str) else None, **declared)
-            loaded = function.__module__.startswith(LOADED)
-            taken = entry.source is not None and self._all().get(entry.name, entry).source is None
-            if taken and not loaded:
+    def _add(self, function: F, name: str | None) -> F:
+        self._of[function] = entry = Entry.of(self._kind, function, name)
+        if entry.source is not None and not function.__module__.startswith(LOADED):
+            if self._by_name.get(entry.name, entry).source is None:
                 text = "%s %s is one of the library's: give your own as the function itself, or rename it"
                 log.warning(text, entry.kind, entry.name)
-            key = f"{entry.source}:{entry.name}" if loaded or taken else entry.name
-            self._entries.pop(key, None)  # so that the newest is last
-            self._entries[key] = self._of[function] = entry
-            return function
+            else:
+                self._by_name[entry.name] = entry
+        return function
 
-        return add(name) if callable(name) else add
-
-    def find(self, chosen: "str | Function | E") -> E:
+    def find(self, chosen: str | Function | Entry) -> Entry:
         """Find an entry by its name, by `FILE.py:name` in a user's file, which is run for that, or by its function.
 
         Raises
         ------
         UsageError
-            No such entry, no such file, or its code fails; names the file, the line and the reason.
+            No such entry, or the code of its file fails; names the file, the line and the reason.
+        InputError
+            The file cannot be read.
         """
-        kind = self._kind.kind
-        if isinstance(chosen, self._kind):
+        kind = self._kind
+        if isinstance(chosen, Entry) and chosen.kind == kind:
             return chosen
         if not isinstance(chosen, str):
             if chosen not in self._of:
@@ -113,32 +102,27 @@ class Catalogue(Mapping[str, E], Generic[E]):
                 raise UsageError("is not in that file", option=kind, value=chosen, remedy=has)
             return there[name]
         if chosen not in self:
-            known = [key for key in self if not file_of(key)]
-            remedy = f"choose from {', '.join(known)}, or FILE.py:name for one of your own{did_you_mean(chosen, known)}"
+            hint = did_you_mean(chosen, list(self))
+            remedy = f"choose from {', '.join(self)}, or FILE.py:name for one of your own{hint}"
             raise UsageError("is unknown", option=kind, value=chosen, remedy=remedy)
         return self[chosen]
 
-    def _in_file(self, file: str) -> dict[str, E]:
-        """Run a user's file; return its entries by name."""
+    def _in_file(self, file: str) -> dict[str, Entry]:
+        """Run a user's file; return its entries by name, of those with equal names the newest."""
         run_file(file)
-        path = os.path.realpath(file)
-        own = (entry for entry in self._all().values() if entry.source is not None)
-        return {entry.name: entry for entry in own if os.path.realpath(str(entry.source)) == path}
+        own = (entry for entry in self._of.values() if entry.source is not None)
+        return {entry.name: entry for entry in own if os.path.realpath(str(entry.source)) == os.path.realpath(file)}
 
     def listing(self, chosen: str = "") -> list[tuple[str, str]]:
         """List (name, what it does, with its options and their defaults) of the library's own entries.
 
-        Where a user's file is chosen (`FILE.py:name` or `FILE.py`), it is run, and its entries are listed too.
-
-        Raises
-        ------
-        UsageError
-            The file cannot be read, or its code fails.
+        Where a user's file is chosen (`FILE.py:name` or `FILE.py`), it is run, and its entries are listed too; raises
+        as `find`.
         """
-        listed = {key: entry for key, entry in self.items() if entry.source is None}
+        listed = {name: entry for name, entry in self.items() if entry.source is None}
         if file := file_of(chosen):
             listed |= {f"{file}:{name}": entry for name, entry in self._in_file(file).items()}
-        return [entry.listed(printable(key)) for key, entry in listed.items()]
+        return [entry.listed(printable(name)) for name, entry in listed.items()]
 
 
 def file_of(chosen: str) -> str:
@@ -151,22 +135,14 @@ def run_file(source: str) -> None:
     """Run a user's file, so that it registers its functions; nothing is written beside it.
 
     It may import modules of its own folder, unless a library has the same name. A file that is running already, as the
-    script that was started or because another one named it, is not run again.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or its code fails.
+    script that was started or because another one named it, is not run again. Raises as `Catalogue.find`.
     """
     running = [f.f_code.co_filename for f, _ in traceback.walk_stack(None) if f.f_code.co_name == "<module>"]
     running.append(getattr(sys.modules["__main__"], "__file__", None) or "")
     if os.path.realpath(source) in map(os.path.realpath, running):
         return
-    try:
-        with open_input(Path(source)) as file:
-            code = file.read()
-    except InputError as error:
-        raise UsageError(error.found, path=source, remedy=error.remedy or "check the path") from error
+    with open_input(Path(source)) as file:
+        code = file.read()
     module = types.ModuleType(f"{LOADED}{Path(source).stem}")
     module.__file__ = source
     sys.modules[module.__name__] = module  # where dataclasses look for it
@@ -174,13 +150,13 @@ def run_file(source: str) -> None:
     if beside not in sys.path:
         sys.path.append(beside)  # last, so that no file of the user's replaces a library
     sys.dont_write_bytecode = True
-    kinds.seed_global_generators(np.random.SeedSequence(0))
-    with kinds.naming_errors(source, source):
+    seed_global_generators(np.random.SeedSequence(0))
+    with naming_errors(source, source):
         exec(compile(code, source, "exec"), module.__dict__)
 
 
-DISTRIBUTIONS = Catalogue(kinds.Distribution, "distributions", "following", "spectral", "mosaic")
-PATTERNS = Catalogue(kinds.Pattern, "patterns")
-TRANSFORMS = Catalogue(kinds.Transform, "transforms")
+DISTRIBUTIONS = Catalogue("distribution", "distributions", "following", "spectral", "mosaic")
+PATTERNS = Catalogue("pattern", "patterns")
+TRANSFORMS = Catalogue("transform", "transforms")
 
 distribution, pattern, transform = DISTRIBUTIONS.register, PATTERNS.register, TRANSFORMS.register

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -9,8 +10,8 @@ from unravel_lib.errors import check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.distributions import check_inputs, checked_statistics, drawn
-from unravel_lib.music.kinds import Distribution, Options, Pattern
-from unravel_lib.music.patterns import Piece, checked_array, loops_of
+from unravel_lib.music.kinds import Entry, Options
+from unravel_lib.music.patterns import Piece, checked_array, loops_of, loops_taken
 from unravel_lib.music.recordings import GOLDEN, attacks_of, first_place
 from unravel_lib.music.steering import read_wishes
 from unravel_lib.music.steps import Step, read_steps, transformed, try_steps
@@ -20,7 +21,7 @@ PATTERN_KEY = 2  # of the pattern's random numbers among those of a file; loops 
 PLASTIC = 0.7548776662466927  # how far apart the loops of a file begin, as `GOLDEN` those of two files
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Composition:
     """All settings of one run.
 
@@ -28,11 +29,11 @@ class Composition:
     ----------
     statistics : Statistics
         What the loops are drawn from.
-    distribution : Distribution
+    distribution : Entry
         How a loop is drawn; a name, or a function of your own, is looked up.
     distribution_options : dict
         Defaults are filled in.
-    pattern : Pattern
+    pattern : Entry
         How the loops are arranged; a name, or a function of your own, is looked up.
     pattern_options : dict
         Defaults are filled in.
@@ -62,9 +63,9 @@ class Composition:
     """
 
     statistics: Statistics
-    distribution: Distribution
+    distribution: Entry
     distribution_options: Options
-    pattern: Pattern
+    pattern: Entry
     pattern_options: Options
     num_latents: int
     num_loops: int
@@ -79,21 +80,20 @@ class Composition:
         whole_number("num_latents", self.num_latents)
         whole_number("num_loops", self.num_loops)
         check_seed(self.seed)
-        shape = self.num_latents, checked_statistics(self.statistics).dims
-        distribution, pattern = DISTRIBUTIONS.find(self.distribution), PATTERNS.find(self.pattern)
-        vars(self).update(  # as the class is frozen
-            distribution=distribution,
-            distribution_options=distribution.complete(self.distribution_options),
-            pattern=pattern,
-            pattern_options=pattern.complete(self.pattern_options),
-            steps=read_steps(self.steps),
-            given_loops=tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops),
-            wishes=self.wishes if isinstance(self.wishes, Mapping) else read_wishes(self.wishes),
-            target=None if self.target is None else checked_array("target", self.target),
-        )
-        if len(self.given_loops) > pattern.loops_taken(self.pattern_options):
-            raise pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
-        check_inputs(distribution, wishes=self.wishes, target=self.target)
+        statistics = checked_statistics(self.statistics)
+        shape = self.num_latents, statistics.dims
+        self.distribution = DISTRIBUTIONS.find(self.distribution)
+        self.distribution_options = self.distribution.complete(self.distribution_options)
+        self.pattern = PATTERNS.find(self.pattern)
+        self.pattern_options = self.pattern.complete(self.pattern_options)
+        self.given_loops = tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops)
+        self.wishes = self.wishes if isinstance(self.wishes, Mapping) else read_wishes(self.wishes)
+        self.target = None if self.target is None else checked_array("target", self.target)
+        if len(self.given_loops) > loops_taken(self.pattern, self.pattern_options):
+            raise self.pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
+        check_inputs(self.distribution, wishes=self.wishes, target=self.target)
+        self.steps = read_steps(self.steps)
+        try_steps(self.steps, self.num_latents, statistics.scale, statistics.location, self._attacks)
 
     @property
     def label(self) -> str:
@@ -102,10 +102,10 @@ class Composition:
         drawn = f"{self.distribution.name}{view}" if self.draws else "input-loop"
         return f"{self.pattern.name}_{drawn}_seed{self.seed}"
 
-    @property
+    @cached_property
     def draws(self) -> bool:
         """Whether the distribution draws a loop, so that it is not given."""
-        return len(self.given_loops) < self.pattern.loops_taken(self.pattern_options)
+        return len(self.given_loops) < loops_taken(self.pattern, self.pattern_options)
 
     def piece(self, number: int) -> Piece:
         """Draw the loops of output number `number`, run the pattern and the steps.
@@ -146,15 +146,3 @@ class Composition:
 
     def _attacks(self, frames: Frames) -> Array | None:
         return attacks_of(frames, self.statistics)
-
-    def loop_frames(self) -> int | None:
-        """Return how many frames each loop has behind the steps, or None where their lengths differ.
-
-        Raises
-        ------
-        UsageError
-            The arguments of a step are out of range, or it fails; nothing is drawn for that.
-        """
-        statistics = self.statistics
-        n_frames = try_steps(self.steps, self.num_latents, statistics.scale, statistics.location, self._attacks)
-        return n_frames if self.pattern.steady else None

@@ -25,15 +25,8 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
-from unravel_lib.music.kinds import (
-    MAX_BYTES,
-    Distribution,
-    Function,
-    Options,
-    checked_loop,
-    seed_global_generators,
-)
-from unravel_lib.music.recordings import first_place
+from unravel_lib.music.kinds import MAX_BYTES, Entry, Function, Options, checked_loop, seed_global_generators
+from unravel_lib.music.recordings import Recordings, first_place, recordings_of
 from unravel_lib.music.steering import read_wishes
 from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics
 
@@ -59,7 +52,7 @@ def uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> 
     return statistics.location + reach * rng.uniform(-1.0, 1.0, (n_frames, statistics.dims))
 
 
-@distribution("iqr-uniform", spreads_by_iqr="always")
+@distribution("iqr-uniform")
 def iqr_uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Each dim for itself, anywhere between Q1 - 1.5 IQR and Q3 + 1.5 IQR."""
     return rng.uniform(statistics.lower, statistics.upper, (n_frames, statistics.dims))
@@ -73,16 +66,14 @@ def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames
     return frames
 
 
-@distribution(needs_frames=True, spreads_by_iqr="never")
-def empirical(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
+@distribution
+def empirical(recordings: Recordings, rng: np.random.Generator, n_frames: int) -> Frames:
     """Whole frames of the encodings in random order, with replacement (`iqr` changes nothing)."""
-    arrays = [encoding.latents for encoding in statistics.encodings]
-    places, ends = rng.integers(0, statistics.frames, n_frames), np.cumsum([array.shape[1] for array in arrays])
-    which = np.searchsorted(ends, places, side="right")
-    return np.array([arrays[n][:, p - ends[n]] for n, p in zip(which, places, strict=True)], np.float64)
+    latents = np.concatenate([encoding.latents for encoding in recordings.encodings], axis=1)
+    return latents[:, rng.integers(0, latents.shape[1], n_frames)].T.astype(np.float64)
 
 
-@distribution(spreads_by_iqr="never")
+@distribution
 def copula(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Each dim shaped as it was measured, with the dims moving together (best with `iqr`: by their ranks).
 
@@ -132,7 +123,7 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
 
 
 def draw(
-    name: str | Function | Distribution,
+    name: str | Function | Entry,
     statistics: Statistics,
     n_frames: int,
     seed: int = 42,
@@ -182,13 +173,15 @@ def draw(
     return drawn(entry, entry.complete(options), np.random.SeedSequence(seed), **given)
 
 
-def drawn(entry: Distribution, options: Options, seed: np.random.SeedSequence, **given: Any) -> Frames:
+def drawn(entry: Entry, options: Options, seed: np.random.SeedSequence, **given: Any) -> Frames:
     """Draw frames as `draw` does; `given` are all inputs that `kinds` names but the random numbers."""
     statistics, n_frames = checked_statistics(given["statistics"]), given["n_frames"]
     whole_number("n_frames", n_frames, MAX_BYTES // (8 * statistics.dims))
-    if entry.needs_frames and not statistics.encodings:
-        remedy = "give the encodings"
-        raise entry.wrong("takes frames of encodings, not a table", remedy=remedy, remedy_options=("input",))
+    if "recordings" in entry.inputs:
+        if not statistics.encodings:
+            remedy = "give the encodings"
+            raise entry.wrong("takes frames of encodings, not a table", remedy=remedy, remedy_options=("input",))
+        given["recordings"] = recordings_of(statistics)
     check_inputs(entry, wishes=given["wishes"], target=given["target"])
     if entry.source is not None:
         seed_global_generators(seed)
@@ -211,7 +204,7 @@ def checked_statistics(statistics: object) -> Statistics:
     return statistics
 
 
-def check_inputs(entry: Distribution, **given: Any) -> None:
+def check_inputs(entry: Entry, **given: Any) -> None:
     """Raise UsageError where a distribution does not take the wishes or the target given, or lacks a target."""
     for name, value in given.items():
         if value is not None and len(value) and name not in entry.inputs:

@@ -11,20 +11,21 @@ path a ring of frames is made:
 that after a jump the frames lie between those of the two moments: frames that nobody has recorded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
-from unravel_lib.music.recordings import Flags, Index, Recording, Recordings
+from unravel_lib.music.kinds import check_at_least
+from unravel_lib.music.recordings import Flags, Index, Note, Recording, Recordings
 from unravel_lib.music.steering import TOLERANCE, Wishes
 from unravel_lib.statistics.measure import Array, Statistics
 from unravel_lib.text import count_text
-
-Note = Callable[[str], None]
 
 LEAST = 4  # frames of a recording that a path can follow
 APART = 2  # a jump lands more than so many frames from where the path is
@@ -33,13 +34,12 @@ SPARE_SECONDS, SPARE_FRAMES = 0.5, 4  # of the path beyond the ring, to choose t
 WHITE_NEAR, WHITE_EACH = 5, 2  # nearly white dims are from one of so many moments, and so many for each of `near`
 WHITE_WISHED = 4  # of these, with wishes, those that meet them best
 WARM_UP_SECONDS = 2.0  # of a path before a ring with wishes
-WISHED_NEAR, SHARPNESS = 64, 12.0
-BM = 8  # with wishes: moments to choose from, and how much a wish weighs
+WISHED_NEAR, SHARPNESS = 64, 12.0  # with wishes: moments to choose from, and how much a wish weighs
 SEAM = 4  # frames in which an excerpt is faded into its beginning
 SEARCH_SECONDS = 0.3  # an excerpt begins at most so far from its place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rules:
     """How a path goes on.
 
@@ -49,8 +49,7 @@ class Rules:
     near : a jump goes to one of so many nearest moments
     longest : frames in a run at most
     keep : float64 [dims], share of the distance to the recording that is kept at each step
-    white : bool [dims], which dims a second reader draws
-    weights : float64 [dims], how much each dim counts in distances
+    white : bool [dims], dims without a course of their own, which are taken from other moments that are alike
     """
 
     follow: float
@@ -58,12 +57,12 @@ class Rules:
     longest: float
     keep: Array
     white: Flags
-    weights: Array
 
 
-@distribution(needs_frames=True, spreads_by_iqr="never")
+@distribution
 def retrace(
     statistics: Statistics,
+    recordings: Recordings,
     rng: np.random.Generator,
     n_frames: int,
     place: float,
@@ -94,15 +93,14 @@ def retrace(
     series" (1996), made continuous and circular: x[t] = X[m + 1] + keep (x[t - 1] - X[m]), where m is the recorded
     moment, so x[t] = keep x[t - 1] + e[t] with e[t] = X[m + 1] - keep X[m]; this is solved on the circle by FFT.
     """
-    recordings = Recordings.of(statistics)
     rules = retrace_rules(recordings, jump_seconds, near, keep_seconds)
     ring = _ring(recordings, rng, n_frames, place, rules, wishes, variety, note if in_time and fit else None)
     return np.clip(ring, statistics.minimum, statistics.maximum)
 
 
-@distribution(needs_frames=True, spreads_by_iqr="never")
+@distribution
 def oracle(
-    statistics: Statistics,
+    recordings: Recordings,
     rng: np.random.Generator,
     n_frames: int,
     place: float,
@@ -129,18 +127,16 @@ def oracle(
     After the Audio Oracle, Dubnov, Assayag & Cont, "Audio Oracle: a new algorithm for fast learning of audio
     structures" (2007), with distances instead of a factor oracle's thresholds.
     """
-    recordings = Recordings.of(statistics)
-    _refuse_below("jump_seconds", jump_seconds, 0)
-    _refuse_below("longest_seconds", longest_seconds, 0)
+    check_at_least(0, jump_seconds=jump_seconds, longest_seconds=longest_seconds)
     longest = max(1, round(longest_seconds * recordings.frame_rate))
-    nothing = np.zeros(statistics.dims)
-    rules = Rules(_follow(jump_seconds, recordings), near, longest, nothing, nothing > 0, recordings.weights)
+    keep = np.zeros_like(recordings.weights)
+    rules = Rules(_follow(jump_seconds, recordings), near, longest, keep, keep > 0)
     return _ring(recordings, rng, n_frames, place, rules, wishes, variety, note if in_time and fit else None)
 
 
-@distribution(needs_frames=True, spreads_by_iqr="never")
+@distribution
 def excerpt(
-    statistics: Statistics,
+    recordings: Recordings,
     n_frames: int,
     place: float,
     in_time: bool,
@@ -154,7 +150,6 @@ def excerpt(
     ----------
     variety, fit : as of `retrace`
     """
-    recordings = Recordings.of(statistics)
     seam = min(SEAM, n_frames // 2)
     needed = n_frames + seam
     usable = [one.period is not None or len(one) >= needed for one in recordings]
@@ -169,38 +164,57 @@ def excerpt(
         )
     if sum(usable) < len(usable) / 4:
         note(f"excerpt: long enough for a loop of {n_frames} frames: {sum(usable)} of {len(usable)} recordings")
-    number, moment = recordings.place(place, variety, usable)
-    recording = recordings[number]
+    recording, moment = recordings.place(place, variety, usable)
     if in_time and fit:
-        recording, moment = _fitted(recording, moment, n_frames, recordings.frame_rate, note)
+        recording, moment = recording.fitted(moment, n_frames, recordings.frame_rate, note)
     if len(recording) < needed:
         recording, moment = _repeated(recording, moment, needed + 1)
-    start = _start(recording, moment, n_frames, seam, recordings)
-    frames = recording.frames
-    ring = frames[start : start + n_frames].copy()
+    start = _start(recording, moment, n_frames, seam, round(SEARCH_SECONDS * recordings.frame_rate))
+    ring = recording.frames[start : start + n_frames].copy()
     fade = (np.arange(1, seam + 1) / (seam + 1))[:, np.newaxis]
-    ring[n_frames - seam :] = (1 - fade) * ring[n_frames - seam :] + fade * frames[start - seam : start]
+    ring[n_frames - seam :] = (1 - fade) * ring[n_frames - seam :] + fade * recording.frames[start - seam : start]
     return ring * recordings.scale
+
+
+def _repeated(recording: Recording, moment: int, needed: int) -> tuple[Recording, int]:
+    """Repeat the whole periods of a recording until it is long enough; return it, and the moment in it."""
+    period = recording.period or len(recording)
+    whole = round(int(len(recording) / period) * period)
+    places = np.arange(moment % whole, moment % whole + needed + whole) % whole
+    return recording.taken(places), whole // 2
+
+
+def _start(recording: Recording, moment: int, n_frames: int, seam: int, reach: int) -> int:
+    """Where an excerpt begins, near a moment: on an attack, and where its end leads back to its beginning."""
+    last = len(recording) - n_frames
+    moment = min(max(moment, seam), last)
+    starts = np.arange(max(seam, moment - reach), min(last, moment + reach) + 1)
+    if recording.worthy[starts].any():
+        starts = starts[recording.worthy[starts]]
+    apart = np.linalg.norm(recording.weighted[n_frames:] - recording.weighted[:last], axis=1)  # what is a loop apart
+    seams = np.array([apart[start - seam : start].sum() for start in starts])
+    attacks = np.zeros(len(starts)) if recording.attack is None else recording.attack[starts].astype(np.float64)
+    return int(starts[np.argmin(_standardised(seams) - _standardised(attacks))])
+
+
+def _standardised(values: Array) -> Array:
+    centred: Array = values - values.mean()
+    return centred / (values.std() or 1.0)
 
 
 def retrace_rules(
     recordings: Recordings, jump_seconds: float = 0.12, near: int = 8, keep_seconds: float = 0.2
 ) -> Rules:
     """How the path of `retrace` goes on."""
-    _refuse_below("jump_seconds", jump_seconds, 0)
-    _refuse_below("keep_seconds", keep_seconds, 0)
+    check_at_least(0, jump_seconds=jump_seconds, keep_seconds=keep_seconds)
     kept = np.exp(-1 / max(keep_seconds * recordings.frame_rate, 1e-3))
     keep = np.where(recordings.smooth, np.minimum(kept, recordings.weights), 0.0)
-    return Rules(_follow(jump_seconds, recordings), near, np.inf, keep, ~recordings.smooth, recordings.weights)
+    return Rules(_follow(jump_seconds, recordings), near, np.inf, keep, ~recordings.smooth)
 
 
-def closed(e: Frames, keep: Array) -> Frames:
-    """Solve x[t] = keep x[t - 1] + e[t] on a circle, [frames, dims]."""
-    if not keep.any():
-        return e
-    turns = np.exp(-2j * np.pi * np.arange(len(e) // 2 + 1) / len(e))
-    ring: Frames = np.fft.irfft(np.fft.rfft(e, axis=0) / (1 - np.outer(turns, keep)), len(e), axis=0)
-    return ring
+def _follow(jump_seconds: float, recordings: Recordings) -> float:
+    """The probability to go on in the recording that gives this mean time between two jumps."""
+    return max(0.0, 1 - 1 / max(1.0, jump_seconds * recordings.frame_rate))
 
 
 def _ring(
@@ -213,34 +227,32 @@ def _ring(
     variety: bool,
     note: Note | None,
 ) -> Frames:
-    """A closed ring [n_frames, dims] of x[t] = keep x[t - 1] + e[t], with e from a path through the recordings.
+    """Draw a ring [n_frames, dims]: a path somewhat longer than it, of which a part is taken whose ends are alike.
 
-    A long ring is made of stretches of whole periods, each from another place; with wishes see `_steered`.
+    A long path is made of stretches, each of another recording, all but the last of whole periods. Where there is a
+    `note`, recordings are fitted to the tempo.
     """
-    _refuse_below("near", rules.near, 1)
+    check_at_least(1, near=rules.near)
     if wishes:
         if note is not None:
             note("steered: the loop goes through all recordings, not fitted to the tempo")
         return _steered(recordings, rng, n_frames, place, rules, wishes)
     spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
-    usable = recordings.usable(LEAST)
-    parts: list[tuple[Frames, Frames]] = []
-    stretches, left = recordings.stretches(place, n_frames), n_frames + spare
-    for at, size in stretches:
-        number, moment = recordings.place(at, variety, usable)
-        recording = recordings[number]
+    stretches, left = recordings.stretches(place, n_frames, LEAST, variety), n_frames + spare
+    paths = []
+    for number, (recording, moment, size) in enumerate(stretches, 1):
         if note is not None:
-            recording, moment = _fitted(recording, moment, n_frames, recordings.frame_rate, note)
+            recording, moment = recording.fitted(moment, n_frames, recordings.frame_rate, note)
         if n_frames >= round(recording.period or 0):
             recording = recording.with_rests
         if recording.period is not None:
             size = round(max(1, round(size / recording.period)) * recording.period)
-        size = left if len(parts) == len(stretches) - 1 else min(size, left)
-        parts.append(Path(recording, moment, rules, rng).draw(size))
+        size = min(size, left) if number < len(stretches) else left
+        paths.append(Path(recording, moment, rules, rng).draw(size))
         left -= size
-    drawn, e = (np.concatenate(part) for part in zip(*parts, strict=True))
+    drawn, e = (np.concatenate(part) for part in zip(*paths, strict=True))
     start = _closing_start(drawn * recordings.weights, n_frames, spare)
-    return closed(e[start : start + n_frames], rules.keep) * recordings.scale  # `drawn` only says where to close
+    return closed(e[start : start + n_frames], rules.keep) * recordings.scale
 
 
 def _steered(
@@ -251,29 +263,37 @@ def _steered(
     rules: Rules,
     wishes: Mapping[str, Array],
 ) -> Frames:
-    """A closed ring from a path through all recordings, which goes where wishes are met.
+    """Draw a ring from a path through all recordings, which goes where wishes are met.
 
     The path begins before the ring, at the wishes for its end, so that it comes to its start as it leaves its end.
     """
     joined = recordings.joined
     moment = int(joined.moments[min(int(place * len(joined.moments)), len(joined.moments) - 1)])
-    path = Path(joined, moment, rules, rng, Wishes.of(recordings, wishes, n_frames))
     before = min(n_frames, round(WARM_UP_SECONDS * recordings.frame_rate))
-    path.draw(before, n_frames - before)
-    return closed(path.draw(n_frames)[1], rules.keep) * recordings.scale
+    _, e = Path(joined, moment, rules, rng, Wishes.of(recordings, wishes, n_frames, before)).draw(before + n_frames)
+    return closed(e[before:], rules.keep) * recordings.scale
 
 
 def _closing_start(drawn: Frames, n_frames: int, spare: int) -> int:
-    """Return the first start of a ring whose seam is at most the mean step inside it, else the best in this.
+    """Return where in a path a ring begins: the first place where it closes as smoothly as it moves, else the best.
 
-    The seam is from the frame before the ring to its last one: the first frame follows both if they are alike.
+    It closes smoothly where its last frame is like the one before its first, which the first one follows.
     """
     starts = np.arange(1, spare + 1)
     seams = np.linalg.norm(drawn[starts - 1] - drawn[starts - 1 + n_frames], axis=1)
     way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(drawn, axis=0), axis=1))])
-    steps = (way[starts + n_frames - 1] - way[starts]) / max(1, n_frames - 1)
+    steps = (way[starts + n_frames - 1] - way[starts]) / max(1, n_frames - 1)  # inside of each ring, on average
     ratios = seams / np.maximum(steps, 1e-12)
     return int(starts[np.argmax(ratios <= 1) if (ratios <= 1).any() else np.argmin(ratios)])
+
+
+def closed(e: Frames, keep: Array) -> Frames:
+    """Solve x[t] = keep x[t - 1] + e[t] on a circle, [frames, dims], where the last frame comes before the first."""
+    if not keep.any():
+        return e
+    turns = np.exp(-2j * np.pi * np.arange(len(e) // 2 + 1) / len(e))
+    ring: Frames = np.fft.irfft(np.fft.rfft(e, axis=0) / (1 - np.outer(turns, keep)), len(e), axis=0)
+    return ring
 
 
 class Path:
@@ -294,134 +314,87 @@ class Path:
         self._recording, self._rules, self._rng, self._wishes = recording, rules, rng, wishes
         self._moment = min(max(moment, 1), len(recording) - 2)
         self._time = float(self._moment)  # the moment before it is rounded to a frame, or the beat would drift
+        self._run = 0  # frames since the last jump
         self._visits = np.zeros(len(recording), np.int64)
-        self._before, self._last = recording.frames[self._moment - 1], recording.frames[self._moment]
-        self._run = 0
+        self._step, self._pair = 0, np.empty(0)  # the frame that is drawn, and the two before it, weighted
 
-    def draw(self, n_frames: int, first: int = 0) -> tuple[Frames, Frames]:
-        """Return the next frames x[t] = X[m + 1] + keep (x[t - 1] - X[m]), and e[t] = x[t] - keep x[t - 1].
-
-        Wishes are those for the frames from `first` on.
-        """
-        frames, loud, rules = self._recording.frames, self._recording.loud, self._rules
-        drawn, e = np.empty((n_frames, frames.shape[1])), np.empty((n_frames, frames.shape[1]))
-        for step, luck in enumerate(self._rng.random((n_frames, 3))):
-            pair = np.concatenate([self._before * rules.weights, self._last * rules.weights])
-            leaves = self._run >= rules.longest or luck[0] >= rules.follow
-            leaves |= self._wishes is not None and self._wishes.missed(self._moment, first + step)
-            if self._leaves_here() or (leaves and loud[self._moment]):  # out of silence it goes on to what follows
-                self._jump(pair, first + step, luck[1])
+    def draw(self, n_frames: int) -> tuple[Frames, Frames]:
+        """Return frames x[t] = X[m + 1] + keep (x[t - 1] - X[m]), and e[t] = x[t] - keep x[t - 1]."""
+        recording, rules = self._recording, self._rules
+        frames, keep, white = recording.frames, rules.keep, rules.white
+        drawn, e = np.empty((n_frames + 2, frames.shape[1])), np.empty((n_frames, frames.shape[1]))
+        drawn[:2] = frames[self._moment - 1 : self._moment + 1]
+        for step, (stays, jumps, differs) in enumerate(self._rng.random((n_frames, 3))):
+            self._step, self._pair = step, (drawn[step : step + 2] * recording.weights).ravel()
+            leaves = self._run >= rules.longest or stays >= rules.follow or self._misses
+            if self._must_leave or (leaves and recording.loud[self._moment]):  # out of silence it goes on
+                self._jump(jumps)
             self._visits[self._moment] += 1
-            e[step] = frames[self._moment + 1] - rules.keep * frames[self._moment]
-            if rules.white.any():
-                e[step, rules.white] = frames[self._second(pair, first + step, luck[2]) + 1, rules.white]
-            drawn[step] = rules.keep * self._last + e[step]
-            self._before, self._last = self._last, drawn[step]
+            e[step] = frames[self._moment + 1] - keep * frames[self._moment]
+            if white.any():
+                e[step, white] = frames[self._other(differs) + 1, white]
+            drawn[step + 2] = keep * drawn[step + 1] + e[step]
             self._moment, self._time, self._run = self._moment + 1, self._time + 1, self._run + 1
-        return drawn, e
+        return drawn[2:], e
 
-    def _jump(self, pair: Frames, step: int, luck: float) -> None:
-        """Go to a moment at which the recording was like the last two frames drawn, and as it is wished for."""
-        if self._wishes is not None:
-            moments = self._alike(pair, WISHED_NEAR)
-            distances = self._wishes.distances(moments, step)
-            if distances.min() > TOLERANCE:  # nothing alike is as it is wished for
-                moments = self._wishes.best_met(self._recording.moments, step, WISHED_NEAR)
-                distances = self._wishes.distances(moments, step)
-            weights = np.exp(-SHARPNESS * distances) / (8 + np.arange(len(moments)))
-        else:
-            moments = self._in_time(pair)[: self._rules.near]
-            if not moments.size:
-                if self._recording.period is not None and not self._leaves_here():
-                    return  # in the middle of less than two periods
-                moments = self._alike(pair, self._rules.near + 2 * APART + 1)[: self._rules.near]
-            weights = 1 / np.arange(1, len(moments) + 1)
-        shares = np.cumsum(weights / (1 + self._visits[moments]))
-        place = min(np.searchsorted(shares, luck * shares[-1], side="right"), len(moments) - 1)
-        turn = self._recording.period or 1.0
-        self._moment, self._run = int(moments[place]), 0
-        self._time += round((self._moment - self._time) / turn) * turn
-        if abs(self._time - self._moment) > 1:  # it had to leave the time
-            self._time = float(self._moment)
-
-    def _second(self, pair: Frames, step: int, luck: float) -> int:
-        """Another moment at which the recording was like two frames; one of those as it is wished for."""
-        near = self._rules.near
-        moments = self._in_time(pair)[:near]
-        if not moments.size:
-            moments = self._alike(pair, WHITE_EACH * near + WHITE_NEAR)
-        if self._wishes is not None:
-            moments = self._wishes.best_met(moments, step, WHITE_WISHED)
-        return int(moments[int(luck * len(moments))])
-
-    def _leaves_here(self) -> bool:
+    @property
+    def _must_leave(self) -> bool:
         """Whether the path cannot go on: at the end of a recording, or where silence begins."""
         return bool(self._recording.ends[self._moment] or not self._recording.worthy[self._moment])
 
-    def _in_time(self, pair: Frames) -> Index:
-        """The moments whole periods away, most like two frames first; none where the recording has no period."""
+    @property
+    def _misses(self) -> bool:
+        """Whether the path is too far from what is wished for."""
+        return self._wishes is not None and self._wishes.missed(self._moment, self._step)
+
+    def _jump(self, luck: float) -> None:
+        """Go to a moment at which the recording was like the last two frames drawn, and as it is wished for."""
+        times: npt.NDArray[Any]
+        if self._wishes is not None:
+            times = self._alike(WISHED_NEAR)
+            if self._wishes.distances(times, self._step).min() > TOLERANCE:  # nothing alike is as it is wished for
+                times = self._wishes.best_met(self._recording.moments, self._step, WISHED_NEAR)
+            weights = np.exp(-SHARPNESS * self._wishes.distances(times, self._step)) / (8 + np.arange(len(times)))
+        else:
+            times = self._in_time()[: self._rules.near]
+            if not times.size:
+                if self._recording.period is not None and not self._must_leave:
+                    return  # in the middle of less than two periods
+                times = self._alike(self._rules.near + 2 * APART + 1)[: self._rules.near]
+            weights = 1 / np.arange(1, len(times) + 1)
+        moments = times.round().astype(np.int64)
+        shares = np.cumsum(weights / (1 + self._visits[moments]))
+        place = min(np.searchsorted(shares, luck * shares[-1], side="right"), len(moments) - 1)
+        self._moment, self._time, self._run = int(moments[place]), float(times[place]), 0
+
+    def _other(self, luck: float) -> int:
+        """Another moment at which the recording was like the last two frames; one of those as it is wished for."""
+        near = self._rules.near
+        moments = self._in_time()[:near].round().astype(np.int64)
+        if not moments.size:
+            moments = self._alike(WHITE_EACH * near + WHITE_NEAR)
+        if self._wishes is not None:
+            moments = self._wishes.best_met(moments, self._step, WHITE_WISHED)
+        return int(moments[int(luck * len(moments))])
+
+    def _in_time(self) -> Array:
+        """The times whole periods away, most alike first; none where the recording has no period."""
         recording = self._recording
         if recording.period is None:
-            return np.empty(0, np.int64)
+            return np.empty(0)
         reach = int(len(recording) / recording.period) + 1
         turns = np.setdiff1d(np.arange(-reach, reach + 1), [0])
-        moments = np.round(self._time + turns * recording.period).astype(np.int64)
-        moments = moments[(moments >= 1) & (moments <= len(recording) - 2)]
-        moments = moments[recording.worthy[moments]]
-        distances = ((recording.pairs[moments - 1] - pair) ** 2).sum(axis=1)
-        return moments[np.argsort(distances, kind="stable")]
+        times = self._time + turns * recording.period
+        moments = times.round().astype(np.int64)
+        inside = (moments >= 1) & (moments <= len(recording) - 2)
+        inside[inside] = recording.worthy[moments[inside]]
+        distances = ((recording.pairs[moments[inside] - 1] - self._pair) ** 2).sum(axis=1)
+        return times[inside][np.argsort(distances, kind="stable")]
 
-    def _alike(self, pair: Frames, n: int) -> Index:
-        """The `n` moments at which the recording was most like two frames, not near this one if there are others."""
+    def _alike(self, n: int) -> Index:
+        """The `n` moments at which the recording was most alike, not near this one if there are others."""
         tree = self._recording.tree
-        _, found = tree.query(pair, k=min(n, tree.n), eps=APPROXIMATION)
+        _, found = tree.query(self._pair, k=min(n, tree.n), eps=APPROXIMATION)
         moments: Index = self._recording.moments[np.atleast_1d(found)]
         apart = moments[np.abs(moments - self._moment) > APART]
         return apart if apart.size else moments
-
-
-def _follow(jump_seconds: float, recordings: Recordings) -> float:
-    """The probability to go on in the recording that gives this mean time between two jumps."""
-    return max(0.0, 1 - 1 / max(1.0, jump_seconds * recordings.frame_rate))
-
-
-def _fitted(recording: Recording, moment: int, n_frames: int, frame_rate: float, note: Note) -> tuple[Recording, int]:
-    """Stretch a recording to the tempo of a loop, and find the moment in it again; say what was done."""
-    fitted, text = recording.fitted(n_frames, frame_rate)
-    note(text)
-    return fitted, int(np.searchsorted(fitted.origin, recording.origin[moment]))
-
-
-def _repeated(recording: Recording, moment: int, needed: int) -> tuple[Recording, int]:
-    """Repeat the whole periods of a recording until it is long enough."""
-    period = recording.period or len(recording)
-    whole = round(int(len(recording) / period) * period)
-    places = np.arange(moment % whole, moment % whole + needed + whole) % whole
-    return recording.taken(places, 1.0), whole // 2
-
-
-def _start(recording: Recording, moment: int, n_frames: int, seam: int, recordings: Recordings) -> int:
-    """Where an excerpt begins, near a moment: on an attack, and where its end leads back to its beginning."""
-    reach = round(SEARCH_SECONDS * recordings.frame_rate)
-    last = len(recording) - n_frames
-    moment = min(max(moment, seam), last)
-    starts = np.arange(max(seam, moment - reach), min(last, moment + reach) + 1)
-    if recording.worthy[starts].any():
-        starts = starts[recording.worthy[starts]]
-    windows = np.lib.stride_tricks.sliding_window_view(recording.weighted, seam, axis=0) if seam else None
-    seams = np.zeros(len(starts))
-    if windows is not None:
-        difference = windows[starts - seam] - windows[starts + n_frames - seam]
-        seams = np.linalg.norm(difference, axis=1).mean(axis=1)
-    attacks = np.zeros(len(starts)) if recording.attack is None else recording.attack[starts].astype(np.float64)
-    return int(starts[np.argmin(_standardised(seams) - _standardised(attacks))])
-
-
-def _standardised(values: Array) -> Array:
-    centred: Array = values - values.mean()
-    return centred / (values.std() or 1.0)
-
-
-def _refuse_below(name: str, value: float, low: float) -> None:
-    if not low <= value:
-        raise ValueError(f"{name}={value:g} is out of range, expected {low:g} at least")

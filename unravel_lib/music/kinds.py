@@ -13,6 +13,7 @@ A function takes what it asks for by the names of its parameters, its inputs:
 
     distribution -> frames float64 [n_frames, dims]
         statistics   what was measured (see `Statistics`); `location`, `scale` and `active_...` follow `iqr`
+        recordings   what is known of the recordings behind it (see `Recordings`); statistics of a table have none
         rng          a NumPy random generator, the only source of random numbers: same state, same bytes
         n_frames     how many frames to draw
         place        0 to 1, where in all recordings: evenly spread over the files of a run
@@ -37,68 +38,82 @@ A function takes what it asks for by the names of its parameters, its inputs:
         centre       float64 [dims], around which the values of the encodings spread
         attacks      a function of frames: how strongly each is struck, float64 [frames] in dB, or None if unknown
         step         the step behind this one, for transforms that wrap another: `step(loop)` applies it, to some dims
-                     `step(loop[:, dims], dims)`; `step.keeps_length` says whether it keeps the number of frames
+                     `step(loop[:, dims], dims)`
 
 Every other parameter is an option: an int, float, bool, str or `Literal` of str by its annotation or its default. The
 options of a transform that wraps another have no defaults: the step begins where its arguments end. A user's function
 may change the arrays that it is given. For users' functions `random` and `np.random` are seeded too.
 """
 
+import ast
 import contextlib
 import inspect
 import math
 import random
 import re
 import traceback
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
 from unravel_lib.errors import UnravelError, UsageError
 from unravel_lib.latents import Frames
-from unravel_lib.statistics.measure import Statistics
 from unravel_lib.text import did_you_mean, printable
 
 Function = Callable[..., Any]
 Options = dict[str, int | float | bool | str]
 
-YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-LARGEST = 2**31  # of whole numbers
-TYPES: dict[Any, tuple[Callable[[str], Any], str]] = {  # of options: how a text is read, and what is expected
-    int: (int, "a whole number"),
-    float: (float, "a finite number"),
-    bool: (lambda text: YES_NO[text.lower()], "yes or no"),
-    str: (str, "a text"),
+INPUTS = {
+    "distribution": ("statistics", "recordings", "rng", "n_frames", "place", "in_time", "note", "wishes", "target"),
+    "pattern": ("loop", "loop_b", "loops", "n_loops", "std", "rng"),
+    "transform": ("loop", "index", "start", "std", "centre", "attacks", "rng", "step"),
 }
 MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
+LARGEST = 2**31  # of whole numbers
+YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+def _whole(text: str) -> int:
+    if abs(value := int(text)) > LARGEST:
+        raise ValueError
+    return value
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError
+    return value
+
+
+READERS: dict[str, tuple[Callable[[str], Any], str]] = {  # of options by type: how a text is read, what is expected
+    "int": (_whole, f"a whole number of at most {LARGEST:,}"),
+    "float": (_finite, "a finite number"),
+    "bool": (lambda text: YES_NO[text.lower()], "yes or no"),
+    "str": (str, "a text"),
+}
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a function; `type` is int, float, bool, str or the texts to choose from."""
+    """An option of a function; `type` is "int", "float", "bool", "str" or the texts to choose from."""
 
     name: str
-    type: Any
+    type: str | tuple[str, ...]
     default: Any
 
     @classmethod
-    def of(cls, parameter: inspect.Parameter, names: Mapping[str, Any]) -> Self:
-        """Read a parameter of a function whose module has these names; raise TypeError for any other type."""
-        kind, default = parameter.annotation, parameter.default
-        if isinstance(kind, str):
-            with contextlib.suppress(NameError, AttributeError, TypeError, SyntaxError):
-                kind = eval(kind, {**vars(typing), "typing": typing, **names})
-        if kind is parameter.empty or (isinstance(kind, str) and default is not parameter.empty):
-            kind = str if default is parameter.empty else type(default)  # of a type that only type checkers import
-        if typing.get_origin(kind) is Literal and all(isinstance(choice, str) for choice in typing.get_args(kind)):
-            kind = typing.get_args(kind)
-        elif kind not in TYPES:
-            name = "None" if default is None else getattr(kind, "__name__", kind)
+    def of(cls, parameter: inspect.Parameter) -> Self:
+        """Read a parameter by the text of its annotation, else by its default; raise TypeError for any other type."""
+        annotation, default, empty = parameter.annotation, parameter.default, parameter.empty
+        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        if literal := re.fullmatch(r"(?:\w+\.)*Literal(\[['\"].*\])", text, re.DOTALL):
+            return cls(parameter.name, tuple(ast.literal_eval(literal[1])), default)
+        kind = text if text in READERS else "str" if annotation is default is empty else type(default).__name__
+        if kind not in READERS:
             expected = "int, float, bool, str or a Literal of str"
-            raise TypeError(f"option {parameter.name} is of type {name}, expected {expected}")
+            raise TypeError(f"option {parameter.name} is of type {text}, expected {expected}")
         return cls(parameter.name, kind, default)
 
     @property
@@ -109,26 +124,21 @@ class Option:
     @property
     def usage(self) -> str:
         """How it is written: "levels=int"."""
-        kind = "|".join(self.type) if isinstance(self.type, tuple) else self.type.__name__
+        kind = self.type if isinstance(self.type, str) else "|".join(self.type)
         return f"{self.name}={'yes|no' if kind == 'bool' else kind}"
 
     def read(self, given: object) -> Any:
         """Read a value or a text that stands for one; raise ValueError, which says what is expected."""
         text = str(given)
-        if isinstance(self.type, tuple):
+        if not isinstance(self.type, str):
             if text not in self.type:
                 raise ValueError(", ".join(self.type) + did_you_mean(text, self.type))
             return text
-        reads, expected = TYPES[self.type]
+        reads, expected = READERS[self.type]
         try:
-            value = reads(text)
+            return reads(text)
         except (ValueError, KeyError) as error:
             raise ValueError(expected) from error
-        if self.type is int and abs(value) > LARGEST:
-            raise ValueError(f"{expected} of at most {LARGEST:,}")
-        if self.type is float and not math.isfinite(value):
-            raise ValueError(expected)
-        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +147,7 @@ class Entry:
 
     Attributes
     ----------
+    kind : "distribution", "pattern" or "transform"
     name : str
     function : callable
     inputs : tuple of str
@@ -146,9 +157,7 @@ class Entry:
         The file that it comes from; None for the library's own.
     """
 
-    kind: ClassVar[str]
-    offered: ClassVar[tuple[str, ...]]
-
+    kind: str
     name: str
     function: Function
     inputs: tuple[str, ...]
@@ -156,8 +165,8 @@ class Entry:
     source: str | None
 
     @classmethod
-    def of(cls, function: Function, name: str | None = None, **declared: Any) -> Self:
-        """Make an entry of a function, by its own name or another; `declared` are the further attributes of its kind.
+    def of(cls, kind: str, function: Function, name: str | None = None) -> Self:
+        """Make an entry of a function, by its own name or another.
 
         Raises
         ------
@@ -169,15 +178,31 @@ class Entry:
         plain = inspect.unwrap(function)
         name = name or plain.__name__
         if not re.fullmatch(r"[\w-]+", name):
-            raise ValueError(f"{cls.kind} {name!r:.60}: expected a name of letters, digits, _ and -")
+            raise ValueError(f"{kind} {name!r:.60}: expected a name of letters, digits, _ and -")
         parameters = inspect.signature(plain).parameters
         for parameter in parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                raise TypeError(f"{cls.kind} {name}: {parameter} cannot be given by name")
-        inputs = tuple(key for key in parameters if key in cls.offered)
-        options = {key: Option.of(p, plain.__globals__) for key, p in parameters.items() if key not in inputs}
+                raise TypeError(f"{kind} {name}: {parameter} cannot be given by name")
+        inputs = tuple(key for key in parameters if key in INPUTS[kind])
+        options = {key: Option.of(parameter) for key, parameter in parameters.items() if key not in inputs}
         source = None if plain.__module__.startswith("unravel_lib.") else plain.__code__.co_filename
-        return cls(name, function, inputs, options, source, **declared)
+        return cls(kind, name, function, inputs, options, source)
+
+    @property
+    def wraps(self) -> bool:
+        """Whether another step follows the arguments of a transform."""
+        return "step" in self.inputs
+
+    @property
+    def varies(self) -> bool:
+        """Whether a transform may make another loop each time of the same one."""
+        return not {"index", "start", "rng"}.isdisjoint(self.inputs)
+
+    @property
+    def arguments(self) -> str:
+        """What follows the name of a transform: " ONSETS STEPS [ROTATION]"."""
+        names = (f" {o.name.upper()}" if o.is_required else f" [{o.name.upper()}]" for o in self.options.values())
+        return "".join(names) + (" STEP" if self.wraps else "")
 
     @property
     def summary(self) -> str:
@@ -186,6 +211,8 @@ class Entry:
 
     def listed(self, name: str) -> tuple[str, str]:
         """How it stands in a list: its name there, and what it does: "... [levels=int, default 2]"."""
+        if self.kind == "transform":
+            return name + self.arguments, self.summary
         options = self.options.values()
         usages = (f" [{o.usage}{'' if o.is_required else f', default {o.default}'}]" for o in options)
         return name, self.summary + "".join(usages)
@@ -218,9 +245,8 @@ class Entry:
         for name, option in self.options.items():
             if name not in given and option.is_required:
                 raise self.wrong(f"needs {option.usage}", remedy_options=(f"{self.kind}_args",))
-        values = {name: option.default for name, option in self.options.items()}
-        chosen = {name: value for name, value in given.items() if value is not values[name]}
-        return values | {name: self.read_option(name, value) for name, value in chosen.items()}
+        defaults = {name: option.default for name, option in self.options.items()}
+        return defaults | {name: self.read_option(name, value) for name, value in given.items()}
 
     def read_option(self, name: str, given: object) -> Any:
         """Read one option; raise UsageError where its value does not fit."""
@@ -235,7 +261,8 @@ class Entry:
 
     def naming_errors(self) -> contextlib.AbstractContextManager[None]:
         """Turn what fails in the function into a UsageError that names it, or the user's file and line."""
-        return naming_errors(f"{self.kind} {self.name}", self.source, self.function)
+        first_line = inspect.unwrap(self.function).__code__.co_firstlineno
+        return naming_errors(f"{self.kind} {self.name}", self.source, first_line)
 
     def call(self, given: Mapping[str, Any], options: Options) -> Any:
         """Call the function with its inputs; arrays are copied for a user's, which may change them."""
@@ -246,10 +273,10 @@ class Entry:
 
 
 @contextlib.contextmanager
-def naming_errors(what: str, source: str | None, function: Function | None = None) -> Iterator[None]:
+def naming_errors(what: str, source: str | None, first_line: int = 1) -> Iterator[None]:
     """Turn what fails inside into a UsageError that names `what`, or the user's file and line.
 
-    The line is the last one of the file that was running, else the first one of the function.
+    The line is the last one of the file that was running, else `first_line`.
     """
     try:
         yield
@@ -262,8 +289,7 @@ def naming_errors(what: str, source: str | None, function: Function | None = Non
                 raise
             raise UsageError(f"{what}: {text}") from error
         trace = traceback.walk_tb(error.__traceback__)
-        lines = [1 if function is None else inspect.unwrap(function).__code__.co_firstlineno]
-        lines += [line for frame, line in trace if frame.f_code.co_filename == source]
+        lines = [first_line, *(line for frame, line in trace if frame.f_code.co_filename == source)]
         if isinstance(error, SyntaxError) and error.filename == source:
             lines, text = [error.lineno or 1], error.msg
         named = text if type(error) is ValueError and text else f"{type(error).__name__}: {text}".rstrip(": ")
@@ -287,78 +313,8 @@ def checked_loop(item: Any, dims: int) -> Frames:
     return array.astype(np.float64)  # a copy: whose function it is may change it and give it again
 
 
-@dataclass(frozen=True, eq=False)
-class Distribution(Entry):
-    """A distribution, as it is registered.
-
-    Attributes
-    ----------
-    needs_frames : bool
-        Whether it takes frames of the encodings, which statistics read from a table do not have.
-    spreads_by_iqr : "always", "with_iqr" or "never"
-        When the spread of what it draws is the IQR: always, with `iqr`, as `scale` is, or never.
-    """
-
-    kind = "distribution"
-    offered = ("statistics", "rng", "n_frames", "place", "in_time", "note", "wishes", "target")
-
-    needs_frames: bool = False
-    spreads_by_iqr: Literal["always", "with_iqr", "never"] = "with_iqr"
-
-    def frozen_dims(self, statistics: Statistics) -> list[int]:
-        """List the dims that vary in the encodings and will be constant in what is drawn.
-
-        Silence, most of whose frames are equal, makes the IQR 0; a distribution that spreads by the IQR then gives
-        the same value in every frame.
-        """
-        by_iqr = self.spreads_by_iqr == "always" or (statistics.iqr and self.spreads_by_iqr == "with_iqr")
-        return np.flatnonzero((statistics.robust_std == 0) & (statistics.std > 0)).tolist() if by_iqr else []
-
-
-@dataclass(frozen=True, eq=False)
-class Pattern(Entry):
-    """A pattern, as it is registered.
-
-    `steady` says whether every loop keeps its length, so that its tempo applies; `takes` how many independent loops
-    the pattern takes with these options, where it asks for `loops`.
-    """
-
-    kind = "pattern"
-    offered = ("loop", "loop_b", "loops", "n_loops", "std", "rng")
-
-    steady: bool = True
-    takes: Callable[[Options], int] | None = None
-
-    def loops_taken(self, options: Options) -> int:
-        """Return how many independent loops a piece is made from."""
-        return self.takes(options) if self.takes is not None else 1 + ("loop_b" in self.inputs)
-
-
-@dataclass(frozen=True, eq=False)
-class Transform(Entry):
-    """A transform, as it is registered; `keeps_length` says whether a loop keeps its number of frames."""
-
-    kind = "transform"
-    offered = ("loop", "index", "start", "std", "centre", "attacks", "rng", "step")
-
-    keeps_length: bool = True
-
-    @property
-    def wraps(self) -> bool:
-        """Whether another step follows its arguments."""
-        return "step" in self.inputs
-
-    @property
-    def varies(self) -> bool:
-        """Whether the same loop may become another one each time."""
-        return not {"index", "start", "rng"}.isdisjoint(self.inputs)
-
-    @property
-    def arguments(self) -> str:
-        """What follows the name: " ONSETS STEPS [ROTATION]"."""
-        names = (f" {o.name.upper()}" if o.is_required else f" [{o.name.upper()}]" for o in self.options.values())
-        return "".join(names) + (" STEP" if self.wraps else "")
-
-    def listed(self, name: str) -> tuple[str, str]:
-        """How it stands in a list: with its arguments, and what it does."""
-        return name + self.arguments, self.summary
+def check_at_least(minimum: float, **given: float) -> None:
+    """Raise ValueError where an option is too small: `check_at_least(1, frames=frames)`."""
+    for name, value in given.items():
+        if not value >= minimum:
+            raise ValueError(f"{name}={value:g} is out of range, expected {minimum:g} at least")

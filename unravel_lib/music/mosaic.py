@@ -6,9 +6,9 @@ import numpy as np
 
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
-from unravel_lib.music.following import Note
-from unravel_lib.music.recordings import Index, Recording, Recordings
-from unravel_lib.statistics.measure import Array, Statistics
+from unravel_lib.music.kinds import check_at_least
+from unravel_lib.music.recordings import Index, Note, Recording, Recordings
+from unravel_lib.statistics.measure import Array
 
 NEAR, APPROXIMATION = 24, 1.0  # moments per frame; they may be 1 + this times as far as the nearest ones
 BACK = 2  # frames back whose moments' successors are candidates too
@@ -16,9 +16,9 @@ LEAVING, FAR = 0.5, 0.5  # what it costs to leave a recorded run, and per standa
 LEAD = 16  # frames around the seam that are gone through twice, so that the path closes
 
 
-@distribution(needs_frames=True, spreads_by_iqr="never")
+@distribution
 def mosaic(
-    statistics: Statistics,
+    recordings: Recordings,
     rng: np.random.Generator,
     n_frames: int,
     target: Frames,
@@ -39,11 +39,10 @@ def mosaic(
     concatenative sound synthesis" (2004). Each frame costs its distance from the target, each break of a recorded run
     0.5 and half the distance over the break. `vary` adds Gumbel noise to the costs.
     """
-    if not vary >= 0:
-        raise ValueError(f"vary={vary:g} is out of range, expected 0 at least")
-    if target.ndim != 2 or not len(target) or target.shape[1] != statistics.dims:
-        raise ValueError(f"the target has shape {target.shape}, expected (frames, {statistics.dims})")
-    recordings = Recordings.of(statistics)
+    check_at_least(0, vary=vary)
+    dims = len(recordings.scale)
+    if target.ndim != 2 or not len(target) or target.shape[1] != dims:
+        raise ValueError(f"the target has shape {target.shape}, expected (frames, {dims})")
     joined = recordings.joined
     course = target[np.linspace(0, len(target) - 1, n_frames).round().astype(np.int64)] / recordings.scale
     if match == "ranks":

@@ -24,7 +24,15 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import PATTERNS, pattern
-from unravel_lib.music.kinds import MAX_BYTES, Function, Options, Pattern, checked_loop, seed_global_generators
+from unravel_lib.music.kinds import (
+    MAX_BYTES,
+    Entry,
+    Function,
+    Options,
+    check_at_least,
+    checked_loop,
+    seed_global_generators,
+)
 from unravel_lib.music.steps import read_steps, transformed
 from unravel_lib.statistics.measure import Array
 
@@ -47,7 +55,7 @@ def loop(loop: Frames, n_loops: int) -> Iterator[Repeat]:
     yield Repeat(loop, n_loops)
 
 
-@pattern(steady=False)
+@pattern
 def fibo(loop: Frames, n_loops: int) -> Iterator[Frames]:
     """A AB ABC ABCDE ABCDEFGH: ever longer beginnings, of Fibonacci lengths; best with 8 or 13 frames.
 
@@ -128,11 +136,7 @@ def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator
         yield Repeat(a.copy(), n_loops)
 
 
-def _letters(options: Options) -> int:
-    return max(1, len(set(str(options["form"]))))  # none is refused by `form` itself
-
-
-@pattern(takes=_letters)
+@pattern
 def form(loops: Callable[[int], Frames], n_loops: int, form: str = "AABA") -> Iterator[Repeat]:
     """AABA: each letter a loop of its own, in the order of the letters, each played n_loops times.
 
@@ -154,8 +158,7 @@ def morph(loop: Frames, loop_b: Frames, n_loops: int, steps: int = 4) -> Iterato
     >>> [(item.loop.item(), item.times) for item in morph(a, b, n_loops=2, steps=2)]
     [(0.0, 2), (0.5, 2), (1.0, 2)]
     """
-    if steps < 1:
-        raise ValueError(f"steps={steps} is out of range, expected 1 at least")
+    check_at_least(1, steps=steps)
     for step in range(steps + 1):
         yield Repeat(loop + (loop_b - loop) * (step / steps), n_loops)
 
@@ -176,6 +179,12 @@ class Piece:
     frames: Frames
     starts: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
+
+    @property
+    def loop_frames(self) -> int | None:
+        """How many frames each loop has; None where their lengths differ."""
+        lengths = np.unique(np.diff(self.starts, append=len(self.frames)))
+        return int(lengths[0]) if len(lengths) == 1 else None
 
     @classmethod
     def of(cls, loops: Iterable[Frames], dims: int, shorter: Sequence[str]) -> "Piece":
@@ -211,7 +220,7 @@ class Piece:
 
 
 def loops_of(
-    entry: Pattern,
+    entry: Entry,
     options: Options,
     loops: Callable[[int], Frames],
     n_loops: int,
@@ -242,6 +251,20 @@ def loops_of(
             if empty == MAX_EMPTY_LOOPS:
                 raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
             yield from itertools.repeat(loop, int(times) if len(loop) else 0)
+
+
+def loops_taken(entry: Entry, options: Options) -> int:
+    """Return from how many independent loops a pattern makes a piece; one that asks for `loops` is tried."""
+    if "loops" not in entry.inputs:
+        return 1 + ("loop_b" in entry.inputs)
+    asked = {0}
+
+    def loop(which: int) -> Frames:
+        asked.add(which)
+        return np.zeros((1, 1))
+
+    Piece.of(loops_of(entry, options, loop, 1, np.ones(1), np.random.SeedSequence(0)), 1, ())
+    return max(asked) + 1
 
 
 def arrange(
@@ -292,8 +315,8 @@ def arrange(
     other = loop if loop_b is None else checked_array("loop_b", loop_b, loop.shape)
     spread = loop.std(axis=0) if std is None else checked_array("std", std, loop.shape[1:])
     seeds, complete = np.random.SeedSequence(seed), entry.complete(options)
-    if entry.loops_taken(complete) > 2:
-        raise entry.wrong(f"takes {entry.loops_taken(complete)} loops here", expected="2 at most, or a Composition")
+    if (taken := loops_taken(entry, complete)) > 2:
+        raise entry.wrong(f"takes {taken} loops here", expected="2 at most, or a Composition")
     loops = loops_of(entry, complete, [loop, other].__getitem__, n_loops, spread, seeds)
     played = transformed(loops, read_steps(transform), spread, loop.mean(axis=0), seeds)
     return Piece.of(played, loop.shape[1], ("n_loops",)).frames

@@ -4,9 +4,10 @@ Frames are in units of each dim's standard deviation; all lengths in time are in
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,14 @@ import numpy.typing as npt
 from unravel_lib.audio.descriptors import ATTACK, LOUDNESS, SILENCE, Descriptors
 from unravel_lib.latents import Frames
 from unravel_lib.statistics.measure import Array, Encoding, Statistics
+from unravel_lib.text import count_text
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
 Index = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Note = Callable[[str], None]
 
 USUAL_RATE = 44100 / 2048  # frames a second, where nothing states it
 GOLDEN = (5**0.5 - 1) / 2  # places at multiples of it, modulo 1, are spread evenly, however many (Kronecker)
@@ -44,37 +47,34 @@ THREES, HALVED = 0.05, 0.01  # octaves of stretch that a loop of thirds, or of a
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One recording without its quiet ends.
+    """One recording without its quiet ends; or all of them in a row.
 
     Attributes
     ----------
     name : str
     frames : float64 [frames, dims]
         In standard deviations.
-    weighted : float64 [frames, dims]
-        The same times the weight of each dim, for distances.
+    weights : float64 [dims]
+        How much each dim counts in distances.
     worthy : bool [frames]
         Which moments are loud, or followed by what is.
     loud : bool [frames]
         Which are loud themselves.
-    origin : int64 [frames]
-        Which frame of the encoding each is.
+    ends : bool [frames]
+        Which frames have no frame behind them: the last one of a recording.
     descriptors : float32 [3, frames] or None
     period : float or None
         In frames; None where none is found.
-    ends : bool [frames]
-        Which frames have no frame behind them: the last one, of all recordings joined those of each.
     """
 
     name: str
     frames: Frames
-    weighted: Frames
+    weights: Array
     worthy: Flags
     loud: Flags
-    origin: Index
+    ends: Flags
     descriptors: Descriptors | None
     period: float | None
-    ends: Flags
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -83,6 +83,11 @@ class Recording:
     def attack(self) -> Descriptors | None:
         """How strongly each moment is struck, in dB, float32 [frames]."""
         return None if self.descriptors is None else self.descriptors[ATTACK]
+
+    @cached_property
+    def weighted(self) -> Frames:
+        """Frames for distances: times the weight of each dim."""
+        return self.frames * self.weights
 
     @cached_property
     def pairs(self) -> Frames:
@@ -123,28 +128,27 @@ class Recording:
             worthy[begin : begin + gap] |= gap <= self.period
         return replace(self, worthy=worthy)
 
-    def taken(self, places: Index, factor: float) -> "Recording":
+    def taken(self, places: Index, factor: float = 1.0) -> "Recording":
         """The recording with other frames in a row, whose period is `factor` times as long."""
-        return Recording(
-            self.name,
-            self.frames[places],
-            self.weighted[places],
-            self.worthy[places],
-            self.loud[places],
-            self.origin[places],
-            None if self.descriptors is None else self.descriptors[:, places],
-            None if self.period is None else self.period * factor,
-            np.arange(len(places)) == len(places) - 1,
+        return replace(
+            self,
+            frames=self.frames[places],
+            worthy=self.worthy[places],
+            loud=self.loud[places],
+            ends=last_of(len(places)),
+            descriptors=None if self.descriptors is None else self.descriptors[:, places],
+            period=None if self.period is None else self.period * factor,
         )
 
-    def fitted(self, n_frames: int, frame_rate: float) -> tuple["Recording", str]:
-        """Stretch the recording so that a whole number of its beats fills a loop; return what was done as a text.
+    def fitted(self, moment: int, n_frames: int, frame_rate: float, note: Note) -> "tuple[Recording, int]":
+        """Stretch the recording so that a whole number of its beats fills a loop; return it, and a moment in it.
 
         A beat is the period, or a half, a quarter, ... of it. Frames are left out or doubled where neighbours are most
         alike. The recording is left as it is where it has no period, or would be stretched by more than 0.3 octaves.
         """
         if self.period is None:
-            return self, f"{self.name}: no period was found, not fitted to the tempo"
+            note(f"{self.name}: no period was found, not fitted to the tempo")
+            return self, moment
         ways = []
         for halved in range(HALVINGS):
             beat = self.period / 2**halved
@@ -153,19 +157,21 @@ class Recording:
                 if octaves <= MOST_STRETCHED:
                     ways.append((octaves + THREES * (n % 3 == 0) + HALVED * halved, n, beat))
         if not ways:
-            return self, f"{self.name}: its period of {self.period / frame_rate:.2f} s does not fit the tempo"
+            note(f"{self.name}: its period of {self.period / frame_rate:.2f} s does not fit the tempo")
+            return self, moment
         _, n_beats, beat = min(ways)
         factor = n_frames / n_beats / beat
-        beats = f"{n_beats} beat{'' if n_beats == 1 else 's'} of {beat / frame_rate:.2f} s"
-        text = f"{self.name}: {beats} stretched by {factor:.2f}"
-        return self.taken(stretched(self.weighted, factor), factor), text
+        note(f"{self.name}: {count_text(n_beats, 'beat')} of {beat / frame_rate:.2f} s stretched by {factor:.2f}")
+        places = stretched(self.weighted, factor)
+        return self.taken(places, factor), int(np.searchsorted(places, moment))
 
 
 class Recordings:
-    """All recordings that were measured.
+    """All recordings that were measured; one by one when iterated over.
 
     Attributes
     ----------
+    encodings : tuple of Encoding
     frame_rate : float
         Frames a second; 21.5 where it is not known.
     scale : float64 [dims]
@@ -177,111 +183,98 @@ class Recordings:
     """
 
     def __init__(self, statistics: Statistics) -> None:
+        self.encodings = statistics.encodings
         self.frame_rate = statistics.frame_rate or USUAL_RATE
         self.scale: Array = np.where(statistics.std > 0, statistics.std, 1.0)
         self.weights = np.clip(statistics.autocorrelation, 0, 1)
         self.smooth = self.weights >= SMOOTH if (self.weights >= SMOOTH).any() else self.weights >= 0
-        self._encodings = statistics.encodings
-        level = usual_loudness(self._encodings) - QUIET
-        ahead = max(1, round(AHEAD_SECONDS * self.frame_rate))
-        self._loud = [loud_moments(encoding, max(level, INAUDIBLE)) for encoding in self._encodings]
-        if not any(loud.any() for loud in self._loud):  # all are silent: so are the loops
-            self._loud = [np.ones(n, np.bool_) for n in self.lengths]
-        self._worthy = [followed(loud, ahead) for loud in self._loud]
-        self._recordings: dict[int, Recording] = {}
+        level = max(usual_loudness(self.encodings) - QUIET, INAUDIBLE)
+        loud = [loud_moments(encoding, level) for encoding in self.encodings]
+        if not any(one.any() for one in loud):  # all are silent: so are the loops
+            loud = [np.ones(len(one), np.bool_) for one in loud]
+        self._each = [self._recording(number, one) for number, one in enumerate(loud)]
 
-    @classmethod
-    def of(cls, statistics: Statistics) -> "Recordings":
-        """The recordings of these statistics; the same object for the same statistics, so that trees are kept."""
-        if not _last or _last[0][0] is not statistics:
-            _last[:] = [(statistics, cls(statistics))]
-        return _last[0][1]
-
-    @property
-    def lengths(self) -> list[int]:
-        """Frames of each recording, with its quiet ends."""
-        return [encoding.latents.shape[1] for encoding in self._encodings]
+    def _recording(self, number: int, loud: Flags) -> Recording:
+        encoding = self.encodings[number]
+        worthy = followed(loud, max(1, round(AHEAD_SECONDS * self.frame_rate)))
+        known = np.flatnonzero(worthy)
+        inside = slice(known[0], known[-1] + 1) if len(known) >= FEWEST_WORTHY else slice(None)
+        frames = np.ascontiguousarray(encoding.latents[:, inside].T / self.scale)
+        return Recording(
+            encoding.name or f"recording {number}",
+            frames,
+            self.weights,
+            worthy[inside],
+            loud[inside],
+            last_of(len(frames)),
+            None if encoding.descriptors is None else encoding.descriptors[:, inside],
+            period_of(frames, self.frame_rate),
+        )
 
     def __iter__(self) -> Iterator[Recording]:
-        return (self[number] for number in range(len(self._encodings)))
-
-    def __getitem__(self, number: int) -> Recording:
-        if number not in self._recordings:
-            encoding, worthy = self._encodings[number], self._worthy[number]
-            kept = np.flatnonzero(worthy)
-            inside = slice(kept[0], kept[-1] + 1) if len(kept) >= FEWEST_WORTHY else slice(None)
-            frames = np.ascontiguousarray(encoding.latents[:, inside].T / self.scale)
-            origin = np.arange(len(worthy))[inside]
-            period = period_of(frames, self.frame_rate)
-            name = encoding.name or f"recording {number}"
-            descriptors = None if encoding.descriptors is None else encoding.descriptors[:, inside]
-            self._recordings[number] = Recording(
-                name,
-                frames,
-                frames * self.weights,
-                worthy[inside],
-                self._loud[number][inside],
-                origin,
-                descriptors,
-                period,
-                np.arange(len(frames)) == len(frames) - 1,
-            )
-        return self._recordings[number]
-
-    def usable(self, least: int) -> list[bool]:
-        """Return which recordings have so many frames; raises ValueError where none has."""
-        if max(self.lengths) < least:
-            raise ValueError(f"needs a recording of at least {least} frames, the longest has {max(self.lengths)}")
-        return [n >= least for n in self.lengths]
-
-    def stretches(self, place: float, n_frames: int) -> list[tuple[float, int]]:
-        """Cut a ring into stretches of about 12 s, each of one recording: (place, frames) pairs."""
-        n = max(1, round(n_frames / (STRETCH_SECONDS * self.frame_rate)))
-        sizes = np.diff(np.linspace(0, n_frames, n + 1).round().astype(np.int64)).tolist()
-        return [((place + number * GOLDEN) % 1, size) for number, size in enumerate(sizes)]
+        return iter(self._each)
 
     @cached_property
     def joined(self) -> Recording:
         """All recordings one after the other, without a period; without descriptors where one of them has none."""
-        parts = list(self)
-        arrays = [
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("frames", "weighted", "worthy", "loud", "origin", "ends")
-        ]
-        known = [part.descriptors for part in parts if part.descriptors is not None]
-        descriptors = np.concatenate(known, axis=1) if len(known) == len(parts) else None
-        frames, weighted, worthy, loud, origin, ends = arrays
-        return Recording("all", frames, weighted, worthy, loud, origin, descriptors, None, ends)
+        frames, worthy, loud, ends = (
+            np.concatenate([getattr(one, name) for one in self._each]) for name in ("frames", "worthy", "loud", "ends")
+        )
+        known = [one.descriptors for one in self._each if one.descriptors is not None]
+        descriptors = np.concatenate(known, axis=1) if len(known) == len(self._each) else None
+        return Recording("all", frames, self.weights, worthy, loud, ends, descriptors, None)
 
-    def shares(self, variety: bool = False, usable: Sequence[bool] | None = None) -> Array:
-        """How much each recording counts, in worthy moments.
+    def shares(self, variety: bool = False) -> Array:
+        """How much each recording counts, in worthy moments; with `variety` by their square root, for short ones."""
+        moments = np.array([one.worthy.sum() for one in self._each], np.float64)
+        weights = np.array([encoding.weight for encoding in self.encodings])
+        shares: Array = (np.sqrt(moments) if variety else moments) * weights
+        return shares
+
+    def place(self, place: float, variety: bool, usable: Sequence[bool]) -> tuple[Recording, int]:
+        """Return the recording and the moment in it at a place from 0 to 1 in all worthy moments, one after the other.
 
         Parameters
         ----------
+        place : float
         variety : bool
-            Recordings count by the square root of their worthy moments, so that long ones do not prevail.
-        usable : sequence of bool, optional
+            As of `shares`.
+        usable : sequence of bool
             Which recordings count at all.
         """
-        moments = np.array([worthy.sum() for worthy in self._worthy], np.float64)
-        weights = np.array([encoding.weight for encoding in self._encodings])
-        shares: Array = (np.sqrt(moments) if variety else moments) * weights
-        return shares if usable is None else shares * usable
-
-    def place(self, place: float, variety: bool = False, usable: Sequence[bool] | None = None) -> tuple[int, int]:
-        """Return the recording and the moment in it at a place from 0 to 1 in all worthy moments, one after the other.
-
-        `variety` and `usable` are as of `shares`.
-        """
-        shares = self.shares(variety, usable)
+        shares = self.shares(variety) * usable
         ends = np.cumsum(shares)
         number = min(int(np.searchsorted(ends, place * ends[-1], side="right")), int(np.flatnonzero(shares)[-1]))
         inside = (place * ends[-1] - (ends[number] - shares[number])) / shares[number]
-        worthy = np.flatnonzero(self[number].worthy)
-        return number, int(worthy[min(int(inside * len(worthy)), len(worthy) - 1)])
+        worthy = np.flatnonzero(self._each[number].worthy)
+        return self._each[number], int(worthy[min(int(inside * len(worthy)), len(worthy) - 1)])
+
+    def stretches(
+        self, place: float, n_frames: int, least: int, variety: bool = False
+    ) -> list[tuple[Recording, int, int]]:
+        """Cut a ring into stretches of about 12 s, each from another place: recording, moment and number of frames.
+
+        Only recordings of at least `least` frames count; raises ValueError where there are none.
+        """
+        usable = [len(one) >= least for one in self._each]
+        if not any(usable):
+            longest = max(map(len, self._each))
+            raise ValueError(f"needs a recording of at least {least} frames, the longest has {longest}")
+        n = max(1, round(n_frames / (STRETCH_SECONDS * self.frame_rate)))
+        sizes = np.diff(np.linspace(0, n_frames, n + 1).round().astype(np.int64)).tolist()
+        places = [(place + number * GOLDEN) % 1 for number in range(n)]
+        return [(*self.place(at, variety, usable), size) for at, size in zip(places, sizes, strict=True)]
 
 
-_last: list[tuple[Statistics, Recordings]] = []  # those that were asked for last
+@lru_cache(maxsize=1)
+def recordings_of(statistics: Statistics) -> Recordings:
+    """The recordings of these statistics; those that were asked for last are kept, with their trees."""
+    return Recordings(statistics)
+
+
+def last_of(n_frames: int) -> Flags:
+    """Return which of so many frames is the last one."""
+    return np.asarray(np.arange(n_frames) == n_frames - 1)
 
 
 def first_place(seed: int) -> float:
@@ -321,7 +314,7 @@ def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
 
 def attacks_of(frames: Frames, statistics: Statistics) -> Array | None:
     """How strongly frames [n, dims] are struck, in dB: each as the recorded frame nearest to it; None if unknown."""
-    recordings = Recordings.of(statistics)
+    recordings = recordings_of(statistics)
     if not statistics.encodings or recordings.joined.attack is None:
         return None
     known, tree = recordings.joined.heard
@@ -366,21 +359,15 @@ def period_of(frames: Frames, frame_rate: float) -> float | None:
     if summed[1] <= 0:
         return None
     values = summed / summed[1]
-    lags = np.arange(1, high + 1)
+    lags = np.arange(math.ceil(low), high + 1)
     valley = np.minimum.accumulate(values)[lags]
-    peaks = lags[
-        (lags >= low)
-        & (values[lags] > values[lags - 1])
-        & (values[lags] >= values[lags + 1])
-        & (values[lags] - valley >= PERIOD_RISE)
-        & (values[lags] >= PERIOD_LEAST)
-    ]
+    is_peak = (values[lags] > values[lags - 1]) & (values[lags] >= values[lags + 1])
+    peaks = lags[is_peak & (values[lags] >= np.maximum(PERIOD_LEAST, valley + PERIOD_RISE))]
     if not peaks.size:
         return None
     best = int(peaks[values[peaks] >= AS_HIGH * values[peaks].max()][0])
     before, top, behind = values[best - 1 : best + 2]
-    bend = before - 2 * top + behind
-    return float(best + (0.5 * (before - behind) / bend if bend < 0 else 0.0))
+    return float(best + 0.5 * (before - behind) / (before - 2 * top + behind))
 
 
 def stretched(weighted: Frames, factor: float) -> Index:

@@ -16,8 +16,10 @@ BLOCK = 512  # frequencies at a time
 LEAST = 2  # frames of a recording
 
 
-@distribution(needs_frames=True, spreads_by_iqr="never")
-def spectral(statistics: Statistics, rng: np.random.Generator, n_frames: int, place: float) -> Frames:
+@distribution
+def spectral(
+    statistics: Statistics, recordings: Recordings, rng: np.random.Generator, n_frames: int, place: float
+) -> Frames:
     """Smooth new motion with the recordings' spectra, their values and the dims moving together; a closed ring.
 
     Notes
@@ -27,11 +29,9 @@ def spectral(statistics: Statistics, rng: np.random.Generator, n_frames: int, pl
     mean period is kept, and the signals are made of what deviates from it. Long rings are made of stretches of other
     recordings; neighbours are cross-faded, their means linearly, what deviates from these with equal power.
     """
-    recordings = Recordings.of(statistics)
-    usable = recordings.usable(LEAST)
     max_lag = max(1, round(LAG_SECONDS * recordings.frame_rate))
-    places = recordings.stretches(place, n_frames)
-    styles = [_Style.of(recordings[recordings.place(at, usable=usable)[0]], max_lag) for at, _ in places]
+    stretches = recordings.stretches(place, n_frames, LEAST)
+    styles = [_Style.of(recording, max_lag) for recording, _, _ in stretches]
     if len(styles) == 1:
         course, rest = styles[0].ring(rng, n_frames)
         result = course + rest
@@ -39,7 +39,7 @@ def spectral(statistics: Statistics, rng: np.random.Generator, n_frames: int, pl
         fade = max(2, round(FADE_SECONDS * recordings.frame_rate) // 2 * 2)
         result = np.zeros((n_frames, statistics.dims))
         start = 0
-        for style, (_, size) in zip(styles, places, strict=True):
+        for style, (_, _, size) in zip(styles, stretches, strict=True):
             length = size + fade
             course, rest = (part[:length] for part in style.ring(rng, length + max_lag))
             ramps = np.full(fade + 1, 1 / (fade + 1))  # the shares of neighbouring stretches sum to 1

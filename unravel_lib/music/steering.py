@@ -73,7 +73,7 @@ class Wishes:
 
     Attributes
     ----------
-    wanted : float64 [wishes, n_frames]
+    wanted : float64 [wishes, before + n_frames]
     now, soon : float64 [wishes, moments]
         The rank of each moment, and the mean of what follows it within 0.15 s.
     """
@@ -83,8 +83,14 @@ class Wishes:
     soon: Array
 
     @classmethod
-    def of(cls, recordings: Recordings, wishes: Mapping[str, Array], n_frames: int) -> "Wishes":
-        """Spread ranks over a loop, in straight lines between them; ValueError where a recording has no descriptors."""
+    def of(cls, recordings: Recordings, wishes: Mapping[str, Array], n_frames: int, before: int = 0) -> "Wishes":
+        """Spread ranks over a loop, in straight lines between them, and over its last frames `before` it.
+
+        Raises
+        ------
+        ValueError
+            A recording has no descriptors.
+        """
         joined = recordings.joined
         if joined.descriptors is None:
             raise ValueError("steering needs the descriptors of all recordings: encode them again by encoder.py")
@@ -96,7 +102,7 @@ class Wishes:
         soon = np.lib.stride_tricks.sliding_window_view(following, ahead, axis=1).mean(axis=2)
         places = np.linspace(0, 1, n_frames)
         wanted = [np.interp(places, np.linspace(0, 1, len(ranks)), ranks) for ranks in wishes.values()]
-        return cls(np.array(wanted), now, soon)
+        return cls(np.pad(wanted, ((0, 0), (before, 0)), mode="wrap"), now, soon)
 
     def missed(self, moment: int, frame: int) -> bool:
         """Whether a moment is too far from what is wished for in a frame."""

@@ -8,15 +8,16 @@ import contextlib
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import TRANSFORMS
-from unravel_lib.music.kinds import Options, Transform, checked_loop, seed_global_generators
+from unravel_lib.music.kinds import Entry, Options, checked_loop, seed_global_generators
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
 from unravel_lib.text import count_text, printable
@@ -29,21 +30,28 @@ def no_attacks(frames: Frames) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """A transform and its arguments: the words `begin` to `end` - 1 of a step. Defaults are filled in."""
-
-    transform: Transform
-    options: Options
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True, eq=False)
 class Step:
-    """One step, read from its text: "every 4 rev" has the parts "every 4" and "rev"; each part wraps the next one."""
+    """A step, read from its text: "every 4 rev" is the transform `every`, its argument 4, and the step "rev" inside.
+
+    Attributes
+    ----------
+    words : tuple of str
+        All words of the text.
+    begin, end : int
+        Those from `begin` to `end` - 1 are the name of the transform and its arguments.
+    transform : Entry
+    options : dict
+        Its arguments; defaults are filled in.
+    wrapped : Step or None
+        The step that it wraps, of the same words.
+    """
 
     words: tuple[str, ...]
-    parts: tuple[Part, ...]
+    begin: int
+    end: int
+    transform: Entry
+    options: Options
+    wrapped: "Step | None"
 
     @property
     def text(self) -> str:
@@ -51,79 +59,22 @@ class Step:
         return " ".join(map(quoted, self.words))
 
     @property
-    def keeps_length(self) -> bool:
-        """Whether a loop keeps its number of frames."""
-        return all(part.transform.keeps_length for part in self.parts)
+    def parts(self) -> "list[Step]":
+        """The step itself, the one that it wraps, the one that this wraps, and so on."""
+        return [self, *(self.wrapped.parts if self.wrapped else [])]
 
-    @property
-    def varies(self) -> bool:
-        """Whether the same loop may become another one each time."""
-        return any(part.transform.varies for part in self.parts)
+    def generators(self, seed: np.random.SeedSequence, occurrence: int) -> dict[int, np.random.Generator]:
+        """Return random numbers for each part, by the place of its first word.
 
-    def generators(self, seed: np.random.SeedSequence, occurrence: int = 0) -> list[np.random.Generator]:
-        """Return random numbers for each part, which depend on the seed, the text and which of equal steps it is.
-
-        Not on the folder of a user's file: a step is the same wherever that is.
+        They depend on the seed, the text and which of equal steps it is; not on the folder of a user's file.
         """
         if any(part.transform.source is not None for part in self.parts):
             seed_global_generators(seed)
         words = (word.rpartition("/")[2] if ".py:" in word else word for word in self.words)
         digest = hashlib.sha256(" ".join(map(quoted, words)).encode("utf-8", "surrogateescape")).digest()
         key = (*seed.spawn_key, *np.frombuffer(digest[:16], "<u4").tolist(), occurrence)
-        seeds = (np.random.SeedSequence(seed.entropy, spawn_key=(*key, part.begin)) for part in self.parts)
-        return [np.random.default_rng(own) for own in seeds]
-
-
-@dataclass(eq=False)
-class Call:
-    """A step ready to be applied to loops, with all that transforms may ask for: see `kinds`.
-
-    A transform that wraps others gets the call of the parts behind its own as `step`. In a `trial` the result is thrown
-    away, and a wrapped step is applied even where its wrapper does not call it.
-    """
-
-    step: Step
-    generators: Sequence[np.random.Generator]
-    std: Array
-    centre: Array
-    attacks: Attacks = no_attacks
-    index: int = 0
-    start: int = 0
-    trial: bool = False
-    called: bool = False
-
-    @property
-    def keeps_length(self) -> bool:
-        """Whether a loop keeps its number of frames."""
-        return self.step.keeps_length
-
-    def __call__(self, loop: Frames, dims: Array | slice = slice(None)) -> Frames:
-        """Apply the step to a loop of all dims, or of these.
-
-        Raises
-        ------
-        UsageError
-            The transform failed, or made what is no loop; names the user's file and the line.
-        """
-        self.called, (part, *behind), (rng, *others) = True, self.step.parts, self.generators
-        inner = replace(self, step=replace(self.step, parts=tuple(behind)), generators=others, called=False)
-        inner.std, inner.centre = self.std[dims], self.centre[dims]
-        inner.attacks = self.attacks if len(inner.std) == len(self.std) else no_attacks
-        given = {**vars(inner), "loop": loop, "rng": rng, "step": inner}  # a Call's fields are named as the inputs
-        words, transform = self.step.words, part.transform
-        with marked(words, min(part.begin + 1, part.end - 1), part.end), transform.naming_errors():
-            with np.errstate(all="ignore"):  # what is not finite is refused
-                result = checked_loop(transform.call(given, part.options), loop.shape[1])
-            if self.keeps_length and len(result) != len(loop):
-                found = f"a loop of {len(loop)} frames has {len(result)} now"
-                raise ValueError(f"{found}: declare @transform(keeps_length=False)")
-            if len(result) > max(len(loop), MAX_LATENTS):
-                raise ValueError(f"a loop has {len(result):,} frames now, at most {MAX_LATENTS:,}: make it shorter")
-            if not np.isfinite(result).all():
-                raise transform.wrong("makes values that are not finite")
-        if self.trial and behind and not inner.called:
-            inner(loop)
-        return result
+        seeds = {part.begin: np.random.SeedSequence(seed.entropy, spawn_key=(*key, part.begin)) for part in self.parts}
+        return {begin: np.random.default_rng(own) for begin, own in seeds.items()}
 
 
 def split_words(text: str) -> list[str]:
@@ -156,13 +107,11 @@ def parse_step(text: str) -> Step:
     words = tuple(split_words(text)) if isinstance(text, str) else ()
     if not words:
         raise UsageError("is no step", option="transform", value=repr(text), expected="a text such as every 4 rev")
-    parts = [_parse_part(words, 0)]
-    while parts[-1].transform.wraps:
-        parts.append(_parse_part(words, parts[-1].end))
-    return Step(words, tuple(parts))
+    return _parse_words(words, 0)
 
 
-def _parse_part(words: tuple[str, ...], begin: int) -> Part:
+def _parse_words(words: tuple[str, ...], begin: int) -> Step:
+    """Read the step that begins with a word, and ends with the last one."""
     with marked(words, begin, begin + 1):
         transform = TRANSFORMS.find(words[begin])
     options, left = [*transform.options.values()], len(words) - begin - 1
@@ -182,7 +131,7 @@ def _parse_part(words: tuple[str, ...], begin: int) -> Part:
     for number, option in enumerate(options[: end - begin - 1], begin + 1):
         with marked(words, number, number + 1):
             values[option.name] = transform.read_option(option.name, words[number])
-    return Part(transform, values, begin, end)
+    return Step(words, begin, end, transform, values, _parse_words(words, end) if transform.wraps else None)
 
 
 @contextlib.contextmanager
@@ -204,6 +153,7 @@ def transformed(
     centre: Array,
     seed: np.random.SeedSequence,
     attacks: Attacks = no_attacks,
+    trial: bool = False,
 ) -> Iterable[Frames]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
 
@@ -220,6 +170,8 @@ def transformed(
         That of the pattern.
     attacks : function of frames, optional
         How strongly each is struck.
+    trial : bool
+        What a step wraps is applied even where its wrapper does not call it, so that wrong arguments are found.
 
     Yields
     ------
@@ -232,28 +184,47 @@ def transformed(
     """
     for number, step in enumerate(steps):
         occurrence = [before.text for before in steps[:number]].count(step.text)
-        loops = _each(loops, Call(step, step.generators(seed, occurrence), std, centre, attacks))
+        given = {"std": std, "centre": centre, "attacks": attacks, "generators": step.generators(seed, occurrence)}
+        loops = _each(loops, step, given, trial)
     return loops
 
 
-def _each(loops: Iterable[Frames], call: Call) -> Iterator[Frames]:
-    before = result = None
+def _each(loops: Iterable[Frames], step: Step, given: Mapping[str, Any], trial: bool) -> Iterator[Frames]:
+    varies = any(part.transform.varies for part in step.parts)
+    before, result = None, np.empty(0)
+    index = start = 0
     for loop in loops:
-        if result is None or call.step.varies or loop is not before:
-            before, result = loop, call(loop)
-            call.index, call.start = call.index + 1, call.start + len(result)
+        if varies or loop is not before:
+            before, result = loop, _applied(step, loop, {**given, "index": index, "start": start}, trial)
+            index, start = index + 1, start + len(result)
         yield result
 
 
-def try_steps(
-    steps: Sequence[Step], n_frames: int, std: Array, centre: Array, attacks: Attacks = no_attacks
-) -> int | None:
-    """Apply each step to one loop that is thrown away, so that wrong arguments are found before anything is drawn.
+def _applied(step: Step, loop: Frames, given: Mapping[str, Any], trial: bool) -> Frames:
+    """Apply a step to one loop; `given` are the inputs of its transforms, and their random numbers."""
+    inside: list[Frames] = []
 
-    Returns
-    -------
-    int or None
-        The number of frames that every loop of `n_frames` frames has behind the steps; None where they differ.
+    def wrapped(loop: Frames, dims: Array | slice = slice(None)) -> Frames:
+        assert step.wrapped is not None
+        std, centre = given["std"][dims], given["centre"][dims]
+        attacks = given["attacks"] if len(std) == len(given["std"]) else no_attacks
+        inside.append(_applied(step.wrapped, loop, {**given, "std": std, "centre": centre, "attacks": attacks}, trial))
+        return inside[-1]
+
+    transform, rng = step.transform, given["generators"][step.begin]
+    with marked(step.words, min(step.begin + 1, step.end - 1), step.end), transform.naming_errors():
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            made = transform.call({**given, "loop": loop, "rng": rng, "step": wrapped}, step.options)
+        result = checked_loop(made, loop.shape[1])
+        if len(result) > max(len(loop), MAX_LATENTS):
+            raise ValueError(f"a loop has {len(result):,} frames now, at most {MAX_LATENTS:,}: make it shorter")
+        if not np.isfinite(result).all():
+            raise transform.wrong("makes values that are not finite")
+    return wrapped(loop) if trial and step.wrapped is not None and not inside else result
+
+
+def try_steps(steps: Sequence[Step], n_frames: int, std: Array, centre: Array, attacks: Attacks = no_attacks) -> None:
+    """Apply steps to one loop that is thrown away, so that wrong arguments are found before anything is drawn.
 
     Raises
     ------
@@ -261,7 +232,5 @@ def try_steps(
         Arguments are out of range, or a user's transform failed; `detail` marks the arguments.
     """
     loop = centre + std * np.linspace(-1, 1, n_frames)[:, None]
-    for step in steps:
-        loop = Call(step, step.generators(np.random.SeedSequence(0)), std, centre, attacks, trial=True)(loop)
-    known = all(step.keeps_length or not step.varies for step in steps)
-    return len(loop) if known else None
+    for _ in transformed([loop], steps, std, centre, np.random.SeedSequence(0), attacks, trial=True):
+        pass

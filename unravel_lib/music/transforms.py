@@ -23,18 +23,12 @@ import numpy.typing as npt
 
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import transform
+from unravel_lib.music.kinds import check_at_least
 from unravel_lib.music.rhythms import Onsets, bjorklund, sieve
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-
-
-def check_at_least(minimum: float, **given: float) -> None:
-    """Raise ValueError where an argument is too small: `check_at_least(1, frames=frames)`."""
-    for name, value in given.items():
-        if value < minimum:
-            raise ValueError(f"{name.upper()} is {value:g}, expected at least {minimum:g}")
 
 
 def check_probability(probability: float) -> None:
@@ -66,7 +60,7 @@ def rev(loop: Frames) -> Frames:
     return loop[::-1]
 
 
-@transform(keeps_length=False)
+@transform
 def palindrome(loop: Frames) -> Frames:
     """ABCD -> ABCDDCBA: forwards, then backwards.
 
@@ -97,7 +91,7 @@ def rot(loop: Frames, attacks: Callable[[Frames], Array | None], frames: str) ->
     return _rotated(loop, int(frames) % len(loop))
 
 
-@transform(keeps_length=False)
+@transform
 def ply(loop: Frames, times: int) -> Frames:
     """ABCD -> AABBCCDD: each frame TIMES times.
 
@@ -110,7 +104,7 @@ def ply(loop: Frames, times: int) -> Frames:
     return np.repeat(loop, times, axis=0)
 
 
-@transform(keeps_length=False)
+@transform
 def take(loop: Frames, frames: int) -> Frames:
     """ABCD -> AB: the first FRAMES frames, or all where there are fewer.
 
@@ -121,7 +115,7 @@ def take(loop: Frames, frames: int) -> Frames:
     return loop[:frames]
 
 
-@transform(keeps_length=False)
+@transform
 def drop(loop: Frames, frames: int) -> Frames:
     """ABCD -> CD: without the first FRAMES frames; the last one stays.
 
@@ -366,10 +360,10 @@ def in_dims(loop: Frames, step: Applied, which: str) -> Frames:
     'CBA'
     """
     dims = _dims(which, loop.shape[1])
-    if not step.keeps_length:  # type: ignore[attr-defined]
+    changed, result = step(loop[:, dims], dims), loop.copy()
+    if len(changed) != len(loop):
         raise ValueError("the step behind it changes the length of loops, expected one that keeps it")
-    result = loop.copy()
-    result[:, dims] = step(loop[:, dims], dims)
+    result[:, dims] = changed
     return result
 
 
