@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from unravel_lib.errors import UsageError  # noqa: E402
 from unravel_lib.models.model import Model  # noqa: E402
 from unravel_lib.music.catalogue import DISTRIBUTIONS  # noqa: E402
 from unravel_lib.music.recordings import GOLDEN, Recordings, period_of  # noqa: E402
-from unravel_lib.statistics.fidelity import REPORTED, Fidelity, fidelity  # noqa: E402
+from unravel_lib.statistics.fidelity import Fidelity, fidelity  # noqa: E402
 from unravel_lib.statistics.measure import Encoding, Statistics  # noqa: E402
 from unravel_lib.text import table  # noqa: E402
 
@@ -182,8 +183,9 @@ def bars(model: Model, rhythmic: list[Encoding], name: str) -> list[Array]:
 def latents_text(found: dict[str, Fidelity]) -> str:
     """The measures of latents as a table, a column per distribution."""
     rows = [["", *found]]
-    for name, form, label, _ in REPORTED:
-        values = (getattr(one, name) for one in found.values())
+    for measure in fields(Fidelity):
+        label, form, _ = measure.metadata["line"]
+        values = (getattr(one, measure.name) for one in found.values())
         rows.append([label, *("-" if value is None else format(value, form) for value in values)])
     return table(rows)
 

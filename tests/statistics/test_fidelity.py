@@ -12,8 +12,7 @@ from scipy.signal import lfilter
 from scipy.spatial.distance import cdist
 
 from unravel_lib.errors import InputError
-from unravel_lib.statistics import distances
-from unravel_lib.statistics import fidelity as fidelity_module
+from unravel_lib.statistics import fidelity as measures
 from unravel_lib.statistics.fidelity import Fidelity, ceiling, fidelity, floor, report
 
 Array = npt.NDArray[np.float64]
@@ -159,10 +158,10 @@ def test_a_file_is_not_recognised_by_its_neighbours_in_time_nor_a_loop_by_its_pa
 ) -> None:
     recorded = [file.T for file in RECORDED]
     loops = [np.tile(OTHERS[0].T[:150], (times, 1)) for times in (2, 6)]
-    twice, often = (distances.two_sample([loop], recorded, np.random.default_rng(0)) for loop in loops)
+    twice, often = (measures.two_sample([loop], recorded, np.random.default_rng(0)) for loop in loops)
     assert twice == often
     assert (often or 1.0) < 0.65
-    monkeypatch.setattr(distances, "APART", 1)
+    monkeypatch.setattr(measures, "APART", 1)
     slow = [np.cumsum(file - file.mean(axis=1, keepdims=True), axis=1) for file in OTHERS]
     others = [np.cumsum(file - file.mean(axis=1, keepdims=True), axis=1) for file in RECORDED]
     near = compare(slow, others).nearest_neighbour or 0.0
@@ -181,9 +180,9 @@ def test_noise_is_told_apart_in_many_dims() -> None:
 
 def test_the_end_of_a_loop_is_adjacent_to_its_beginning() -> None:
     loop = np.random.default_rng(13).standard_normal((60, 2))
-    side, _ = distances.balanced([np.tile(loop, (3, 1))], [loop, loop[::-1]], 4, np.random.default_rng(0))
-    assert len(side.windows) == 60
-    assert side.adjacent.sum(axis=1).tolist() == [2 * distances.APART + 1] * 60
+    (windows, adjacent), _ = measures.balanced([np.tile(loop, (3, 1))], [loop, loop[::-1]], 4, np.random.default_rng(0))
+    assert len(windows) == 60
+    assert adjacent.sum(axis=1).tolist() == [2 * measures.APART + 1] * 60
 
 
 def test_the_ceiling_has_the_mean_and_the_deviation_of_the_recordings() -> None:
@@ -195,43 +194,41 @@ def test_the_ceiling_has_the_mean_and_the_deviation_of_the_recordings() -> None:
 
 def test_the_seam_of_a_loop() -> None:
     walk = np.cumsum(np.random.default_rng(5).standard_normal((2, 500)) + 1, axis=1)
-    assert distances.seam_percentile([np.array([[0.0], [1.0], [2.0], [1.0]])]) == 50
-    assert distances.seam_percentile([walk.T]) == 100
-    assert distances.seam_percentile([np.array([[0.0], [1.0], [3.0], [2.5], [0.8]])]) == pytest.approx(25)
-    assert distances.seam_percentile([np.zeros((4, 1)), np.zeros((1, 1))]) == 50
-    assert distances.seam_percentile([np.zeros((1, 1))]) is None
+    assert measures.seam_percentile([np.array([[0.0], [1.0], [2.0], [1.0]])]) == 50
+    assert measures.seam_percentile([walk.T]) == 100
+    assert measures.seam_percentile([np.array([[0.0], [1.0], [3.0], [2.5], [0.8]])]) == pytest.approx(25)
+    assert measures.seam_percentile([np.zeros((4, 1)), np.zeros((1, 1))]) == 50
+    assert measures.seam_percentile([np.zeros((1, 1))]) is None
 
 
 def test_measures_agree_with_their_definitions() -> None:
     rng = np.random.default_rng(6)
     a, b = rng.standard_normal(300).round(1), rng.standard_normal(200).round(1) + 0.2
-    assert distances.ks(a, b) == pytest.approx(scipy.stats.ks_2samp(a, b).statistic)
+    assert measures.ks(a, b) == pytest.approx(scipy.stats.ks_2samp(a, b).statistic)
     ramp = np.tile([0.0, 2.0, 1.0], 100)[:, np.newaxis]
     d = np.diff(ramp[:, 0])
-    assert distances.asymmetry([ramp]) == pytest.approx(np.mean(d**3) / np.mean(d**2) ** 1.5)
+    assert measures.asymmetry([ramp]) == pytest.approx(np.mean(d**3) / np.mean(d**2) ** 1.5)
     rows, others = rng.standard_normal((40, 6)), rng.standard_normal((30, 6))
-    expected = np.sort(cdist(rows, others), axis=1)
-    assert distances.nearest_distances(rows, others, 3) == pytest.approx(expected[:, :3])
-    assert np.isinf(distances.nearest_distances(rows, others[:2], 3)[:, 2]).all()
+    assert measures.distances(rows, others) == pytest.approx(cdist(rows, others))
 
 
 def test_autocorrelation_and_cross_correlation_of_one_lag() -> None:
     x = decays(7, 1, 5000)[0].T
     noise = np.random.default_rng(8).standard_normal((5000, DIMS))
     lags = [np.abs(np.corrcoef(x[:-lag, dim], x[lag:, dim])[0, 1]) for lag in range(1, 17) for dim in range(DIMS)]
-    assert distances.autocorrelation_error([x], [noise]) == pytest.approx(np.mean(lags), abs=0.02)
+    assert measures.autocorrelation_error([x], [noise]) == pytest.approx(np.mean(lags), abs=0.02)
     together = noise[:, :1] + np.zeros((1, 2))
     apart = noise[:, :2]
     # at lags 0 and 1 the steps of white noise correlate by 1 and -0.5, with themselves and with an equal dim
-    assert distances.cross_correlation_error([together], [apart]) == pytest.approx(0.5 * 1.5 / 5, abs=0.02)
+    assert measures.cross_correlation_error([together], [apart]) == pytest.approx(0.5 * 1.5 / 5, abs=0.02)
 
 
 def test_coverage_is_that_of_the_paper() -> None:
     rng = np.random.default_rng(9)
     real, fake = rng.standard_normal((200, 3)), 0.7 * rng.standard_normal((200, 3)) + 0.5
-    radius = np.sort(cdist(real, real), axis=1)[:, distances.K]
+    radius = np.sort(cdist(real, real), axis=1)[:, measures.K]
     expected = np.mean(cdist(real, fake).min(axis=1) <= radius)
-    found = distances.coverage([row[np.newaxis] for row in fake], [row[np.newaxis] for row in real], rng)
+    found = measures.coverage([row[np.newaxis] for row in fake], [row[np.newaxis] for row in real], rng)
     assert 0.3 < expected < 0.95
     assert found == pytest.approx(expected)
 
@@ -248,13 +245,13 @@ def test_floor_and_ceiling_enclose() -> None:
 
 
 def test_one_seed_gives_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distances, "MAX_DISTINCT", 100)
+    monkeypatch.setattr(measures, "MAX_DISTINCT", 100)
     assert compare(OTHERS) == compare(OTHERS)
     assert compare(OTHERS) != fidelity(OTHERS, RECORDED, np.random.default_rng(1))
 
 
 def test_of_too_many_files_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fidelity_module, "MAX_VALUES", 250 * DIMS)
+    monkeypatch.setattr(measures, "MAX_VALUES", 250 * DIMS)
     found = compare(RECORDED)
     assert found.copied_share < 1
     assert compare(RECORDED[:1]).longest_copy in (0, 50, 200)
@@ -290,16 +287,11 @@ def test_what_cannot_be_compared_is_said_in_one_line() -> None:
         compare([])
     with pytest.raises(InputError, match=r"have 7 frames, comparing them with themselves needs 8 or more$"):
         floor([RECORDED[0][:, :7]], rng)
-    with pytest.raises(InputError, match=r"^the generated latents have 2 dims, the recorded ones 4$"):
-        compare([OTHERS[0][:2]])
-    with pytest.raises(InputError, match=r"^the recorded latents have 2 and 4 dims, expected the same in all files$"):
-        ceiling([RECORDED[0], RECORDED[1][:2]], rng)
 
 
 def test_report_has_a_line_for_every_measure() -> None:
     rng = np.random.default_rng(0)
     lines = report(compare(OTHERS), floor(RECORDED, rng), ceiling(RECORDED, rng)).splitlines()
-    assert [name for name, *_ in fidelity_module.REPORTED] == list(asdict(compare(OTHERS)))
     assert len(lines) == 12
     assert lines[0].split() == ["value", "floor", "ceiling", "good", "is"]
     assert lines[-1].split()[-4:] == ["-", "-", "below", "95"]
