@@ -288,7 +288,7 @@ def seam_percentile(files: Sequence[Array]) -> float | None:
 
 
 def all_windows(files: Sequence[Array], length: int) -> tuple[Array, Index]:
-    """Return all windows as rows [n, length * dims], and the number of the file that each is from; of the long files."""
+    """Return the windows of all files that are long enough as rows [n, length * dims], and of which file each is."""
     shape = length, files[0].shape[1]
     long = [file for file in files if len(file) >= length]
     rows = [np.lib.stride_tricks.sliding_window_view(file, shape).reshape(-1, shape[0] * shape[1]) for file in long]
