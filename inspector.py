@@ -99,22 +99,22 @@ def inspect_models(args: argparse.Namespace, questions: bool) -> int:
     many = args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
     all_facts, configs, unanswered = [], {}, 0
     progress = Progress(paths, lambda path: 1, "models") if many and not questions else nullcontext(paths)
-    with progress as models, Worker() as opener:
+    with progress as models, Worker() as worker:
         for path in models:
             with batch.attempt(path):
                 # measuring takes seconds for each model
-                facts, failure = opener.open(path, args.trust_model, measure=args.save or not questions)
+                facts, failure = worker.open(path, args.trust_model, measure=args.save or not questions)
                 all_facts.append(facts)
                 if facts.kind is not None and not (args.json or questions):
                     log.info("%s\n", report.text(facts))
                 if failure is not None:
                     raise failure
                 if args.save:
-                    for target in inspector.save(facts, opener, path, args.output):
+                    for target in inspector.save(facts, worker, path, args.output):
                         wrote(target)
                 if args.config:
                     try:
-                        configs[str(path)] = opener.answer("config")
+                        configs[str(path)] = worker.answer("config")
                     except ModelError as error:
                         if not (args.dict or args.attr):
                             raise
@@ -122,9 +122,9 @@ def inspect_models(args: argparse.Namespace, questions: bool) -> int:
                 if many and (args.dict or args.attr):
                     log.info("%s", printable(path))
                 if args.dict:
-                    unanswered += inspector.ask_about_tensors(opener)
+                    unanswered += inspector.ask_about_tensors(worker)
                 if args.attr:
-                    unanswered += inspector.ask_about_attributes(opener, args.yes)
+                    unanswered += inspector.ask_about_attributes(worker, args.yes)
     if args.json and (many or all_facts):
         documents = [facts.as_json() for facts in all_facts]
         print_json(documents if many else documents[0])

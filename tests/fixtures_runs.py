@@ -80,11 +80,10 @@ def runner(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monkey
 
     inspector.py opens models in this process, not in one of its own.
     """
-    from unravel_lib.inspection import worker
     from unravel_lib.models import model
+    from unravel_lib.process import Process
 
-    monkeypatch.setattr(worker, "Worker", worker.Opener)
-
+    monkeypatch.setattr(Process, "call", lambda process, function, *args: function(*args))
     monkeypatch.setattr(model, "load", sharing_pocket(model.load))
 
     def run(script: str, *args: object, stdin: str | None = None) -> Result:

@@ -18,10 +18,10 @@
     tempo                           frames <-> BPM
 
 The packages, each importing only from those before it: `errors`, `text`; `files` (inputs, atomic writes, sidecars);
-`audio` (sound files) and `latents` (latents files); `models` (model files checked, loaded and run) and `statistics`
-(what is known about latents); `music` (distributions, patterns, transforms, tempo, composition) and `inspection`
-(facts about model files); `plots`, `page` and `live` (to look at, to listen to, to play); `cli` (what the four scripts
-share) and `generator` (what only generator.py uses).
+`audio` (sound files), `process` (another process at work) and `latents` (latents files); `models` (model files
+checked, loaded and run) and `statistics` (what is known about latents); `music` (distributions, patterns, transforms,
+tempo, composition) and `inspection` (facts about model files); `plots`, `page` and `live` (to look at, to listen to,
+to play); `cli` (what the four scripts share) and `generator` (what only generator.py uses).
 """
 
 import importlib

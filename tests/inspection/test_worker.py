@@ -81,16 +81,16 @@ def test_a_model_that_crashes_is_one_line(script: Script, folder: Path) -> None:
 
 
 def test_questions_go_on_after_a_crash() -> None:
-    with Worker() as opener:
-        facts, failure = opener.open(POCKET, False, False)
-        rows = opener.answer("tensor_rows")
+    with Worker() as worker:
+        facts, failure = worker.open(POCKET, False, False)
+        rows = worker.answer("tensor_rows")
         assert failure is None and facts.dims == 8 and rows
         [process] = multiprocessing.active_children()
         os.kill(process.pid or 0, signal.SIGSEGV)
         with pytest.raises(ModelError) as error:
-            opener.answer("tensor_rows")
+            worker.answer("tensor_rows")
         assert (error.value.path, error.value.found[-20:]) == (POCKET, "(Segmentation fault)")
-        assert opener.answer("tensor_rows") == rows
+        assert worker.answer("tensor_rows") == rows
     assert not multiprocessing.active_children()
 
 

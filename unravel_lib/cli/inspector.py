@@ -19,7 +19,7 @@ from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.history import Step, steps
 from unravel_lib.inspection import report
 from unravel_lib.inspection.facts import Facts
-from unravel_lib.inspection.worker import Opener
+from unravel_lib.inspection.worker import Worker
 from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs, LatentsFile
 from unravel_lib.statistics import fidelity
 from unravel_lib.statistics.measure import measure
@@ -32,14 +32,14 @@ NO_LATENTS = "holds sound, but no latents"
 log = logging.getLogger("unravel_lib")
 
 
-def save(facts: Facts, opener: Opener, path: Path, output: Path) -> list[Path]:
+def save(facts: Facts, worker: Worker, path: Path, output: Path) -> list[Path]:
     """Write the tables of one model, and the picture where its shares of variance are known; returns the files."""
     key = facts.sha256 or str(path)  # so that no model's tables replace another's
     targets = [output / output_name(f"{kind}--{path.stem}", key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
     report.write_facts(targets[0], facts)
-    report.write_tensors(targets[1], opener.answer("statistics"))
+    report.write_tensors(targets[1], worker.answer("statistics"))
     if facts.variance_shares:
         from unravel_lib import plots
 
@@ -175,22 +175,22 @@ def _described(files: Sequence[LatentsFile]) -> dict[str, Any]:
     return {"files": described, **{name: values.tolist() for name, values in names.items()}}
 
 
-def ask_about_tensors(opener: Opener) -> int:
+def ask_about_tensors(worker: Worker) -> int:
     """List the state_dict on stdout, then answer questions about its tensors; returns how many had no answer."""
-    rows = opener.answer("tensor_rows")
+    rows = worker.answer("tensor_rows")
     print(table([(printable(key), text) for key, text in rows]), flush=True)
-    return run_prompt([key for key, _ in rows], lambda key: opener.answer("tensor_text", key))
+    return run_prompt([key for key, _ in rows], lambda key: worker.answer("tensor_text", key))
 
 
-def ask_about_attributes(opener: Opener, yes: bool) -> int:
+def ask_about_attributes(worker: Worker, yes: bool) -> int:
     """List the attributes on stdout, then answer questions about them; returns how many had no answer.
 
     Code of the model runs only after a typed yes, or, without a terminal, by `yes`.
     """
-    rows = opener.answer("attribute_rows")
+    rows = worker.answer("attribute_rows")
     print(table([(printable(name), printable(text)) for name, _, text in rows]), flush=True)
     kinds = {name: kind for name, kind, _ in rows}
-    return run_prompt(list(kinds), lambda name: _attribute(opener, name, kinds[name], yes))
+    return run_prompt(list(kinds), lambda name: _attribute(worker, name, kinds[name], yes))
 
 
 def run_prompt(names: Sequence[str], answer: Callable[[str], str]) -> int:
@@ -244,10 +244,10 @@ def _prompted() -> str | None:
         return None
 
 
-def _attribute(opener: Opener, name: str, kind: str, yes: bool) -> str:
+def _attribute(worker: Worker, name: str, kind: str, yes: bool) -> str:
     if kind == "data":
-        return str(opener.answer("data_text", name))
-    text, needed = opener.answer("callable_text", name, kind)
+        return str(worker.answer("data_text", name))
+    text, needed = worker.answer("callable_text", name, kind)
     if needed:
         return f"{text}\n  needs {needed} argument{'s' if needed > 1 else ''}: not called"
     if not yes:
@@ -256,7 +256,7 @@ def _attribute(opener: Opener, name: str, kind: str, yes: bool) -> str:
         print(text, flush=True)
         if not _confirmed():
             return "  not called"
-    result = str(opener.answer("result_text", name, kind))
+    result = str(worker.answer("result_text", name, kind))
     return f"{text}\n{result}" if yes else result
 
 

@@ -1,41 +1,30 @@
 """Processes that share the inputs of a run: `--jobs`.
 
 Each loads the model and runs it in one thread, so that any number of them makes the same bytes. The process that starts
-them reads the folders, prints, and lists failures. They end with it, however it ends: each waits for the end of a pipe
-whose other side only that process holds.
+them reads the folders, prints, and lists failures. They end with it, however it ends.
 """
 
 import contextlib
 import functools
 import logging
-import multiprocessing
 import os
-import queue
-import signal
-import threading
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import Connection
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unravel_lib.cli.batch import Task
 from unravel_lib.errors import InputError, OutputError
-from unravel_lib.files import output
 from unravel_lib.files.sidecar import Sidecar
+from unravel_lib.process import EndedError, Process
 
 if TYPE_CHECKING:
     from unravel_lib.cli.batch import Submit, Work
 
-STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
 Outcome = tuple[Path, Sidecar, bool]
-Answer = tuple[Outcome | Exception, list[logging.LogRecord]]  # of another process
 
 log = logging.getLogger("unravel_lib")
-_records: list[logging.LogRecord] = []  # in such a process: what was logged for the current input
 
 
 @contextlib.contextmanager
@@ -62,105 +51,94 @@ def jobs(
     if count < 2:
         yield None
         return
-    context = multiprocessing.get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    new = functools.partial(ProcessPoolExecutor, 1, context, _begin, (theirs,))  # starts its process at the first call
-    idle: queue.SimpleQueue[ProcessPoolExecutor] = queue.SimpleQueue()
-    waiting: dict[Future[Answer], None] = {}
-    threads = ThreadPoolExecutor(count, initializer=_block_signals)
-
-    def work(task: Task) -> Answer:
-        process = idle.get()
-        try:
-            return process.submit(_do, task, method, model).result()
-        except BrokenProcessPool:
-            process = new()
-            found, remedy = "was not finished: a process has ended, perhaps for lack of memory", "run fewer at once"
-            raise InputError(found, path=task.source.path, remedy=remedy, remedy_options=("jobs",)) from None
-        finally:
-            idle.put(process)
-
-    def submit(task: Task) -> Callable[[object], Outcome]:
-        future = threads.submit(work, task)
-        waiting[future] = None
-        return functools.partial(_outcome, future, waiting)
-
+    shared = _Shared(method, model)
     try:
-        try:
+        with contextlib.ExitStack() as processes:
             for _ in range(count):
-                process = new()
-                idle.put(process)
-                threads.submit(process.submit, _work, method, model)
-            yield submit
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-            ours.close()
-            threads.shutdown()
-            while not idle.empty():
-                idle.get().shutdown()
+                shared.add(processes.enter_context(Process()))
+            yield shared.submit
     except KeyboardInterrupt:
         with contextlib.suppress(BrokenPipeError, OutputError):  # the reader may have been stopped too
-            for path in _made(waiting):
-                wrote(path)
+            for outcome in shared.outcomes.values():
+                if isinstance(outcome, tuple) and outcome[2]:
+                    wrote(outcome[0])
         raise
-
-
-def _made(waiting: "Iterable[Future[Answer]]") -> Iterator[Path]:
-    for future in waiting:
-        outcome = None if future.cancelled() or future.exception() else future.result()[0]
-        if isinstance(outcome, tuple) and outcome[2]:
-            yield outcome[0]
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _block_signals() -> None:
-    """In a thread, and so in the processes that it starts: they end with this one."""
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+class _Shared:
+    """Tasks, known by their targets, and the processes that share them.
 
+    Attributes
+    ----------
+    outcomes : of tasks that are done, until they are asked for; at None what loading the model led to
+    """
 
-def _outcome(future: "Future[Answer]", waiting: "dict[Future[Answer], None]", _: object) -> Outcome:
-    """Wait for an outcome; log what was logged for it, raise what failed."""
-    wait([future])
-    del waiting[future]
-    outcome, records = future.result()
-    for record in records:
-        log.handle(record)
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+    def __init__(self, method: str, model: tuple[object, ...]) -> None:
+        self.outcomes: dict[Path | None, Outcome | Exception] = {}
+        self._how = method, model
+        self._waiting: deque[Task] = deque()
+        self._records: defaultdict[Path | None, list[logging.LogRecord]] = defaultdict(list)
+        self._working: dict[Process, Task | None] = {}  # None while it loads the model
+        self._idle: list[Process] = []
+
+    def add(self, process: Process) -> None:
+        """Let a process take part; it loads the model."""
+        process.ask(_load, *self._how)
+        self._working[process] = None
+
+    def submit(self, task: Task) -> Callable[[object], Outcome]:
+        """Put a task at the end; return a function that waits for its outcome, logs its messages, raises its error."""
+        self._waiting.append(task)
+        return lambda watch: self._outcome(task.target)
+
+    def _outcome(self, target: Path) -> Outcome:
+        while target not in self.outcomes:
+            self._go_on()
+        outcome = self.outcomes.pop(target)
+        for record in self._records.pop(target, ()):
+            log.handle(record)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _go_on(self) -> None:
+        """Give tasks to idle processes; wait until one of the others sends something."""
+        while self._idle and self._waiting:
+            process, task = self._idle.pop(), self._waiting.popleft()
+            process.ask(_do, task, *self._how)
+            self._working[process] = task
+        ready = wait([process.answers for process in self._working])
+        for process in [process for process in self._working if process.answers in ready]:
+            self._receive(process, self._working[process])
+
+    def _receive(self, process: Process, task: Task | None) -> None:
+        path, target = (task.source.path, task.target) if task else (None, None)
+        try:
+            found = process.receive()
+        except EndedError:
+            text, remedy = "was not finished: a process has ended, perhaps for lack of memory", "run fewer at once"
+            found = InputError(text, path=path, remedy=remedy, remedy_options=("jobs",))
+        if isinstance(found, logging.LogRecord):
+            self._records[target].append(found)
+        else:
+            self.outcomes[target] = found
+            del self._working[process]
+            self._idle.append(process)
 
 
 # ---------------------------------------------------------------- in these processes
 
 
-class _Keep(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        _records.append(record)
-
-
-def _begin(pipe: Connection) -> None:
-    from unravel_lib.cli.run import tune
-
-    threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
-    tune()
-    log.handlers[:], log.propagate = [_Keep()], False
-    log.setLevel(logging.INFO)
-
-
-def _end_with_parent(pipe: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        pipe.recv_bytes()
-    output.remove_unfinished()
-    os._exit(1)
-
-
 @functools.cache
 def _work(method: str, model: tuple[Any, ...]) -> "Work":
     """Load the model; once."""
+    from unravel_lib.cli.run import tune
+
+    tune()
     import torch
 
     from unravel_lib.models import codec
@@ -171,13 +149,9 @@ def _work(method: str, model: tuple[Any, ...]) -> "Work":
     return lambda source, *rest: work(loaded, source.path, *rest)
 
 
-def _do(task: Task, method: str, model: tuple[Any, ...]) -> Answer:
-    outcome: Outcome | Exception
-    try:
-        work = _work(method, model)
-        _records.clear()  # the first process has logged what is said of the model
-        outcome = task.do(work)
-    except Exception as error:  # noqa: BLE001  raised in the first process
-        error.add_note("".join(traceback.format_exception(error)))
-        outcome = error
-    return outcome, list(_records)
+def _load(method: str, model: tuple[Any, ...]) -> None:
+    _work(method, model)
+
+
+def _do(task: Task, method: str, model: tuple[Any, ...]) -> Outcome:
+    return task.do(_work(method, model))

@@ -1,0 +1,166 @@
+"""Another process that works for this one: it may crash, or be killed, without ending this one.
+
+It ends with this one, however this one ends: it waits for the end of a pipe whose other side only this one holds.
+"""
+
+import contextlib
+import copy
+import logging
+import multiprocessing
+import os
+import pickle
+import queue
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any, Self
+
+from unravel_lib.errors import UnravelError
+from unravel_lib.files import output
+
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+END_SECONDS = 5.0  # that it has to remove its unfinished files
+
+log = logging.getLogger("unravel_lib")
+
+
+class EndedError(Exception):
+    """The other process has ended without a result; the text says how."""
+
+
+class Process:
+    """Runs functions in another process, one at a time. It starts when it is needed, and again after it has ended.
+
+    Attributes
+    ----------
+    answers : where `receive` reads, for `multiprocessing.connection.wait`
+    """
+
+    answers: "Connection[Any, Any]"
+    _questions: "Connection[Any, Any]"
+
+    def __init__(self) -> None:
+        self._process: SpawnProcess | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the process, also while it runs a function."""
+        if self._process is not None:
+            self._end(self._process)
+
+    def call(self, function: Callable[..., Any], *args: object) -> Any:
+        """Return function(*args), or raise its error, or `EndedError`; what it logs is logged here."""
+        self.ask(function, *args)
+        while isinstance(found := self.receive(), logging.LogRecord):
+            log.handle(found)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def ask(self, function: Callable[..., Any], *args: object) -> None:
+        """Let it run function(*args), which must pickle; `receive` returns what comes of it."""
+        if self._process is None:
+            self._process = self._started()
+        with contextlib.suppress(OSError):  # it has ended, which `receive` tells
+            self._questions.send((function, args))
+
+    def receive(self) -> Any:
+        """Return the next record that the function logs; behind the last one what it returns, or its error.
+
+        Raises
+        ------
+        EndedError
+            The process has ended.
+        """
+        try:
+            return self.answers.recv()
+        except (EOFError, OSError):
+            how = "" if self._process is None else self._end(self._process)
+            raise EndedError(how) from None
+
+    def _started(self) -> SpawnProcess:
+        context = multiprocessing.get_context("spawn")
+        questions, self._questions = context.Pipe(duplex=False)
+        self.answers, answers = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(questions, answers, log.level), daemon=True)
+        with _signals_blocked():
+            process.start()
+        questions.close()
+        answers.close()
+        return process
+
+    def _end(self, process: SpawnProcess) -> str:
+        """End the process; return how it ended."""
+        self._process = None
+        self._questions.close()
+        process.join(END_SECONDS)
+        process.kill()
+        process.join()
+        self.answers.close()
+        code = process.exitcode or 0
+        return (code < 0 and signal.strsignal(-code)) or f"exit code {code}"
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """In this thread, and in the processes that it starts meanwhile: these end with this one."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ---------------------------------------------------------------- in the other process
+
+
+class _Sender(logging.Handler):
+    """Sends what is logged to the process that prints it."""
+
+    def __init__(self, answers: "Connection[Any, Any]") -> None:
+        super().__init__()
+        self._answers = answers
+
+    def emit(self, record: logging.LogRecord) -> None:
+        plain = copy.copy(record)
+        plain.msg = record.msg if isinstance(record.msg, UnravelError) else record.getMessage()
+        plain.args = plain.exc_info = None
+        plain.exc_text = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
+        self._answers.send(plain)
+
+
+def _serve(questions: "Connection[Any, Any]", answers: "Connection[Any, Any]", level: int) -> None:
+    """Run what the other process asks for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked: on Windows
+    asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(questions, asked), daemon=True).start()
+    warnings.showwarning = lambda message, *_, **__: log.debug("%s", message)
+    log.handlers[:], log.propagate = [_Sender(answers)], False
+    log.setLevel(level)
+    while True:
+        function, args = pickle.loads(asked.get())
+        try:
+            found = function(*args)
+        except Exception as error:  # raised by the other process
+            log.debug("traceback of the failure below", exc_info=True)
+            known = isinstance(error, UnravelError) or type(error).__module__ == "builtins"  # others may not pickle
+            found = error if known else RuntimeError(f"{type(error).__name__}: {error}")
+        answers.send(found)
+
+
+def _read(questions: "Connection[Any, Any]", asked: "queue.SimpleQueue[bytes]") -> None:
+    """Take questions, also while a function runs: models let other threads run; end where there are no more."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            asked.put(questions.recv_bytes())
+    output.remove_unfinished()
+    os._exit(1)
