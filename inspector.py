@@ -7,9 +7,8 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 import argparse
 import json
 import logging
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
-from pathlib import Path
 
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
@@ -64,49 +63,45 @@ def main(argv: list[str]) -> int:
         parser.error("--json goes without --config, --dict and --attr: stdout is one document")
     if args.against and not args.input:
         parser.error("--against compares latents: give these by --input")
-    extensions = normalised_extensions(args.extensions)
-    if args.input:
-        from unravel_lib.cli import inspector
+    from unravel_lib.cli import inspector
 
-        are_results = bool(args.against) or inspector.are_latents(args.input, extensions)
-        named = [path for path in args.input if path.suffix.lower() in extensions and not path.is_dir()]
-        if are_results and named and len(named) < len(args.input):
-            parser.error(
-                f"{printable(named[0])} is a model, others are latents or sounds: inspect them in separate runs"
-            )
-        if are_results and (args.save or questions):
+    if args.against or inspector.are_latents(args.input or (), normalised_extensions(args.extensions)):
+        if args.save or questions:
             parser.error("--save, --config, --dict and --attr are for model files, not for latents or sounds")
-        if are_results:
-            batch = Batch(None)
-            document = inspector.inspect_results(args.input, args.against, batch)
-            if args.json:
-                print_json(document)
-            return batch.finish()
+        batch = Batch(None)
+        document = inspector.inspect_results(args.input, args.against, batch)
+        if args.json:
+            print_json(document)
+        return batch.finish()
     return inspect_models(args, questions)
 
 
 def inspect_models(args: argparse.Namespace, questions: bool) -> int:
     """Tell what is in model files, or answer questions about them; returns the exit code."""
     batch = Batch(args.output if args.save else None)
-    paths = find_models(args, batch)
+    from unravel_lib.cli import inspector
+    from unravel_lib.inspection import facts as model_facts
+    from unravel_lib.inspection.worker import Worker
+    from unravel_lib.models import POCKET
+
+    if args.input is None:
+        log.info("no --input: this is the bundled pocket model")
+    extensions = normalised_extensions(args.extensions)
+    paths = [found.path for found in find_files(args.input or [POCKET], extensions, None, batch, remedy=REMEDY)]
     if args.save:
         make_output_folder(args.output)
-    from unravel_lib.cli import inspector
-    from unravel_lib.inspection import report
-    from unravel_lib.inspection.worker import Worker
-
     wrote = partial(log.info, "wrote %s") if args.json or questions else batch.wrote  # stdout has the answers
     many = args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
     all_facts, configs, unanswered = [], {}, 0
     progress = Progress(paths, lambda path: 1, "models") if many and not questions else nullcontext(paths)
-    with progress as models, Worker() as worker:
+    with progress as models, closing(Worker()) as worker:
         for path in models:
             with batch.attempt(path):
                 # measuring takes seconds for each model
                 facts, failure = worker.open(path, args.trust_model, measure=args.save or not questions)
                 all_facts.append(facts)
                 if facts.kind is not None and not (args.json or questions):
-                    log.info("%s\n", report.text(facts))
+                    log.info("%s\n", model_facts.text(facts))
                 if failure is not None:
                     raise failure
                 if args.save:
@@ -131,19 +126,8 @@ def inspect_models(args: argparse.Namespace, questions: bool) -> int:
     elif configs:
         print_json(configs if many else next(iter(configs.values())))
     elif many and not questions:
-        log.info("%s", report.table(all_facts))
+        log.info("%s", model_facts.table(all_facts))
     return batch.finish() or (SOME_FAILED if unanswered else DONE)
-
-
-def find_models(args: argparse.Namespace, batch: Batch) -> list[Path]:
-    """Return the model files that `--input` names, or the pocket model."""
-    if args.input is not None:
-        extensions = normalised_extensions(args.extensions)
-        return [source.path for source in find_files(args.input, extensions, None, batch, remedy=REMEDY)]
-    from unravel_lib.models import POCKET
-
-    log.info("no --input: this is the bundled pocket model")
-    return [POCKET]
 
 
 def print_json(document: object) -> None:

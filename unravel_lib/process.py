@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any, Self
+from typing import Any
 
 from unravel_lib.errors import UnravelError
 from unravel_lib.files import output
@@ -46,10 +46,7 @@ class Process:
     def __init__(self) -> None:
         self._process: SpawnProcess | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         """End the process, also while it runs a function."""
         if self._process is not None:
             self._end(self._process)

@@ -1,5 +1,6 @@
 """Models that crash PyTorch, or never return, in the process that inspector.py opens them in."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -81,7 +82,7 @@ def test_a_model_that_crashes_is_one_line(script: Script, folder: Path) -> None:
 
 
 def test_questions_go_on_after_a_crash() -> None:
-    with Worker() as worker:
+    with contextlib.closing(Worker()) as worker:
         facts, failure = worker.open(POCKET, False, False)
         rows = worker.answer("tensor_rows")
         assert failure is None and facts.dims == 8 and rows

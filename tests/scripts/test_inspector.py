@@ -23,8 +23,7 @@ import torch
 from fixtures_runs import TONE, Run, wav
 
 from unravel_lib.cli import inspector as prompt
-from unravel_lib.inspection import report
-from unravel_lib.inspection.facts import Facts, TensorStatistics
+from unravel_lib.inspection.facts import Facts, TensorStatistics, write_facts, write_tensors
 
 ROOT = Path(__file__).parents[2]
 KEYS = {
@@ -137,10 +136,10 @@ def test_no_picture_without_shares(run: Run, files: dict[str, Path], tmp_path: P
 
 def test_csv_cells_are_no_formulas_and_one_line(tmp_path: Path) -> None:
     evil = [TensorStatistics(key, (1,), "float32") for key in ("=1+1", "a\nb", "-x")]
-    report.write_tensors(tmp_path / "t.csv", evil)
+    write_tensors(tmp_path / "t.csv", evil)
     with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
         assert [row[0] for row in csv.reader(file)] == ["key", "'=1+1", "a\\nb", "'-x"]
-    report.write_facts(tmp_path / "f.csv", Facts(name="@x", path="p", details={"=a": "=b"}, dims=-1))
+    write_facts(tmp_path / "f.csv", Facts(name="@x", path="p", details={"=a": "=b"}, dims=-1))
     rows = dict(pd.read_csv(tmp_path / "f.csv")[["fact", "value"]].itertuples(index=False))
     assert rows["name"] == "'@x" and rows["detail =a"] == "'=b"
 
@@ -238,7 +237,7 @@ def test_a_method_that_raises_costs_only_its_own_answer(run: Run, tmp_path: Path
 def test_json_of_a_file_that_fails_unexpectedly(
     run: Run, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unravel_lib.inspection.exports.parts", lambda module: {}["bug"])
+    monkeypatch.setattr("unravel_lib.inspection.exports.add_stated", lambda module, parts: {}["bug"])
     done = run("inspector", "--input", files["rave23"], "--json")
     assert done.code == 2 and json.loads(done.text)["sha256"] and "IndexError" not in done.err
     monkeypatch.setattr("unravel_lib.inspection.inspect.inspect", lambda *args, **more: {}["bug"])
@@ -318,7 +317,7 @@ def test_a_method_is_called_after_a_typed_yes_only(files: dict[str, Path]) -> No
 def test_a_real_pipe(files: dict[str, Path]) -> None:
     command = [sys.executable, str(ROOT / "inspector.py"), "--input", str(files["rave23"]), "--attr"]
     done = subprocess.run(command, input="encode_params\nexit\n", capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("[ 1  1  4 64]\n") and done.stderr == ""
+    assert done.stdout.endswith("tensor([ 1,  1,  4, 64])\n") and done.stderr == ""
 
 
 def test_needs_trust_is_reported_and_failed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,8 +435,7 @@ def test_latents_of_different_dims_and_models_among_them_are_named(
         assert result.code == 2
         assert result.errors == [f"error: {paths[2]} has 16 dims, {paths[0]} has 8: {remedy}"]
     result = run("inspector", "--input", paths[0], files["rave_training"])
-    assert result.code == 2
-    assert f"{files['rave_training']} is a model, others are latents or sounds" in result.err
+    assert result.code == 1 and result.errors[0].startswith(f"error: {files['rave_training']} is no .npy")
 
 
 def test_one_damaged_file_does_not_end_the_others(run: Run, tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from unravel_lib.files.find import find_files
 from unravel_lib.files.output import output_name, refuse_overwriting
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.history import Step, steps
-from unravel_lib.inspection import report
-from unravel_lib.inspection.facts import Facts
+from unravel_lib.inspection import facts as model_facts
 from unravel_lib.inspection.worker import Worker
 from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs, LatentsFile
 from unravel_lib.statistics import fidelity
@@ -32,14 +31,14 @@ NO_LATENTS = "holds sound, but no latents"
 log = logging.getLogger("unravel_lib")
 
 
-def save(facts: Facts, worker: Worker, path: Path, output: Path) -> list[Path]:
+def save(facts: model_facts.Facts, worker: Worker, path: Path, output: Path) -> list[Path]:
     """Write the tables of one model, and the picture where its shares of variance are known; returns the files."""
     key = facts.sha256 or str(path)  # so that no model's tables replace another's
     targets = [output / output_name(f"{kind}--{path.stem}", key, ".csv") for kind in ("facts", "state_dict")]
     for target in targets:
         refuse_overwriting(target, [path])
-    report.write_facts(targets[0], facts)
-    report.write_tensors(targets[1], worker.answer("statistics"))
+    model_facts.write_facts(targets[0], facts)
+    model_facts.write_tensors(targets[1], worker.answer("statistics"))
     if facts.variance_shares:
         from unravel_lib import plots
 
@@ -104,11 +103,8 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
     if latents and sounds:
         log.info("")
     log_levels(sounds, None)
-    return {
-        **document,
-        "sounds": list(map(str, sounds)),
-        "made": how_made({file.path: file.sidecar for file in latents} | sounds),
-    }
+    made = how_made({file.path: file.sidecar for file in latents} | sounds)
+    return {**document, "sounds": list(map(str, sounds)), "made": made}
 
 
 def how_made(results: Mapping[Path, Sidecar | None]) -> list[dict[str, Any]]:
@@ -116,18 +112,15 @@ def how_made(results: Mapping[Path, Sidecar | None]) -> list[dict[str, Any]]:
 
     Results that have no sidecar are left out.
     """
-    made = {path: done for path, facts in [*results.items()][:MAX_TOLD] if (done := steps(path, facts))}
-    for path, done in made.items():
-        log.info("\nhow %s was made:\n%s", printable(path), "\n".join(map(_step_text, done)))
+    made = []
+    for path, sidecar in [*results.items()][:MAX_TOLD]:
+        if done := steps(path, sidecar):
+            log.info("\nhow %s was made:\n%s", printable(path), "\n".join(map(_step_text, done)))
+            told = [{"script": s.script, "facts": dict(s.facts), "command": s.command or None} for s in done]
+            made.append({"path": str(path), "steps": told})
     if made and len(results) > MAX_TOLD:
         log.info("\nand %s more: --input tells how one of them was made", count_text(len(results) - MAX_TOLD, "file"))
-    return [
-        {
-            "path": str(path),
-            "steps": [{"script": s.script, "facts": dict(s.facts), "command": s.command or None} for s in done],
-        }
-        for path, done in made.items()
-    ]
+    return made
 
 
 def _step_text(step: Step) -> str:
@@ -160,13 +153,10 @@ def _described(files: Sequence[LatentsFile]) -> dict[str, Any]:
     described, rows = [], [["latents", "dims", "frames", "seconds", "Hz", "model"]]
     for file in files:
         (dims, frames), sidecar = file.latents.shape, file.sidecar or Sidecar()
-        facts = {"path": str(file.path), "dims": dims, "frames": frames, "seconds": None, "frame_rate": None}
-        known = ["?", "?"]
-        if sidecar.sample_rate and sidecar.compression:
-            rate = sidecar.sample_rate / sidecar.compression
-            facts |= {"seconds": frames / rate, "frame_rate": rate}
-            known = [f"{frames / rate:.1f}", f"{rate:.3f}"]
-        described.append({**facts, "model": sidecar.model})
+        rate = sidecar.sample_rate / sidecar.compression if sidecar.sample_rate and sidecar.compression else None
+        facts = {"dims": dims, "frames": frames, "seconds": rate and frames / rate, "frame_rate": rate}
+        described.append({"path": str(file.path), **facts, "model": sidecar.model})
+        known = ["?", "?"] if rate is None else [f"{frames / rate:.1f}", f"{rate:.3f}"]
         rows.append([printable(file.path), str(dims), str(frames), *known, printable(sidecar.model or "?")])
     log.info("%s\n", table(rows))
     statistics = measure([file.latents for file in files])
@@ -177,9 +167,8 @@ def _described(files: Sequence[LatentsFile]) -> dict[str, Any]:
 
 def ask_about_tensors(worker: Worker) -> int:
     """List the state_dict on stdout, then answer questions about its tensors; returns how many had no answer."""
-    rows = worker.answer("tensor_rows")
-    print(table([(printable(key), text) for key, text in rows]), flush=True)
-    return run_prompt([key for key, _ in rows], lambda key: worker.answer("tensor_text", key))
+    rows = dict(worker.answer("tensor_rows"))
+    return run_prompt(rows, lambda key: str(worker.answer("tensor_text", key)))
 
 
 def ask_about_attributes(worker: Worker, yes: bool) -> int:
@@ -187,30 +176,52 @@ def ask_about_attributes(worker: Worker, yes: bool) -> int:
 
     Code of the model runs only after a typed yes, or, without a terminal, by `yes`.
     """
-    rows = worker.answer("attribute_rows")
-    print(table([(printable(name), printable(text)) for name, _, text in rows]), flush=True)
-    kinds = {name: kind for name, kind, _ in rows}
-    return run_prompt(list(kinds), lambda name: _attribute(worker, name, kinds[name], yes))
+    found = {attribute.name: attribute for attribute in worker.answer("attributes")}
+    rows = {name: f"{attribute.kind} {attribute.what}" for name, attribute in found.items()}
+    return run_prompt(rows, lambda name: _attribute_text(worker, found[name], yes))
 
 
-def run_prompt(names: Sequence[str], answer: Callable[[str], str]) -> int:
-    """Answer names and glob patterns on stdout until `exit` or the end of the input.
+def _attribute_text(worker: Worker, attribute: model_facts.Attribute, yes: bool) -> str:
+    name, kind, what, needed = attribute
+    if kind == "data":
+        return str(worker.answer("data_text", name))
+    text = f"{printable(name)}: {kind}\n  {printable(what)}"
+    if needed:
+        return f"{text}\n  needs {count_text(needed, 'argument')}: not called"
+    if not yes:
+        if not _is_terminal():
+            return f"{text}\n  not called: --yes allows it"
+        print(text, flush=True)
+        if next(_typed("  run it? yes/no "), "").lower() != "yes":
+            return "  not called"
+    result = str(worker.answer("result_text", name, kind))
+    return f"{text}\n{result}" if yes else result
+
+
+def run_prompt(rows: Mapping[str, str], answer: Callable[[str], str]) -> int:
+    """List names with what they are, then answer names and glob patterns, until `exit` or the end of the input.
 
     Returns how many questions that came through a pipe had no answer, so that scripts can notice.
     """
-    unanswered = []
-    for line in _typed(names):
+    print(table([(printable(name), printable(text)) for name, text in rows.items()]), flush=True)
+    names = [*rows]
+    if _is_terminal():
+        _complete([*names, "exit"])
+    unanswered = 0
+    for line in filter(None, _typed("> ")):
+        if line == "exit":
+            break
         found = matches(line, names)
         if not found:
-            unanswered.append(f"{printable(line)} is not here{did_you_mean(line, names)}")
-            print(unanswered[-1], file=sys.stderr, flush=True)
+            unanswered += 1
+            print(f"{printable(line)} is not here{did_you_mean(line, names)}", file=sys.stderr, flush=True)
         for name in found:
             try:
                 print(answer(name), flush=True)
             except UnravelError as error:
-                unanswered.append(written(error))
-                print(unanswered[-1], file=sys.stderr, flush=True)
-    return 0 if _is_terminal() else len(unanswered)
+                unanswered += 1
+                print(written(error), file=sys.stderr, flush=True)
+    return 0 if _is_terminal() else unanswered
 
 
 def matches(line: str, names: Sequence[str]) -> list[str]:
@@ -218,53 +229,27 @@ def matches(line: str, names: Sequence[str]) -> list[str]:
     return [line] if line in names else fnmatch.filter(names, line)
 
 
-def _typed(names: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of stdin until `exit`; on a terminal with a prompt, editing and completion of names."""
-    if _is_terminal():
-        with suppress(ImportError):  # Windows
-            import readline
-
-            readline.set_completer_delims(" \t\n")  # keys contain dots and dashes
-            fitting = [*names, "exit"]
-            readline.set_completer(lambda text, n: [*(name for name in fitting if name.startswith(text)), None][n])
-            libedit = "libedit" in (readline.__doc__ or "")  # macOS
-            readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
-    for line in map(str.strip, iter(_prompted, None) if _is_terminal() else sys.stdin or ()):
-        if line == "exit":
-            return
-        if line:
-            yield line
-
-
-def _prompted() -> str | None:
+def _typed(prompt: str) -> Iterator[str]:
+    """Yield the lines of stdin, on a terminal behind a prompt."""
+    if not _is_terminal():
+        yield from map(str.strip, sys.stdin or ())
+        return
     try:
-        return input("> ")
+        while True:
+            yield input(prompt).strip()
     except EOFError:
         print()
-        return None
 
 
-def _attribute(worker: Worker, name: str, kind: str, yes: bool) -> str:
-    if kind == "data":
-        return str(worker.answer("data_text", name))
-    text, needed = worker.answer("callable_text", name, kind)
-    if needed:
-        return f"{text}\n  needs {needed} argument{'s' if needed > 1 else ''}: not called"
-    if not yes:
-        if not _is_terminal():
-            return f"{text}\n  not called: --yes allows it"
-        print(text, flush=True)
-        if not _confirmed():
-            return "  not called"
-    result = str(worker.answer("result_text", name, kind))
-    return f"{text}\n{result}" if yes else result
+def _complete(words: Sequence[str]) -> None:
+    """Let the terminal edit lines, and complete words by the tabulator key."""
+    with suppress(ImportError):  # Windows
+        import readline
 
-
-def _confirmed() -> bool:
-    try:
-        return input("  run it? yes/no ").strip().lower() == "yes"
-    except EOFError:
-        return False
+        readline.set_completer_delims(" \t\n")  # keys contain dots and dashes
+        readline.set_completer(lambda text, n: [*(word for word in words if word.startswith(text)), None][n])
+        libedit = "libedit" in (readline.__doc__ or "")  # macOS
+        readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
 
 
 def _is_terminal() -> bool:

@@ -9,10 +9,10 @@ import functools
 import logging
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unravel_lib.cli.batch import Task
 from unravel_lib.errors import InputError, OutputError
@@ -51,18 +51,19 @@ def jobs(
     if count < 2:
         yield None
         return
-    shared = _Shared(method, model)
-    try:
-        with contextlib.ExitStack() as processes:
-            for _ in range(count):
-                shared.add(processes.enter_context(Process()))
+    with contextlib.ExitStack() as closing:
+        processes = [Process() for _ in range(count)]
+        for process in processes:
+            closing.callback(process.close)
+        shared = _Shared(processes, method, model)
+        try:
             yield shared.submit
-    except KeyboardInterrupt:
-        with contextlib.suppress(BrokenPipeError, OutputError):  # the reader may have been stopped too
-            for outcome in shared.outcomes.values():
-                if isinstance(outcome, tuple) and outcome[2]:
-                    wrote(outcome[0])
-        raise
+        except KeyboardInterrupt:
+            closing.close()
+            with contextlib.suppress(BrokenPipeError, OutputError):  # the reader may have been stopped too
+                for path in shared.made():
+                    wrote(path)
+            raise
 
 
 def _cores() -> int:
@@ -70,50 +71,46 @@ def _cores() -> int:
 
 
 class _Shared:
-    """Tasks, known by their targets, and the processes that share them.
+    """Tasks, known by their targets, that processes share; at first each of them loads the model, without a task."""
 
-    Attributes
-    ----------
-    outcomes : of tasks that are done, until they are asked for; at None what loading the model led to
-    """
-
-    def __init__(self, method: str, model: tuple[object, ...]) -> None:
-        self.outcomes: dict[Path | None, Outcome | Exception] = {}
-        self._how = method, model
-        self._waiting: deque[Task] = deque()
-        self._records: defaultdict[Path | None, list[logging.LogRecord]] = defaultdict(list)
-        self._working: dict[Process, Task | None] = {}  # None while it loads the model
-        self._idle: list[Process] = []
-
-    def add(self, process: Process) -> None:
-        """Let a process take part; it loads the model."""
-        process.ask(_load, *self._how)
-        self._working[process] = None
+    def __init__(self, processes: Sequence[Process], *how: object) -> None:
+        self._how = how  # the arguments of `_do` behind the task
+        self._idle, self._working = list(processes), dict[Process, Task | None]()
+        self._tasks: deque[Task | None] = deque([None] * len(processes))  # that are not begun
+        self._received: defaultdict[Path | None, list[Any]] = defaultdict(list)  # log records, then the outcome
+        self._begin()
 
     def submit(self, task: Task) -> Callable[[object], Outcome]:
         """Put a task at the end; return a function that waits for its outcome, logs its messages, raises its error."""
-        self._waiting.append(task)
+        self._tasks.append(task)
         return lambda watch: self._outcome(task.target)
 
+    def made(self) -> Iterator[Path]:
+        """Yield what is written, but not asked for yet."""
+        for received in self._received.values():
+            match received:
+                case [*_, (Path() as path, _, True)]:
+                    yield path
+
     def _outcome(self, target: Path) -> Outcome:
-        while target not in self.outcomes:
-            self._go_on()
-        outcome = self.outcomes.pop(target)
-        for record in self._records.pop(target, ()):
+        received = self._received[target]
+        while not received or isinstance(received[-1], logging.LogRecord):
+            self._begin()
+            ready = wait([process.answers for process in self._working])
+            for process in [process for process in self._working if process.answers in ready]:
+                self._receive(process, self._working[process])
+        *records, outcome = self._received.pop(target)
+        for record in records:
             log.handle(record)
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return cast(Outcome, outcome)
 
-    def _go_on(self) -> None:
-        """Give tasks to idle processes; wait until one of the others sends something."""
-        while self._idle and self._waiting:
-            process, task = self._idle.pop(), self._waiting.popleft()
+    def _begin(self) -> None:
+        while self._idle and self._tasks:
+            process = self._idle.pop()
+            task = self._working[process] = self._tasks.popleft()
             process.ask(_do, task, *self._how)
-            self._working[process] = task
-        ready = wait([process.answers for process in self._working])
-        for process in [process for process in self._working if process.answers in ready]:
-            self._receive(process, self._working[process])
 
     def _receive(self, process: Process, task: Task | None) -> None:
         path, target = (task.source.path, task.target) if task else (None, None)
@@ -122,10 +119,8 @@ class _Shared:
         except EndedError:
             text, remedy = "was not finished: a process has ended, perhaps for lack of memory", "run fewer at once"
             found = InputError(text, path=path, remedy=remedy, remedy_options=("jobs",))
-        if isinstance(found, logging.LogRecord):
-            self._records[target].append(found)
-        else:
-            self.outcomes[target] = found
+        self._received[target].append(found)
+        if not isinstance(found, logging.LogRecord):
             del self._working[process]
             self._idle.append(process)
 
@@ -149,9 +144,6 @@ def _work(method: str, model: tuple[Any, ...]) -> "Work":
     return lambda source, *rest: work(loaded, source.path, *rest)
 
 
-def _load(method: str, model: tuple[Any, ...]) -> None:
-    _work(method, model)
-
-
-def _do(task: Task, method: str, model: tuple[Any, ...]) -> Outcome:
-    return task.do(_work(method, model))
+def _do(task: Task | None, method: str, model: tuple[Any, ...]) -> Outcome | None:
+    work = _work(method, model)
+    return task.do(work) if task else None

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from unravel_lib.errors import ModelError
-from unravel_lib.inspection.facts import Part, int_if_whole
-from unravel_lib.models.screening.kinds import AGAIN, trainer_of
+from unravel_lib.errors import ModelError, is_number
+from unravel_lib.inspection.facts import Part, count
+from unravel_lib.models.screening.kinds import AGAIN, Trainer, trainer_of
 from unravel_lib.models.screening.model_file import ModelFile, for_torch
 from unravel_lib.text import printable
 
@@ -40,6 +40,7 @@ SAT_COUNTS = {  # where its config has a fact; the first that is a count
 STATE_DICT_ONLY = "save it again with its state_dict only"
 RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
 TORCH_VERSIONS = ("torch_version", "pytorch_version")  # the names that trainers give it
+GIN_BINDING = re.compile(r"^([^\s#=]+) *=(.*(?:\n[ \t]+.*)*)", re.MULTILINE)  # its other lines are indented
 # what torch.load raises for files that are no checkpoint or incomplete
 FAILURES = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError)
 
@@ -125,12 +126,13 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
         inner = entries.get(name)
         if isinstance(inner, Mapping) and inner:
             return dict(inner), name
-    trainer = trainer_of(_names(entries, tensors))
+    trainer = _trainer(entries, tensors)
     if trainer is not None and trainer.writes_gin:
-        bindings = gin_config(path)
-        if bindings is not None:
-            return bindings
-    common = ("model_config.json", "config.json") if _has_sat_weights(tensors) else ()
+        for folder in path.absolute().parents[:LEVELS]:
+            text = _text_of(folder / "config.gin")
+            if text is not None:
+                return gin_values(text), "config.gin"
+    common = ("model_config.json", "config.json") if _sat_mark(tensors) else ()
     for beside in (path.with_suffix(".json"), *(path.with_name(name) for name in common)):
         found = None
         with suppress(ValueError, RecursionError):
@@ -140,8 +142,8 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
     return None
 
 
-def parts(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> Iterator[Part]:
-    """Yield what a checkpoint states: its config first, else the shapes of its weights."""
+def parts(entries: Mapping[str, Any], tensors: Tensors, config: tuple[Mapping[str, Any], str] | None) -> Iterator[Part]:
+    """Yield what a checkpoint states: its config, and the shapes of its weights."""
     yield {"parameters": sum(tensor.numel() for tensor in tensors.values())}
     numbers = ("pytorch-lightning_version", "epoch", "global_step", "step")
     yield {"details": {name: entries[name] for name in numbers if isinstance(entries.get(name), (int, str))}}
@@ -152,49 +154,38 @@ def parts(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> Iterator[
         yield {"full_dims": int(tensors["latent_mean"].numel())}
         yield {"warnings": ["a training checkpoint: the other scripts need its export (.ts)"]}
         return
-    trainer = trainer_of(_names(entries, tensors))
+    trainer, sat_mark = _trainer(entries, tensors), _sat_mark(tensors)
     if trainer is not None:
         yield {"family": trainer.family, "mark": f"the name {trainer.mark.decode()} in it"}
-    weights = _oobleck_weights(tensors)
-    if weights:
-        yield {"family": SAT, "mark": f"keys {FIRST_IN} and {FIRST_OUT}"}
-    found = config_of(path, entries, tensors)
-    configured = {}
-    if found is not None and _is_sat_config(found[0]):
-        configured = _sat_config(*found)
-    elif any(key.startswith(SAT_PREFIXES) for key in tensors):
-        yield {"family": SAT, "mark": "prefixes of the keys in its state_dict"}
-    yield configured
-    for fact, unit in (("dims", "dims"), ("in_channels", "channels in")):
-        if weights and configured.get(fact) not in (None, weights[fact]):
-            warning = f"the config says {configured[fact]} {unit}, the weights have {weights[fact]}"
-            yield {"warnings": [warning]}
-    yield weights
+    if sat_mark is not None:
+        yield {"family": SAT, "mark": sat_mark}
+    if config is not None and isinstance(config[0].get("model_type"), str) and isinstance(config[0].get("model"), dict):
+        yield _sat_config(*config)
+    yield _oobleck_weights(tensors)
 
 
-def _names(entries: Mapping[str, Any], tensors: Tensors) -> bytes:
-    return "\n".join([*entries, *tensors]).encode("utf-8", "replace")
+def _trainer(entries: Mapping[str, Any], tensors: Tensors) -> Trainer | None:
+    return trainer_of("\n".join([*entries, *tensors]).encode("utf-8", "replace"))
 
 
-def _has_sat_weights(tensors: Tensors) -> bool:
+def _sat_mark(tensors: Tensors) -> str | None:
+    """Return what marks weights as those of Stable Audio Tools, None where nothing does."""
     if set(tensors) >= RAVE_KEYS:
-        return False
-    return any(key.startswith(SAT_PREFIXES) for key in tensors) or {FIRST_IN, FIRST_OUT} <= set(tensors)
-
-
-def _is_sat_config(config: Mapping[str, Any]) -> bool:
-    return isinstance(config.get("model_type"), str) and isinstance(config.get("model"), Mapping)
+        return None
+    if any(key.startswith(SAT_PREFIXES) for key in tensors):
+        return "prefixes of the keys in its state_dict"
+    return f"keys {FIRST_IN} and {FIRST_OUT}" if {FIRST_IN, FIRST_OUT} <= set(tensors) else None
 
 
 def _sat_config(config: Mapping[str, Any], where: str) -> Part:
     part: Part = {"family": SAT, "mark": f"model_type in {where}", "details": {"model type": config["model_type"]}}
-    rate = config.get("sample_rate")
-    if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < 1e9:
-        part["sample_rate"] = int_if_whole(float(rate))
+    rate: Any = config.get("sample_rate")
+    if is_number(rate) and 0 < rate < 1e9:
+        part["sample_rate"] = float(rate)
     if not isinstance(_at(config, "model.encoder"), Mapping) and isinstance(_at(config, "model.pretransform"), Mapping):
         config = {**config, "model": _at(config, "model.pretransform.config")}  # the autoencoder of a diffusion model
     for fact, places in SAT_COUNTS.items():
-        part[fact] = next((value for value in (_at(config, place) for place in places) if _is_count(value)), None)
+        part[fact] = next(filter(None, (count(_at(config, place)) for place in places)), None)
     kinds = {name: _at(config, f"model.{name}.type") for name in ("encoder", "decoder", "bottleneck")}
     kinds = {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
     if "bottleneck" in kinds:
@@ -218,19 +209,6 @@ def _at(config: object, place: str) -> object:
     return config
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
-
-
-def gin_config(checkpoint: Path) -> tuple[dict[str, Any], str] | None:
-    """Return (bindings, file name) of the config.gin beside a checkpoint, or up to two folders above it."""
-    for folder in checkpoint.absolute().parents[:LEVELS]:
-        text = _text_of(folder / "config.gin")
-        if text is not None:
-            return _gin_values(text), "config.gin"
-    return None
-
-
 def _text_of(path: Path) -> str | None:
     """Return what a config holds; None where there is no such file, or one that is no config by its size."""
     with suppress(OSError):
@@ -239,32 +217,9 @@ def _text_of(path: Path) -> str | None:
     return None
 
 
-def _gin_values(text: str) -> dict[str, Any]:
-    """Return name -> value: numbers, strings, lists and dicts as such; references and macros (`@x`, `%X`) as text."""
-    found: dict[str, Any] = {}
-    scope = ""
-    for line in _logical_lines(text):
-        if re.fullmatch(r"\S+:", line):  # the lines below it, indented, belong to it
-            scope = line[:-1] + "."
-            continue
-        name, equals, value = line.partition("=")
-        if equals:
-            found[(scope if line[0].isspace() else "") + name.strip()] = _gin_value(value.strip())
-    return found
-
-
-def _logical_lines(text: str) -> list[str]:
-    """Join what goes on in the next line; leave comments out."""
-    lines, begun = [], ""
-    for raw in text.splitlines():
-        line = re.sub(r"#[^'\"]*$", "", raw).rstrip()
-        begun = f"{begun} {line.strip()}" if begun.strip() else line
-        if begun.endswith("\\"):
-            begun = begun[:-1].rstrip()
-        elif begun.strip() and sum(map(begun.count, "([{")) <= sum(map(begun.count, ")]}")) and begun[-1] != "=":
-            lines.append(begun)
-            begun = ""
-    return lines
+def gin_values(text: str) -> dict[str, Any]:
+    """Return name -> value, as gin writes them: numbers, strings, lists and dicts as such; references as text."""
+    return {name: _gin_value(value.replace("\\\n", "").strip()) for name, value in GIN_BINDING.findall(text)}
 
 
 def _gin_value(text: str) -> Any:

@@ -5,12 +5,13 @@ A family is one entry of `FAMILIES`. What a file does not state stays unknown.
 
 import contextlib
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from unravel_lib.inspection.facts import Facts, Method, Part, int_if_whole, joined, json_value
+from unravel_lib.inspection.facts import Facts, Method, Part, count, joined, json_value
 from unravel_lib.models import torchscript
 from unravel_lib.models.contract import LIVE, condition_names, method_params, stated_sample_rate
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module, class_name, has, inner_rave, submodule, value
@@ -18,6 +19,10 @@ from unravel_lib.models.torchscript import MODEL_ERRORS, Module, class_name, has
 CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
 OWN_METHODS = frozenset(("get_methods", "get_attributes"))
+PORTS = {  # places of facts in `<method>_params`; what encode states is the last word
+    "decode": {"dims": 0, "compression": 1, "out_channels": 2},
+    "encode": {"in_channels": 0, "dims": 2, "compression": 3},
+}
 RAVE_VERSIONS = {"stereo_mode": "2.3 or later", "stereo": "2.0 to 2.2"}  # by an attribute, where the mark implies none
 
 
@@ -25,19 +30,19 @@ RAVE_VERSIONS = {"stereo_mode": "2.3 or later", "stereo": "2.0 to 2.2"}  # by an
 class Mark:
     """What identifies a family: the class of the outermost module (a glob pattern), attributes that it has, or both."""
 
-    class_name: str | None = None
+    class_name: str = ""
     attributes: tuple[str, ...] = ()
     version: str | None = None
 
     def fits(self, name: str, module: Module | None) -> bool:
         """Return True if the class name, and the attributes of the module where it is given, are those of the mark."""
-        if self.class_name is not None and not fnmatch.fnmatchcase(name, self.class_name):
+        if not fnmatch.fnmatchcase(name, self.class_name or "*"):
             return False
-        return self.class_name is not None if module is None else has(module, *self.attributes)
+        return bool(self.class_name) if module is None else has(module, *self.attributes)
 
     def text(self, name: str) -> str:
         """Return the mark as the report names it."""
-        if self.class_name is not None:
+        if self.class_name:
             return f"class {name}"
         return f"attribute{'s' if len(self.attributes) > 1 else ''} {' and '.join(self.attributes)}"
 
@@ -50,8 +55,7 @@ class Family:
     ----------
     marks : each of them identifies the family
     parts : submodules that have some of the attributes
-    dims, full_dims, compression, out_channels : attributes, of which the first that holds a count is the fact, for what
-        `<method>_params` do not state
+    counts : of facts that `<method>_params` do not state, the attributes, of which the first that holds a count is it
     details : attributes that are reported as they are
     more : returns what attributes alone do not state: more(module, facts)
     """
@@ -59,31 +63,16 @@ class Family:
     name: str
     marks: tuple[Mark, ...]
     parts: tuple[str, ...] = ()
-    dims: tuple[str, ...] = ()
-    full_dims: tuple[str, ...] = ()
-    compression: tuple[str, ...] = ()
-    out_channels: tuple[str, ...] = ()
+    counts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     details: tuple[str, ...] = ()
     more: Callable[[Module, Facts], Part] | None = None
-
-
-def count(owners: Sequence[Module], *names: str) -> int | None:
-    """Return the first attribute that holds a whole number above 0."""
-    for name in names:
-        for owner in owners:
-            found = value(owner, name)
-            if isinstance(found, float) and found.is_integer():
-                found = int(found)
-            if isinstance(found, int) and not isinstance(found, bool) and found > 0:
-                return found
-    return None
 
 
 def _rave(module: Module, facts: Facts) -> Part:
     """Return what only RAVE has; `latent_size` of version 1 is the full size. Without caches it is offline."""
     source, full = inner_rave(module) or module, facts.full_dims
     if full is None and has(source, "cropped_latent_size"):
-        full = count([source], "latent_size")
+        full = count(value(source, "latent_size"))
     part: Part = {"full_dims": full, "streaming": facts.streaming or False} | _no_pca(facts, full)
     known_by = next((attribute for attribute in RAVE_VERSIONS if has(module, attribute)), None)
     if facts.version is None and known_by is not None:
@@ -120,9 +109,9 @@ def _no_pca(facts: Facts, full_dims: int | None) -> Part:
 
 def _vschaos(module: Module, facts: Facts) -> Part:
     """Return the latent dims, which its methods may have further channels beside."""
-    hints = sorted({rate for rate in (count([part], "sr") for part in module.modules()) if rate})
+    hints = sorted({rate for rate in (count(value(part, "sr")) for part in module.modules()) if rate})
     details = {"sample rates named inside": hints} if hints and facts.sample_rate is None else {}
-    return {"dims": count([module], "latent_dim") or facts.dims, "details": details}
+    return {"dims": count(value(module, "latent_dim")) or facts.dims, "details": details}
 
 
 def _live(module: Module, facts: Facts) -> Part:
@@ -141,9 +130,11 @@ FAMILIES = (
             Mark(attributes=("ae_ratio", "ae_latents")),
             Mark(attributes=("comp_ratio", "latent_size")),
         ),
-        dims=("latent_size", "ae_latents"),
-        compression=("comp_ratio", "ae_ratio"),
-        out_channels=("target_channels",),
+        counts={
+            "dims": ("latent_size", "ae_latents"),
+            "compression": ("comp_ratio", "ae_ratio"),
+            "out_channels": ("target_channels",),
+        },
         details=("ae_ratio", "ae_latents", "zs_channels", "zt_channels"),
     ),
     Family(
@@ -156,8 +147,7 @@ FAMILIES = (
             Mark(attributes=("full_latent_size", "latent_pca")),
         ),
         parts=("_rave",),
-        dims=("cropped_latent_size", "latent_size"),
-        full_dims=("full_latent_size",),
+        counts={"dims": ("cropped_latent_size", "latent_size"), "full_dims": ("full_latent_size",)},
         details=("deterministic", "max_batch_size", "stereo", "n_channels", "target_channels"),
         more=_rave,
     ),
@@ -165,30 +155,38 @@ FAMILIES = (
         "MSPrior",
         (Mark("ScriptedPrior"), Mark("CombinedModule", ("rave_model",))),
         parts=("prior_model", "prior", "rave_model"),
-        full_dims=("full_latent_size",),
+        counts={"full_dims": ("full_latent_size",)},
         details=("seq_len", "num_rave_quantizers", "num_tokens"),
         more=lambda module, facts: _no_pca(facts, facts.full_dims),
     ),
-    Family("vschaos2", (Mark("ScriptableSpectralAutoEncoder"),), compression=("hop_length",), more=_vschaos),
+    Family(
+        "vschaos2",
+        (Mark("ScriptableSpectralAutoEncoder"),),
+        counts={"compression": ("hop_length",)},
+        more=_vschaos,
+    ),
     Family(
         "Stable Audio Tools",
         (Mark("AutoencoderPretransform"),),
-        dims=("encoded_channels",),
-        compression=("downsampling_ratio",),
-        out_channels=("io_channels",),
+        counts={
+            "dims": ("encoded_channels",),
+            "compression": ("downsampling_ratio",),
+            "out_channels": ("io_channels",),
+        },
     ),
     Family("music2latent-scripted", (Mark("ScriptedUNet", ("stft_processor",)),)),
     Family("UnRAVEl pocket model", (Mark("Pocket", ("encode_params",)),)),
     Family(
         "UnRAVEl live file",
         (Mark("Live", LIVE),),
-        dims=("dims",),
-        compression=("compression",),
+        counts={"dims": ("dims",), "compression": ("compression",)},
         more=_live,
     ),
 )
 # Class names are more reliable than attributes.
-MARKS = sorted(((mark, family) for family in FAMILIES for mark in family.marks), key=lambda m: m[0].class_name is None)
+MARKS = sorted(
+    ((mark, family) for family in FAMILIES for mark in family.marks), key=lambda found: not found[0].class_name
+)
 
 
 def identify(name: str, module: Module | None = None) -> tuple[Family | None, Part]:
@@ -199,78 +197,60 @@ def identify(name: str, module: Module | None = None) -> tuple[Family | None, Pa
     return family, {"family": family.name, "version": mark.version, "mark": mark.text(name)}
 
 
-def parts(module: Module) -> Iterator[Part]:
-    """Yield what a loaded TorchScript module states about itself. Calls only its `get_...` methods."""
+def add_stated(module: Module, parts: list[Part]) -> None:
+    """Add to the parts what a loaded TorchScript module states about itself. Calls only its `get_...` methods."""
     family, identity = identify(class_name(module), module)
-    found = [identity]
-    yield identity
-    for part in _stated(module, family):
-        found.append(part)
-        yield part
+    parts.append(identity)
+    if family is not None:
+        parts.append(_of_family(family, module))
+    for stated in (_ports, _methods, _attributes, _coders, _rate, _size):
+        with contextlib.suppress(*MODEL_ERRORS):
+            parts.append(stated(module))
     for more in (family and family.more, _conditions):  # by what was found so far
         if more:
-            found.append(more(module, joined(found)))
-            yield found[-1]
-    yield {"warnings": mismatches(joined(found))}
-
-
-def _stated(module: Module, family: Family | None) -> Iterator[Part]:
-    inner = inner_rave(module)
-    if family is not None:
-        yield _of_family(family, module)
-    yield _ports(module, inner)
-    yield _methods(module)
-    yield {"attributes": json_value(dict(_attributes(module)))}
-    yield _coders(inner or module)
-    yield _rate(module)
-    yield {"parameters": sum(parameter.numel() for parameter in module.parameters())}
-    if any(name.endswith(".cache.pad") for name, _ in module.named_buffers()):
-        yield {"streaming": True}
+            parts.append(more(module, joined(parts)))
+    parts.append({"warnings": mismatches(joined(parts))})
 
 
 def _of_family(family: Family, module: Module) -> Part:
     inside = (submodule(module, name) for name in family.parts)
     owners = [module, *(part for part in inside if part is not None)]
-    facts = ("dims", "full_dims", "compression", "out_channels")
-    part: Part = {fact: count(owners, *getattr(family, fact)) for fact in facts}
-    values = {
-        name: next((v for v in (value(o, name) for o in owners) if v is not None), None) for name in family.details
-    }
-    return part | {"details": {name: found for name, found in values.items() if found is not None}}
+
+    def held(*names: str) -> list[Any]:
+        found = [value(owner, name) for name in names for owner in owners]
+        return [one for one in found if one is not None]
+
+    counts = {fact: next(filter(None, map(count, held(*names))), None) for fact, names in family.counts.items()}
+    return {**counts, "details": {name: found[0] for name in family.details if (found := held(name))}}
 
 
-def _ports(module: Module, inner: Module | None) -> Part:
+def _ports(module: Module) -> Part:
     """Return channels, dims and compression by `<method>_params`, of the module first."""
+    owners = [owner for owner in (module, inner_rave(module)) if owner is not None]
     part: Part = {}
-    for owner in (module, *([] if inner is None else [inner])):
-        encode, decode = method_params(owner, "encode"), method_params(owner, "decode")
-        if encode and "dims" not in part:
-            part |= {"in_channels": encode[0], "dims": encode[2], "compression": encode[3]}
-        if decode:
-            part = {"dims": decode[0], "compression": decode[1], "out_channels": decode[2]} | part
+    for method, facts in PORTS.items():
+        params = next(filter(None, (method_params(owner, method) for owner in owners)), None)
+        part |= {fact: params[place] for fact, place in facts.items()} if params else {}
     return part
 
 
 def _methods(module: Module) -> Part:
-    with contextlib.suppress(*MODEL_ERRORS):
-        names = [name for name in torchscript.stated_methods(module) if name not in OWN_METHODS]
-        return {"methods": [Method(name, *(method_params(module, name) or ())) for name in names]}
-    return {}
+    names = [name for name in torchscript.stated_methods(module) if name not in OWN_METHODS]
+    return {"methods": [Method(name, *(method_params(module, name) or ())) for name in names]}
 
 
-def _attributes(module: Module) -> Iterator[tuple[str, object]]:
-    """Yield the attributes that nn~ can set, with their values."""
-    with contextlib.suppress(*MODEL_ERRORS):
-        names = getattr(module, "get_attributes")() if "get_attributes" in torchscript.compiled_methods(module) else []  # noqa: B009
-        for name in names:
-            if name != "none":  # the first entry, which nn~ adds
-                found = value(module, name)
-                yield str(name), found[0] if isinstance(found, tuple) and len(found) == 1 else found
+def _attributes(module: Module) -> Part:
+    """Return the attributes that nn~ can set, with their values."""
+    named = getattr(module, "get_attributes")() if "get_attributes" in torchscript.compiled_methods(module) else []  # noqa: B009
+    values = {str(name): value(module, name) for name in named if name != "none"}  # the first entry, which nn~ adds
+    single = {name: v[0] if isinstance(v, tuple) and len(v) == 1 else v for name, v in values.items()}
+    return {"attributes": json_value(single)}
 
 
 def _coders(module: Module) -> Part:
     """Return encoder and decoder by class, the outer one first: "VariationalEncoder (EncoderV2)"."""
-    owner = module if submodule(module, "encoder") is not None else submodule(module, "model")
+    source = inner_rave(module) or module
+    owner = source if submodule(source, "encoder") is not None else submodule(source, "model")
     part: Part = {}
     for name in ("encoder", "decoder"):
         coder = submodule(owner, name) if owner is not None else None
@@ -281,10 +261,13 @@ def _coders(module: Module) -> Part:
 
 
 def _rate(module: Module) -> Part:
-    with contextlib.suppress(*MODEL_ERRORS):
-        rate = stated_sample_rate(module)
-        return {"sample_rate": None if rate is None else int_if_whole(rate)}
-    return {}
+    return {"sample_rate": stated_sample_rate(module)}
+
+
+def _size(module: Module) -> Part:
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    streams = any(name.endswith(".cache.pad") for name, _ in module.named_buffers())
+    return {"parameters": parameters} | ({"streaming": True} if streams else {})
 
 
 def _conditions(module: Module, facts: Facts) -> Part:

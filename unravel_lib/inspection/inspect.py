@@ -1,10 +1,10 @@
-"""Facts about any model file: its family, inputs and outputs, tensors. No file is trusted."""
+"""One model file inspected, which is not trusted: what is known about it, its tensors and its attributes."""
 
 import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.inspection import checkpoints, exports
-from unravel_lib.inspection.facts import Facts, Part, joined
+from unravel_lib.inspection.checkpoints import WITHOUT_VALUES, shape_of
+from unravel_lib.inspection.facts import Attribute, Facts, Part, TensorStatistics, joined, json_value
 from unravel_lib.models import torchscript
 from unravel_lib.models.behaviour import OutOfTimeError
 from unravel_lib.models.contract import FALLBACK_RATE
@@ -27,6 +28,7 @@ from unravel_lib.text import last_line, printable, unexpected_error
 MAX_COMPRESSION = 1 << 16  # samples per frame; RAVE has up to 8192
 MAX_DIMS = 4096
 MEASURE_SECONDS = 30.0  # for both receptive fields
+VALUE_CHARACTERS = 4000
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Inspection:
     module : the loaded TorchScript module, None for checkpoints
     declared : the attributes that the code of the module declares
     entries : the entries of a checkpoint at its top level
+    configured : the training config of a checkpoint, and where it was found; None for none
     failure : why it could not be opened, None if it was; then only the facts that follow from its bytes are known
     """
 
@@ -50,7 +53,94 @@ class Inspection:
     module: torchscript.Module | None = None
     declared: list[str] = field(default_factory=list)
     entries: Mapping[str, Any] = field(default_factory=dict)
+    configured: tuple[dict[str, Any], str] | None = None
     failure: UnravelError | None = None
+
+    def config(self) -> dict[str, Any]:
+        """Return the training config of a checkpoint.
+
+        Raises
+        ------
+        ModelError
+            There is none, neither inside nor next to it.
+        """
+        path = Path(self.facts.path)
+        if self.failure is not None:
+            raise self.failure
+        if self.module is not None:
+            found, remedy = "is a TorchScript export, which keeps no training config", "give a checkpoint"
+            raise ModelError(found, path=path, remedy=remedy)
+        if self.configured is None:
+            json_name = printable(path.with_suffix(".json").name)
+            rave = self.facts.family == "RAVE"
+            needed = "config.gin: copy that of its run there" if rave else f"JSON: name it {json_name}"
+            found = "has no training config inside, and none beside it that belongs to it"
+            raise ModelError(found, path=path, remedy=f"it would be in a {needed}")
+        return dict(json_value(self.configured[0]))
+
+    def statistics(self) -> list[TensorStatistics]:
+        """Return the statistics of all tensors."""
+        return [describe(key, tensor) for key, tensor in self.tensors.items()]
+
+    def tensor_rows(self) -> list[tuple[str, str]]:
+        """Return the key of each tensor, with shape and dtype: `4x2x7 float32`."""
+        return [(key, f"{_shape(tensor, 'x', 'single')} {_dtype(tensor)}") for key, tensor in self.tensors.items()]
+
+    def tensor_text(self, key: str) -> str:
+        """Return shape, dtype, statistics and values."""
+        return f"{printable(key)}: {_tensor_text(self.tensors[key])}"
+
+    def attributes(self) -> list[Attribute]:
+        """Return what each attribute is; nothing is called."""
+        if self.module is None:
+            return [Attribute(name, "data", type(entry).__name__) for name, entry in self.entries.items()]
+        kinds = torchscript.attributes(self.module, self.declared)
+        return [self._attribute(self.module, name, kind) for name, kind in kinds.items()]
+
+    def _attribute(self, module: torchscript.Module, name: str, kind: str) -> Attribute:
+        if kind == "method":
+            signature, needed = torchscript.signature(module, name), torchscript.needed_arguments(module, name)
+            return Attribute(name, kind, signature, needed)
+        if kind == "property":
+            return Attribute(name, kind, f"{name} (a property: reading it runs code)")
+        try:
+            value = self._data(name)
+        except ModelError:
+            return Attribute(name, kind, "that Python cannot represent")
+        return Attribute(name, kind, getattr(value, "original_name", None) or type(value).__name__)
+
+    def data_text(self, name: str) -> str:
+        """Return the value of an attribute that is data."""
+        value = self._data(name)
+        if isinstance(value, torch.Tensor):
+            text = _tensor_text(value)
+        elif isinstance(value, torchscript.Module):
+            children = [f"{child}: {torchscript.class_name(part)}" for child, part in value.named_children()]
+            text = f"module {printable(torchscript.class_name(value))}\n" + _indented("\n".join(children))
+        else:
+            text = f"{type(value).__name__}\n{_indented(str(json_value(value)))}"
+        return f"{printable(name)}: data, {text}"
+
+    def result_text(self, name: str, kind: str) -> str:
+        """Return the result of a method or a property. Runs code of the model.
+
+        Raises
+        ------
+        ModelError
+            It fails.
+        """
+        try:
+            with prints_logged(self.facts.name):
+                value = getattr(self.module, name) if kind == "property" else getattr(self.module, name)()
+        except MODEL_ERRORS as error:
+            raise ModelError(f"failed when called: {last_line(error)}", path=name) from error
+        return _indented(_tensor_text(value) if isinstance(value, torch.Tensor) else str(json_value(value)))
+
+    def _data(self, name: str) -> Any:
+        try:
+            return self.entries[name] if self.module is None else getattr(self.module, name)
+        except MODEL_ERRORS as error:
+            raise ModelError(f"cannot be read: {last_line(error)}", path=name) from error
 
 
 def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection:
@@ -103,25 +193,25 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
         found.tensors = checkpoints.state_dict_of(found.entries)
     if not found.tensors:
         yield {"warnings": ["it holds no tensors"]}
-    yield from checkpoints.parts(file.path, found.entries, found.tensors)
+    found.configured = checkpoints.config_of(file.path, found.entries, found.tensors)
+    yield from checkpoints.parts(found.entries, found.tensors, found.configured)
 
 
 def _class_in_file(file: ModelFile) -> Part:
     """Return the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
     details: Part = {"code members": len(file.code_members())}
-    outermost = ""
     with suppress(ModelError, ValueError, IndexError):
         outermost = next(object_table.imports(file.member("data.pkl") or b""), "")
-    if not outermost.startswith("__torch__."):
-        return {"details": details}
-    name = outermost.rpartition(".")[2]
-    return {"details": {**details, "class": name}, **exports.identify(name)[1]}
+        if outermost.startswith("__torch__."):
+            name = outermost.rpartition(".")[2]
+            return {"details": {**details, "class": name}, **exports.identify(name)[1]}
+    return {"details": details}
 
 
 def _read_module(path: Path, module: torchscript.Module, parts: list[Part], measure: bool) -> None:
     """Add what a loaded module states, and what running it shows."""
     try:
-        parts.extend(exports.parts(module))
+        exports.add_stated(module, parts)
     except MODEL_ERRORS as error:
         parts.append({"warnings": [f"its attributes cannot be read: {last_line(error)}"]})
     parts.append({"weights_sha256": weights_sha256(module)})
@@ -130,8 +220,7 @@ def _read_module(path: Path, module: torchscript.Module, parts: list[Part], meas
     codec = {"encode", "decode"} <= names
     if codec and facts.sample_rate is None:
         parts.append({"warnings": ["does not say its sample rate: the other scripts have to be told"]})
-    sane = (facts.compression or 1) <= MAX_COMPRESSION and max(facts.dims or 1, facts.in_channels or 1) <= MAX_DIMS
-    if not sane:
+    if (facts.compression or 1) > MAX_COMPRESSION or max(facts.dims or 1, facts.in_channels or 1) > MAX_DIMS:
         parts.append({"warnings": ["its compression, dims or channels are implausible: not run"]})
     elif codec and measure and not exports.mismatches(facts):
         try:
@@ -162,3 +251,44 @@ def _measured(path: Path, module: torchscript.Module, facts: Facts) -> Iterator[
         yield {"encode_delay": encode, "decode_delay": decode, "delay_samples": encode + decode}
     for fact in ("dims", "compression", "in_channels", "out_channels"):
         yield {fact: getattr(facts, fact) or getattr(model, fact)}
+
+
+def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
+    """Return shape, dtype, mean, standard deviation (of the population), minimum and maximum of one tensor.
+
+    They are computed in float64; complex values are described by their magnitudes. Values that share memory have none:
+    there may be more than fit into memory.
+    """
+    described = TensorStatistics(key, shape_of(tensor), _dtype(tensor))
+    with suppress(*WITHOUT_VALUES):
+        values = tensor.detach().dequantize() if tensor.is_quantized else tensor.detach()
+        if values.numel() * values.element_size() <= values.untyped_storage().nbytes():
+            numbers = (values.abs() if values.is_complex() else values).to(torch.float64)
+            (low, high), (std, mean) = torch.aminmax(numbers), torch.std_mean(numbers, correction=0)
+            return replace(described, mean=float(mean), std=float(std), min=float(low), max=float(high))
+    return described
+
+
+def _tensor_text(tensor: torch.Tensor) -> str:
+    """Return shape, dtype, statistics and values, as PyTorch writes them: those of a large tensor by its ends."""
+    facts, values = describe("", tensor), "values that cannot be shown"
+    torch.set_printoptions(precision=6, linewidth=100)  # type: ignore[no-untyped-call]
+    with suppress(*WITHOUT_VALUES):
+        values = str(tensor.detach())
+    numbers = f"mean {facts.mean:.6g}, std {facts.std:.6g}, min {facts.min:.6g}, max {facts.max:.6g}"
+    return f"{_shape(tensor)}, {facts.dtype}\n{_indented(numbers)}\n{_indented(values)}"
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    """Return the dtype as NumPy names it: `float32`."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _shape(tensor: torch.Tensor, between: str = " x ", single: str = "a single value") -> str:
+    shape = shape_of(tensor)
+    return "nested" if shape is None else between.join(map(str, shape)) or single
+
+
+def _indented(text: str) -> str:
+    text = text if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]} ..."
+    return "\n".join(f"  {printable(line)}" for line in text.splitlines())

@@ -30,7 +30,7 @@ class Worker(Process):
             return Facts(path.name, str(path), path.stat().st_size, sha256_of(path), warnings=[error.found]), error
 
     def answer(self, question: str, *args: object) -> Any:
-        """Return what a function of `answers` says about the file, which is opened again where that is needed."""
+        """Return what a method of `Inspection` says about the file, which is opened again where that is needed."""
         return self._call(_answer, question, *args)
 
     def _call(self, *function_and_args: Any) -> Any:
@@ -52,6 +52,4 @@ def _open(file: tuple[Path, bool, bool]) -> tuple[Facts, UnravelError | None]:
 def _answer(file: tuple[Path, bool, bool], question: str, *args: object) -> Any:
     if not _opened:
         _open(file)
-    from unravel_lib.inspection import answers
-
-    return getattr(answers, question)(_opened[0], *args)
+    return getattr(_opened[0], question)(*args)
