@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.run import run
 from unravel_lib.files.find import sha256_of
-from unravel_lib.files.output import check_run_folder, make_output_folder, make_run_folder, refuse_overwriting
-from unravel_lib.files.sidecar import GeneratedSidecar
+from unravel_lib.files.output import check_run_folder, make_output_folder, refuse_overwriting
 from unravel_lib.generator.flags import GeneratorOptions, build_parser, show_lists
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ REMEDY = "the same command begins again, in a folder of its own; with --run it n
 def main(argv: list[str]) -> int:
     """Run the script with these arguments; returns its exit code."""
     parser = build_parser()
-    values, made_before, decoder = vars(parser.parse(argv)), None, list[str]()
+    values = vars(parser.parse(argv))
     options = GeneratorOptions.of(values)
     lists = [name for name in ("list_distributions", "list_patterns", "list_transforms") if values[name]]
     show_lists(lists, options)
@@ -42,17 +41,14 @@ def main(argv: list[str]) -> int:
         from unravel_lib.generator.live_file import write_live_file
 
         return write_live_file(options, parser.given(argv))
-    recorded = options
     if values["again"] is not None:
-        from unravel_lib.generator import again
+        from unravel_lib.generator.again import recall
 
-        options, recorded, made_before, decoder = again.recall(parser, argv, values["again"])
+        options = recall(parser, argv, values["again"])
     options.refuse_conflicts()
     if options.run is not None:
         check_run_folder(options.output, options.run, options.overwrite)
-    if options.measure_only:
-        return measure_only(options)
-    return generate(parser, options, recorded, made_before, decoder)
+    return measure_only(options) if options.measure_only else generate(parser, options)
 
 
 def show_tempi(options: GeneratorOptions) -> None:
@@ -60,7 +56,9 @@ def show_tempi(options: GeneratorOptions) -> None:
     from unravel_lib.generator.sources import read_sources
     from unravel_lib.music import tempo
 
-    print(tempo.table(*read_sources(replace(options, input_loop=[])).rates(), options.beats))
+    sources = read_sources(replace(options, input_loop=[]))
+    sources.log_defaults()
+    print(tempo.table(*sources.rates, options.beats))
     print("rounded to two decimals (a table that cuts them off says up to 0.01 less); --bpm finds lengths in between")
 
 
@@ -71,95 +69,70 @@ def measure_only(options: GeneratorOptions) -> int:
     found = sources.read_sources(options)
     statistics = plan.read_statistics(options, found)
     make_output_folder(options.output)
-    folder = make_run_folder(options.output, options.run, options.overwrite, "statistics")
-    table = results.write_statistics(statistics, folder, found.facts)
-    results.log_statistics(statistics, table, options)
+    results.write_statistics(statistics, found.facts, options, "statistics")
     return DONE
 
 
-def generate(
-    parser: "Parser",
-    options: GeneratorOptions,
-    recorded: GeneratorOptions,
-    made_before: GeneratedSidecar | None,
-    decoder: Sequence[str],
-) -> int:
-    """Plan, report what will be written, write it; returns the exit code.
-
-    `recorded` are the options that make it again; `made_before` is the sidecar of the piece that is made again,
-    `decoder` the flags of decoder.py that made its sound.
-    """
-    from unravel_lib.generator import again, results
+def generate(parser: "Parser", options: GeneratorOptions) -> int:
+    """Plan, report what will be written, write it; returns the exit code."""
+    from unravel_lib.generator import results
     from unravel_lib.generator.plan import make_plans
     from unravel_lib.statistics.tables import TABLES
 
     plans = make_plans(options)
     statistics, sources = plans[0].composition.statistics, plans[0].sources
-    how = results.decoder_flags(options, decoder if options.decode else ())
-    model = results.load_decoder(how, statistics.dims, sources.facts.model) if options.decode else None
+    decoder = results.load_decoder(options, statistics.dims, sources.facts.model) if options.decode else None
     make_output_folder(options.output)
-    first = [plan.composition.piece(options.first) for plan in plans]
-    results.log_plans(plans, first, shutil.disk_usage(options.output).free)
+    results.log_plans(plans, shutil.disk_usage(options.output).free)
     names = [name for plan in plans for name in plan.names]
     if options.run is not None:
         for name in [*names, *TABLES]:
             refuse_overwriting(options.output / options.run / name, sources.paths)
 
-    folder = make_run_folder(options.output, options.run, options.overwrite, results.run_label(plans))
-    if model is not None:
-        make_output_folder(folder / results.SOUND)
-    batch = Batch(folder)
-    table = results.write_statistics(statistics, folder, sources.facts)
-    results.log_statistics(statistics, table, options)
-    commands = [again.as_command(parser, one) for one in recorded.combinations()]
-    pieces = write_pieces(plans, commands, first, made_before, table, batch)
-    written = [folder / name for name in pieces]
+    table = results.write_statistics(statistics, sources.facts, options, results.run_label(plans))
+    if decoder is not None:
+        make_output_folder(table.with_name(results.SOUND))
+    batch = Batch(table.parent)
+    written, drawn = write_pieces(parser, plans, table, batch)
     if not options.no_plots:
-        drawn = {name: piece for name, piece in pieces.items() if piece is not None}
-        results.draw_pictures(plans, drawn, len(written), folder, batch)
+        results.draw_pictures(plans, drawn, table.parent, batch)
     if options.fidelity and written:
         results.log_fidelity(written, sources.encodings)
-    if model is not None and written:
-        results.decode(written, model, how, batch, options.page)
-    elif batch.done:
+    if decoder is not None and written:
+        results.decode(written, *decoder, batch, options.page)
+    elif written:
         results.log_player(plans[0].file_format)
     code = batch.finish()
-    results.warn_of_older_files(folder, names)
+    results.warn_of_older_files(table.parent, names)
     return code
 
 
 def write_pieces(
-    plans: "Sequence[Plan]",
-    commands: Sequence[list[str]],
-    first: "Sequence[Piece]",
-    made_before: GeneratedSidecar | None,
-    table: Path,
-    batch: Batch,
-) -> "dict[str, Piece | None]":
-    """Make and write the files of all plans beside the `table` of statistics; the `first` of each is made already.
-
-    Returns the pieces that were written, by name; None for those that will not be drawn.
-    """
+    parser: "Parser", plans: "Sequence[Plan]", table: Path, batch: Batch
+) -> "tuple[list[Path], dict[str, Piece]]":
+    """Make and write the files of all plans beside the `table` of statistics; return their paths, and what is drawn."""
     from unravel_lib.generator import again, results
 
-    folder, statistics_sha256 = table.parent, sha256_of(table)
+    statistics_sha256 = sha256_of(table)
     told: set[str] = set()
-    written: dict[str, Piece | None] = {}
-    for plan, command, made in zip(plans, commands, first, strict=True):
-        for number, name in enumerate(plan.names, plan.options.first):
-            with batch.attempt(folder / name):
-                begins = number == plan.options.first
-                piece = made if begins else plan.composition.piece(number)
-                if number == plan.options.first + 1:
-                    results.warn_of_equal(plan, piece, made)
-                results.log_notes(piece, told)
+    written: list[Path] = []
+    drawn: dict[str, Piece] = {}
+    for plan in plans:
+        command, former = again.as_command(parser, plan.options), plan.options.former
+        for name, number in plan.names.items():
+            path = table.with_name(name)
+            with batch.attempt(path):
+                piece = plan.piece(number)
+                results.log_piece(plan, number, piece, told)
                 sidecar = results.describe(plan, number, piece, statistics_sha256, command)
-                if made_before is not None and begins:
-                    again.warn_of_changes(made_before, sidecar)
-                plan.file_format.write(folder / name, piece.frames, sidecar)
-                batch.wrote(folder / name)
-                written[name] = piece if results.is_drawn(written) else None
-    return written
+                if number == plan.options.first and former is not None:
+                    again.warn_of_changes(former.facts, sidecar)
+                plan.file_format.write(path, piece.frames, sidecar)
+                batch.wrote(path)
+                written.append(path)
+                if results.is_drawn(drawn):
+                    drawn[name] = piece
+    return written, drawn
 
 
 def start() -> None:

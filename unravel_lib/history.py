@@ -5,12 +5,12 @@ path that a sidecar names is opened but the sidecars of encodings and loops. Wha
 """
 
 import contextlib
+import itertools
 import os
 import re
 import shlex
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,31 +51,27 @@ def option(word: str) -> str | None:
     return word.partition("=")[0].removeprefix("--")
 
 
-def shaping(name: str, words: Sequence[str]) -> list[str]:
+def grouped(words: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """Split a command at its options, each with its name: ("seed", ["--seed", "7"]), ("run", ["--run=x"])."""
+    names = {place: name for place, word in enumerate(words) if (name := option(word)) is not None}
+    return [(names[start], words[start:end]) for start, end in itertools.pairwise([*names, len(words)])]
+
+
+def shaping(script: str, words: Sequence[str]) -> list[str]:
     """Return the part of a command that shapes the content."""
-    kept, keep = [], False
-    for word in words:
-        given = option(word)
-        keep = keep if given is None else given in SHAPING[name]
-        kept += [word] if keep else []
-    return kept
+    return [word for name, own in grouped(words) if name in SHAPING[script] for word in own]
 
 
 def values(words: Sequence[str], name: str) -> list[str]:
     """Return the values that a command gives an option."""
-    found, last = [], None
-    for word in words:
-        given = option(word)
-        last = last if given is None else given
-        if last == name and (given is None or "=" in word):
-            found.append(word if given is None else word.partition("=")[2])
-    return found
+    found = [(own[0].partition("=")[2], *own[1:]) for given, own in grouped(words) if given == name]
+    return [value for own in found for value in own if value]
 
 
 def refusal(sidecar: Sidecar) -> str:
     """Return why the command of a file is not shown: it could do something else than make the file; "" if it is."""
     known = (*SHAPING.get(sidecar.kind, ()), *PLACE)
-    strange = [word for word in sidecar.command if (given := option(word)) is not None and given not in known]
+    strange = [own[0] for name, own in grouped(sidecar.command) if name not in known]
     if not sidecar.script or not sidecar.command:
         return "not recorded"
     if sidecar.script not in (script(sidecar.kind), f"unravel-{sidecar.kind}"):
@@ -135,11 +131,8 @@ class Step:
     @property
     def facts(self) -> Facts:
         """What the sidecar says."""
-        own, code = self.sidecar, own_code(self.sidecar.command)
-        told = _decoded(own) if isinstance(own, SoundSidecar) else _encoded(own)
-        told = _generated(own, self.n_sources) if isinstance(own, GeneratedSidecar) else told
-        told += [("runs code of", ", ".join(code)), ("command", refusal(self._placed))]
-        return [(name, printable(text)) for name, text in told if text]
+        told = [*_told(self.sidecar, self.n_sources), ("runs code of", ", ".join(own_code(self.sidecar.command)))]
+        return [(name, printable(text)) for name, text in (*told, ("command", refusal(self._placed))) if text]
 
 
 def steps(path: Path, sidecar: Sidecar | None) -> list[Step]:
@@ -155,7 +148,7 @@ def _tell(path: Path, sidecar: Sidecar | None, told: dict[Path, Step], seen: set
     if isinstance(sidecar, SoundSidecar):
         _tell(Path(sidecar.source or ""), sidecar.latents, told, seen)
     elif isinstance(sidecar, GeneratedSidecar):
-        encodings = list(islice(_latents_in(values(sidecar.command, "input")), MAX_FILES))
+        encodings = list(itertools.islice(_latents_in(values(sidecar.command, "input")), MAX_FILES))
         loops = [*map(_file_of_loop, values(sidecar.command, "input_loop"))]
         files = [file for file in dict.fromkeys([*encodings, *loops]) if is_there(os.fspath(file))]
         n_sources = len(files)
@@ -177,9 +170,9 @@ def _file_of_loop(text: str) -> Path:
 
 def _latents_in(places: Sequence[str]) -> Iterator[Path]:
     """Yield the `.npy` that are named or in folders that are named, but not in folders within these."""
-    for place in map(Path, islice(places, MAX_FILES)):
+    for place in map(Path, itertools.islice(places, MAX_FILES)):
         with contextlib.suppress(OSError, ValueError):
-            paths = sorted(islice(place.iterdir(), MAX_FILES)) if place.is_dir() else [place]
+            paths = sorted(itertools.islice(place.iterdir(), MAX_FILES)) if place.is_dir() else [place]
             yield from (path for path in paths if path.suffix == ".npy")
 
 
@@ -200,15 +193,22 @@ def _place(path: str | None) -> str:
     return f"{path or ''}{'' if is_there(path) else ' (gone)'}"
 
 
-def _encoded(own: Sidecar) -> Facts:
-    return [("encoded by", own.model or ""), ("encoder's seed", str(own.seed)), ("recording", _place(own.source))]
-
-
-def _generated(own: GeneratedSidecar, n_sources: int) -> Facts:
+def _told(own: Sidecar, n_sources: int) -> Facts:
+    """Return what a sidecar says, with empty texts for what it does not."""
+    if isinstance(own, SoundSidecar):
+        return [
+            ("decoded by", own.model or ""),
+            ("decoder's seed", str(own.seed)),
+            ("normalised", "" if own.normalize is None else f"{own.normalize:g} LUFS, gain {own.gain_db} dB"),
+            ("conditions", ", ".join(f"{name}={value:g}" for name, value in own.conditions.items())),
+            ("faded", f"{own.fade_ms:g} ms" if own.fade_ms else ""),
+            ("latents", _place(own.source)),
+        ]
+    if not isinstance(own, GeneratedSidecar):
+        return [("encoded by", own.model or ""), ("encoder's seed", str(own.seed)), ("recording", _place(own.source))]
     robust = ", robust statistics" if own.iqr and own.distribution else ""
-    loops = [Path(text).name for text in dict.fromkeys(values(own.command, "input_loop"))]
-    given = f", from {' and '.join(loops)}" if loops else ""
-    source = f"{own.source}: {count_text(n_sources, 'file')}" if n_sources else _place(own.source)
+    loops = " and ".join(Path(text).name for text in dict.fromkeys(values(own.command, "input_loop")))
+    given = f", from {loops}" if loops else ""
     return [
         ("distribution", _with_options(own.distribution, own.distribution_args) + robust),
         ("pattern", _with_options(own.pattern, own.pattern_args)),
@@ -216,24 +216,13 @@ def _generated(own: GeneratedSidecar, n_sources: int) -> Facts:
         ("loop", f"{frames_text(own.num_latents)}{given}, {own.num_loops} loops" if own.num_latents else ""),
         ("seed", str(own.seed)),
         ("file", "" if own.file_index is None else str(own.file_index)),
-        ("made from", source),
+        ("made from", f"{own.source}: {count_text(n_sources, 'file')}" if n_sources else _place(own.source)),
     ]
 
 
 def transforms(own: GeneratedSidecar) -> str:
     """Return the transforms of the loops, each in quotes."""
     return " ".join(f'"{step}"' for step in own.transform)
-
-
-def _decoded(own: SoundSidecar) -> Facts:
-    return [
-        ("decoded by", own.model or ""),
-        ("decoder's seed", str(own.seed)),
-        ("normalised", "" if own.normalize is None else f"{own.normalize:g} LUFS, gain {own.gain_db} dB"),
-        ("conditions", ", ".join(f"{name}={value:g}" for name, value in own.conditions.items())),
-        ("faded", f"{own.fade_ms:g} ms" if own.fade_ms else ""),
-        ("latents", _place(own.source)),
-    ]
 
 
 def _with_options(name: str | None, given: Mapping[str, Any]) -> str:

@@ -309,7 +309,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, encodings: Path, tmp
             "input of this run: choose another file (--live)",
         ),
         ((encodings, live, tmp_path / "taken.ts" / "x.ts"), "is a file: choose another file (--live)"),
-        ((encodings, "--with_model", POCKET), "--with_model is about a file for nn~: name that (--live)"),
+        ((encodings, "--with_model", POCKET), "--with_model does nothing alone: add (--live)"),
     ]
     for (source, *flags), text in rows:
         result = run("generator", "--input", source, *flags)

@@ -60,9 +60,7 @@ def test_the_generator_says_how_true_its_results_are(run: Run, encodings: Path, 
     table = tmp_path / "out" / "a" / "statistics.csv"
     refused = run("generator", "--statistics", table, "--output", tmp_path / "out", "--fidelity")
     assert refused.code == 2
-    assert refused.errors == [
-        "error: --fidelity compares with encodings: give these, not a table of statistics or a loop (--input)"
-    ]
+    assert refused.errors == ["error: --statistics cannot be combined with others: leave it out, or these (--fidelity)"]
     short = run("generator", *flags[:4], "--no_plots", "--fidelity", "--num_latents", 1, "--num_loops", 1, "--run", "b")
     assert short.code == 0 and "warning: --fidelity: the generated latents have 1 frame at most" in short.err
 

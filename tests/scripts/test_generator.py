@@ -309,7 +309,7 @@ def test_bpm_picks_the_nearest_length(tmp_path: Path, bare: Path, run: Run) -> N
 def test_unknown_rates_are_said(tmp_path: Path, run: Run) -> None:
     save_latents(tmp_path / "x.npy", np.eye(3))
     result = run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots")
-    assert "taking 44100 Hz (--sample_rate)" in result.err and "taking 2048 (--compression)" in result.err
+    assert "states --sample_rate: taking 44100\n" in result.err and "states --compression: taking 2048\n" in result.err
     assert soundfile.info(made(result)[0]).samplerate == 21
 
 
@@ -375,18 +375,24 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> Non
 
 FAILURES = [
     ([], "--input is missing"),
-    (["--input", "{in}", "--statistics", "x.csv"], "exclude each other: leave one out (--statistics)"),
-    (["--statistics", "x.csv", "--measure_only"], "--measure_only measures encodings: give these"),
+    (
+        ["--input", "{in}", "--statistics", "x.csv"],
+        "--statistics cannot be combined with others: leave it out, or these (--input)",
+    ),
+    (
+        ["--statistics", "x.csv", "--measure_only"],
+        "--statistics cannot be combined with others: leave it out, or these (--measure_only)",
+    ),
     (["--measure_only"], "--input is missing"),
     (["--input", "{in}", "--measure_only", "--run", "a/b"], "no plain folder name"),
-    (["--input", "{in}", "--embeddings", "--hold"], "leave these out (--hold, --wav_subtype)"),
-    (["--input", "{in}", "--embeddings", "--wav_subtype", "FLOAT"], "leave these out (--hold, --wav_subtype)"),
-    (["--input", "{in}", "--overwrite"], "name it (--run)"),
+    (["--input", "{in}", "--embeddings", "--hold"], "leave it out, or these (--hold)"),
+    (["--input", "{in}", "--embeddings", "--wav_subtype", "FLOAT"], "leave it out, or these (--wav_subtype)"),
+    (["--input", "{in}", "--overwrite"], "--overwrite does nothing alone: add (--run, --live)"),
     (["--input", "{in}", "--pattern", "blendr"], "did you mean blender"),
     (["--input", "{in}", "--distribution", "gauss"], "choose from normal"),
     (["--input", "{in}", "--pattern_args", "levels=2"], "it takes none"),
     (["--input", "{in}", "--distribution_args", "levels=2"], "--distribution normal has no option levels"),
-    (["--input", "{in}", "--num_latents", "4", "--bpm", "120"], "is not the only length"),
+    (["--input", "{in}", "--num_latents", "4", "--bpm", "120"], "leave it out, or these (--bpm)"),
     (["--input", "{in}", "--num_latents", "0"], "--num_latents 0 is out of range"),
     (["--input", "{in}", "--num_loop", "4"], "did you mean --num_loops"),
     (["--input", "{bare}", "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1"], "at most 1,000,000"),
@@ -429,7 +435,7 @@ def test_more_than_the_disk_holds_is_refused(
     empty = tmp_path / "empty.py"
     flags = ["--input", encodings, "--output", tmp_path / "o", "--embeddings"]
     for more, message in [
-        (["--num_loops", 100], "needs 23.6 KiB, 4.9 KiB are free"),
+        (["--num_loops", 100], "need 23.6 KiB, 4.9 KiB are free"),
         (["--num_files", 10], "need 10.6 KiB, 4.9 KiB are free"),
     ]:
         result = run("generator", *flags, *more)
@@ -659,7 +665,9 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
     values[2] = 0.5  # never moves: no surprise
     save_latents(tmp_path / "x.npy", values)
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
-    line = "warning: dims 1, 3 have IQR 0 but vary: they will be constant with --iqr (trim the silence, or leave out"
+    line = (
+        "warning: dims that vary will be constant with --iqr, as their IQR is 0: 1, 3 (trim the silence, or leave out"
+    )
     result = run("generator", *flags, "--iqr")
     latents = latent_audio.load_latent_audio(made(result)[0])
     assert line in result.err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
@@ -670,7 +678,7 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
         assert "will be constant" not in result.err and np.ptp(latent_audio.load_latent_audio(made(result)[0])[1]) > 0
     values[1, :80] = values[0, :80]
     save_latents(tmp_path / "x.npy", values)
-    assert "warning: dim 3 has IQR 0 but varies: it will be constant" in run("generator", *flags, "--iqr").err
+    assert "will be constant with --iqr, as their IQR is 0: 3 (" in run("generator", *flags, "--iqr").err
 
 
 def test_bpm_is_refused_before_anything_is_measured(bare: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -741,8 +749,11 @@ def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(
     for more, message in [
         (["--decode"], "pocket.ts decodes 8 dims, the latents have 3: they are of voice.ts, give that (--model)"),
         (["--decode", "--model", "nothing.ts"], "nothing.ts"),
-        (["--page"], "--page is about sounds: add (--decode)"),
-        (["--decode", "--measure_only"], "--decode decodes what is generated: leave one out (--measure_only)"),
+        (["--page"], "--page does nothing alone: add (--decode)"),
+        (
+            ["--decode", "--measure_only"],
+            "--measure_only cannot be combined with others: leave it out, or these (--decode)",
+        ),
     ]:
         result = run("generator", "--input", encodings, "--output", tmp_path / "o", *more)
         assert (result.code, result.paths) == (2, []) and message in result.err, more
@@ -826,9 +837,9 @@ def test_overwriting_a_run_tells_what_stays(tmp_path: Path, encodings: Path, run
     assert "older" not in run("generator", *flags, "--overwrite").err
     err = run("generator", *flags, "--overwrite", "--seed", 7, "--no_plots").err
     older = f"warning: {tmp_path / 'r'} still holds"
-    assert f"{older} 1 older file (loop_normal_seed42_0000.wav): this run did not write it" in err
+    assert f"{older} 1 older file (loop_normal_seed42_0000.wav), which this run did not write" in err
     err = run("generator", *flags, "--overwrite", "--seed", 8, "--no_plots").err
-    assert f"{older} 2 older files (loop_normal_seed42_0000.wav, ...): this run did not write them" in err
+    assert f"{older} 2 older files (loop_normal_seed42_0000.wav, ...), which this run did not write" in err
 
 
 def test_each_file_is_drawn_once(tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

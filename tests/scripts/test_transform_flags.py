@@ -148,15 +148,17 @@ def test_statistics_of_other_files_with_a_loop(run: Run, tmp_path: Path, encodin
     [
         (("{x}:5:5",), "has 60 frames, 2.79 s, expected FILE:A:B with 0 <= A < B"),
         (("{x}:-5:",), "expected FILE:A:B with 0 <= A < B"),
-        (("{x}:0:4", "{x}:4:8"), "names 2 loops, pattern loop takes 1: give fewer"),
+        (("{x}:0:4", "{x}:4:8"), "pattern loop takes fewer than 2 loops: give fewer"),
         (("{x}:0:61",), "has 60 frames, 2.79 s, expected FILE:A:B"),
         (("{x}:0:4", "{x}:0:5", "--pattern", "morph"), "gives one loop 4 frames x 3 dims, another 5 frames x 3 dims"),
-        (("{x}", "{x}", "{x}"), "names 3 loops, pattern loop takes 1"),
+        (("{x}", "{x}", "{x}"), "pattern loop takes fewer than 3 loops"),
         (("nowhere.npy:0:4",), "nowhere.npy"),
-        (("{x}:0:4", "--num_latents", 8), "--input_loop has a length of its own"),
-        (("{x}:0:4", "--distribution", "walk"), "--input_loop gives every loop, so that nothing is drawn"),
-        (("{x}:0:4", "--input", "{wide}"), "--input_loop .*x.npy has 3 dims, the encodings have 5"),
-        (("{x}:0:4", "--input", "{other}"), "these are encodings of different models"),
+        (
+            ("{x}:0:4", "--num_latents", 8),
+            "--num_latents cannot be combined with others: leave it out, or these .--input_loop",
+        ),
+        (("{x}:0:4", "--input", "{wide}"), "the loop or the target has 3 dims, the encodings have 5"),
+        (("{x}:0:4", "--input", "{other}"), "are encodings of different models"),
     ],
 )
 def test_wrong_loops(run: Run, tmp_path: Path, encoding: Path, flags: tuple[object, ...], message: str) -> None:
@@ -169,6 +171,12 @@ def test_wrong_loops(run: Run, tmp_path: Path, encoding: Path, flags: tuple[obje
     assert result.code == 2 and len(result.errors) == 1
     assert re.search(message, result.errors[0]), result.errors
     assert not (tmp_path / "o").exists()
+
+
+def test_a_distribution_that_draws_nothing_is_told(run: Run, tmp_path: Path, encoding: Path) -> None:
+    flags = ("--input_loop", f"{encoding}:0:4", "--distribution", "walk")
+    result = run("generator", "--input", encoding, *flags, "--no_plots", "--output", tmp_path)
+    assert result.code == 0 and "warning: --distribution changes nothing: --input_loop gives every loop" in result.err
 
 
 def test_a_transform_in_a_folder_with_blanks(run: Run, tmp_path: Path, encoding: Path) -> None:

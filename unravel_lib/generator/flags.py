@@ -20,16 +20,52 @@ from unravel_lib.cli.parser import (
     whole_number,
 )
 from unravel_lib.errors import UsageError
+from unravel_lib.files.sidecar import GeneratedSidecar
 from unravel_lib.music import tempo
+from unravel_lib.text import table
 
-OUTPUT = "./_generator-output"
-DISTRIBUTION = "normal"
 LAST_FILE = 999_999
+EXCLUSIVE = {  # options, and others that a run does not take with them
+    "num_latents": ("bpm", "seconds", "input_loop"),
+    "bpm": ("seconds", "input_loop"),
+    "seconds": ("input_loop",),
+    "statistics": ("input", "only", "fidelity", "measure_only"),
+    "measure_only": ("input_loop", "decode"),
+    "embeddings": ("hold", "wav_subtype"),
+}
+NEEDED = {  # options that need another one, or one of several
+    "only": ("input",),
+    "page": ("decode",),
+    "model": ("decode",),
+    "overwrite": ("run", "live"),
+    "with_model": ("live",),
+}
+
+
+@dataclass(frozen=True)
+class Former:
+    """A piece that is made again.
+
+    Attributes
+    ----------
+    facts : GeneratedSidecar
+    decoder : list of str
+        The flags of decoder.py that made its sound, where that was given.
+    table : Path or None
+        The statistics.csv beside it, where that stands in for the encodings.
+    """
+
+    facts: GeneratedSidecar
+    decoder: list[str]
+    table: Path | None
 
 
 @dataclass(frozen=True)
 class GeneratorOptions:
-    """What the flags of these names say; `build_parser` explains them. Lengths are None where nothing is said."""
+    """What the flags of these names say, which `build_parser` explains, and the piece that is made again.
+
+    Lengths are None where nothing is said.
+    """
 
     input: list[Path] | None
     statistics: Path | None
@@ -71,11 +107,12 @@ class GeneratorOptions:
     run: str | None
     large: bool
     overwrite: bool
+    former: Former | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Take the values of flags."""
-        return cls(**{one.name: values[one.name] for one in fields(cls)})
+        return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
 
     def combinations(self) -> list[Self]:
         """Return the options of each combination of the patterns and the distributions that are named."""
@@ -84,43 +121,27 @@ class GeneratorOptions:
 
     def refuse_conflicts(self) -> None:
         """Raise UsageError where options exclude each other, or one that is needed is missing."""
-        shapes_audio, has_length = self.hold or self.wav_subtype, self.num_latents or self.bpm or self.seconds
-        these = "give these, not a table of statistics or a loop"
-        _refuse(self.embeddings and shapes_audio, "embeddings", "writes .npy", "leave these out", "hold", "wav_subtype")
-        found = "and a table of statistics exclude each other"
-        _refuse(self.input and self.statistics, "input", found, "leave one out", "statistics")
-        _refuse(self.fidelity and self.statistics, "fidelity", "compares with encodings", these, "input")
-        measures = self.measure_only and (self.statistics or self.input_loop)
-        _refuse(measures, "measure_only", "measures encodings", these, "input")
-        found = "decodes what is generated"
-        _refuse(self.decode and self.measure_only, "decode", found, "leave one out", "measure_only")
-        for name in ("page", "model"):
-            _refuse(getattr(self, name) and not self.decode, name, "is about sounds", "add", "decode")
-        names_none = self.overwrite and self.run is None and self.live is None
-        _refuse(names_none, "overwrite", "is about the folder of a run", "name it", "run")
-        goes_into_live = self.live is None and self.with_model
-        _refuse(goes_into_live, "with_model", "is about a file for nn~", "name that", "live")
-        lengths = ("num_latents", "bpm", "seconds")
-        given = [name for name in lengths if getattr(self, name)]
-        _refuse(len(given) > 1, given[0] if given else "", "is not the only length of a loop", "give one", *given)
-        found, remedy = "has a length of its own", "give FILE:A:B, and leave these out"
-        _refuse(self.input_loop and has_length, "input_loop", found, remedy, *lengths)
-        found = f"gives the last file a number above {LAST_FILE:,}"
-        _refuse(self.first + self.num_files - 1 > LAST_FILE, "first", found, "take a lower one")
-        others = ("statistics", "input_loop") if self.live is None else ()
-        remedy = "give a .npy of encoder.py or a folder of them" + (", or else" if others else "")
-        _refuse(not (self.input or self.statistics or self.input_loop), "input", "is missing", remedy, *others)
+        for name, others in EXCLUSIVE.items():
+            given = [other for other in others if getattr(self, name) and getattr(self, other)]
+            if given:
+                remedy = "leave it out, or these"
+                raise UsageError("cannot be combined with others", option=name, remedy=remedy, remedy_options=given)
+        for name, others in NEEDED.items():
+            if getattr(self, name) and not any(getattr(self, other) for other in others):
+                raise UsageError("does nothing alone", option=name, remedy="add", remedy_options=others)
+        if self.first + self.num_files - 1 > LAST_FILE:
+            found = f"gives the last file a number above {LAST_FILE:,}"
+            raise UsageError(found, option="first", remedy="take a lower one")
+        if not (self.input or self.statistics or self.input_loop):
+            others = ("statistics", "input_loop") if self.live is None else ()
+            remedy = "give a .npy of encoder.py or a folder of them" + (", or else" if others else "")
+            raise UsageError("is missing", option="input", remedy=remedy, remedy_options=others)
 
 
 def split_names(names: str) -> list[str]:
     """Split "loop,orale"; the name of a file of the user's may hold commas."""
     is_file = Path(names.rpartition(":")[0]).is_file()
     return [names] if is_file else [*dict.fromkeys(filter(None, map(str.strip, names.split(","))))] or [names]
-
-
-def _refuse(is_so: object, option: str, found: str, remedy: str, *remedy_options: str) -> None:
-    if is_so:
-        raise UsageError(found, option=option, remedy=remedy, remedy_options=remedy_options)
 
 
 def build_parser() -> Parser:
@@ -134,8 +155,16 @@ def build_parser() -> Parser:
     titles = ("most used", "recordings", "loops", "again", "results", "show and exit")
     first, recordings, loops, again, results, lists = map(p.add_argument_group, titles)
     add_input(first, "the .npy of encoder.py, or folders of them")
-    _add_choice("distribution", DISTRIBUTION, "how frames are drawn", first, loops, lists)
-    _add_choice("pattern", "loop", "how loops are arranged", first, loops, lists)
+    for kind, default, what in (
+        ("distribution", "normal", "how frames are drawn"),
+        ("pattern", "loop", "how loops are arranged"),
+    ):
+        text = f"{what} (default {default}; --list_{kind}s shows all), one or several (A,B), or FILE.py:name: "
+        add_value(first, f"--{kind}", str, "NAME", f"{text}a {kind} of your own, whose code is run", default)
+        text = f"options of the {kind}, which --list_{kind}s shows"
+        add_values(loops, f"--{kind}_args", "NAME=VALUE", text, action="extend")
+        text = f"show all {kind}s with options, with --{kind} FILE.py those of that file too"
+        add_switch(lists, f"--list_{kind}s", text)
     text = 'what changes each loop as it passes, such as "every 4 rev" "degrade 0.1", in this order '
     add_values(first, "--transform", "STEP", f"{text}(--list_transforms shows all)", action="extend")
     text = "show all transforms, with --transform FILE.py:name those of that file too"
@@ -146,7 +175,7 @@ def build_parser() -> Parser:
     add_value(first, "--num_files", whole_number(1, 10_000), "N", "how many files (default 1)", 1)
     add_seed(first)
     add_switch(first, "--embeddings", "write .npy for decoder.py instead of latent audio (.wav)")
-    add_output(first, OUTPUT)
+    add_output(first, "./_generator-output")
     _add_recordings(recordings)
     _add_loops(loops)
     add_switch(lists, "--tempo_table", "show the tempi that loops can have, of --beats beats")
@@ -157,24 +186,6 @@ def build_parser() -> Parser:
     add_value(again, "--first", whole_number(0, LAST_FILE), "N", text, 0)
     _add_results(results)
     return p
-
-
-def _add_choice(
-    kind: str,
-    default: str,
-    what: str,
-    first: argparse._ArgumentGroup,
-    loops: argparse._ArgumentGroup,
-    lists: argparse._ArgumentGroup,
-) -> None:
-    """Add the flags of something that is chosen by name: --pattern, --pattern_args, --list_patterns."""
-    own = f"or FILE.py:name: a {kind} of your own, whose code is run"
-    text = f"{what} (default {default}; --list_{kind}s shows all), one or several (A,B), {own}"
-    add_value(first, f"--{kind}", str, "NAME", text, default)
-    text = f"options of the {kind}, which --list_{kind}s shows"
-    add_values(loops, f"--{kind}_args", "NAME=VALUE", text, action="extend")
-    text = f"show all {kind}s with options, with --{kind} FILE.py those of that file too"
-    add_switch(lists, f"--list_{kind}s", text)
 
 
 def _add_recordings(group: argparse._ArgumentGroup) -> None:
@@ -232,13 +243,14 @@ def show_lists(asked: Collection[str], options: GeneratorOptions) -> None:
     from unravel_lib.music.steps import split_words
 
     files = [word for step in options.transform for word in split_words(step) if ".py" in word]
-    for title, registry, chosen in (
+    for title, catalogue, chosen in (
         ("distributions", DISTRIBUTIONS, options.distribution),
         ("patterns", PATTERNS, options.pattern),
         ("transforms", TRANSFORMS, files[0] if files else ""),
     ):
         if f"list_{title}" in asked:
-            entries = registry.listing(chosen)
-            width = max(len(name) for name, _ in entries)
-            lines = (f"  {name:<{width}}  {text}".replace("`iqr`", "--iqr") for name, text in entries)
-            print(f"{title}:", *lines, sep="\n")
+            print(
+                f"{title}:",
+                table([["", *entry] for entry in catalogue.listing(chosen)]).replace("`iqr`", "--iqr"),
+                sep="\n",
+            )

@@ -45,8 +45,9 @@ def write_live_file(options: GeneratorOptions, given: Collection[str]) -> int:
     if options.live.exists() and not options.overwrite:
         raise OutputError("is there already", path=options.live, remedy="replace it", remedy_options=("overwrite",))
     model, facts = _load(options, sources), sources.facts
+    rates = sources.rates
     if model is None:
-        rates = sources.rates()
+        sources.log_defaults()
     else:
         rates = Rates(facts.sample_rate or model.sample_rate, facts.compression or model.compression)
     statistics = replace(read_statistics(options, sources), frame_rate=rates.sample_rate / rates.compression)

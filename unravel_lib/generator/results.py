@@ -1,12 +1,10 @@
 """The results of generator.py: refused where they are too large, described, drawn, and what is said of them."""
 
 import argparse
-import contextlib
 import filecmp
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +15,12 @@ from unravel_lib.cli.batch import Batch, load_model
 from unravel_lib.cli.parser import decoder_parser
 from unravel_lib.errors import ModelError, UnravelError, UsageError
 from unravel_lib.files.find import sha256_of
-from unravel_lib.files.output import make_output_folder
+from unravel_lib.files.output import make_output_folder, make_run_folder
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.generator.plan import Plan, warn_of_frozen_dims
 from unravel_lib.history import script
-from unravel_lib.latents.files import LatentsFile, read_latents
+from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
 from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
 from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("unravel_lib")
 
 
-def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) -> None:
+def log_plans(plans: Sequence[Plan], free_bytes: int) -> None:
     """Log tempo, length and size of what will be written, by the first file of each plan.
 
     Raises
@@ -51,70 +49,63 @@ def log_plans(plans: Sequence[Plan], first: Sequence[Piece], free_bytes: int) ->
     UsageError
         A file is larger than a WAV can be, or all are larger than the free space, or than 1 GiB unless `large`.
     """
+    plans[0].sources.log_defaults()
     told: dict[str, None] = {}
-    n_files, total = 0, 0
-    for plan, piece in zip(plans, first, strict=True):
-        file_format, options, n_frames = plan.file_format, plan.options, len(piece.frames)
-        seconds, n_bytes = n_frames * plan.frame_seconds, file_format.n_bytes(n_frames)
-        length = f"{frames_text(n_frames)} x {file_format.dims} dims, {duration_text(seconds)} of sound"
-        each = "each " if options.num_files > 1 else ""
-        size = f"{options.num_files} x {file_format.noun}: {each}{length}, {size_text(n_bytes)}"
-        told.update(dict.fromkeys([*plan.tempo_lines(piece), size]))
-        n_files, total = n_files + options.num_files, total + options.num_files * n_bytes
+    total = 0
+    for plan in plans:
+        n_frames, n_files = len(plan.first.frames), plan.options.num_files
+        n_bytes, seconds = plan.file_format.n_bytes(n_frames), n_frames * plan.frame_seconds
+        length = f"{frames_text(n_frames)} x {plan.file_format.dims} dims, {duration_text(seconds)} of sound"
+        each = "each " if n_files > 1 else ""
+        size = f"{n_files} x {plan.file_format.noun}: {each}{length}, {size_text(n_bytes)}"
+        told.update(dict.fromkeys([*plan.tempo_lines(), size]))
+        total += n_files * n_bytes
     for line in told:
         log.info("%s", line)
-    for plan, piece in zip(plans, first, strict=True):
-        warn_of_frozen_dims(plan, piece)
-    needed = f"{count_text(n_files, 'such file')} {'needs' if n_files == 1 else 'need'} {size_text(total)}"
+    for plan in plans:
+        warn_of_frozen_dims(plan)
     if total > free_bytes:
-        found, remedy = f"{needed}, {size_text(free_bytes)} are free", "take fewer or shorter files, or another folder"
+        found = f"the results need {size_text(total)}, {size_text(free_bytes)} are free"
+        remedy = "take fewer or shorter files, or another folder"
         raise UsageError(found, remedy=remedy, remedy_options=("num_files", "num_loops", "output"))
-    if total > LARGE_BYTES and not options.large:
+    if total > LARGE_BYTES and not plans[0].options.large:
         remedy = "make them shorter, or say that it is intended"
-        raise UsageError(needed, remedy=remedy, remedy_options=("num_latents", "num_loops", "large"))
+        options = ("num_latents", "num_loops", "large")
+        raise UsageError(f"the results need {size_text(total)}", remedy=remedy, remedy_options=options)
 
 
-def write_statistics(statistics: Statistics, folder: Path, facts: Sidecar) -> Path:
-    """Write the tables; return statistics.csv, which has a sidecar for runs that use it."""
-    tables = write_csv(statistics, folder)
-    write_sidecar(tables[0], facts)
-    return tables[0]
+def write_statistics(statistics: Statistics, facts: Sidecar, options: GeneratorOptions, label: str) -> Path:
+    """Make the folder of the run with the tables in it, and log them; return statistics.csv.
 
-
-def log_statistics(statistics: Statistics, table: Path, options: GeneratorOptions) -> None:
-    """Log the statistics, but those that an earlier run beside this one had too, and where they are."""
+    That has a sidecar, for runs that use it. What is logged are the statistics, but those that an earlier run beside
+    this one had too.
+    """
+    folder = make_run_folder(options.output, options.run, options.overwrite, label)
+    table, *_ = write_csv(statistics, folder)
+    write_sidecar(table, facts)
     if not options.quiet:
-        before = (path for path in sorted(options.output.glob(f"*/{table.name}")) if path.parent != table.parent)
-        same = next((path for path in before if _are_same(path, table)), None)
+        before = (path for path in sorted(options.output.glob(f"*/{table.name}")) if path.parent != folder)
+        same = (path for path in before if filecmp.cmpfiles(path.parent, folder, TABLES, False)[0] == [*TABLES])
+        earlier = next(same, None)
         text = report(statistics)
-        log.info("%s", f"{text.splitlines()[0]}, as before: {printable(same)}" if same else text)
+        log.info("%s", f"{text.splitlines()[0]}, as before: {printable(earlier)}" if earlier else text)
     log.info("%s", printable(table))
-
-
-def _are_same(path: Path, table: Path) -> bool:
-    """Whether the tables beside two paths have the same values."""
-    with contextlib.suppress(OSError):
-        return all(filecmp.cmp(path.with_name(name), table.with_name(name), shallow=False) for name in TABLES)
-    return False
+    return table
 
 
 def describe(plan: Plan, number: int, piece: Piece, statistics_sha256: str, command: Sequence[str]) -> GeneratedSidecar:
     """Make the sidecar of output number `number`; `command` are the flags that make any of them again, in any place."""
-    composition, file_format, options = plan.composition, plan.file_format, plan.options
+    composition, options = plan.composition, plan.options
     command = [*command, *(["--first", str(number)] if number else []), "--output", os.path.abspath(options.output)]
     command += [f"--run={options.run}"] if options.run else []
     pattern, distribution = composition.pattern, composition.distribution
     used = (pattern, distribution, *(part.transform for step in composition.steps for part in step.parts))
-    facts = replace(
-        plan.sources.facts,
-        **plan.rates._asdict(),
-        dims=file_format.dims,
-        frames=len(piece.frames),
-        seed=composition.seed,
-    )
     bpm = plan.bpm(piece)
+    facts = vars(plan.sources.facts) | plan.sources.rates._asdict()
+    facts |= {"dims": plan.file_format.dims, "frames": len(piece.frames), "seed": composition.seed}
+    facts |= {"script": script("generator"), "command": tuple(command)}
     return GeneratedSidecar(
-        **{**vars(facts), "script": script("generator"), "command": tuple(command)},
+        **facts,
         distribution=_name(distribution) if composition.draws else None,
         distribution_args=composition.distribution_options,
         iqr=composition.statistics.iqr,
@@ -129,76 +120,12 @@ def describe(plan: Plan, number: int, piece: Piece, statistics_sha256: str, comm
         file_index=number,
         statistics_sha256=statistics_sha256,
         files_sha256=plan.sources.files_sha256,
-        hold=file_format.hold,
+        hold=plan.file_format.hold,
     )
 
 
 def _name(entry: Entry) -> str:
     return entry.name if entry.source is None else f"{Path(entry.source).name}:{entry.name}"
-
-
-def is_drawn(pieces: Mapping[str, Piece | None]) -> bool:
-    """Return whether one more is drawn beside these."""
-    n_bytes = sum(LARGE_BYTES if piece is None else piece.frames.nbytes for piece in pieces.values())
-    return len(pieces) < MAX_DRAWN and n_bytes < LARGE_BYTES
-
-
-def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: int, folder: Path, batch: Batch) -> None:
-    """Draw results.png, distribution.png and correlation.png of `n_files` files, of which some are given by name."""
-    statistics = plans[0].composition.statistics
-
-    def draw(target: Path) -> None:
-        from unravel_lib import plots
-
-        if target.name == "results.png":
-            facts = _facts_line(plans, [*pieces.values()], n_files)
-            seconds, loudness = plans[0].frame_seconds, partial(loudness_of, statistics=statistics)
-            plots.draw_results(target, run_label(plans), facts, pieces, seconds, loudness=loudness)
-        elif target.name == "distribution.png":
-            plots.draw_distribution(target, statistics, [piece.frames for piece in pieces.values()])
-        else:
-            plots.draw_correlation(target, statistics)
-
-    for name in (*(["results.png"] if pieces else []), "distribution.png", "correlation.png"):
-        with batch.picture(folder / name):
-            draw(folder / name)
-            log.info("%s", printable(folder / name))
-
-
-def decoder_flags(options: GeneratorOptions, command: Sequence[str]) -> argparse.Namespace:
-    """Return the flags of decoder.py for the results: those of a command that made a sound, and options given now."""
-    flags = decoder_parser().parse(["--input", ".", *command])
-    flags.model, flags.trust_model, flags.overwrite = options.model, options.trust_model, options.overwrite
-    flags.sample_rate = options.sample_rate or flags.sample_rate
-    return flags
-
-
-def load_decoder(flags: argparse.Namespace, dims: int, maker: str | None) -> "Model":
-    """Load the model that decodes the results; raises ModelError where it cannot, or decodes other dims than these.
-
-    `maker` is the name of the model that made the encodings, where it is known.
-    """
-    how = flags.device, flags.trust_model, flags.sample_rate, flags.precision, flags.compensate_delay
-    model = load_model(flags.model, *how, one_thread=flags.jobs is not None)
-    model.condition_values(dict(flags.condition))  # refuses unknown names
-    if model.dims != dims:
-        found = f"decodes {model.dims} dims, the latents have {dims}"
-        remedy = f"they are of {printable(maker or 'another one')}, give that"
-        raise ModelError(found, path=model.name, remedy=remedy, remedy_options=("model",))
-    return model
-
-
-def decode(latents: Sequence[Path], model: "Model", flags: argparse.Namespace, batch: Batch, page: bool) -> None:
-    """Decode the results of a run into its folder `sound`, as decoder.py does with these flags."""
-    from unravel_lib.cli import sounds
-    from unravel_lib.latents.files import Inputs
-
-    inputs, output = Inputs(), make_output_folder(latents[0].parent / SOUND)
-    targets = sounds.find_targets(latents, output, batch, inputs)
-    flags.output = output
-    sounds.decode(batch, targets, inputs, model, sounds.codec_options(flags))
-    if page:
-        sounds.make_page(output, batch, flags.overwrite)
 
 
 def run_label(plans: Sequence[Plan]) -> str:
@@ -207,41 +134,87 @@ def run_label(plans: Sequence[Plan]) -> str:
     return first.label if len(plans) == 1 else f"{len(plans)}-combinations_seed{first.seed}"
 
 
-def _facts_line(plans: Sequence[Plan], pieces: Sequence[Piece], n_files: int) -> str:
+def is_drawn(pieces: Mapping[str, Piece]) -> bool:
+    """Return whether one more piece is drawn beside these."""
+    return len(pieces) < MAX_DRAWN and sum(piece.frames.nbytes for piece in pieces.values()) < LARGE_BYTES
+
+
+def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], folder: Path, batch: Batch) -> None:
+    """Draw results.png of some pieces, and distribution.png and correlation.png."""
+    statistics, seconds = plans[0].composition.statistics, plans[0].frame_seconds
+    for name in (*(["results.png"] if pieces else []), "distribution.png", "correlation.png"):
+        with batch.picture(folder / name):
+            from unravel_lib import plots
+
+            if name == "results.png":
+                facts, loudness = _facts_line(plans, pieces, batch.done), partial(loudness_of, statistics=statistics)
+                plots.draw_results(folder / name, run_label(plans), facts, pieces, seconds, loudness=loudness)
+            elif name == "distribution.png":
+                plots.draw_distribution(folder / name, statistics, [piece.frames for piece in pieces.values()])
+            else:
+                plots.draw_correlation(folder / name, statistics)
+            log.info("%s", printable(folder / name))
+
+
+def _facts_line(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: int) -> str:
     """Say in one line what results.png shows: files, length, model, loop and tempo."""
     plan = plans[0]
-    longest = max(len(piece.frames) for piece in pieces)
-    length = frames_text(longest)
-    if any(len(piece.frames) < longest for piece in pieces):
-        length = f"up to {length}"
-    dims = count_text(plan.file_format.dims, "dim")
-    parts = [f"{length} x {dims}, {duration_text(longest * plan.frame_seconds)}"]
-    if len(pieces) < n_files:
-        parts.append(f"the first {len(pieces)} files")
-    if plan.sources.facts.model is not None:
-        parts.append(f"model {plan.sources.facts.model}")
-    loop = f"loop of {frames_text(pieces[0].loop_frames or plan.composition.num_latents)}"
-    tempi = {plan.bpm(piece) for piece in pieces}
+    lengths = {len(piece.frames) for piece in pieces.values()}
+    length = f"{'up to ' if len(lengths) > 1 else ''}{frames_text(max(lengths))}"
+    loop = f"loop of {frames_text(plan.first.loop_frames or plan.composition.num_latents)}"
+    tempi = {one.bpm(one.first) for one in plans}
     if len(tempi) == 1 and (bpm := tempi.pop()) is not None:
         loop += f", {tempo.format_bpm(bpm)} BPM"
-    steps = ", ".join(step.text for step in plan.composition.steps)
-    return " | ".join([*parts, loop, *([steps] if steps else [])])
+    parts = [
+        f"{length} x {count_text(plan.file_format.dims, 'dim')}, {duration_text(max(lengths) * plan.frame_seconds)}",
+        f"the first {len(pieces)} files" if len(pieces) < n_files else "",
+        f"model {plan.sources.facts.model}" if plan.sources.facts.model else "",
+        loop,
+        ", ".join(step.text for step in plan.composition.steps),
+    ]
+    return " | ".join(filter(None, parts))
 
 
-def log_notes(piece: Piece, told: set[str]) -> None:
-    """Log what distributions said about the loops of a piece, each text once in a run."""
+def load_decoder(options: GeneratorOptions, dims: int, maker: str | None) -> tuple["Model", argparse.Namespace]:
+    """Load the model that decodes results of so many dims; return it with the flags of decoder.py to do so.
+
+    These are those that made the sound of a piece that is made again, and options given now. `maker` is the name of the
+    model that made the encodings, where it is known. Raises ModelError where the model does not fit.
+    """
+    flags = decoder_parser().parse(["--input", ".", *(options.former.decoder if options.former else ())])
+    flags.model, flags.sample_rate = options.model or flags.model, options.sample_rate or flags.sample_rate
+    flags.trust_model, flags.overwrite = options.trust_model, options.overwrite
+    how = flags.device, flags.trust_model, flags.sample_rate, flags.precision, flags.compensate_delay
+    model = load_model(flags.model, *how, one_thread=flags.jobs is not None)
+    model.condition_values(dict(flags.condition))  # refuses unknown names
+    if model.dims != dims:
+        found = f"decodes {model.dims} dims, the latents have {dims}"
+        remedy = f"they are of {printable(maker or 'another one')}, give that"
+        raise ModelError(found, path=model.name, remedy=remedy, remedy_options=("model",))
+    return model, flags
+
+
+def decode(latents: Sequence[Path], model: "Model", flags: argparse.Namespace, batch: Batch, page: bool) -> None:
+    """Decode the results of a run into its folder `sound`, as decoder.py does with these flags."""
+    from unravel_lib.cli import sounds
+
+    inputs, flags.output = Inputs(), make_output_folder(latents[0].parent / SOUND)
+    targets = sounds.find_targets(latents, flags.output, batch, inputs)
+    sounds.decode(batch, targets, inputs, model, sounds.codec_options(flags))
+    if page:
+        sounds.make_page(flags.output, batch, flags.overwrite)
+
+
+def log_piece(plan: Plan, number: int, piece: Piece, told: set[str]) -> None:
+    """Log what distributions said about the loops of a piece, each text once in a run; warn where all are equal."""
     for note in piece.notes:
         if note not in told:
             log.info("%s", printable(note))
     told.update(piece.notes)
-
-
-def warn_of_equal(plan: Plan, piece: Piece, before: Piece) -> None:
-    """Warn where the first two files of a run are equal, and so will be all others."""
-    if np.array_equal(piece.frames, before.frames):
-        own, remedy = plan.composition, ""
-        if own.draws and "vary" in own.distribution.options:
-            remedy = ": --distribution_args vary=0.3 makes variations"
+    if number == plan.options.first + 1 and np.array_equal(piece.frames, plan.first.frames):
+        own = plan.composition
+        varies = own.draws and "vary" in own.distribution.options
+        remedy = ": --distribution_args vary=0.3 makes variations" if varies else ""
         log.warning("%s: nothing in it is random, the files are equal%s", own.label, remedy)
 
 
@@ -258,9 +231,8 @@ def warn_of_older_files(folder: Path, names: Collection[str]) -> None:
     found = sorted(path.name for path in folder.glob("[!.]*") if path.suffix in (".npy", ".wav"))
     old = [name for name in found if name not in names]
     if old:
-        files, them = (f"{len(old)} older files", "them") if len(old) > 1 else ("1 older file", "it")
-        warning = "%s still holds %s (%s%s): this run did not write %s"
-        log.warning(warning, printable(folder), files, printable(old[0]), ", ..." * (len(old) > 1), them)
+        files = f"{count_text(len(old), 'older file')} ({printable(old[0])}{', ...' * (len(old) > 1)})"
+        log.warning("%s still holds %s, which this run did not write", printable(folder), files)
 
 
 def log_fidelity(results: Sequence[Path], encodings: Sequence[LatentsFile]) -> None:

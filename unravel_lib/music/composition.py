@@ -90,7 +90,8 @@ class Composition:
         self.wishes = self.wishes if isinstance(self.wishes, Mapping) else read_wishes(self.wishes)
         self.target = None if self.target is None else checked_array("target", self.target)
         if len(self.given_loops) > loops_taken(self.pattern, self.pattern_options):
-            raise self.pattern.wrong(f"takes fewer than {len(self.given_loops)} loops")
+            found = f"takes fewer than {len(self.given_loops)} loops"
+            raise self.pattern.wrong(found, remedy="give fewer", remedy_options=("input_loop",))
         check_inputs(self.distribution, wishes=self.wishes, target=self.target)
         self.steps = read_steps(self.steps)
         try_steps(self.steps, self.num_latents, statistics.scale, statistics.location, self._attacks)
