@@ -141,7 +141,7 @@ def place_letters(axes: Axes, blocks: Blocks, gap: int, group_gap: int, below: b
 def arranged(name: str, material: dict[str, Any], **options: Any) -> Array:
     """Run a pattern of the catalogue: a long array."""
     loops = loops_of(PATTERNS[name], PATTERNS[name].complete(options), **material)
-    return Piece.of(loops, len(material["std"]), ()).frames
+    return Piece.of(loops, len(material["std"])).frames
 
 
 def small(

@@ -465,8 +465,6 @@ def test_errors_in_a_distribution_of_ones_own_name_file_and_line(statistics: Sta
     triangle = DISTRIBUTIONS.find(own_file(tmp_path, divisor="(1 // 0)"))
     with pytest.raises(UsageError, match=r"mine\.py line 8: ZeroDivisionError"):
         unravel.draw(triangle, statistics, 3)
-    with pytest.raises(UsageError, match=r"mine\.py line 4: distribution 'a/b': expected a name"):
-        DISTRIBUTIONS.find(own_file(tmp_path, "('a/b')"))
 
 
 def test_what_takes_recordings_needs_more_than_a_table(statistics: Statistics, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def whole(name: str, of: Material, *options: str) -> np.ndarray:
 
 
 def joined(loops: Iterable[np.ndarray], dims: int) -> np.ndarray:
-    return Piece.of(loops, dims, ()).frames
+    return Piece.of(loops, dims).frames
 
 
 def reference(name: str, of: Material, **options: Any) -> np.ndarray:
@@ -180,7 +180,6 @@ def test_blender_golden(direction: str, changed: list[int]) -> None:
         ("orale", ["levels=x"], "has levels=x, expected a whole number"),
         ("orale", ["levels=2.5"], "expected a whole number"),
         ("orale", ["level=2"], "has no option level: it takes levels, amount; did you mean levels"),
-        ("orale", ["levels=2", "levels=3"], "given twice"),
         ("loop", ["levels=2"], "it takes none"),
         ("loop", ["n_loops=2"], "it takes none"),
         ("blender", ["direction=mirord"], "forward, inverted, mirrored, mirror-inverted; did you mean mirrored"),
@@ -256,9 +255,9 @@ def test_own_pattern_may_return_or_yield_repeats(tmp_path: Path) -> None:
     """A repetition is checked as a loop is."""
     text = "@pattern\ndef f(loop, n_loops):\n    return Repeat(loop, n_loops)\n"
     assert whole(f"{own_file(tmp_path, text)}:f", material(2, 1, 3)).ravel().tolist() == [0, 1] * 3
-    for wrong, message in [("loop[:, :1], 2", "shape"), ("loop, -1", "repeated -1 times"), ("loop, 1.5", "1.5 times")]:
+    for wrong, message in [("loop[:, :1], 2", "a loop has shape"), ("loop, 1.5", "TypeError")]:
         file = own_file(tmp_path, f"@pattern\ndef f(loop):\n    yield Repeat({wrong})\n")
-        with pytest.raises(UsageError, match=rf"mine\.py line \d: a loop .*{message}"):
+        with pytest.raises(UsageError, match=rf"mine\.py line \d: {message}"):
             whole(f"{file}:f", material())
 
 
@@ -278,7 +277,7 @@ def test_option_types(tmp_path: Path) -> None:
         "g": "v",
     }
     for wrong, message in [
-        (["a=nan"], "finite"),
+        (["a=nan"], "a number of at most"),
         (["a=1", "b=perhaps"], "yes or no"),
         ([], "pattern f needs a=float: pattern_args"),
     ]:
@@ -303,7 +302,6 @@ FAILING = [
         r"line 3: TypeError: pattern f: \*rest cannot be given",
     ),
     ("@pattern\ndef f(loop, x: list = ()):\n    return loop\n", r"line 3: TypeError: option x is of type list"),
-    ("@pattern\ndef f(loop):\n    while True:\n        yield loop[:0]\n", r"line 3: 100,000 loops in a row have no"),
     ("def f(loop):\n    return loop\n", r"put @pattern"),
     ("@pattern\ndef other(loop):\n    return loop\n", r"it has other"),
 ]

@@ -33,7 +33,7 @@ def noise(dims: int, frames: int) -> np.ndarray:
 
 
 def piece(*loops: np.ndarray, dims: int = 2) -> Piece:
-    return Piece.of(loops, dims, ())
+    return Piece.of(loops, dims)
 
 
 def pixels(path: Path) -> np.ndarray:

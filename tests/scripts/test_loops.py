@@ -158,7 +158,10 @@ def test_files_of_wishes_and_targets_have_any_name_and_are_known_again(
         ),
         (("--distribution", "retrace", "--steer", "loud 1"), "loud is none of loudness, brightness, attack"),
         (("--distribution", "retrace", "--steer", "loudness 2"), "needs ranks from 0 to 1, in quotes"),
-        (("--distribution", "retrace", "--steer", "loudness curve.csv"), "curve.csv is no row of ranks"),
+        (
+            ("--distribution", "retrace", "--steer", "loudness curve.csv"),
+            ", or FILE.csv:COLUMN, or an encoding (.npy)",
+        ),
         (("--distribution", "retrace", "--distribution_args", "near"), "is not name=value: write near=VALUE"),
         (("--distribution", "mosaic"), "--distribution mosaic needs a target"),
         (("--target", "nowhere.npy"), "nowhere.npy"),

@@ -142,7 +142,7 @@ class Composition:
         seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))
         loops = loops_of(self.pattern, self.pattern_options, independent_loop, self.num_loops, scale, seed)
         played = transformed(loops, self.steps, scale, centre, seed, self._attacks)
-        piece = Piece.of(played, self.statistics.dims, ("num_loops", "num_latents", "pattern_args"))
+        piece = Piece.of(played, self.statistics.dims)
         return replace(piece, notes=tuple(dict.fromkeys(notes)))
 
     def _attacks(self, frames: Frames) -> Array | None:

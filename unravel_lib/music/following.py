@@ -227,51 +227,37 @@ def _ring(
     variety: bool,
     note: Note | None,
 ) -> Frames:
-    """Draw a ring [n_frames, dims]: a path somewhat longer than it, of which a part is taken whose ends are alike.
+    """Draw a ring [n_frames, dims]: a part of a path, closed. With a `note`, recordings are fitted to the tempo.
 
-    A long path is made of stretches, each of another recording, all but the last of whole periods. Where there is a
-    `note`, recordings are fitted to the tempo.
+    Without wishes the path is somewhat longer than the ring, which begins where it closes best. A long path is made of
+    stretches, each of another recording, all but the last of whole periods. With wishes it goes through all recordings,
+    and begins before the ring, at the wishes for its end: so it comes to its start as it leaves its end.
     """
     check_at_least(1, near=rules.near)
     if wishes:
         if note is not None:
             note("steered: the loop goes through all recordings, not fitted to the tempo")
-        return _steered(recordings, rng, n_frames, place, rules, wishes)
-    spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
-    stretches, left = recordings.stretches(place, n_frames, LEAST, variety), n_frames + spare
-    paths = []
-    for number, (recording, moment, size) in enumerate(stretches, 1):
-        if note is not None:
-            recording, moment = recording.fitted(moment, n_frames, recordings.frame_rate, note)
-        if n_frames >= round(recording.period or 0):
-            recording = recording.with_rests
-        if recording.period is not None:
-            size = round(max(1, round(size / recording.period)) * recording.period)
-        size = min(size, left) if number < len(stretches) else left
-        paths.append(Path(recording, moment, rules, rng).draw(size))
-        left -= size
-    drawn, e = (np.concatenate(part) for part in zip(*paths, strict=True))
-    start = _closing_start(drawn * recordings.weights, n_frames, spare)
+        joined, start = recordings.joined, min(n_frames, round(WARM_UP_SECONDS * recordings.frame_rate))
+        moment = int(joined.moments[min(int(place * len(joined.moments)), len(joined.moments) - 1)])
+        wanted = Wishes.of(recordings, wishes, n_frames, before=start)
+        _, e = Path(joined, moment, rules, rng, wanted).draw(start + n_frames)
+    else:
+        spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
+        stretches, left = recordings.stretches(place, n_frames, LEAST, variety), n_frames + spare
+        paths = []
+        for number, (recording, moment, size) in enumerate(stretches, 1):
+            if note is not None:
+                recording, moment = recording.fitted(moment, n_frames, recordings.frame_rate, note)
+            turn = recording.period or 1.0
+            whole = round(max(1, round(size / turn)) * turn)
+            size = min(whole, left) if number < len(stretches) else left
+            if n_frames >= round(turn):
+                recording = recording.with_rests
+            paths.append(Path(recording, moment, rules, rng).draw(size))
+            left -= size
+        drawn, e = (np.concatenate(part) for part in zip(*paths, strict=True))
+        start = _closing_start(drawn * recordings.weights, n_frames, spare)
     return closed(e[start : start + n_frames], rules.keep) * recordings.scale
-
-
-def _steered(
-    recordings: Recordings,
-    rng: np.random.Generator,
-    n_frames: int,
-    place: float,
-    rules: Rules,
-    wishes: Mapping[str, Array],
-) -> Frames:
-    """Draw a ring from a path through all recordings, which goes where wishes are met.
-
-    The path begins before the ring, at the wishes for its end, so that it comes to its start as it leaves its end.
-    """
-    joined = recordings.joined
-    moment = int(joined.moments[min(int(place * len(joined.moments)), len(joined.moments) - 1)])
-    before = min(n_frames, round(WARM_UP_SECONDS * recordings.frame_rate))
-    _, e = Path(joined, moment, rules, rng, Wishes.of(recordings, wishes, n_frames, before)).draw(before + n_frames)
-    return closed(e[before:], rules.keep) * recordings.scale
 
 
 def _closing_start(drawn: Frames, n_frames: int, spare: int) -> int:

@@ -48,7 +48,6 @@ may change the arrays that it is given. For users' functions `random` and `np.ra
 import ast
 import contextlib
 import inspect
-import math
 import random
 import re
 import traceback
@@ -71,25 +70,11 @@ INPUTS = {
     "transform": ("loop", "index", "start", "std", "centre", "attacks", "rng", "step"),
 }
 MAX_BYTES = 1 << 30  # of a piece in memory: with 16 dims more than 100 hours
-LARGEST = 2**31  # of whole numbers
+LARGEST = 2**31  # number that an option can be
 YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-
-
-def _whole(text: str) -> int:
-    if abs(value := int(text)) > LARGEST:
-        raise ValueError
-    return value
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError
-    return value
-
-
-READERS: dict[str, tuple[Callable[[str], Any], str]] = {  # of options by type: how a text is read, what is expected
-    "int": (_whole, f"a whole number of at most {LARGEST:,}"),
-    "float": (_finite, "a finite number"),
+TYPES: dict[str, tuple[Callable[[str], Any], str]] = {  # of options: how a text is read, and what is expected
+    "int": (int, f"a whole number of at most {LARGEST:,}"),
+    "float": (float, f"a number of at most {LARGEST:,}"),
     "bool": (lambda text: YES_NO[text.lower()], "yes or no"),
     "str": (str, "a text"),
 }
@@ -110,8 +95,8 @@ class Option:
         text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         if literal := re.fullmatch(r"(?:\w+\.)*Literal(\[['\"].*\])", text, re.DOTALL):
             return cls(parameter.name, tuple(ast.literal_eval(literal[1])), default)
-        kind = text if text in READERS else "str" if annotation is default is empty else type(default).__name__
-        if kind not in READERS:
+        kind = text if text in TYPES else "str" if annotation is default is empty else type(default).__name__
+        if kind not in TYPES:
             expected = "int, float, bool, str or a Literal of str"
             raise TypeError(f"option {parameter.name} is of type {text}, expected {expected}")
         return cls(parameter.name, kind, default)
@@ -134,11 +119,12 @@ class Option:
             if text not in self.type:
                 raise ValueError(", ".join(self.type) + did_you_mean(text, self.type))
             return text
-        reads, expected = READERS[self.type]
-        try:
-            return reads(text)
-        except (ValueError, KeyError) as error:
-            raise ValueError(expected) from error
+        reads, expected = TYPES[self.type]
+        with contextlib.suppress(ValueError, KeyError):
+            value = reads(text)
+            if isinstance(value, str) or abs(value) <= LARGEST:
+                return value
+        raise ValueError(expected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,13 +158,9 @@ class Entry:
         ------
         TypeError
             The signature is not supported: variable arguments, or an option of another type.
-        ValueError
-            The name cannot be part of a file name.
         """
         plain = inspect.unwrap(function)
         name = name or plain.__name__
-        if not re.fullmatch(r"[\w-]+", name):
-            raise ValueError(f"{kind} {name!r:.60}: expected a name of letters, digits, _ and -")
         parameters = inspect.signature(plain).parameters
         for parameter in parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -218,17 +200,12 @@ class Entry:
         return name, self.summary + "".join(usages)
 
     def read_options(self, texts: Sequence[str]) -> Options:
-        """Read `["levels=3"]` as `{"levels": 3}`; see `complete`."""
-        given: dict[str, str] = {}
+        """Read `["levels=3"]` as `{"levels": 3}`, the last one of each name; see `complete`."""
         for text in texts:
-            name, equals, value = text.partition("=")
-            if not equals:
+            if "=" not in text:
                 remedy = f"write {printable(text)}=VALUE"
                 raise UsageError("is not name=value", option=f"{self.kind}_args", value=text, remedy=remedy)
-            if name in given:
-                raise UsageError("is given twice", option=f"{self.kind}_args", value=name, remedy="give it once")
-            given[name] = value
-        return self.complete(given)
+        return self.complete(dict(text.split("=", 1) for text in texts))
 
     def complete(self, given: Mapping[str, object]) -> Options:
         """Read options, values or texts, and fill in the defaults of the others.
@@ -265,11 +242,10 @@ class Entry:
         return naming_errors(f"{self.kind} {self.name}", self.source, first_line)
 
     def call(self, given: Mapping[str, Any], options: Options) -> Any:
-        """Call the function with its inputs; arrays are copied for a user's, which may change them."""
+        """Call the function with its inputs; arrays are copied, as it may change them."""
         inputs = {name: given[name] for name in self.inputs}
-        if self.source is not None:
-            inputs = {name: v.copy() if isinstance(v, np.ndarray) else v for name, v in inputs.items()}
-        return self.function(**inputs, **options)
+        copies = {name: value.copy() for name, value in inputs.items() if isinstance(value, np.ndarray)}
+        return self.function(**{**inputs, **copies}, **options)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
 from unravel_lib.music.kinds import check_at_least
 from unravel_lib.music.recordings import Index, Note, Recording, Recordings
-from unravel_lib.statistics.measure import Array
 
 NEAR, APPROXIMATION = 24, 1.0  # moments per frame; they may be 1 + this times as far as the nearest ones
 BACK = 2  # frames back whose moments' successors are candidates too
@@ -67,7 +66,6 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
     near = known[found]
     lead = min(LEAD, n_frames)
     order = np.arange(-lead, n_frames + lead) % n_frames
-    squares = np.einsum("ij,ij->i", joined.weighted, joined.weighted)
     costs, moments, came = np.zeros(0), np.empty(0, np.int64), []
     for step, frame in enumerate(order):
         before, choices = moments, [near[frame]]
@@ -76,7 +74,7 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
         own = np.linalg.norm(joined.weighted[moments] - course[frame], axis=1)
         own += vary * rng.gumbel(size=len(moments)) if vary else 0.0
         if step:
-            total = costs[:, np.newaxis] + _breaks(joined, squares, before, moments)
+            total = costs[:, np.newaxis] + _breaks(joined, before, moments)
             best = total.argmin(axis=0)
             own += total[best, np.arange(len(moments))]
             came.append((before, best))
@@ -89,14 +87,11 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
     return np.array(path[::-1])[lead : lead + n_frames]
 
 
-def _breaks(joined: Recording, squares: Array, before: Index, moments: Index) -> Frames:
-    """What it costs to go from each moment to each other, [before, moments]: nothing along the recording.
+def _breaks(joined: Recording, before: Index, moments: Index) -> Frames:
+    """What it costs to go from each moment to each other, [before, moments]: nothing along the recording."""
+    from scipy.spatial.distance import cdist
 
-    `squares` are the squared norms of all weighted frames.
-    """
     following = np.minimum(before + 1, len(joined) - 1)
-    products = joined.weighted[following] @ joined.weighted[moments].T
-    distances = np.sqrt(np.maximum(squares[following, np.newaxis] + squares[moments] - 2 * products, 0.0))
-    costs: Frames = LEAVING + FAR * distances
+    costs: Frames = LEAVING + FAR * cdist(joined.weighted[following], joined.weighted[moments])
     costs[(moments == before[:, np.newaxis] + 1) & ~joined.ends[before][:, np.newaxis]] = 0.0
     return costs

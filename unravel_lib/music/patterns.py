@@ -38,7 +38,6 @@ from unravel_lib.statistics.measure import Array
 
 MAX_LEVELS = 12  # of orale: 16 million loops
 MAX_FORM = 64  # letters
-MAX_EMPTY_LOOPS = 100_000  # in a row: a pattern that yields more of them never ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,15 +186,8 @@ class Piece:
         return int(lengths[0]) if len(lengths) == 1 else None
 
     @classmethod
-    def of(cls, loops: Iterable[Frames], dims: int, shorter: Sequence[str]) -> "Piece":
-        """Join loops [frames, dims].
-
-        Parameters
-        ----------
-        loops : iterable of float64 [frames, dims]
-        dims : int
-        shorter : sequence of str
-            For errors: the options that make it shorter.
+    def of(cls, loops: Iterable[Frames], dims: int) -> "Piece":
+        """Join loops [frames, dims]; those without frames are left out.
 
         Raises
         ------
@@ -209,7 +201,7 @@ class Piece:
             end += len(loop)
             if end > most:
                 found = f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB"
-                raise UsageError(found, remedy="make it shorter", remedy_options=shorter)
+                raise UsageError(found, remedy="take fewer or shorter loops")
         if not kept:
             raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
         frames = np.concatenate(kept)
@@ -232,25 +224,18 @@ def loops_of(
     Raises
     ------
     UsageError
-        The function failed, gave something that is no loop, or too many empty loops; names the user's file and the
-        line.
+        The function failed, or gave something that is no loop; names the user's file and the line.
     """
     given: dict[str, Any] = {"loops": loops, "n_loops": n_loops, "std": std, "rng": np.random.default_rng(seed)}
     given |= {name: loops(which) for which, name in enumerate(("loop", "loop_b")) if name in entry.inputs}
     if entry.source is not None:
         seed_global_generators(seed)
-    empty = 0
     with entry.naming_errors():
         made = entry.call(given, options)
         for item in [made] if isinstance(made, (np.ndarray, Repeat)) else made:
             loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
             loop = checked_loop(loop, len(std))
-            if not isinstance(times, (int, np.integer)) or times < 0:
-                raise ValueError(f"a loop is repeated {times!r:.60} times, expected a whole number")
-            empty = 0 if len(loop) * times else empty + 1
-            if empty == MAX_EMPTY_LOOPS:
-                raise ValueError(f"{empty:,} loops in a row have no frames, expected some: does it ever end?")
-            yield from itertools.repeat(loop, int(times) if len(loop) else 0)
+            yield from itertools.repeat(loop, times if len(loop) else 0)
 
 
 def loops_taken(entry: Entry, options: Options) -> int:
@@ -263,7 +248,7 @@ def loops_taken(entry: Entry, options: Options) -> int:
         asked.add(which)
         return np.zeros((1, 1))
 
-    Piece.of(loops_of(entry, options, loop, 1, np.ones(1), np.random.SeedSequence(0)), 1, ())
+    Piece.of(loops_of(entry, options, loop, 1, np.ones(1), np.random.SeedSequence(0)), 1)
     return max(asked) + 1
 
 
@@ -319,7 +304,7 @@ def arrange(
         raise entry.wrong(f"takes {taken} loops here", expected="2 at most, or a Composition")
     loops = loops_of(entry, complete, [loop, other].__getitem__, n_loops, spread, seeds)
     played = transformed(loops, read_steps(transform), spread, loop.mean(axis=0), seeds)
-    return Piece.of(played, loop.shape[1], ("n_loops",)).frames
+    return Piece.of(played, loop.shape[1]).frames
 
 
 def checked_array(option: str, values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> Frames:

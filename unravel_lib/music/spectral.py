@@ -12,7 +12,6 @@ from unravel_lib.statistics.measure import Statistics
 
 LAG_SECONDS = 1.5
 FADE_SECONDS = 0.37  # in which one stretch gives way to the next
-BLOCK = 512  # frequencies at a time
 LEAST = 2  # frames of a recording
 
 
@@ -96,15 +95,13 @@ class _Style:
 
         n, dims = self.ordered.shape
         spectrum = np.fft.rfft(rng.standard_normal((n_frames, dims)), axis=0)
-        variance = np.zeros(dims)
-        for start in range(0, len(spectrum), BLOCK):
-            frequencies = np.arange(start, min(start + BLOCK, len(spectrum)))
-            values, vectors = np.linalg.eigh(_cross_spectra(self.covariances, frequencies / n_frames))
-            power = np.maximum(values, 0)
-            root = (vectors * np.sqrt(power)[:, np.newaxis]) @ vectors.conj().transpose(0, 2, 1)
-            spectrum[frequencies] = np.einsum("fij,fj->fi", root, spectrum[frequencies])
-            twice = np.where((frequencies == 0) | (2 * frequencies == n_frames), 1, 2)  # for the negative frequencies
-            variance += np.einsum("f,fij,fj->i", twice, np.abs(vectors) ** 2, power) / n_frames
+        frequencies = np.arange(len(spectrum))
+        values, vectors = np.linalg.eigh(_cross_spectra(self.covariances, frequencies / n_frames))
+        power = np.maximum(values, 0)
+        root = (vectors * np.sqrt(power)[:, np.newaxis]) @ vectors.conj().transpose(0, 2, 1)
+        spectrum = np.einsum("fij,fj->fi", root, spectrum)
+        twice = np.where((frequencies == 0) | (2 * frequencies == n_frames), 1, 2)  # for the negative frequencies
+        variance = np.einsum("f,fij,fj->i", twice, np.abs(vectors) ** 2, power) / n_frames
         ring = np.fft.irfft(spectrum, n_frames, axis=0) if n_frames > 1 else spectrum.real
         places = ndtr(ring / np.sqrt(np.maximum(variance, 1e-12))) * n - 0.5
         bent = [np.interp(place, np.arange(n), column) for place, column in zip(places.T, self.ordered.T, strict=True)]

@@ -1,8 +1,10 @@
 """Wishes for how a loop sounds, such as loud in its middle, in ranks of the recordings: 0 the least, 1 the most."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,46 +25,39 @@ def split_wish(text: str) -> tuple[str, str]:
     return name, re.sub(r"^(['\"])(.*?)\1", r"\2", "".join(wanted).strip())
 
 
-def read_wish(text: str, read_file: Callable[[str, str], Array] | None = None) -> tuple[str, Array]:
-    """Read a wish such as "loudness 0.1 0.9 0.1": its descriptor, and ranks over the loop.
+def read_wishes(texts: str | Sequence[str], read_file: Callable[[str, str], Array] | None = None) -> dict[str, Array]:
+    """Read wishes such as "loudness 0.1 0.9 0.1": ranks over the loop by name of a descriptor.
 
     Parameters
     ----------
-    text : str
+    texts : str or sequence of str
     read_file : function of the descriptor and the name of a file, optional
         Returns the ranks of "loudness curve.csv:column" or "loudness other.npy".
 
     Raises
     ------
-    ValueError
-        No such descriptor, or no ranks from 0 to 1 behind it.
+    UsageError
+        No such descriptor, the same as another, or no ranks from 0 to 1 behind it.
     """
-    name, wanted = split_wish(text)
-    if name not in NAMES:
-        raise ValueError(f"{printable(name)} is none of {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
-    try:
-        if read_file is not None and FILE.search(wanted):
-            ranks = read_file(name, wanted)
-        else:
-            ranks = np.array([float(word) for word in wanted.split()])
-    except ValueError as error:
-        files = "" if read_file is None else ", nor one FILE.csv:COLUMN or encoding (.npy)"
-        raise ValueError(f"{printable(wanted)} is no row of ranks from 0 to 1{files}") from error
-    if not ranks.size or not ((ranks >= 0) & (ranks <= 1)).all():
-        raise ValueError(f'{name} needs ranks from 0 to 1, in quotes with it, such as "{name} 0.1 0.9 0.1"')
-    return name, ranks
-
-
-def read_wishes(texts: str | Sequence[str], read_file: Callable[[str, str], Array] | None = None) -> dict[str, Array]:
-    """Read wishes, see `read_wish`; raises UsageError where one is none, or of the same descriptor as another."""
     wishes: dict[str, Array] = {}
     for text in [texts] if isinstance(texts, str) else texts:
-        try:
-            name, ranks = read_wish(text, read_file)
-        except ValueError as error:
-            raise UsageError(f"is no wish: {error}", option="steer", value=text) from error
+        name, wanted = split_wish(text)
+        fields: dict[str, Any] = {"option": "steer", "value": text}
+        if name not in NAMES:
+            known = f"{', '.join(NAMES)}{did_you_mean(name, NAMES)}"
+            raise UsageError(f"is no wish: {printable(name)} is none of {known}", **fields)
         if name in wishes:
-            raise UsageError(f"wishes for {name} twice", option="steer", value=text, remedy="give it once")
+            raise UsageError(f"wishes for {name} twice", remedy="give it once", **fields)
+        ranks = np.empty(0)
+        with contextlib.suppress(ValueError):
+            if read_file is not None and FILE.search(wanted):
+                ranks = read_file(name, wanted)
+            else:
+                ranks = np.array([float(word) for word in wanted.split()])
+        if not ranks.size or not ((ranks >= 0) & (ranks <= 1)).all():
+            needs = f'needs ranks from 0 to 1, in quotes with it, such as "{name} 0.1 0.9 0.1"'
+            files = "" if read_file is None else ", or FILE.csv:COLUMN, or an encoding (.npy)"
+            raise UsageError(f"is no wish: {name} {needs}{files}", **fields)
         wishes[name] = ranks
     return wishes
 

@@ -20,7 +20,7 @@ from unravel_lib.music.catalogue import TRANSFORMS
 from unravel_lib.music.kinds import Entry, Options, checked_loop, seed_global_generators
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
-from unravel_lib.text import count_text, printable
+from unravel_lib.text import printable
 
 Attacks = Callable[[Frames], Array | None]
 
@@ -116,17 +116,12 @@ def _parse_words(words: tuple[str, ...], begin: int) -> Step:
         transform = TRANSFORMS.find(words[begin])
     options, left = [*transform.options.values()], len(words) - begin - 1
     end = begin + 1 + min(left - transform.wraps, len(options))
-    needed = sum(option.is_required for option in options)
-    if left < needed + transform.wraps:
-        missing = "a step" if left >= needed else options[left].name.upper()
-        remedy = "" if len(words) > 1 else "put the words of a step in quotes"
-        with marked(words, len(words) - 1, len(words)):
-            raise transform.wrong(f"lacks {missing}", expected=words[begin] + transform.arguments, remedy=remedy)
-    if end < len(words) and not transform.wraps:
-        takes = count_text(len(options), "argument") if options else "no arguments"
-        remedy = "an argument has no blanks in it, and each step stands in quotes of its own"
-        with marked(words, end, len(words)):
-            raise transform.wrong(f"takes {takes}", remedy=remedy)
+    least = sum(option.is_required for option in options) + transform.wraps
+    if left < least or (end < len(words) and not transform.wraps):
+        found, usage = "has too few or too many arguments", words[begin] + transform.arguments
+        remedy = "put the words of a step in quotes, each step in its own; an argument has no blanks in it"
+        with marked(words, min(end, len(words) - 1), len(words)):
+            raise transform.wrong(found, expected=usage, remedy=remedy)
     values: Options = {option.name: option.default for option in options}
     for number, option in enumerate(options[: end - begin - 1], begin + 1):
         with marked(words, number, number + 1):
