@@ -299,7 +299,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, encodings: Path, tmp
         ((encodings, live, target, "--pattern", "loop"), "leave these out (--pattern)"),
         (
             (tmp_path / "wide.npy", live, target, "--with_model", POCKET),
-            "decodes 8 dims, the encodings have 128: they are of another one, give that (--with_model)",
+            "has other weights than the model of the encodings: they are of another one, give that (--with_model)",
         ),
         ((encodings, live, target, "--with_model", tmp_path / "no.ts"), "no.ts does not exist"),
         ((encodings, live, tmp_path / "x.wav"), "expected one that ends with .ts"),

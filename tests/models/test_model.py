@@ -248,7 +248,7 @@ def test_an_exact_model_with_a_largest_length_runs_in_shorter_chunks(
     for _ in range(2):  # the second time it is known
         result = joined(model.decode(np.array_split(z, 5, axis=1), 0, "key"))
         np.testing.assert_allclose(result, expected, atol=1e-5)
-    assert model._longest == {"decode": 41}
+    assert model._longest["decode"] == 41
     assert not caplog.text
 
 
@@ -395,7 +395,7 @@ Called = list[tuple[int, ...]]  # shapes of calls
 
 def cramped(monkeypatch: pytest.MonkeyPatch, frames: int) -> Called:
     """Let calls of more than some frames run out of memory, after they have changed the state."""
-    calls, plain = Called(), Runner._call
+    calls, plain = Called(), Runner.raw
 
     def call(runner: Runner, method: str, x: torch.Tensor) -> torch.Tensor:
         result = plain(runner, method, x)
@@ -404,7 +404,7 @@ def cramped(monkeypatch: pytest.MonkeyPatch, frames: int) -> Called:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return result
 
-    monkeypatch.setattr(Runner, "_call", call)
+    monkeypatch.setattr(Runner, "raw", call)
     return calls
 
 

@@ -69,12 +69,9 @@ def _load(options: GeneratorOptions, sources: Sources) -> "Model | None":
     from unravel_lib.models.codec import check_fit
 
     model = load_model(options.with_model, "cpu", options.trust_model, options.sample_rate)
-    file, facts, found = sources.encodings[0], sources.facts, ""
-    if model.dims != len(file.latents):
-        found = f"decodes {model.dims} dims, the encodings have {len(file.latents)}"
-    elif facts.weights_sha256 not in (None, model.weights_sha256):  # the offline and the streaming export have the same
-        found = "has other weights than the model of the encodings"
-    if found:
+    file, facts = sources.encodings[0], sources.facts
+    if model.dims != len(file.latents) or facts.weights_sha256 not in (None, model.weights_sha256):
+        found = "has other weights than the model of the encodings"  # its offline and streaming export have the same
         remedy = f"they are of {printable(facts.model or 'another one')}, give that"
         raise ModelError(found, path=model.name, remedy=remedy, remedy_options=("with_model",))
     check_fit(model, file)  # warns where the weights are not known

@@ -23,7 +23,7 @@ from unravel_lib.models.precision import Draws
 from unravel_lib.models.runner import Runner
 from unravel_lib.models.torchscript import CallError
 
-Energy = npt.NDArray[np.float64]  # [frames]
+Flags = npt.NDArray[np.bool_]  # [frames]
 
 TRIED_FRAMES = (24, 64, 160, 640)  # lengths of the signal, tried until all that one frame changes is inside
 TRIALS = 2  # signals: a unit that is inactive in one may be active in another
@@ -82,9 +82,8 @@ def measure(runner: Runner, direction: Direction) -> Behaviour:
         runner.by_copies = True
         first, second, again = repeated()
     if not _alike(first, again):
-        log.warning(
-            "%s keeps state that cannot be restored: the result of a file depends on the one before", runner.name
-        )
+        found = "keeps state that cannot be restored: the result of a file depends on the one before"
+        log.warning("%s %s", runner.name, found)
     # results are compared, not buffers: one may change (a counter, say) without any effect on the sound
     caches = any(name.endswith(".cache.pad") for name, _ in runner.module.named_buffers())
     carries_state = caches or not _alike(first, second)
@@ -158,15 +157,15 @@ def find_context(runner: Runner, contract: Contract, method: str, deadline: floa
         if started + seconds_per_square * frames**2 > deadline:
             raise OutOfTimeError("measuring would take too long")
         try:
-            energy, coded = _change(runner, contract, method, frames)
+            changes, coded = _change(runner, contract, method, frames)
         except ModelError:  # longer than the model takes
             return None
         # on a busy machine a thread of this process waits for other programs
         seconds_per_square = min(time.monotonic() - started, time.process_time() - worked) / frames**2
-        touched = np.flatnonzero(energy)
-        if not touched.size:
+        changed = np.flatnonzero(changes)
+        if not changed.size:
             return UNMEASURED
-        first, last, middle = int(touched[0]), int(touched[-1]), frames // 2
+        first, last, middle = int(changed[0]), int(changed[-1]), frames // 2
         if first > 1 and last < frames - 2:
             # an output at frame k depends on the inputs from k - (last - middle) to k + (middle - first)
             left, right = last - middle, middle - first
@@ -176,8 +175,8 @@ def find_context(runner: Runner, contract: Contract, method: str, deadline: floa
     return None
 
 
-def _change(runner: Runner, contract: Contract, method: str, frames: int) -> tuple[Energy, bool]:
-    """Return how much each frame of the result changes with the one in the middle, and True for integer codes.
+def _change(runner: Runner, contract: Contract, method: str, frames: int) -> tuple[Flags, bool]:
+    """Return whether each frame of the result changes with the one in the middle, and True for integer codes.
 
     All conditions are 0.
     """
@@ -197,10 +196,9 @@ def _change(runner: Runner, contract: Contract, method: str, frames: int) -> tup
         conditions = np.zeros(len(contract.conditions), np.float32)
         signal, changed = (with_conditions(x, conditions) for x in (signal, changed))
     before, after = (_one_by_one(runner, direction, x).astype(np.float64) for x in (signal, changed))
-    difference = np.abs(after - before)
-    difference[difference < ROUNDING * np.abs(before).max(initial=0.0)] = 0.0
-    energy = (difference**2).reshape(*difference.shape[:2], frames, -1).sum(axis=(0, 1, 3))
-    return energy, method == "encode" and bool((before == np.round(before)).all())
+    differs = np.abs(after - before) > ROUNDING * np.abs(before).max(initial=0.0)
+    changes = differs.reshape(*differs.shape[:2], frames, -1).any(axis=(0, 1, 3))
+    return changes, method == "encode" and bool((before == np.round(before)).all())
 
 
 def _one_by_one(runner: Runner, direction: Direction, signals: Block) -> Block:

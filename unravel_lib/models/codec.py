@@ -22,16 +22,7 @@ from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError, ModelError, OutputError, UsageError, check_seed, check_suffix, is_number
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import refuse_overwriting
-from unravel_lib.files.sidecar import (
-    DEFAULT_FADE_MS,
-    DEFAULT_MAX_GAIN,
-    DEFAULT_SEED,
-    DEFAULT_SUBTYPE,
-    EncodingSidecar,
-    Sidecar,
-    SoundSidecar,
-    refuse_replacing,
-)
+from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SEED, EncodingSidecar, SoundSidecar, refuse_replacing
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
 from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
@@ -41,7 +32,7 @@ from unravel_lib.text import printable
 
 Watch = Callable[[float, float], None]  # called with the seconds of sound that were done now, and of all; 0: unknown
 Facts = TypeVar("Facts", EncodingSidecar, SoundSidecar)
-IsDone = Callable[[Sidecar], object]  # returns whether a result with these facts exists already
+IsDone = Callable[[EncodingSidecar | SoundSidecar], object]  # returns whether a result with these facts exists already
 
 MAX_CHANNELS = 8  # of an array; one with more has its axes swapped
 ARRAY = "the array"
@@ -70,10 +61,10 @@ class CodecOptions:
 
     seed: int = DEFAULT_SEED
     compensate_delay: bool = False
-    subtype: str = DEFAULT_SUBTYPE
+    subtype: str = SoundSidecar.subtype
     overwrite: bool = False
     normalize: float | None = None
-    max_gain: float = DEFAULT_MAX_GAIN
+    max_gain: float = SoundSidecar.max_gain
     loop: bool = False
     fade_ms: float | None = None
     conditions: Mapping[str, float] = field(default_factory=dict)

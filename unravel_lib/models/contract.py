@@ -4,9 +4,10 @@ import contextlib
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import torch
 from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.models import torchscript
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module
-from unravel_lib.text import did_you_mean, printable
+from unravel_lib.text import printable
 
 RATE_NAMES = ("sr", "sampling_rate", "sample_rate")
 FALLBACK_RATE = 44100.0  # Hz, what most RAVE models are trained at
@@ -24,7 +25,7 @@ PROBE_FRAMES = 8
 LIVE = ("source_model", "recordings", "minutes")  # what only live files have
 
 Block = npt.NDArray[np.float32]  # [channels, n] or [batch, channels, n], sound or latents
-Silence = Callable[[str, int, int], torch.Tensor | None]  # what a method gives for silence [1, channels, n]
+Call = Callable[[str, torch.Tensor], Any]  # returns what a method gives for a signal [1, channels, n]
 
 log = logging.getLogger(__name__)
 
@@ -66,41 +67,18 @@ class Direction:
 class Contract:
     """The interface of a model: encode(x[B, in_channels, n]) -> z[B, dims, ceil(n / compression)], and back.
 
-    `sample_rate` in Hz, `compression` in samples per frame. `nan_is_silence`: its encode gives NaN for silence.
-    `conditions`: names of what decode takes behind the latents, such as the pitch of a vschaos2 model.
+    `sample_rate` in Hz. `conditions`: names of what decode takes behind the latents, such as the pitch of a vschaos2
+    model.
     """
 
     sample_rate: float
-    compression: int
-    dims: int
-    in_channels: int
-    out_channels: int
-    nan_is_silence: bool = False
+    encode: Direction
+    decode: Direction
     conditions: tuple[str, ...] = ()
 
     def direction(self, method: str) -> Direction:
         """Return the shapes of encode, or of decode."""
-        if method == "encode":
-            return Direction(method, self.in_channels, self.compression, self.dims, 1, self.nan_is_silence)
-        return Direction(method, self.dims + len(self.conditions), 1, self.out_channels, self.compression)
-
-    def condition_values(self, given: Mapping[str, float], path: Path) -> Block:
-        """Return the values of the conditions in their order, 0 for those that are not given.
-
-        Raises
-        ------
-        UsageError
-            The model, whose file is `path`, has no condition of that name.
-        """
-        if given and not self.conditions:
-            found, options = "decodes without conditions", ("condition",)
-            raise UsageError(found, path=path, remedy="leave it out", remedy_options=options)
-        for name in given:
-            if name not in self.conditions:
-                known = printable(", ".join(self.conditions))
-                remedy = f"its conditions are {known}{did_you_mean(name, self.conditions)}"
-                raise UsageError(f"has no condition {printable(name)}", path=path, remedy=remedy)
-        return np.array([given.get(name, 0.0) for name in self.conditions], np.float32)
+        return self.encode if method == "encode" else self.decode
 
 
 def with_conditions(latents: Block, values: Block) -> Block:
@@ -129,11 +107,10 @@ def stated_sample_rate(module: Module) -> float | None:
     RAVE 2 has `sr`, RAVE 1 and forks `sampling_rate`, Stable Audio `sample_rate`, nn_tilde from 1.6
     `get_sample_rate()`. A file that combines a RAVE with a prior may have it in the RAVE only.
     """
-    for owner in (module, torchscript.inner_rave(module)):
-        for name in RATE_NAMES:
-            rate = _as_rate(getattr(owner, name, None))
-            if rate is not None:
-                return rate
+    owners = module, torchscript.inner_rave(module)
+    rates = (_as_rate(getattr(owner, name, None)) for owner in owners for name in RATE_NAMES)
+    if (rate := next(filter(None, rates), None)) is not None:
+        return rate
     if "get_sample_rate" in torchscript.compiled_methods(module):
         with contextlib.suppress(*MODEL_ERRORS):  # one that fails states no rate
             return _as_rate(getattr(module, "get_sample_rate")())  # noqa: B009  its type is known at run time only
@@ -152,7 +129,7 @@ def _as_rate(value: object) -> float | None:
 def condition_names(module: Module, dims: int, decode_channels: int) -> tuple[str, ...]:
     """Return the names of decode's inputs behind the latents; none where the model names no such inputs."""
     labels = torchscript.value(module, "decode_input_labels")
-    if not isinstance(labels, list) or len(labels) != decode_channels or decode_channels <= dims:
+    if not isinstance(labels, list) or not dims < decode_channels == len(labels):
         return ()
     return tuple(_condition_name(str(label)) for label in labels[dims:])
 
@@ -162,8 +139,8 @@ def _condition_name(label: str) -> str:
     return re.sub(r"\([^)]*\)", "", label).strip().removesuffix(" label")
 
 
-def read_contract(module: Module, silence: Silence, path: Path, sample_rate: float | None) -> Contract:
-    """Read the contract off a loaded module; calls it with silence only for what its buffers do not state.
+def read_contract(module: Module, call: Call, path: Path, sample_rate: float | None) -> Contract:
+    """Read the contract off a loaded module; calls it, with silence, only for what its buffers do not state.
 
     Raises
     ------
@@ -186,30 +163,36 @@ def read_contract(module: Module, silence: Silence, path: Path, sample_rate: flo
     encode, decode = method_params(module, "encode"), method_params(module, "decode")
     in_channels, _, dims, compression = encode or (0, 0, 0, 0)
     if not encode or encode[1] != 1:
-        in_channels, latents = _probed(silence, path, "encode", [in_channels] if encode else (1, 2), PROBE_SAMPLES)
+        in_channels, latents = _probed(call, path, "encode", [in_channels] if encode else (1, 2), PROBE_SAMPLES)
         dims, frames = latents.shape[1:]
-        _, sound = _probed(silence, path, "decode", [dims], frames)
+        _, sound = _probed(call, path, "decode", [dims], frames)
         compression, rest = divmod(sound.shape[2], frames)
         if rest:
             raise ModelError("cannot be used: decode does not take what encode gives", path=path)
-    out_channels = decode[2] if decode else _probed(silence, path, "decode", [dims], PROBE_FRAMES)[1].shape[1]
+    out_channels = decode[2] if decode else _probed(call, path, "decode", [dims], PROBE_FRAMES)[1].shape[1]
     conditions = condition_names(module, dims, decode[0]) if decode else ()
     if decode and decode[0] != dims + len(conditions):
         found = f"encodes {dims} dims but decodes {decode[0]}: it cannot decode its own latents"
         raise ModelError(found, path=path)
     rate = _sample_rate(stated_sample_rate(module), sample_rate, path)
     spherical = torchscript.class_name(module).startswith("Spherical")  # an angle of silence is 0/0
-    return Contract(rate, compression, dims, in_channels, out_channels, spherical, conditions)
+    into = Direction("encode", in_channels, compression, dims, 1, spherical)
+    out = Direction("decode", dims + len(conditions), 1, out_channels, compression)
+    return Contract(rate, into, out, conditions)
 
 
-def _probed(silence: Silence, path: Path, method: str, channels: Iterable[int], n: int) -> tuple[int, torch.Tensor]:
+def _probed(call: Call, path: Path, method: str, channels: Sequence[int], n: int) -> tuple[int, torch.Tensor]:
     """Return how many channels a method takes, of those given, and its result for silence."""
-    tried = list(channels)
-    for count in tried:
-        result = silence(method, count, n)
-        if result is not None:
+    for count in channels:
+        try:
+            result = call(method, torch.zeros(1, count, n))
+        except MODEL_ERRORS as error:
+            if isinstance(error, NotImplementedError) or "not implemented for" in str(error):  # on this device
+                raise
+            continue
+        if isinstance(result, torch.Tensor) and result.dim() == 3:
             return count, result
-    wanted = " or ".join(map(str, tried))
+    wanted = " or ".join(map(str, channels))
     raise ModelError(f"is no audio codec: its {method} does not take {wanted} channels or dims", path=path)
 
 

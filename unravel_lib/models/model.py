@@ -14,18 +14,10 @@ import numpy as np
 import torch
 
 from unravel_lib.audio.blocks import in_windows, pad, trim
-from unravel_lib.errors import ModelError, UnravelError
+from unravel_lib.errors import ModelError, UnravelError, UsageError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.models import POCKET, torchscript
-from unravel_lib.models.behaviour import (
-    NO_CONTEXT,
-    Behaviour,
-    Context,
-    find_context,
-    longest_call,
-    measure,
-    why_seams,
-)
+from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context, find_context, longest_call, measure, why_seams
 from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
 from unravel_lib.models.precision import calculating, check_precision
@@ -33,7 +25,7 @@ from unravel_lib.models.runner import Runner
 from unravel_lib.models.screening.kinds import Kind, trainer_of
 from unravel_lib.models.screening.model_file import open_model
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError, prints_logged
-from unravel_lib.text import last_line, printable
+from unravel_lib.text import did_you_mean, last_line, printable
 
 CHUNK_SECONDS = 20.0  # one call of the model; shorter ones compute more context, longer ones take more memory
 GPU_BATCH = 8  # chunks in one call on a GPU
@@ -128,16 +120,16 @@ class Model:
         self.path, self.name, self.sha256, self.device = path, path.name, sha256_of(path), device
         self._runner = Runner(module, printable(path.name), device)
         self.weights_sha256 = torchscript.weights_sha256(module)
-        self.contract = read_contract(module, self._runner.silence, path, sample_rate)
-        self.sample_rate, self.compression = self.contract.sample_rate, self.contract.compression
-        self.dims, self.in_channels = self.contract.dims, self.contract.in_channels
-        self.out_channels = self.contract.out_channels
+        self.contract = read_contract(module, self._runner.raw, path, sample_rate)
+        encode, decode, self.sample_rate = self.contract.encode, self.contract.decode, self.contract.sample_rate
+        self.compression, self.dims = encode.step_in, encode.channels_out
+        self.in_channels, self.out_channels = encode.channels_in, decode.channels_out
         self.chunk_frames = max(1, round(CHUNK_SECONDS * self.sample_rate / self.compression))
         self.batch = 1 if device.type == "cpu" else GPU_BATCH
         self._behaviours: dict[str, Behaviour] = {}
         self._contexts: dict[str, Context | None] = {}
         self._seams: dict[str, str] = {}
-        self._longest: dict[str, int] = {}
+        self._longest = dict.fromkeys(("encode", "decode"), sys.maxsize)  # frames that one call takes
         self._warned: set[str] = set()
 
     def encode(self, blocks: Iterable[Block], seed: int, key: str, compensate_delay: bool = False) -> Iterator[Block]:
@@ -237,22 +229,32 @@ class Model:
             A streaming export whose modules do not state it.
         """
         if self.delay is None:
-            raise ModelError(
-                "is a streaming export that does not state its delay, so it cannot be removed",
-                path=self.path,
-                remedy="leave it out",
-                remedy_options=("compensate_delay",),
-            )
+            found = "is a streaming export that does not state its delay, so it cannot be removed"
+            options = ("compensate_delay",)
+            raise ModelError(found, path=self.path, remedy="leave it out", remedy_options=options)
         return self.delay
 
     def condition_values(self, given: Mapping[str, float]) -> Block:
-        """Return the values of all conditions, see `Contract.condition_values`; warns of those that are not given."""
-        values = self.contract.condition_values(given, self.path)
-        missing = [name for name in self.contract.conditions if name not in given]
+        """Return the values of all conditions in their order; those that are not given are 0, which is warned of.
+
+        Raises
+        ------
+        UsageError
+            The model has no condition of that name.
+        """
+        names = self.contract.conditions
+        if given and not names:
+            found, options = "decodes without conditions", ("condition",)
+            raise UsageError(found, path=self.path, remedy="leave it out", remedy_options=options)
+        for name in given:
+            if name not in names:
+                remedy = f"its conditions are {printable(', '.join(names))}{did_you_mean(name, names)}"
+                raise UsageError(f"has no condition {printable(name)}", path=self.path, remedy=remedy)
+        missing = [name for name in names if name not in given]
         if missing:
             found = f"it decodes with {printable(', '.join(missing))}, which are 0"
             self._warn_once(found, remedy="set them", remedy_options=("condition",))
-        return values
+        return np.array([given.get(name, 0.0) for name in names], np.float32)
 
     def _run(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
         """Run one file in one direction, from the load-time state and a seed of its own."""
@@ -277,7 +279,7 @@ class Model:
         if not behaviour.takes_any_length:
             blocks = pad(blocks, direction.step_in, 0)
         blocks, ahead = itertools.tee(blocks)
-        most = direction.step_in * min(self.chunk_frames, self._longest.get(method, sys.maxsize))
+        most = direction.step_in * min(self.chunk_frames, self._longest[method])
         is_long = any(length > most for length in itertools.accumulate(block.shape[1] for block in ahead))
         del ahead
         window, context = self._window(method) if is_long else (self.chunk_frames, NO_CONTEXT)
@@ -304,7 +306,7 @@ class Model:
         context = NO_CONTEXT if self.behaviour(method).carries_state else self.context(method)
         if method not in self._seams:
             self._seams[method] = why_seams(self._runner, self.contract.direction(method), context)
-        longest, reason = self._longest.get(method, sys.maxsize), self._seams[method]
+        longest, reason = self._longest[method], self._seams[method]
         if context is not None and not reason and context.left + context.right < longest:
             return min(longest, max(self.chunk_frames, 2 * (context.left + context.right))), context
         if longest < sys.maxsize:
@@ -319,9 +321,10 @@ class Model:
         batch, frames = error.size
         if not error.out_of_memory:
             longest = longest_call(self._runner, self.contract.direction(method), frames)
-            if 0 < longest < frames:
-                self._longest[method] = longest
-            return 0 < longest < frames
+            if not 0 < longest < frames:
+                return False
+            self._longest[method] = longest
+            return True
         self._warn_once(f"{self.device} is out of memory: smaller chunks, so random parts differ from other runs")
         if batch > 1:
             self.batch = batch // 2

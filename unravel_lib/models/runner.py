@@ -49,17 +49,9 @@ class Runner:
         """Return a copy of the module as it was loaded; its weights are shared."""
         return copy_with_same_parameters(self._saved)
 
-    def silence(self, method: str, channels: int, n: int) -> torch.Tensor | None:
-        """Return what a method gives for silence [1, channels, n]; None where it refuses it."""
-        try:
-            result = self._call(method, torch.zeros(1, channels, n))
-        except MODEL_ERRORS as error:
-            if isinstance(error, NotImplementedError) or "not implemented for" in str(error):
-                raise
-            return None
-        finally:
-            self.restore()
-        return result if isinstance(result, torch.Tensor) and result.dim() == 3 else None
+    def raw(self, method: str, x: torch.Tensor) -> Any:
+        """Return what a method gives for a signal [batch, channels, n], unchecked."""
+        return torchscript.call(self.module, self.name, method, x.to(self._device))
 
     def call(self, direction: Direction, x: Block) -> Block:
         """Call encode or decode once: [batch, channels, n] in, [batch, channels, n] out.
@@ -72,7 +64,7 @@ class Runner:
         expected, size = direction.shape_out(len(x), x.shape[2]), (len(x), x.shape[2] // direction.step_in)
         what = f"{self.name}: {direction.method}"
         try:
-            output = self._call(direction.method, torch.from_numpy(x))
+            output = self.raw(direction.method, torch.from_numpy(x))
             shape = tuple(output.shape)
         except MODEL_ERRORS as error:
             if "out of memory" not in str(error).lower():
@@ -85,6 +77,3 @@ class Runner:
         if not np.isfinite(result).all():
             raise CallError(f"{what} gave NaN or Inf for this input")
         return result
-
-    def _call(self, method: str, x: torch.Tensor) -> Any:
-        return torchscript.call(self.module, self.name, method, x.to(self._device))

@@ -63,18 +63,12 @@ class _Prints(io.TextIOBase):
     """Logs what the code of a model prints: each line behind the model's name, control characters made visible."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._line = name, ""
+        self._name = printable(name)
 
-    def write(self, text: str) -> int:
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
+    def write(self, text: str) -> int:  # what a model prints comes in whole lines
+        for line in filter(None, text.split("\n")):
             log.info("%s: %s", self._name, printable(line))
         return len(text)
-
-    def end(self) -> None:
-        """Log what was printed without an end of line."""
-        if self._line:
-            self.write("\n")
 
 
 @contextlib.contextmanager
@@ -85,13 +79,9 @@ def prints_logged(name: str) -> Iterator[None]:
     ----------
     name : the model's
     """
-    prints = _Prints(printable(name))
-    with contextlib.redirect_stdout(prints), warnings.catch_warnings():
+    with contextlib.redirect_stdout(_Prints(name)), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(message)
-        try:
-            yield
-        finally:
-            prints.end()
+        yield
 
 
 def call(module: Module, name: str, method: str, x: torch.Tensor) -> Any:
