@@ -10,13 +10,13 @@ import torch
 from fixtures_runs import TONE, Run, wav
 
 from unravel_lib.models import model as models
-from unravel_lib.models import precision as precisions
+from unravel_lib.models import runner
 
 C = codecs.COMPRESSION
 ROUNDING = 2**-7  # of the peak: bfloat16 has 8 bits, so that a sum in another order may round to the next number
 
 pytestmark = pytest.mark.skipif(
-    not precisions._has_bfloat16(torch.device("cpu")), reason="NOT TESTED: this processor has no bfloat16"
+    not runner._has_bfloat16(torch.device("cpu")), reason="NOT TESTED: this processor has no bfloat16"
 )
 
 
@@ -67,7 +67,7 @@ def test_a_result_of_another_precision_is_another_result(run: Run, tmp_path: Pat
 
 def test_hardware_without_it_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.wav").write_bytes(wav(TONE))
-    monkeypatch.setattr(precisions, "_has_bfloat16", lambda device: False)
+    monkeypatch.setattr(runner, "_has_bfloat16", lambda device: False)
     flags = ("--input", tmp_path / "x.wav", "--output", tmp_path / "out", "--precision", "bf16", "--device", "cpu")
     result = run("encoder", *flags)
     line = "error: --precision bf16 would be slower than fp32: the cpu of this machine has no bfloat16: leave it out"

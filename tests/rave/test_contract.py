@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from unravel_lib.models import model as models
-from unravel_lib.models.precision import _has_bfloat16
+from unravel_lib.models.runner import _has_bfloat16
 from unravel_lib.models.torchscript import weights_sha256
 
 ZOO = Path(os.environ.get("UNRAVEL_ZOO", Path(__file__).resolve().parents[2] / ".zoo"))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unravel_lib.cli import signals
@@ -58,7 +59,7 @@ def write_live_file(options: GeneratorOptions, given: Collection[str]) -> int:
     made = live(statistics, model, sample_rate=rates.sample_rate, source_model=facts.model or "", seed=options.seed)
     save(made, options.live)
     Batch(None).wrote(options.live)
-    _report(options, statistics, made)
+    _report(options.live, statistics, made)
     return DONE
 
 
@@ -80,16 +81,15 @@ def _load(options: GeneratorOptions, sources: Sources) -> "Model | None":
     return model
 
 
-def _report(options: GeneratorOptions, statistics: "Statistics", made: Any) -> None:
+def _report(target: Path, statistics: "Statistics", made: Any) -> None:
     """Log what is in the file, and the object that plays it."""
     from unravel_lib.live.graph import playable
 
-    assert options.live is not None
     encodings = playable(statistics)
     numbered = [f"{number} {printable(one.name)}" for number, one in enumerate(encodings[:MOST_NAMED])]
     log.info("recordings: %s", ", ".join([*numbered, *(["..."] if len(encodings) > MOST_NAMED else [])]))
-    size = size_text(options.live.stat().st_size)
+    size = size_text(target.stat().st_size)
     log.info("%s, %g min, %d dims, %s", count_text(len(encodings), "recording"), made.minutes, made.dims, size)
     if not len(made.ranks):
         log.info("without descriptors (encode again by encoder.py): loudness and brightness have no effect")
-    log.info("in Pure Data: [nn~ %s %s]", printable(options.live.stem), made.get_methods()[-1])
+    log.info("in Pure Data: [nn~ %s %s]", printable(target.stem), made.get_methods()[-1])

@@ -3,8 +3,7 @@
 screening : all that looks at a model file before PyTorch does: its kind, whether it is whole and harmless
 torchscript : TorchScript modules: loading, methods, attributes, weights, calls
 contract : rate, compression, dims, channels and conditions of a model, and the shapes of encode and decode
-runner : a module that is called again and again, from the state in which it was loaded
-precision : calculation in float32 or bfloat16, and the random numbers in it
+runner : a module that is called again and again, from the state in which it was loaded, in float32 or in bfloat16
 behaviour : how a model behaves when it is called, and how many frames around a frame its result depends on; measured
 delay : the delay that a streaming export states
 model : a loaded model, run on whole files in constant memory

@@ -19,8 +19,7 @@ import torch
 from unravel_lib.audio.blocks import in_windows
 from unravel_lib.errors import ModelError
 from unravel_lib.models.contract import PROBE_FRAMES, Block, Contract, Direction, with_conditions
-from unravel_lib.models.precision import Draws
-from unravel_lib.models.runner import Runner
+from unravel_lib.models.runner import Draws, Runner
 from unravel_lib.models.torchscript import CallError
 
 Flags = npt.NDArray[np.bool_]  # [frames]

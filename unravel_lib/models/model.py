@@ -20,8 +20,7 @@ from unravel_lib.models import POCKET, torchscript
 from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context, find_context, longest_call, measure, why_seams
 from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
-from unravel_lib.models.precision import calculating, check_precision
-from unravel_lib.models.runner import Runner
+from unravel_lib.models.runner import Runner, calculating, check_precision
 from unravel_lib.models.screening.kinds import Kind, trainer_of
 from unravel_lib.models.screening.model_file import open_model
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError, prints_logged
