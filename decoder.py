@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         raise UsageError(
             "would fade the ends of the loop", option="fade", remedy="leave it out", remedy_options=("loop",)
         )
-    batch = Batch(args.output, args.shard)
+    batch = Batch(args.output, args.shard, args.input)
     from unravel_lib.cli import sounds
     from unravel_lib.latents.files import Inputs
 

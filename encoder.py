@@ -5,7 +5,6 @@ import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
 import argparse
-import contextlib
 import logging
 from pathlib import Path
 
@@ -22,8 +21,6 @@ from unravel_lib.text import count_text, duration_text, frames_text
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
 REMEDY = "take another folder, or say which endings are sound (--extensions)"
-
-CD_BYTES = 4 * 44100  # of a second
 
 log = logging.getLogger("unravel_lib")
 
@@ -49,7 +46,7 @@ def main(argv: list[str]) -> int:
     """Encode every sound file that `--input` names; returns the exit code."""
     parser = build_parser()
     args = parser.parse(argv)
-    batch = Batch(args.output, args.shard)
+    batch = Batch(args.output, args.shard, args.input)
     targets = find_targets(args, batch)
     make_output_folder(args.output)
     from unravel_lib.cli.jobs import jobs
@@ -70,7 +67,6 @@ def main(argv: list[str]) -> int:
         latents = work_through(
             batch,
             targets,
-            _guessed_seconds,
             lambda source, *rest: encode_file(model, source.path, *rest),
             options,
             args.skip_existing,
@@ -83,7 +79,9 @@ def main(argv: list[str]) -> int:
 
 def find_targets(args: argparse.Namespace, batch: Batch) -> dict[Source, Path]:
     """Return the latents file of each recording of this run's shard."""
-    sources = find_files(args.input, normalised_extensions(args.extensions), args.output, batch, args.base, REMEDY)
+    sources = find_files(
+        args.input, normalised_extensions(args.extensions), args.output, batch.failed, args.base, REMEDY
+    )
     names = result_names(sources, ".npy")
     return {source: args.output / names[source.path] for source in batch.part_of(sources)}
 
@@ -93,13 +91,6 @@ def log_length(facts: list[Sidecar]) -> None:
     frames = sum(one.frames or 0 for one in facts)
     seconds = sum(one.seconds for one in facts)
     log.info("%s: %s, %s of sound", count_text(len(facts), "file"), frames_text(frames), duration_text(seconds))
-
-
-def _guessed_seconds(source: Source) -> float:
-    """Return how long a recording would last if it were as on a CD."""
-    with contextlib.suppress(OSError):  # reported when its turn comes
-        return source.path.stat().st_size / CD_BYTES
-    return 0.0
 
 
 def start() -> None:

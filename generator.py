@@ -92,7 +92,7 @@ def generate(parser: "Parser", options: GeneratorOptions) -> int:
     table = results.write_statistics(statistics, sources.facts, options, results.run_label(plans))
     if decoder is not None:
         make_output_folder(table.with_name(results.SOUND))
-    batch = Batch(table.parent)
+    batch = Batch(table.parent, inputs=[table.parent])
     written, drawn = write_pieces(parser, plans, table, batch)
     if not options.no_plots:
         results.draw_pictures(plans, drawn, table.parent, batch)

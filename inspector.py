@@ -12,8 +12,8 @@ from functools import partial
 
 from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import DONE, SOME_FAILED, Batch
-from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import run
+from unravel_lib.cli.terminal import Progress
 from unravel_lib.errors import ModelError
 from unravel_lib.files.find import find_files, normalised_extensions
 from unravel_lib.files.output import make_output_folder
@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
 
 def inspect_models(args: argparse.Namespace, questions: bool) -> int:
     """Tell what is in model files, or answer questions about them; returns the exit code."""
-    batch = Batch(args.output if args.save else None)
+    batch = Batch(args.output if args.save else None, inputs=args.input or ())
     from unravel_lib.cli import inspector
     from unravel_lib.inspection import facts as model_facts
     from unravel_lib.inspection.worker import Worker
@@ -87,13 +87,13 @@ def inspect_models(args: argparse.Namespace, questions: bool) -> int:
     if args.input is None:
         log.info("no --input: this is the bundled pocket model")
     extensions = normalised_extensions(args.extensions)
-    paths = [found.path for found in find_files(args.input or [POCKET], extensions, None, batch, remedy=REMEDY)]
+    paths = [found.path for found in find_files(args.input or [POCKET], extensions, None, batch.failed, remedy=REMEDY)]
     if args.save:
         make_output_folder(args.output)
     wrote = partial(log.info, "wrote %s") if args.json or questions else batch.wrote  # stdout has the answers
     many = args.input is not None and (len(args.input) > 1 or args.input[0].is_dir())
     all_facts, configs, unanswered = [], {}, 0
-    progress = Progress(paths, lambda path: 1, "models") if many and not questions else nullcontext(paths)
+    progress = Progress(paths, "models") if many and not questions else nullcontext(paths)
     with progress as models, closing(Worker()) as worker:
         for path in models:
             with batch.attempt(path):

@@ -3,7 +3,6 @@
 import csv
 import logging
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from fixtures_runs import ROOT, SCRIPTS, keeping_signals
 
 from unravel_lib.cli import failures, signals
 from unravel_lib.cli.batch import DONE, NOTHING_DONE, SOME_FAILED, Batch
-from unravel_lib.cli.parser import Parser, number, path, whole_number
+from unravel_lib.cli.parser import Parser, number, one_of, path, whole_number
 from unravel_lib.cli.run import log, run
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.find import Shard
@@ -40,10 +39,11 @@ def raising(error: BaseException) -> Callable[[list[str]], int]:
     return main
 
 
+MEMORY = "close other programs, take fewer files, or raise the limit (ulimit -v)"
 ERRORS = [
     (UsageError("a b: do c"), 2, "error: a b: do c\n"),
-    (MemoryError(), 2, "error: out of memory: close other programs or take fewer files\n"),
-    (MemoryError("8 GiB"), 2, "error: out of memory: 8 GiB\n"),
+    (MemoryError(), 2, f"error: out of memory: {MEMORY}\n"),
+    (MemoryError("8 GiB"), 2, f"error: out of memory: 8 GiB: {MEMORY}\n"),
     (OSError(5, "Input/output error", "a\nb"), 2, "error: a\\nb: Input/output error\n"),
     (OSError(5, "Input/output error"), 2, "error: Input/output error\n"),
     (
@@ -52,7 +52,6 @@ ERRORS = [
         "error: this should not happen: ZeroDivisionError (one two): --debug shows where; please report it\n",
     ),
     (KeyboardInterrupt(), 130, f"error: interrupted: {signals.KEPT}\n"),
-    (signals.Stopped(signal.SIGTERM), 143, f"error: terminated: {signals.KEPT}\n"),
 ]
 
 
@@ -90,7 +89,7 @@ def parser() -> Parser:
     result.add_argument("--whole", type=whole_number(1, 9))
     result.add_argument("--real", type=number(0.5, 9))
     result.add_argument("--place", type=path)
-    result.add_argument("--kind", choices=("alpha", "beta"))
+    result.add_argument("--kind", type=one_of(("alpha", "beta")))
     return result
 
 
@@ -188,7 +187,7 @@ run(main)
 
 
 def failing(folder: Path, *names: str, good: tuple[str, ...] = ()) -> int:
-    batch = Batch(folder)
+    batch = Batch(folder, inputs=[Path(name) for name in good])
     for name in names + good:
         with batch.attempt(Path(name)):
             if name in names:
@@ -240,7 +239,7 @@ def test_what_a_shard_left_unexplained(tmp_path: Path) -> None:
     shard = Shard(1, 2)
     targets = {tmp_path / name: tmp_path / f"{name}.npy" for name in ("done", "bad", "gone")}
     (tmp_path / "done.npy").touch()
-    failures.update(tmp_path, [(tmp_path / "bad", "bad")], [tmp_path / "bad"], shard)
+    failures.update(tmp_path, [(tmp_path / "bad", "bad")], [tmp_path], shard)
     assert failures.unexplained(tmp_path, shard, targets) == [tmp_path / "gone"]
 
 

@@ -17,9 +17,8 @@ import pyte
 import pytest
 from fixtures_runs import ROOT, SCRIPTS, TONE, Run, Z, foreground_signals, npy, wav
 
-from unravel_lib.cli import messages, progress
-from unravel_lib.cli.progress import Progress
 from unravel_lib.cli.run import RESUME, log
+from unravel_lib.cli.terminal import Progress, error_line
 
 COLUMNS, ROWS = 240, 60
 
@@ -86,7 +85,7 @@ def test_paths_are_on_lines_of_their_own_above_the_bar(sounds: Path, tmp_path: P
     assert terminal.process.returncode == 0
     assert first.startswith("no --model given")
     assert sorted(paths) == sorted(map(str, (tmp_path / "out").glob("*.npy"))) and len(paths) == 3
-    assert bar.startswith("100%") and "| 2/2 s of sound [" in bar
+    assert bar.startswith("100%") and "| 3/3 files [" in bar
     assert total == "3 files: 45 frames, 2.1 s of sound"
 
 
@@ -118,7 +117,7 @@ def test_ctrl_c_prints_below_the_bar_how_to_go_on(sounds: Path, tmp_path: Path) 
     terminal.press(b"\x03")
     *_, bar, last = terminal.read()
     assert terminal.process.returncode == 130
-    assert "s of sound [" in bar
+    assert "103 files [" in bar
     assert last == f"error: interrupted: finished files are kept, no half file is left; {RESUME}"
 
 
@@ -162,16 +161,16 @@ def test_without_a_terminal_progress_is_printed_now_and_then(
     run: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = ("--input", sounds, "--output", tmp_path / "out")
-    assert "s of sound," not in run("encoder", *flags).err
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    lines = [line for line in run("encoder", *flags).err.splitlines() if "s of sound," in line]
-    assert lines[-1] == "2 of 2 s of sound, 3 of 3 files" and len(lines) >= 3
+    assert "%:" not in run("encoder", *flags).err
+    monkeypatch.setattr("unravel_lib.cli.terminal.LINE_SECONDS", 0.0)
+    lines = [line for line in run("encoder", *flags).err.splitlines() if "%:" in line]
+    assert lines[-1] == "100 %: 3 of 3 files" and len(lines) >= 3
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """The lines of progress, all of them, however little time is between two."""
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr("unravel_lib.cli.terminal.LINE_SECONDS", 0.0)
     monkeypatch.setattr(log, "handlers", [caplog.handler])
     monkeypatch.setattr(log, "propagate", False)
     monkeypatch.setattr(log, "level", logging.INFO)
@@ -179,40 +178,21 @@ def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_an_input_counts_in_full_once_it_is_done_and_never_for_more(lines: pytest.LogCaptureFixture) -> None:
-    with Progress([Path("a"), Path("b")], {Path("a"): 10.0, Path("b"): 5.0}.__getitem__, "s") as bar:
-        for _ in bar:
-            bar.update(7)
+    with Progress(["a", "unknown size", "b"], "files") as bar:
+        for name in bar:
+            bar.update(7, 0 if name == "unknown size" else 10)
+            bar.update(7, 0 if name == "unknown size" else 10)
     assert lines.messages == [
-        "7 of 15 s, 0 of 2 files",
-        "10 of 15 s, 1 of 2 files",
-        "15 of 15 s, 1 of 2 files",
-        "15 of 15 s, 2 of 2 files",
+        "23 %: 0 of 3 files",
+        "33 %: 0 of 3 files",
+        "33 %: 1 of 3 files",
+        "33 %: 1 of 3 files",
+        "33 %: 1 of 3 files",
+        "67 %: 2 of 3 files",
+        "90 %: 2 of 3 files",
+        "100 %: 2 of 3 files",
+        "100 %: 3 of 3 files",
     ]
-
-
-def test_what_the_first_inputs_are_found_to_be_corrects_the_guesses_of_the_others(
-    lines: pytest.LogCaptureFixture,
-) -> None:
-    """Sizes of sound files are guessed by their bytes until they are opened."""
-    with Progress(["mp3", "failed", "mp3"], lambda _: 10.0, "s") as bar:
-        for index, _ in enumerate(bar):
-            if index != 1:
-                bar.update(25, 50)
-    assert lines.messages == [
-        "25 of 150 s, 0 of 3 files",
-        "50 of 150 s, 1 of 3 files",
-        "100 of 150 s, 2 of 3 files",
-        "125 of 150 s, 2 of 3 files",
-        "150 of 150 s, 3 of 3 files",
-    ]
-
-
-def test_sizes_are_found_out_only_where_they_are_printed() -> None:
-    asked: list[Path] = []
-    with Progress([Path("a")], lambda path: asked.append(path) or 1.0, "s") as bar:  # type: ignore[func-returns-value]
-        for _ in bar:
-            bar.update(1)
-    assert asked == []
 
 
 # ---------------------------------------------------------------- missing packages, little memory
@@ -230,11 +210,11 @@ def test_a_python_without_the_requirements_says_how_to_install_them(script: str,
 
 def test_an_import_error_for_lack_of_memory_says_so() -> None:
     error = ImportError("libtorch_cpu.so: failed to map segment from shared object")
-    assert messages.error_line(error) == (
-        "out of memory: libtorch_cpu.so: failed to map segment from shared object: close other programs, or raise the "
-        "limit (ulimit -v)"
+    assert error_line(error) == (
+        "out of memory: libtorch_cpu.so: failed to map segment from shared object: close other programs, take fewer "
+        "files, or raise the limit (ulimit -v)"
     )
-    assert messages.error_line(ImportError("x")).startswith("this should not happen")
+    assert error_line(ImportError("x")).startswith("this should not happen")
 
 
 def test_a_memory_limit_is_named_as_the_reason(tmp_path: Path) -> None:

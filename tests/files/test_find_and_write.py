@@ -30,18 +30,11 @@ def found(folder: Path, *extensions: str, output: Path | None = None) -> list[st
     return [source.relative for source in sources]
 
 
-class Report:
-    """What a search reports."""
+class Failures(dict[Path, str]):
+    """What cannot be read."""
 
-    def __init__(self) -> None:
-        self.failures: list[str] = []
-        self.folders: list[Path] = []
-
-    def failed(self, path: Path, error: InputError) -> None:
-        self.failures.append(str(error))
-
-    def searched(self, path: Path) -> None:
-        self.folders.append(path)
+    def add(self, path: Path, error: InputError) -> None:
+        self[path] = str(error)
 
 
 def test_printable_is_one_printable_line() -> None:
@@ -89,12 +82,12 @@ def test_a_folder_that_cannot_be_read_is_an_error_or_a_report(tmp_path: Path, mo
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match="closed cannot be read: Permission denied"):
         found(tmp_path, "wav")
-    report = Report()
-    sources = find_files([tmp_path], [".wav"], None, report)
+    failures = Failures()
+    sources = find_files([tmp_path], [".wav"], None, failures.add)
     assert [source.relative for source in sources] == ["a.wav"]
-    assert report.failures == [f"{tmp_path}/closed cannot be read: Permission denied"] and report.folders == [tmp_path]
+    assert failures == {tmp_path / "closed": f"{tmp_path}/closed cannot be read: Permission denied"}
     with pytest.raises(InputError, match="closed cannot be read"):  # the folder that was asked for itself
-        find_files([tmp_path / "closed"], [".wav"], None, Report())
+        find_files([tmp_path / "closed"], [".wav"], None, failures.add)
 
 
 def test_several_roots_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,9 +100,9 @@ def test_several_roots_each_file_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_of_several_roots_a_bad_one_is_reported(tmp_path: Path) -> None:
     touch(tmp_path, "x.wav", "empty/x.mp3")
-    roots, report = [tmp_path / name for name in ("gone", "x.wav", "empty")], Report()
-    assert [source.relative for source in find_files(roots, [".wav"], None, report)] == ["x.wav"]
-    assert [re.split(": |, ", reason)[0] for reason in report.failures] == [
+    roots, failures = [tmp_path / name for name in ("gone", "x.wav", "empty")], Failures()
+    assert [source.relative for source in find_files(roots, [".wav"], None, failures.add)] == ["x.wav"]
+    assert [re.split(": |, ", reason)[0] for reason in failures.values()] == [
         f"{tmp_path}/gone does not exist",
         f"{tmp_path}/empty holds no .wav file",
     ]
@@ -122,10 +115,10 @@ def test_names_that_the_system_does_not_take_are_listed_or_reported(tmp_path: Pa
     for name in ("long.wav", "long"):
         (tmp_path / name).symlink_to("n" * 300)
     (tmp_path / "gone").symlink_to("nowhere")
-    report = Report()
-    found = find_files([tmp_path], [".wav"], None, report)
+    failures = Failures()
+    found = find_files([tmp_path], [".wav"], None, failures.add)
     assert [source.relative for source in found] == ["a.wav", "long.wav"]
-    assert report.failures == [f"{tmp_path}/long cannot be read: File name too long"]
+    assert [*failures.values()] == [f"{tmp_path}/long cannot be read: File name too long"]
 
 
 def test_atomic_write_shows_the_old_or_the_new_file(tmp_path: Path) -> None:
@@ -229,22 +222,19 @@ def test_two_threads_do_not_hold_a_folder_lock_together(tmp_path: Path) -> None:
 def test_a_lock_of_another_program_is_waited_for_once_and_for_some_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(files, "LOCK_NOTICE", 0.1)
     monkeypatch.setattr(files, "LOCK_PATIENCE", 0.3)
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
     start = time.monotonic()
     with folder_lock(tmp_path):
         assert 0.3 < time.monotonic() - start < 5
-    assert [record.getMessage() for record in caplog.records] == [
-        f"waiting for {tmp_path}, which another program has locked",
-        f"{tmp_path} is still locked by another program: going on without the lock",
-    ]
+    line = f"{tmp_path} is locked by another program: going on without the lock"
+    assert [record.getMessage() for record in caplog.records] == [line]
     start = time.monotonic()
     for _ in range(20):
         with folder_lock(tmp_path):
             pass
-    assert time.monotonic() - start < 1 and len(caplog.records) == 2
+    assert time.monotonic() - start < 1 and len(caplog.records) == 1
     os.close(other)
     with folder_lock(tmp_path):  # free again, so locked again
         third = os.open(tmp_path, os.O_RDONLY)

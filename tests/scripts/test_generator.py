@@ -775,7 +775,7 @@ def test_a_failing_picture_costs_no_music(
             patch.setattr(plots, name, fail)
         result = run("generator", *flags)
     assert result.code == 1 and [path.suffix for path in result.paths] == [".wav", ".wav"]
-    assert "inputs failed" not in result.err and result.err.count("distribution.png failed unexpectedly") == 1
+    assert "inputs failed" not in result.err and result.err.count("distribution.png: this should not happen") == 1
     assert result.err.splitlines()[-1] == "error: 2 pictures could not be made; the results are complete"
     assert not (tmp_path / "r" / "failures.csv").exists()
     assert run("generator", *flags, "--overwrite").code == 0

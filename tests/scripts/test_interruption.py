@@ -348,8 +348,8 @@ def test_a_batch_goes_on_after_a_bug(tmp_path: Path) -> None:
                 raise error
     assert batch.finish() == SOME_FAILED
     reasons = (tmp_path / "failures.csv").read_text().splitlines()
-    assert "a failed unexpectedly: ZeroDivisionError (oops): --debug shows where; please report it" in reasons[1]
-    assert "b needs more memory than there is" in reasons[2]
+    assert "a: this should not happen: ZeroDivisionError (oops): --debug shows where; please report it" in reasons[1]
+    assert "b: out of memory: close other programs" in reasons[2]
     with contextlib.suppress(KeyboardInterrupt), batch.attempt(Path("d")):
         raise KeyboardInterrupt
     assert len(batch.failures) == 2

@@ -2,18 +2,16 @@
 
 import contextlib
 import functools
-import itertools
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli import failures, signals
-from unravel_lib.cli.messages import error_line, input_error_line
-from unravel_lib.cli.progress import Progress, beside_bar
+from unravel_lib.cli.terminal import Progress, beside_bar, error_line, silence_stdout
 from unravel_lib.errors import InputError, OutputError, UnravelError, UsageError
 from unravel_lib.files.find import WHOLE, Shard, Source
 from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, complete_sidecar, read_sidecar
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from unravel_lib.models.codec import CodecOptions, IsDone, Watch
     from unravel_lib.models.model import Model
 
-    Work = Callable[[Source, Path, CodecOptions, IsDone | None, Watch | None], Sidecar | None]
+    Work = Callable[[Source, Path, CodecOptions, IsDone, Watch | None], Sidecar | None]
     Submit = Callable[["Task"], Callable[[Watch], tuple[Path, Sidecar, bool]]]
 
 log = logging.getLogger("unravel_lib")
@@ -35,16 +33,15 @@ log = logging.getLogger("unravel_lib")
 class Batch:
     """Work through many inputs: one that fails is reported and skipped, the summary at the end lists all failures."""
 
-    def __init__(self, output: Path | None, shard: Shard = WHOLE) -> None:
+    def __init__(self, output: Path | None, shard: Shard = WHOLE, inputs: Sequence[Path] = ()) -> None:
         self.output = output  # None: a run that writes no files, so no failures.csv either
         self.shard = shard
+        self.inputs = inputs  # what the run was given: `failures.csv` forgets their earlier failures
         self.done = 0
         self.skipped = 0  # of those done: results of an earlier run, kept by `--skip_existing`
         self.failures: list[tuple[Path, str]] = []
         self._alike: dict[tuple[object, ...], list[str]] = {}  # texts of failures by what they have in common
         self.lost: list[str] = []  # what could not be made beside the results: pictures, the page
-        self._checked: set[Path] = set()
-        self._stdout_fails = False
 
     def part_of(self, sources: Sequence[Source]) -> list[Source]:
         """Return the inputs of this run's shard; logs how many they are."""
@@ -63,8 +60,6 @@ class Batch:
         BrokenPipeError
             The reader of stdout has closed it.
         """
-        if self._stdout_fails:
-            return
         try:
             with beside_bar(sys.stdout):
                 sys.stdout.flush()
@@ -73,28 +68,21 @@ class Batch:
         except BrokenPipeError:
             raise
         except OSError as error:
-            self._stdout_fails = True
             silence_stdout()
             found = f"is written, but its name cannot be printed to stdout: {error.strerror}"
             raise OutputError(found, path=path) from error
 
     def failed(self, path: Path, error: Exception) -> None:
         """Report an input that cannot be used, or whose result cannot be made; remember it for the summary."""
-        text = input_error_line(path, error)
+        text = error_line(error, path)
         log.error("%s", text)
-        self._checked.add(path)
         self.failures.append((path, text))
         reason = error.reason if isinstance(error, UnravelError) else (type(error), str(error))
         self._alike.setdefault(reason, []).append(text)
 
-    def searched(self, path: Path) -> None:
-        """Record a folder that was read: `failures.csv` keeps an earlier failure of it only if it fails again."""
-        self._checked.add(path)
-
     def check(self, path: Path) -> contextlib.AbstractContextManager[None]:
         """Check one input; an exception is recorded as its failure and does not leave the block."""
         signals.check()
-        self._checked.add(path)
         return self._reporting(path, self.failed)
 
     @contextlib.contextmanager
@@ -109,7 +97,7 @@ class Batch:
         """Draw a picture of results, or make a page: a failure is reported, but the results count as complete."""
 
         def failed(path: Path, error: Exception) -> None:
-            log.error("%s", input_error_line(path, error))
+            log.error("%s", error_line(error, path))
             self.lost.append(noun)
 
         return self._reporting(path, failed)
@@ -130,7 +118,7 @@ class Batch:
         """Print the summary, bring `failures.csv` up to date, return the exit code."""
         if self.output is not None:
             try:
-                failures.update(self.output, self.failures, self._checked, self.shard)
+                failures.update(self.output, self.failures, self.inputs, self.shard)
             except (OutputError, OSError) as error:
                 log.error("%s cannot be brought up to date: %s", self.shard.named(failures.NAME), error_line(error))
         count = self.done + len(self.failures)
@@ -150,7 +138,7 @@ class Batch:
         return SOME_FAILED if self.failures or self.lost else DONE
 
 
-@dataclass(frozen=True)
+@dataclass
 class Task:
     """One result to make.
 
@@ -158,31 +146,35 @@ class Task:
     ----------
     source, target : the input, and the file to write
     options : what shapes the result
-    known : files that may hold it already; None: it is made anyway
+    known : files that may hold it already
     """
 
     source: Source
     target: Path
     options: "CodecOptions"
-    known: tuple[Path, ...] | None
+    known: Sequence[Path] = ()
+    _found: tuple[Path, Sidecar] | None = field(
+        default=None, init=False
+    )  # the one that holds it, and what its sidecar says
+
+    def is_done(self, facts: Sidecar) -> bool:
+        """Look for the result with these facts among the known files."""
+        complete = ((path, complete_sidecar(path, facts)) for path in self.known)
+        self._found = next(((path, sidecar) for path, sidecar in complete if sidecar is not None), None)
+        return self._found is not None
 
     def do(self, work: "Work", watch: "Watch | None" = None) -> tuple[Path, Sidecar, bool]:
         """Make the result, or find it; return its path, what its sidecar says, and whether it was made."""
-        found: list[tuple[Path, Sidecar]] = []
-
-        def is_done(facts: Sidecar) -> bool:
-            complete = ((path, complete_sidecar(path, facts)) for path in self.known or ())
-            found.extend(itertools.islice(((path, sidecar) for path, sidecar in complete if sidecar), 1))
-            return bool(found)
-
-        made = work(self.source, self.target, self.options, None if self.known is None else is_done, watch)
-        return (*found[0], False) if made is None else (self.target, made, True)
+        made = work(self.source, self.target, self.options, self.is_done, watch)
+        if made is not None:
+            return self.target, made, True
+        assert self._found is not None
+        return (*self._found, False)
 
 
 def work_through(
     batch: Batch,
     targets: Mapping[Source, Path],
-    size: Callable[[Source], float],
     work: "Work",
     options: "CodecOptions",
     skip_existing: bool = False,
@@ -193,7 +185,6 @@ def work_through(
     Parameters
     ----------
     targets : the result of each input of this shard
-    size : the length of a source in seconds of sound, as far as it is known before it is opened
     work : makes one target, as `unravel_lib.models.codec.encode_file` does
     options : what shapes all results; the command that each records gets the place of its name too
     submit : lets other processes work, see `unravel_lib.cli.jobs`
@@ -208,15 +199,14 @@ def work_through(
     for source, target in targets.items():
         based = ("--base", str(source.base)) if "/" in source.relative else ()
         recorded = replace(options, command=(*options.command, *based))
-        known = (target, *earlier.get(os.path.abspath(source.path), ())) if skip_existing else None
+        known = [target, *earlier.get(os.path.abspath(source.path), ())] if skip_existing else []
         tasks.append(Task(source, target, recorded, known))
     outcomes = [submit(task) if submit else functools.partial(task.do, work) for task in tasks]
-    with Progress(list(targets), size, "s of sound") as bar:
-        for source, outcome in zip(bar, outcomes, strict=True):
+    with Progress(outcomes, "files") as bar:
+        for source, outcome in zip(targets, bar, strict=True):
             with batch.attempt(source.path):
                 path, facts, is_new = outcome(bar.update)
                 done[path] = facts
-                bar.update(0, facts.seconds)
                 if is_new:
                     batch.wrote(path)
                 else:
@@ -270,9 +260,3 @@ def load_model(
     if path is None:
         log.info("no --model given: using the bundled pocket model (%d dims)", loaded.dims)
     return loaded
-
-
-def silence_stdout() -> None:
-    """Redirect stdout to the null device, so that Python does not fail to flush it at exit."""
-    with contextlib.suppress(OSError, ValueError, AttributeError), open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""failures.csv in the output folder: the inputs that failed, until a later run finds them repaired or removed.
+"""failures.csv in the output folder: the inputs that failed, until a later run over them finds them repaired or gone.
 
 Each shard has a list of its own, failures-3-of-8.csv, so that shards need no locks.
 """
@@ -7,7 +7,7 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from unravel_lib.errors import InputError, OutputError
@@ -21,13 +21,13 @@ HEADER = ["input", "reason"]
 log = logging.getLogger("unravel_lib")
 
 
-def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collection[Path], shard: Shard = WHOLE) -> None:
-    """Add the failures of this run, remove those of inputs that are repaired or removed; keep those of other inputs.
+def update(folder: Path, failures: Sequence[tuple[Path, str]], inputs: Iterable[Path], shard: Shard = WHOLE) -> None:
+    """List the failures of this run in place of all earlier ones of its inputs; those of other inputs stay.
 
     Parameters
     ----------
     failures : (input, reason) pairs
-    checked : inputs that this run worked on, and folders that it searched
+    inputs : the files and folders that the run was given
     shard : the part of the inputs that this run took
 
     Raises
@@ -38,16 +38,15 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], checked: Collecti
     target = folder / shard.named(NAME)
     if not failures and not target.exists():
         return
-    keys = {_key(path) for path in checked}
+    now = [[_key(path), cell_text(text)] for path, text in failures]
+    places = {Path(_key(path)) for path in inputs}.union(Path(key) for key, _ in now)
     with folder_lock(folder):
         before = _read(target)
         if before is None:
             log.error(f"{printable(target)} is no list of failures and is not changed: this run's are printed only")
             return
-        kept = [row for row in before if not _settled(row[0], keys)]
-        rows = sorted(kept + [[_key(path), cell_text(text)] for path, text in failures])
-        if rows != before or not rows:
-            _write(target, rows)
+        kept = [row for row in before if places.isdisjoint([Path(row[0]), *Path(row[0]).parents])]
+        _write(target, sorted(kept + now))
 
 
 def merge(folder: Path, count: int) -> int:
@@ -82,14 +81,6 @@ def _write(target: Path, rows: list[list[str]]) -> None:
         return
     with atomic_write(target) as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
-
-
-def _settled(key: str, checked: Collection[str]) -> bool:
-    """Return True for what was checked, and for what was removed from a folder that was checked."""
-    if key in checked:
-        return True
-    is_path = "\\" not in key  # with escapes it is not the name
-    return is_path and str(Path(key).parent) in checked and not os.path.lexists(key)
 
 
 def _key(path: Path) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from unravel_lib.cli.batch import Batch
-from unravel_lib.cli.messages import written
 from unravel_lib.cli.sounds import log_levels
+from unravel_lib.cli.terminal import written
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.output import output_name, refuse_overwriting
@@ -68,7 +68,7 @@ def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[Laten
         The paths lead to no results; without a batch one does not exist or is damaged; or the only one.
     """
     named = set(paths)
-    found = [source.path for source in find_files(paths, EXTENSIONS, None, batch)]
+    found = [source.path for source in find_files(paths, EXTENSIONS, None, batch.failed if batch else None)]
     inputs, latents, sounds = Inputs(), list[LatentsFile](), dict[Path, Sidecar | None]()
     for path in found:
         with nullcontext() if batch is None or len(paths) == len(found) == 1 else batch.check(path):

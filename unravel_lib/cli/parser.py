@@ -63,34 +63,34 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse, or exit with one line; for an unknown flag it suggests the closest known one."""
-        for place, word in enumerate(argv):
-            if word == "#" or word.startswith(" #"):
-                self.error("a comment is among the flags: leave it out, and let nothing follow a \\ in its line")
-            name = word.partition("=")[0]
-            is_flag = name.startswith("-") and (name[1:2] == "-" or f"-{name}" in self._option_string_actions)
-            is_flag = is_flag and name != "--" and " " not in name
-            if (place == 0 or is_flag) and name not in self._option_string_actions:
-                self._refuse(word, argv)
-        known, unknown = self.parse_known_args(argv)
+        if any(word == "#" or word.startswith(" #") for word in argv):
+            self.error("a comment is among the flags: leave it out, and let nothing follow a \\ in its line")
+        required = [action for action in self._actions if action.required]
+        for action in required:
+            action.required = False  # the flag may be there, but misspelt
+        args, unknown = self.parse_known_args(argv)
         if unknown:
             self._refuse(unknown[0], argv)
-        return known
+        for action in required:
+            action.required = True
+            if getattr(args, action.dest) is None:
+                self.error(f"{action.option_strings[0]} is missing: {action.help}")
+        return args
 
     def _refuse(self, word: str, argv: Sequence[str]) -> NoReturn:
         """Exit with what is wrong with an unknown flag, or a word that belongs to no flag."""
         name = word.partition("=")[0].lstrip("-")
+        known = self._option_string_actions
         if not word.startswith("-") or not name:
-            before = [flag for flag in argv[: argv.index(word)] if flag in self._option_string_actions]
+            before = [flag for flag in argv[: argv.index(word)] if flag in known]
             remedy = "write --input in front of inputs"
             if before:
-                takes = "no value" if self._option_string_actions[before[-1]].nargs == 0 else "one value"
+                takes = "no value" if known[before[-1]].nargs == 0 else "one value"
                 remedy = f"{before[-1]} takes {takes} (quotes go around blanks, commas between names)"
             self.error(f"{printable(word)} belongs to no flag: {remedy}")
-        flags = [flag.removeprefix("--") for flag in self._option_string_actions if flag.startswith("--")]
-        begins = [flag for flag in flags if flag.startswith(name)]
-        hint = f"; did you mean {begins[0]}?" if begins else did_you_mean(name, flags)
-        owners = [f"{script}.py" for script, shaping in SHAPING.items() if name in shaping and name not in flags]
-        hint = f"; it is a flag of {' and '.join(owners)}" if owners else hint.replace("mean ", "mean --")
+        hint = did_you_mean(name, [flag[2:] for flag in known if flag.startswith("--")]).replace("mean ", "mean --")
+        owners = [f"{script}.py" for script, shaping in SHAPING.items() if name in shaping and f"--{name}" not in known]
+        hint = f"; it is a flag of {' and '.join(owners)}" if owners else hint
         self.error(f"unknown argument {printable(word)}{hint}")
 
     def command(self, args: object, names: Container[str]) -> list[str]:
@@ -120,21 +120,12 @@ class Parser(argparse.ArgumentParser):
         return {name: value for name, value in vars(self.parse_args(argv, empty)).items() if value is not None}
 
     def error(self, message: str) -> NoReturn:
-        """Exit with the message as one line, and the closest valid value where a choice is unknown."""
-        choice = re.match(r"argument (\S+): invalid choice: ['\"](.*)['\"] \(choose from (.*)\)$", message, re.DOTALL)
-        if choice:
-            flag, given, names = choice.groups()
-            known = [name.strip(" '") for name in names.split(",")]
-            message = (
-                f"{flag} {printable(given)} is unknown: choose from {', '.join(known)}{did_you_mean(given, known)}"
-            )
-        elif message.endswith(("expected one argument", "expected at least one argument")):
-            flag = message.split()[1].rstrip(":")
-            message = f"{flag} needs a value (one that begins with a dash is written {flag}=-value)"
-        elif message.startswith("the following arguments are required: "):
-            flag = message.rpartition(" ")[2]
-            message = f"{flag} is missing: {self._option_string_actions[flag].help}"
-        message = re.sub(r"^argument (\S+): ", r"\1 ", message)
+        """Exit with the message as one line."""
+        if message.startswith("argument "):  # one of argparse
+            flag, _, message = message.removeprefix("argument ").partition(": ")
+            if message in ("expected one argument", "expected at least one argument"):
+                message = f"needs a value (one that begins with a dash is written {flag}=-value)"
+            message = f"{flag} {message}"
         message = printable(" ".join(message.split()))
         self.exit(NOTHING_DONE, f"{self.prog}: error: {message} (--help shows all flags)\n")
 
@@ -179,6 +170,18 @@ def _in_range(read: Callable[[str], N], noun: str, low: N, high: N) -> Callable[
     return parse
 
 
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """Make an argparse type: one of these names."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            hint = did_you_mean(text, names)
+            raise argparse.ArgumentTypeError(f"{text} is unknown: choose from {', '.join(names)}{hint}")
+        return text
+
+    return parse
+
+
 def named_number(text: str) -> tuple[str, float]:
     """Read `name=value` with a finite number (an argparse type)."""
     name, _, given = text.rpartition("=")
@@ -210,6 +213,11 @@ def add_value(
     to.add_argument(flag, type=read, default=default, metavar=metavar, help=text)
 
 
+def add_choice(to: argparse._ActionsContainer, flag: str, names: Sequence[str], text: str, default: str | None) -> None:
+    """Add a flag with one of these names."""
+    add_value(to, flag, one_of(names), f"{{{','.join(names)}}}", text, default)
+
+
 def add_values(group: argparse._ActionsContainer, flag: str, metavar: str, text: str, action: str = "store") -> None:
     """Add a flag with one or more texts."""
     group.add_argument(flag, nargs="+", action=action, default=[], metavar=metavar, help=text)
@@ -237,9 +245,9 @@ def add_model(parser: Parser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("model")
     add_value(group, "--model", path, "MODEL.ts", "a RAVE export (TorchScript); left out: the bundled pocket model")
     text = "where the model runs; auto takes CUDA, then MPS, then the CPU (default auto)"
-    group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=text)
+    add_choice(group, "--device", ("auto", "cpu", "cuda", "mps"), text, "auto")
     text = "bf16: faster where the hardware has it, rounds results, and changes codes of discrete models (default fp32)"
-    group.add_argument("--precision", choices=("fp32", "bf16"), default=DEFAULT_PRECISION, help=text)
+    add_choice(group, "--precision", ("fp32", "bf16"), text, DEFAULT_PRECISION)
     add_switch(group, "--trust_model", "run a model although its code could touch files on this machine")
     add_switch(group, "--compensate_delay", "remove the delay of a streaming export that states it")
     add_sample_rate(group, "the model's rate, for models that do not state it")
@@ -286,7 +294,7 @@ def decoder_parser() -> Parser:
     result = parser.add_argument_group("result")
     add_output(result, "./_decoder-output")
     text = f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})"
-    result.add_argument("--subtype", choices=tuple(SAMPLE_BYTES), default=DEFAULT_SUBTYPE, help=text)
+    add_choice(result, "--subtype", tuple(SAMPLE_BYTES), text, DEFAULT_SUBTYPE)
     text = "bring every sound to this loudness, such as -16; quieter where it would clip"
     add_value(result, "--normalize", number(LOWEST_TARGET, 0), "LUFS", text)
     text = f"--normalize raises no sound by more (default {DEFAULT_MAX_GAIN:g} dB)"

@@ -12,7 +12,7 @@ from unravel_lib.audio import LOWEST_TARGET
 from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.cli.batch import Batch, work_through
 from unravel_lib.cli.parser import decoder_parser
-from unravel_lib.cli.progress import Progress
+from unravel_lib.cli.terminal import Progress
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import Source, find_files
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 MAX_ROWS = 40  # sounds that are listed one by one; of more the quietest, and those with marks
 QUIETEST = 10
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
-GAIN_SLACK = 0.01  # dB, to which gains are rounded
 
 log = logging.getLogger("unravel_lib")
 
@@ -43,7 +42,7 @@ def find_targets(
     In a folder, a .wav counts only if it is latent audio.
     """
     inputs, named = inputs or Inputs(), set(roots)
-    found = find_files(roots, EXTENSIONS, output, batch, base, ENCODE)
+    found = find_files(roots, EXTENSIONS, output, batch.failed, base, ENCODE)
     latents = [source for source in found if source.path in named or inputs.is_latents(source.path)]
     if found and not latents:
         raise InputError("holds .wav files, but no latents", path=roots[0], remedy="make some with encoder.py")
@@ -83,18 +82,16 @@ def decode(
     """Decode latents files, with progress, and log the levels of the sounds; the rest as of `work_through`."""
     from unravel_lib.models.codec import check_fit, decode_file
 
-    seconds: dict[Source, float] = {}
-    for source in targets:  # all are checked before the model runs on anything
+    fitting: dict[Source, Path] = {}
+    for source, target in targets.items():  # all are checked before the model runs on anything
         with batch.check(source.path):
-            file = inputs.read(source.path, model.compression, keep=submit is None)
-            check_fit(model, file)
-            seconds[source] = file.latents.shape[1] * model.compression / model.sample_rate
+            check_fit(model, inputs.read(source.path, model.compression, keep=submit is None))
+            fitting[source] = target
     model.condition_values(options.conditions or {})  # refuses unknown names
     before = batch.done - batch.skipped
     sounds = work_through(
         batch,
-        {source: targets[source] for source in seconds},
-        seconds.__getitem__,
+        fitting,
         lambda source, *rest: decode_file(model, inputs.read(source.path, model.compression), *rest),
         options,
         skip_existing,
@@ -116,12 +113,16 @@ def log_levels(sounds: Mapping[Path, Sidecar | None], normalize: float | None, a
     }
     if not levels:
         return
+    metered = {path: facts.loudness for path, facts in levels.items() if facts.loudness is not None}
+    shown = [*levels]
+    if len(levels) > MAX_ROWS:
+        by_loudness = sorted(levels, key=lambda path: metered.get(path, -math.inf))
+        plain = [path for path in by_loudness if path in metered and not levels[path].marks]
+        shown = [path for path in by_loudness if path not in plain[QUIETEST:]]
     head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
-    shown = [*levels] if len(levels) <= MAX_ROWS else _notable(levels)
     log.info("%s", table([head, *(_row(path, levels[path]) for path in shown)]))
     if len(levels) > MAX_ROWS:
-        loudness = [facts.loudness for facts in levels.values() if facts.loudness is not None]
-        span = f"{min(loudness):.1f} to {max(loudness):.1f} LUFS" if loudness else "all silent"
+        span = f"{min(metered.values()):.1f} to {max(metered.values()):.1f} LUFS" if metered else "all silent"
         what = "above: the quietest, and those that are silent, static or clipped"
         log.info("%s: %s; %s", count_text(len(levels), "sound"), span, what)
         if all_levels is not None:
@@ -131,28 +132,12 @@ def log_levels(sounds: Mapping[Path, Sidecar | None], normalize: float | None, a
         return
     if not all(map(_is_metered, levels.values())):
         log.warning("below a sample rate of %d Hz loudness is not measured: --normalize changed nothing", LOWEST_RATE)
-    missed = [one for one in levels.values() if one.loudness is not None and one.loudness < normalize - SLACK]
-    by_gain = [one for one in missed if one.gain_db is not None and one.gain_db > one.max_gain - GAIN_SLACK]
-    reasons = ["peaks stay 1 dB below full scale"] if len(missed) > len(by_gain) else []
-    reasons += [f"{len(by_gain)} raised by --max_gain, {by_gain[0].max_gain:g} dB"] if by_gain else []
+    missed = [path for path, loudness in metered.items() if loudness < normalize - SLACK]
     if missed:
-        reached = math.floor(10 * min(one.loudness or 0 for one in missed)) / 10
+        reached = math.floor(10 * min(metered[path] for path in missed)) / 10
         remedy = f" (all reach --normalize {reached})" if reached >= LOWEST_TARGET else ""
-        text = "%d of %s could not reach %g LUFS: %s%s"
-        log.info(text, len(missed), count_text(len(levels), "sound"), normalize, ", ".join(reasons), remedy)
-
-
-def _notable(levels: Mapping[Path, SoundSidecar]) -> list[Path]:
-    """Return the sounds that are silent or have marks, and the quietest of the others; the quietest first."""
-
-    def loudness(path: Path) -> float:
-        found = levels[path].loudness
-        return -math.inf if found is None else found
-
-    by_loudness = sorted(levels, key=loudness)
-    odd = {path for path in by_loudness if levels[path].marks or levels[path].loudness is None}
-    shown = odd.union([path for path in by_loudness if path not in odd][:QUIETEST])
-    return [path for path in by_loudness if path in shown]
+        text = "%d of %s could not reach %g LUFS: peaks stay 1 dB below full scale, and --max_gain is %g dB%s"
+        log.info(text, len(missed), count_text(len(levels), "sound"), normalize, levels[missed[0]].max_gain, remedy)
 
 
 def _write_levels(target: Path, levels: Mapping[Path, SoundSidecar]) -> None:
@@ -190,17 +175,14 @@ def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
     sounds = find_sounds(folder)
     if not sounds:
         return
-    page, lost = folder / NAME, len(batch.lost)
+    page = folder / NAME
     with batch.picture(page, "page"):
         if not overwrite:
             refuse_other_page(page)
-    if len(batch.lost) > lost:
-        return
-    cards: list[Card] = []
-    with Progress(sounds, lambda _: 1, "pictures") as bar:
-        for sound in bar:
-            with batch.picture(sound, "card"):
-                cards.append(make_card(sound))
-    with batch.picture(page, "page"):
+        cards: list[Card] = []
+        with Progress(sounds, "pictures") as bar:
+            for sound in bar:
+                with batch.picture(sound, "card"):
+                    cards.append(make_card(sound))
         write_page(page, cards)
         log.info("open %s in a browser to listen", printable(page))

@@ -1,9 +1,9 @@
 """Imported first by every script: Ctrl-C while Python imports ends the run without a traceback."""
 
-# ruff: noqa: PTH120  pathlib takes 10 ms to import
-
 import sys
-from os.path import abspath, basename, dirname
+from os.path import basename  # pathlib takes 10 ms to import
+
+SCRIPTS = ("encoder", "decoder", "generator", "inspector")
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: object) -> None:
@@ -11,9 +11,7 @@ def _hook(kind: type[BaseException], error: BaseException, trace: object) -> Non
         sys.__excepthook__(kind, error, trace)  # type: ignore[arg-type]
 
 
-_main = getattr(sys.modules["__main__"], "__file__", None) or ""
-_is_beside_library = dirname(abspath(_main)) == dirname(dirname(dirname(abspath(__file__))))
-if _main and (_is_beside_library or basename(_main).startswith("unravel-")):
+if basename(sys.argv[0]).partition(".")[0].removeprefix("unravel-") in SCRIPTS:  # not where it is imported for tests
     sys.excepthook = _hook  # immediately: even `signal` takes 10 ms to import
 
     import signal

@@ -6,11 +6,10 @@ import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Protocol
 
 from unravel_lib.errors import InputError
 from unravel_lib.text import printable
@@ -18,6 +17,8 @@ from unravel_lib.text import printable
 # else opening a pipe waits for one that writes; the other is for Windows
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 LISTED_EXTENSIONS = 12  # how many an error text lists where no file has the right one
+
+Failed = Callable[[Path, InputError], None]
 
 
 @dataclass(frozen=True)
@@ -95,24 +96,11 @@ class Shard:
         An input belongs to the shard whose number is 1 + (the SHA-256 of its path below `input`, as a number of 256
         bits) modulo `count`.
         """
-        return [source for source in sources if _hash(source) % self.count == self.index - 1]
+        digests = ((one, hashlib.sha256(os.fsencode(one.relative)).digest()) for one in sources)
+        return [one for one, digest in digests if int.from_bytes(digest) % self.count == self.index - 1]
 
 
 WHOLE = Shard()
-
-
-def _hash(source: Source) -> int:
-    return int.from_bytes(hashlib.sha256(os.fsencode(source.relative)).digest())
-
-
-class Report(Protocol):
-    """Receives the outcome of a search (see `unravel_lib.cli.batch.Batch`)."""
-
-    def failed(self, path: Path, error: InputError) -> None:
-        """Record a file or folder that cannot be read."""
-
-    def searched(self, path: Path) -> None:
-        """Record a folder that was read."""
 
 
 def normalised_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
@@ -125,7 +113,7 @@ def find_files(
     roots: Sequence[Path],
     extensions: Sequence[str],
     output: Path | None = None,
-    report: Report | None = None,
+    failed: Failed | None = None,
     base: Path | None = None,
     remedy: str = "",
 ) -> list[Source]:
@@ -143,9 +131,8 @@ def find_files(
         As `normalised_extensions` gives them.
     output : Path, optional
         A folder to leave out: results in a folder inside the input are no inputs.
-    report : Report, optional
-        Receives what cannot be read, and the folders that were read. Without it the first failure is raised; so is a
-        failure of the only root.
+    failed : function of a path and an InputError, optional
+        Called with what cannot be read. Without it the first failure is raised; so is a failure of the only root.
     base : Path, optional
         The folder that `relative` of all files begins in, instead of their root.
     remedy : str
@@ -161,19 +148,19 @@ def find_files(
     found: dict[str, Source] = {}
     for root in roots:
         try:
-            for source in _files_under(root, extensions, output, report, remedy):
+            for source in _files_under(root, extensions, output, failed, remedy):
                 found.setdefault(os.path.abspath(source.path), source)
         except InputError as error:
-            if report is None or len(roots) == 1:
+            if failed is None or len(roots) == 1:
                 raise
-            if len(roots) > 1 and not os.path.lexists(root):
+            if not os.path.lexists(root):
                 error.remedy = "check the path, with quotes around blanks"
-            report.failed(root, error)
+            failed(root, error)
     return [source if base is None else source.below(base) for source in found.values()]
 
 
 def _files_under(
-    root: Path, extensions: Sequence[str], output: Path | None, report: Report | None, remedy: str
+    root: Path, extensions: Sequence[str], output: Path | None, failed: Failed | None, remedy: str
 ) -> list[Source]:
     if not os.path.lexists(root):
         raise InputError("does not exist", path=root, remedy="check the path", remedy_options=("input",))
@@ -182,82 +169,58 @@ def _files_under(
             remedy = "give a file or a folder of files"
             raise InputError("is neither a file nor a folder", path=root, remedy=remedy, remedy_options=("input",))
         return [Source(root, root.name)]
-    search = _Search(extensions)
-    search.walk(root, output)
-    for place, error in search.failures.items():
-        if report is None or place == root:
-            raise error
-        report.failed(place, error)
-    if report is not None:
-        for folder in search.folders:
-            report.searched(folder)
-    if not search.files and not search.failures:
-        remedy = remedy if search.other_extensions else ""
-        raise InputError(f"holds no {' '.join(extensions)} file, {search.other_files()}", path=root, remedy=remedy)
-    return [
-        Source(path, path.relative_to(root).as_posix())
-        for path in sorted(search.files, key=lambda path: os.fsencode(composed(os.fspath(path))))
-    ]
-
-
-class _Search:
-    """A recursive search through folders, and its results."""
-
-    def __init__(self, extensions: Sequence[str]) -> None:
-        self.extensions = extensions
-        self.files: list[Path] = []
-        self.other_extensions: set[str] = set()
-        self.folders: list[Path] = []
-        self.failures: dict[Path, InputError] = {}
-
-    def walk(self, root: Path, output: Path | None) -> None:
-        seen: set[tuple[int, int]] = set()
-        if output is not None and output.is_dir() and not output.samefile(root):
-            seen.add(_identity(output))
-        for folder, subfolders, names in os.walk(root, followlinks=True, onerror=self._fail):
-            try:
-                identity = _identity(os.path.join(folder, os.curdir))  # fails where names may be listed, files not read
-            except OSError as error:
-                self._fail(error, folder)
-                subfolders.clear()
-                continue
-            if identity in seen:
-                subfolders.clear()
-                continue
-            seen.add(identity)
-            self.folders.append(Path(folder))
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            for name in names:
-                if not name.startswith("."):
-                    self._add_file(Path(folder, name))
-
-    def _add_file(self, path: Path) -> None:
-        wanted = path.suffix.lower() in self.extensions
+    files: list[Path] = []
+    others: set[str] = set()  # extensions of other files
+    errors: list[OSError] = []
+    for path in _walk(root, output, errors.append):
+        wanted = path.suffix.lower() in extensions
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                return
-        except OSError as error:
-            dangling = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-            if not wanted and not dangling:  # it may be a link to a folder
-                self._fail(error, os.fspath(path))
-                return
-            if not path.is_symlink():
-                return
+                continue
+        except OSError as error:  # of a link: what is wanted is named when its turn comes
+            if not wanted and error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                errors.append(error)  # it may lead to a folder
+            if not wanted:
+                continue
         if wanted:
-            self.files.append(path)
+            files.append(path)
         else:
-            self.other_extensions.add(path.suffix.lower() or "files without extension")
+            others.add(path.suffix.lower() or "files without extension")
+    for refusal in errors:
+        place = Path(refusal.filename)
+        failure = InputError(f"cannot be read: {refusal.strerror}", path=place)
+        if failed is None or place == root:
+            raise failure
+        failed(place, failure)
+    if not files and not errors:
+        holds = "it is empty (hidden files do not count)"
+        if others:
+            some = ", ".join(sorted(others)[:LISTED_EXTENSIONS])
+            holds = printable(f"it holds {some}{' and others' if len(others) > LISTED_EXTENSIONS else ''}")
+        found = f"holds no {' '.join(extensions)} file, {holds}"
+        raise InputError(found, path=root, remedy=remedy if others else "")
+    files.sort(key=lambda path: os.fsencode(composed(os.fspath(path))))
+    return [Source(path, path.relative_to(root).as_posix()) for path in files]
 
-    def _fail(self, error: OSError, place: str | None = None) -> None:
-        place = place or error.filename
-        self.failures[Path(place)] = InputError(f"cannot be read: {error.strerror}", path=place)
 
-    def other_files(self) -> str:
-        if not self.other_extensions:
-            return "it is empty (hidden files do not count)"
-        some = sorted(self.other_extensions)[:LISTED_EXTENSIONS]
-        others = " and others" if len(self.other_extensions) > len(some) else ""
-        return printable(f"it holds {', '.join(some)}{others}")
+def _walk(root: Path, output: Path | None, failed: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield the files in a folder and below it, those of each real folder once; leave out `output` and what is hidden.
+
+    `failed` is called with what the system says of a folder that cannot be read.
+    """
+    seen = {_identity(output)} if output is not None and output.is_dir() and not output.samefile(root) else set()
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=failed):
+        try:
+            identity = _identity(os.path.join(folder, os.curdir))  # fails where names may be listed, files not read
+        except OSError as error:
+            failed(error)
+            identity = None
+        if identity is None or identity in seen:
+            subfolders.clear()
+            continue
+        seen.add(identity)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from unravel_lib.cli.parser import (
     add_value,
     add_values,
     number,
+    one_of,
     path,
     whole_number,
 )
@@ -219,7 +220,7 @@ def _add_loops(group: argparse._ArgumentGroup) -> None:
 
 def _add_results(group: argparse._ArgumentGroup) -> None:
     text = "latent audio in 64 or 32 bits (default DOUBLE; FLOAT with --hold); Pure Data before 0.55 needs FLOAT"
-    group.add_argument("--wav_subtype", choices=("DOUBLE", "FLOAT"), metavar="DOUBLE|FLOAT", help=text)
+    add_value(group, "--wav_subtype", one_of(("DOUBLE", "FLOAT")), "DOUBLE|FLOAT", text)
     add_switch(group, "--hold", "latent audio at the model's sample rate, each frame held for --compression samples")
     add_switch(group, "--fidelity", "say how true the results are to the encodings, which takes seconds")
     add_switch(group, "--decode", "decode the results, as decoder.py does by default, into the folder sound of the run")
