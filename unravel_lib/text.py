@@ -29,11 +29,11 @@ def library_error(error: Exception) -> str:
 def did_you_mean(given: str, known: Sequence[str]) -> str:
     """Return "; did you mean X?" for the known name closest to the given one; nothing where none is close.
 
-    A name that begins with the given one, or that the given one begins with (rev of reverse), is closest.
+    A name that the given one begins with (rev of reverse), or that begins with it, is closest.
     """
-    text = given.lower()
-    begins = [name for name in known if len(given) >= MIN_BEGINNING and name.lower().startswith(text)]
-    begins += [name for name in known if len(name) >= MIN_BEGINNING and text.startswith(name.lower())]
+    begins = [name for name in known if len(name) >= MIN_BEGINNING and given.lower().startswith(name.lower())]
+    if len(given) >= MIN_BEGINNING:
+        begins += [name for name in known if name.lower().startswith(given.lower())]
     close = begins or difflib.get_close_matches(given, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 

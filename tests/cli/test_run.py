@@ -117,7 +117,7 @@ BAD = [
     (["--real", "nan"], "--real nan is out of range, expected 0.5 to 9"),
     (["--real=-inf"], "--real -inf is out of range, expected 0.5 to 9"),
     (["--kind", "alfa"], "--kind alfa is unknown: choose from alpha, beta; did you mean alpha?"),
-    (["--kind", "a'\"b"], "--kind a\\'\"b is unknown: choose from alpha, beta"),
+    (["--kind", "a'\"b"], "--kind a'\"b is unknown: choose from alpha, beta"),
     (["--knid", "x"], "unknown argument --knid; did you mean --kind?"),
     (["--knid=x"], "unknown argument --knid=x; did you mean --kind?"),
     (["--whol", "3"], "unknown argument --whol; did you mean --whole?"),

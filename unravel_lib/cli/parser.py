@@ -88,7 +88,9 @@ class Parser(argparse.ArgumentParser):
                 takes = "no value" if known[before[-1]].nargs == 0 else "one value"
                 remedy = f"{before[-1]} takes {takes} (quotes go around blanks, commas between names)"
             self.error(f"{printable(word)} belongs to no flag: {remedy}")
-        hint = did_you_mean(name, [flag[2:] for flag in known if flag.startswith("--")]).replace("mean ", "mean --")
+        begins = [flag for flag in known if flag.startswith(f"--{name}")]
+        close = did_you_mean(name, [flag.removeprefix("--") for flag in known]).replace("mean ", "mean --")
+        hint = f"; did you mean {begins[0]}?" if begins else close
         owners = [f"{script}.py" for script, shaping in SHAPING.items() if name in shaping and f"--{name}" not in known]
         hint = f"; it is a flag of {' and '.join(owners)}" if owners else hint
         self.error(f"unknown argument {printable(word)}{hint}")
