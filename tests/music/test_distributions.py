@@ -413,7 +413,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(statistics: Statistics) ->
     [(np.zeros((2, 5)), "drew 2 frames"), (np.zeros((3, 4)), "shape"), (np.full((3, 5), np.nan), "nan")],
 )
 def test_a_distribution_of_ones_own_is_checked(statistics: Statistics, result: Array, words: str) -> None:
-    mine = Entry.of("distribution", lambda statistics: result, "mine")
+    mine = Entry.of("distribution", lambda statistics: result)
     with pytest.raises(UsageError, match=words):
         unravel.draw(mine, statistics, 3)
 

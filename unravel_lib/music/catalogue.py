@@ -10,10 +10,10 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TypeVar
 
 import numpy as np
 
@@ -51,24 +51,15 @@ class Catalogue(Mapping[str, Entry]):
     def __len__(self) -> int:
         return len(self._by_name)
 
-    @overload
-    def register(self, name: F) -> F: ...
-    @overload
-    def register(self, name: str) -> Callable[[F], F]: ...
-    def register(self, name: Any) -> Any:
-        """Make a function chosen by name, a decorator: `@transform`, or `@transform("name")` for another name.
+    def register(self, function: F) -> F:
+        """Make a function chosen by its name: the decorators `@distribution`, `@pattern` and `@transform`.
 
         Raises
         ------
         TypeError
             The signature is not supported: variable arguments, or an option of a type that no text can be read as.
         """
-        if isinstance(name, str):
-            return lambda function: self._add(function, name)
-        return self._add(name, None)
-
-    def _add(self, function: F, name: str | None) -> F:
-        self._of[function] = entry = Entry.of(self._kind, function, name)
+        self._of[function] = entry = Entry.of(self._kind, function)
         if entry.source is not None and not function.__module__.startswith(LOADED):
             if self._by_name.get(entry.name, entry).source is None:
                 text = "%s %s is one of the library's: give your own as the function itself, or rename it"
@@ -88,13 +79,12 @@ class Catalogue(Mapping[str, Entry]):
             The file cannot be read.
         """
         kind = self._kind
-        if isinstance(chosen, Entry) and chosen.kind == kind:
-            return chosen
         if not isinstance(chosen, str):
-            if chosen not in self._of:
+            entry = chosen if isinstance(chosen, Entry) else self._of.get(chosen)
+            if entry is None or entry.kind != kind:
                 name = getattr(chosen, "__name__", repr(chosen))
                 raise UsageError(f"{printable(name)} is no {kind}", remedy=f"put @{kind} (from unravel_lib) before it")
-            return self._of[chosen]
+            return entry
         if file := file_of(chosen):
             there, name = self._in_file(file), chosen.rpartition(":")[2]
             if name not in there:

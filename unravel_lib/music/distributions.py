@@ -52,13 +52,13 @@ def uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> 
     return statistics.location + reach * rng.uniform(-1.0, 1.0, (n_frames, statistics.dims))
 
 
-@distribution("iqr-uniform")
+@distribution
 def iqr_uniform(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Each dim for itself, anywhere between Q1 - 1.5 IQR and Q3 + 1.5 IQR."""
     return rng.uniform(statistics.lower, statistics.upper, (n_frames, statistics.dims))
 
 
-@distribution("correlation-based")
+@distribution
 def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Frames:
     """Normal, with the dims moving together as they were measured to (`iqr`: by the robust correlation)."""
     covariance = nearest_psd(statistics.active_covariance, "correlation-based")

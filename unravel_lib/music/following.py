@@ -1,14 +1,21 @@
 """Distributions that follow the recordings: from frame to frame as recorded, with jumps between moments that are alike.
 
-A path through a recording is drawn first. At each step it goes on to the next recorded frame, or it jumps to a moment
-at which the recording was much like what was drawn last: whole periods away where the recording has a period. From the
-path a ring of frames is made:
+`retrace` and `oracle` draw a path through a recording first. At each step it goes on to the next recorded frame, or it
+jumps to a moment at which the recording was much like what was drawn last: whole periods away where the recording has a
+period, so that it stays in time.
 
     recorded   ... 17 18 19 20 ...        ... 52 53 54 55 ...      19 and 53 are alike
     path           17 18 19 ------------------> 54 55 ...
 
 `oracle` plays the recorded frames of the path. `retrace` keeps a part of the distance to the recording at each step, so
 that after a jump the frames lie between those of the two moments: frames that nobody has recorded.
+
+A loop is a ring: its first frame follows its last. So of a path that is longer than the loop a part is taken whose last
+frame is like the frame before its first, which the first one follows (`_closing_start`):
+
+    path       ... p [a b c ... z] ...        z is like p, so that a follows z as it follows p
+
+`excerpt` needs no path: it is a part of a recording, chosen in much the same way.
 """
 
 from collections.abc import Mapping
@@ -18,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unravel_lib.audio.descriptors import ATTACK
 from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
@@ -193,7 +201,8 @@ def _start(recording: Recording, moment: int, n_frames: int, seam: int, reach: i
         starts = starts[recording.worthy[starts]]
     apart = np.linalg.norm(recording.weighted[n_frames:] - recording.weighted[:last], axis=1)  # what is a loop apart
     seams = np.array([apart[start - seam : start].sum() for start in starts])
-    attacks = np.zeros(len(starts)) if recording.attack is None else recording.attack[starts].astype(np.float64)
+    known = recording.descriptors
+    attacks = np.zeros(len(starts)) if known is None else known[ATTACK, starts].astype(np.float64)
     return int(starts[np.argmin(_standardised(seams) - _standardised(attacks))])
 
 
@@ -267,9 +276,9 @@ def _closing_start(drawn: Frames, n_frames: int, spare: int) -> int:
     """
     starts = np.arange(1, spare + 1)
     seams = np.linalg.norm(drawn[starts - 1] - drawn[starts - 1 + n_frames], axis=1)
-    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(drawn, axis=0), axis=1))])
-    steps = (way[starts + n_frames - 1] - way[starts]) / max(1, n_frames - 1)  # inside of each ring, on average
-    ratios = seams / np.maximum(steps, 1e-12)
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(drawn, axis=0), axis=1))])  # to each frame
+    mean_steps = (way[starts + n_frames - 1] - way[starts]) / max(1, n_frames - 1)  # inside of the ring
+    ratios = seams / np.maximum(mean_steps, 1e-12)
     return int(starts[np.argmax(ratios <= 1) if (ratios <= 1).any() else np.argmin(ratios)])
 
 
@@ -285,6 +294,9 @@ def closed(e: Frames, keep: Array) -> Frames:
 class Path:
     """A path through one recording, from a moment on; or, with wishes, through all of them joined.
 
+    It prefers moments that are much like the last two frames drawn, and where it was seldom before. Its time is the
+    moment that it is at, not rounded to a frame: else the beat would drift as it jumps by whole periods.
+
     Dims that are nearly white are each time taken from another moment that is alike: nothing is copied, and as they
     have no course of their own they change no faster.
     """
@@ -299,7 +311,7 @@ class Path:
     ) -> None:
         self._recording, self._rules, self._rng, self._wishes = recording, rules, rng, wishes
         self._moment = min(max(moment, 1), len(recording) - 2)
-        self._time = float(self._moment)  # the moment before it is rounded to a frame, or the beat would drift
+        self._time = float(self._moment)
         self._run = 0  # frames since the last jump
         self._visits = np.zeros(len(recording), np.int64)
         self._step, self._pair = 0, np.empty(0)  # the frame that is drawn, and the two before it, weighted

@@ -151,8 +151,8 @@ class Entry:
     source: str | None
 
     @classmethod
-    def of(cls, kind: str, function: Function, name: str | None = None) -> Self:
-        """Make an entry of a function, by its own name or another.
+    def of(cls, kind: str, function: Function) -> Self:
+        """Make an entry of a function, by its name; in those of the library - stands for _.
 
         Raises
         ------
@@ -160,14 +160,14 @@ class Entry:
             The signature is not supported: variable arguments, or an option of another type.
         """
         plain = inspect.unwrap(function)
-        name = name or plain.__name__
+        source = None if plain.__module__.startswith("unravel_lib.") else plain.__code__.co_filename
+        name = plain.__name__ if source else plain.__name__.replace("_", "-")
         parameters = inspect.signature(plain).parameters
         for parameter in parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise TypeError(f"{kind} {name}: {parameter} cannot be given by name")
         inputs = tuple(key for key in parameters if key in INPUTS[kind])
         options = {key: Option.of(parameter) for key, parameter in parameters.items() if key not in inputs}
-        source = None if plain.__module__.startswith("unravel_lib.") else plain.__code__.co_filename
         return cls(kind, name, function, inputs, options, source)
 
     @property

@@ -1,5 +1,12 @@
 """The recordings behind the statistics: which of their moments are worth a loop, where loops begin, which are in time.
 
+    moment     a frame of a recording, as a place where a loop is or goes to
+    worthy     of a moment: it is loud, or what follows it within 0.4 s is; others are no part of loops
+    place      a number from 0 to 1: a moment in the line of all worthy moments, recording by recording
+    period     so many frames later, which need not be a whole number, a recording is like itself: a beat, a bar
+    in time    whole periods away
+    fitted     of a recording: stretched so that whole beats, which are periods or parts of them, fill a loop
+
 Frames are in units of each dim's standard deviation; all lengths in time are in seconds.
 """
 
@@ -26,22 +33,26 @@ Flags = npt.NDArray[np.bool_]
 Note = Callable[[str], None]
 
 USUAL_RATE = 44100 / 2048  # frames a second, where nothing states it
-GOLDEN = (5**0.5 - 1) / 2  # places at multiples of it, modulo 1, are spread evenly, however many (Kronecker)
-PLACE_KEY = (2**32 - 1,)  # of the random number that is the first place
 SMOOTH = 0.5  # dims whose lag-1 autocorrelation is at least this move on their own; the others are nearly white
+# worthy moments
 QUIET = 20.0  # dB below the usual loudness: quieter moments are no part of loops
 INAUDIBLE = -50.0  # dB: moments below are no part of loops in any case
 AHEAD_SECONDS = 0.4  # a moment is as loud as what follows it within this time
 FEWEST_WORTHY = 8  # moments that must be left where the quiet ends of a recording are left out
+NEAR, MOST_NEAR = 3, 20_000  # recorded frames that say how loud a frame is, of so many at most
+# places
+GOLDEN = (5**0.5 - 1) / 2  # places at multiples of it, modulo 1, are spread evenly, however many (Kronecker)
+PLACE_KEY = (2**32 - 1,)  # of the random number that is the first place
+STRETCH_SECONDS = 12.0  # of a ring in the style of one recording
+# periods
 PERIOD_SECONDS = (0.4, 4.0)
 PERIOD_RISE, PERIOD_LEAST = 0.15, 0.5  # of the autocorrelation at a period, over the valley before it and in itself
 AS_HIGH = 0.95  # of the highest peak: equal to it
 PERIODS_NEEDED = 1.6  # periods that a recording must be long
-STRETCH_SECONDS = 12.0  # of a ring in the style of one recording
+# fitting to a tempo
 BEATS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # beats of a loop that divide into halves or thirds
 HALVINGS, SHORTEST_BEAT = 5, 0.15  # a beat is a period halved so often, in seconds at least
 MOST_STRETCHED = 0.3  # octaves
-NEAR, MOST_NEAR = 3, 20_000  # recorded frames that say how loud a frame is, of so many at most
 THREES, HALVED = 0.05, 0.01  # octaves of stretch that a loop of thirds, or of a shorter beat, must save
 
 
@@ -78,11 +89,6 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.frames)
-
-    @property
-    def attack(self) -> Descriptors | None:
-        """How strongly each moment is struck, in dB, float32 [frames]."""
-        return None if self.descriptors is None else self.descriptors[ATTACK]
 
     @cached_property
     def weighted(self) -> Frames:
@@ -315,11 +321,11 @@ def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
 def attacks_of(frames: Frames, statistics: Statistics) -> Array | None:
     """How strongly frames [n, dims] are struck, in dB: each as the recorded frame nearest to it; None if unknown."""
     recordings = recordings_of(statistics)
-    if not statistics.encodings or recordings.joined.attack is None:
+    if not statistics.encodings or recordings.joined.descriptors is None:
         return None
     known, tree = recordings.joined.heard
     _, found = tree.query(frames / recordings.scale * recordings.weights)
-    struck: Array = recordings.joined.attack[known[found]].astype(np.float64)
+    struck: Array = recordings.joined.descriptors[ATTACK, known[found]].astype(np.float64)
     return struck
 
 

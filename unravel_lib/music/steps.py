@@ -25,10 +25,6 @@ from unravel_lib.text import printable
 Attacks = Callable[[Frames], Array | None]
 
 
-def no_attacks(frames: Frames) -> None:
-    """How strongly frames are struck, where nothing is known about that."""
-
-
 @dataclass(frozen=True, eq=False)
 class Step:
     """A step, read from its text: "every 4 rev" is the transform `every`, its argument 4, and the step "rev" inside.
@@ -147,7 +143,7 @@ def transformed(
     std: Array,
     centre: Array,
     seed: np.random.SeedSequence,
-    attacks: Attacks = no_attacks,
+    attacks: Attacks = lambda frames: None,
     trial: bool = False,
 ) -> Iterable[Frames]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
@@ -202,7 +198,7 @@ def _applied(step: Step, loop: Frames, given: Mapping[str, Any], trial: bool) ->
     def wrapped(loop: Frames, dims: Array | slice = slice(None)) -> Frames:
         assert step.wrapped is not None
         std, centre = given["std"][dims], given["centre"][dims]
-        attacks = given["attacks"] if len(std) == len(given["std"]) else no_attacks
+        attacks = given["attacks"] if len(std) == len(given["std"]) else lambda frames: None
         inside.append(_applied(step.wrapped, loop, {**given, "std": std, "centre": centre, "attacks": attacks}, trial))
         return inside[-1]
 
@@ -218,7 +214,9 @@ def _applied(step: Step, loop: Frames, given: Mapping[str, Any], trial: bool) ->
     return wrapped(loop) if trial and step.wrapped is not None and not inside else result
 
 
-def try_steps(steps: Sequence[Step], n_frames: int, std: Array, centre: Array, attacks: Attacks = no_attacks) -> None:
+def try_steps(
+    steps: Sequence[Step], n_frames: int, std: Array, centre: Array, attacks: Attacks = lambda frames: None
+) -> None:
     """Apply steps to one loop that is thrown away, so that wrong arguments are found before anything is drawn.
 
     Raises

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unravel_lib.latents import Frames
+from unravel_lib.music import rhythms
 from unravel_lib.music.catalogue import transform
 from unravel_lib.music.kinds import check_at_least
-from unravel_lib.music.rhythms import Onsets, bjorklund, sieve
 from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
 
@@ -126,8 +126,8 @@ def drop(loop: Frames, frames: int) -> Frames:
     return loop[min(frames, len(loop) - 1) :]
 
 
-@transform("iter")
-def iterate(loop: Frames, index: int, parts: int) -> Frames:
+@transform
+def iter(loop: Frames, index: int, parts: int) -> Frames:
     """ABCD -> ABCD BCDA CDAB DABC: begins a PARTS-th of its length later each time.
 
     >>> on_letters("iter 4", "ABCD", n_loops=4)
@@ -195,7 +195,7 @@ def scramble(loop: Frames, rng: np.random.Generator, parts: int) -> Frames:
 # Rhythm: some frames play, the others hold them.
 
 
-def _held(loop: Frames, plays: Onsets) -> Frames:
+def _held(loop: Frames, plays: rhythms.Onsets) -> Frames:
     """Hold each frame that plays until the next one does, around the ring; if none plays, the first."""
     places = np.maximum.accumulate(np.where(plays, np.arange(len(loop)), -1))
     places[places < 0] = max(places[-1], 0)
@@ -211,18 +211,18 @@ def euclid(loop: Frames, onsets: int, steps: int, rotation: int = 0) -> Frames:
     >>> on_letters("euclid 3 8", "ABCDEFGH"), on_letters("euclid 3 8 3", "ABCDEFGH")
     ('AAADDDGG', 'AAADDFFF')
     """
-    rhythm = np.roll(bjorklund(onsets, steps), -rotation)
+    rhythm = np.roll(rhythms.bjorklund(onsets, steps), -rotation)
     return _held(loop, np.resize(rhythm, len(loop)))
 
 
-@transform("sieve")
-def sieved(loop: Frames, expression: str) -> Frames:
+@transform
+def sieve(loop: Frames, expression: str) -> Frames:
     """ABCDEF -> AAADDD: frames play whose number is in the sieve, such as 3@0|5@2, the others hold them.
 
     >>> on_letters("sieve 3@0", "ABCDEF"), on_letters("sieve 2@0-6@4", "ABCDEF")
     ('AAADDD', 'AACCCC')
     """
-    return _held(loop, sieve(expression, len(loop)))
+    return _held(loop, rhythms.sieve(expression, len(loop)))
 
 
 @transform
@@ -352,18 +352,18 @@ def sometimes(loop: Frames, rng: np.random.Generator, step: Applied, probability
     return step(loop) if rng.random() < probability else loop
 
 
-@transform("dims")
-def in_dims(loop: Frames, step: Applied, which: str) -> Frames:
+@transform
+def dims(loop: Frames, step: Applied, which: str) -> Frames:
     """The step on some dims only: 4-7, 4- (to the last) or 0,3,5; it must keep the length of the loop.
 
     >>> on_letters("dims 0 rev", "ABC")
     'CBA'
     """
-    dims = _dims(which, loop.shape[1])
-    changed, result = step(loop[:, dims], dims), loop.copy()
+    chosen = _dims(which, loop.shape[1])
+    changed, result = step(loop[:, chosen], chosen), loop.copy()
     if len(changed) != len(loop):
         raise ValueError("the step behind it changes the length of loops, expected one that keeps it")
-    result[:, dims] = changed
+    result[:, chosen] = changed
     return result
 
 
