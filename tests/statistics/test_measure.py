@@ -406,23 +406,23 @@ MATRIX = "correlation.csv"
         (TABLE, set_cell("dim", "7"), "dim"),
         (TABLE, set_cell("beyond", "1.5"), "beyond"),
         (TABLE, set_cell("autocorrelation", "1.5"), "autocorrelation"),
-        (TABLE, set_cell("median", "1000"), "min to max"),
+        (TABLE, set_cell("median", "1000"), "of the same run"),
         (TABLE, set_cell("median", "0.1"), "of the same run"),
-        (QUANTILES, set_cell("median", "0.1"), "of the same run"),
+        (QUANTILES, set_cell("median", "0.1"), "min to max"),
         (QUANTILES, set_cell("p40", "1000"), "min to max"),
         (QUANTILES, lambda rows: rows[0].__setitem__(9, "x"), "lacks"),
-        (QUANTILES, lambda rows: rows.pop(), "of the same run"),
+        (QUANTILES, lambda rows: rows.pop(), "one row for each"),
         (TABLE, set_cell("mean", ""), "numbers"),
         (TABLE, lambda rows: rows[0].__setitem__(1, "average"), "'mean'"),
-        (TABLE, lambda rows: rows[3].pop(), "incomplete|numbers"),
-        (TABLE, lambda rows: rows.__delitem__(slice(1, None)), "incomplete"),
-        (TABLE, lambda rows: rows.clear(), "lacks"),
+        (TABLE, lambda rows: rows[3].pop(), "numbers"),
+        (TABLE, lambda rows: rows.__delitem__(slice(1, None)), "numbers"),
+        (TABLE, lambda rows: rows.clear(), "numbers"),
         (TABLE, lambda rows: rows.pop(), "quantiles.csv"),
         (MATRIX, lambda rows: rows.pop(), "one row for each"),
         (MATRIX, set_cell("2", "0.123"), "symmetric"),
         (MATRIX, set_cell("1", "2"), "ones on the diagonal"),
         (MATRIX, set_cell("robust_0", "0.9"), "symmetric"),
-        (MATRIX, lambda rows: rows[0].__setitem__(6, "x"), "symmetric"),
+        (MATRIX, lambda rows: rows[0].__setitem__(6, "x"), "lacks the column 'robust_1'.*iqr"),
     ],
 )
 def test_odd_tables_are_refused(tmp_path: Path, measured: Statistics, name: str, change: Any, words: str) -> None:
@@ -488,7 +488,7 @@ def test_values_that_no_latents_have_are_refused(column: str, tmp_path: Path, me
     """1e300 squared is no number, so that nothing can be drawn; what latents at the end of float32 have is taken."""
     path, *_ = write_csv(measured, tmp_path)
     edited(path, set_cell(column, "-1e300" if column == "min" else "1e300"))
-    with pytest.raises(InputError, match=f"statistics.csv has values beyond float32 in {column}: measure"):
+    with pytest.raises(InputError, match=f"statistics.csv has values in {column} that are not .* float32: measure"):
         read_csv(path, False)
     widest = measure(saved(tmp_path, np.array([[1, -1, 1, -1]], np.float32) * np.finfo(np.float32).max))
     path, *_ = write_csv(widest, tmp_path)
