@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -198,8 +199,8 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
     arrays = [encoding.latents for encoding in encodings]
     if len({len(array) for array in arrays}) > 1:
         raise ValueError("encodings have different dims, expected those of one model")
-    mean, std, correlation, autocorrelation = moments(arrays)
     quantiles, outlier_share = marginals(arrays)
+    mean, std, correlation, autocorrelation = moments(arrays, quantiles[0], quantiles[-1])
     facts = common_facts({file.path: file.sidecar for file in files})
     stated = facts.sample_rate / facts.compression if facts.sample_rate and facts.compression else None
     return Statistics(
@@ -235,6 +236,7 @@ def _checked(encoding: Encoding) -> Encoding:
     return replace(encoding, latents=array)
 
 
+@dataclass
 class RunningMoments:
     """Count, mean and sum of squared deviations of blocks of values, merged block by block.
 
@@ -243,11 +245,10 @@ class RunningMoments:
     squares out of one deviation from the mean.
     """
 
-    def __init__(self, squares: Callable[[Array], Array]) -> None:
-        self.squares = squares
-        self.count = 0
-        self.mean: Array = np.zeros(())
-        self.sum: Array = np.zeros(())
+    squares: Callable[[Array], Array]
+    count: int = 0
+    mean: Any = 0.0  # arrays, from the first block on
+    sum: Any = 0.0
 
     def add(self, count: int, mean: Array, total: Array) -> None:
         """Merge a block of `count` values with its own mean and its own sum of squared deviations from that."""
@@ -258,26 +259,24 @@ class RunningMoments:
         self.count = both
 
 
-def moments(encodings: Sequence[Latents]) -> tuple[Array, Array, Array, Array]:
+def moments(encodings: Sequence[Latents], low: Array, high: Array) -> tuple[Array, Array, Array, Array]:
     """Measure mean, standard deviation, correlation [dims, dims] and lag-1 autocorrelation of all frames.
 
+    `low` and `high` are the lowest and the highest value of each dim.
     The standard deviation has ddof=1 and is 0 for a single frame. A constant dim has correlation 0 with every
     other, and 1 with itself. The autocorrelation is Pearson's correlation of all neighbouring frames (x[t], x[t + 1])
     within a file; 0 where there are fewer than two pairs or the dim is constant.
     """
     spread = RunningMoments(lambda delta: np.outer(delta, delta))
     pairs = RunningMoments(lambda delta: np.stack([delta[0] ** 2, delta[1] ** 2, delta[0] * delta[1]]))
-    dims = encodings[0].shape[0]
-    low, high = np.full(dims, np.inf), np.full(dims, -np.inf)
+    step = max(1, BLOCK_VALUES // len(low))
     for encoding in encodings:
         before: Array | None = None
-        low, high = np.minimum(low, encoding.min(axis=1)), np.maximum(high, encoding.max(axis=1))
-        step = max(1, BLOCK_VALUES // dims)
         for start in range(0, encoding.shape[1], step):
             values = encoding[:, start : start + step].astype(np.float64)
             _add_block(spread, pairs, values)
             if before is not None:  # the pair that spans two blocks
-                pairs.add(1, np.stack([before, values[:, 0]]), np.zeros((3, dims)))
+                pairs.add(1, np.stack([before, values[:, 0]]), np.zeros((3, len(low))))
             before = values[:, -1]
     constant = (low == high) | (np.diagonal(spread.sum) == 0)  # exactly 0: rounding would give a deviation of 1e-17
     std = np.where(constant, 0.0, np.sqrt(np.diagonal(spread.sum) / max(spread.count - 1, 1)))
