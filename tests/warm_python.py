@@ -54,8 +54,7 @@ def serve(address: str) -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     from fixtures_runs import sharing_pocket
 
-    import unravel_lib.plots.results
-    import unravel_lib.plots.statistics  # noqa: F401
+    import unravel_lib.plots  # noqa: F401
     from unravel_lib.models import model
 
     model.load = sharing_pocket(model.load)  # type: ignore[assignment]

@@ -12,8 +12,6 @@ from matplotlib import image
 from unravel_lib import plots
 from unravel_lib.latents.npy import save_latents
 from unravel_lib.music.patterns import Piece
-from unravel_lib.plots import figure, results
-from unravel_lib.plots import statistics as pictures
 from unravel_lib.statistics import measure
 from unravel_lib.statistics.measure import Statistics
 
@@ -102,8 +100,8 @@ def test_any_name_can_be_a_title(tmp_path: Path, title: str, n_loops: int, recwa
 
 def heat_map_of(path: Path, height: float) -> np.ndarray:
     """The pixels of the heat map of the first file of a picture, without the lines around it."""
-    left, top = round(100 * results.LEFT), round(100 * results.ABOVE)
-    return pixels(path)[top : top + round(100 * height), left : left + round(100 * results.WIDE)]
+    left, top = round(100 * plots.LEFT), round(100 * plots.ABOVE)
+    return pixels(path)[top : top + round(100 * height), left : left + round(100 * plots.WIDE)]
 
 
 def test_a_spike_in_a_million_frames_is_drawn_in_its_place(tmp_path: Path) -> None:
@@ -112,7 +110,7 @@ def test_a_spike_in_a_million_frames_is_drawn_in_its_place(tmp_path: Path) -> No
     values[250_000, 0], values[750_000, 1] = 5, -5
     plots.draw_results(tmp_path / "r.png", "", "", {"x": piece(values)}, 1)
     found = heat_map_of(tmp_path / "r.png", 2)
-    red, blue = (matplotlib.colormaps[figure.DIVERGING](end)[:3] for end in (1.0, 0.0))
+    red, blue = (matplotlib.colormaps[plots.DIVERGING](end)[:3] for end in (1.0, 0.0))
     for colour, rows, column in ((red, (2, 47), 220), (blue, (153, 197), 660)):
         at = np.argwhere(np.abs(found - colour).max(axis=2) < 0.01)
         assert len(at) and set(at[:, 1]) == {column}
@@ -127,7 +125,7 @@ def test_a_spike_is_drawn_where_dims_share_a_line_of_pixels(tmp_path: Path) -> N
     plots.draw_results(tmp_path / "r.png", "", "", files, 1)
     found = heat_map_of(tmp_path / "r.png", 0.5)
     for value, column in ((1.0, 180), (0.0, 532)):
-        assert np.abs(found - matplotlib.colormaps[figure.DIVERGING](value)[:3]).max(axis=2)[:, column].min() < 0.01
+        assert np.abs(found - matplotlib.colormaps[plots.DIVERGING](value)[:3]).max(axis=2)[:, column].min() < 0.01
 
 
 def test_a_spike_is_drawn_in_a_file_that_is_shorter_than_another(tmp_path: Path) -> None:
@@ -138,7 +136,7 @@ def test_a_spike_is_drawn_in_a_file_that_is_shorter_than_another(tmp_path: Path)
         files = {"short": piece(values), "long": piece(np.zeros((200_000, 2)))}
         plots.draw_results(tmp_path / "r.png", "", "", files, 1)
         found = heat_map_of(tmp_path / "r.png", 2)
-        at = np.argwhere(np.abs(found - matplotlib.colormaps[figure.DIVERGING](1.0)[:3]).max(axis=2) < 0.01)
+        at = np.argwhere(np.abs(found - matplotlib.colormaps[plots.DIVERGING](1.0)[:3]).max(axis=2) < 0.01)
         assert len(at) and set(at[:, 1]) <= {spike * 880 // 200_000 - 1, spike * 880 // 200_000}
 
 
@@ -158,8 +156,8 @@ def test_files_of_a_sheet_share_time_and_colour(tmp_path: Path) -> None:
     files = {"long": piece(np.full((400, 2), 2.0)), "short": piece(np.full((200, 2), 1.0))}
     plots.draw_results(tmp_path / "r.png", "", "", files, 1)
     picture = pixels(tmp_path / "r.png")
-    left, second = round(100 * results.LEFT), round(100 * (results.ABOVE + 2 + results.GAP)) + 30
-    first = round(100 * results.ABOVE) + 30
+    left, second = round(100 * plots.LEFT), round(100 * (plots.ABOVE + 2 + plots.GAP)) + 30
+    first = round(100 * plots.ABOVE) + 30
     assert (picture[first, left + 800] < 0.99).any() and (picture[second, left + 800] == 1).all()
     assert picture[second, left + 300, 1] > picture[first, left + 300, 1] + 0.2
 
@@ -176,13 +174,13 @@ def test_correlation_colours_are_those_of_minus_1_to_1(tmp_path: Path) -> None:
     found = [picture[top + side // 8, left + side // 8], picture[top + side // 8, left + side * 7 // 8]]
     correlation = statistics.correlation[0, 1]
     assert 0.4 < correlation < 0.6
-    expected = matplotlib.colormaps[figure.DIVERGING]([1.0, (correlation + 1) / 2])[:, :3]
+    expected = matplotlib.colormaps[plots.DIVERGING]([1.0, (correlation + 1) / 2])[:, :3]
     np.testing.assert_allclose(found, expected, atol=0.01)
 
 
 def outline(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    quantiles = np.quantile(values, np.array(pictures.PERCENTS) / 100)
-    return pictures._density(quantiles, len(values), values.min(), values.max())
+    quantiles = np.quantile(values, np.array(plots.PERCENTS) / 100)
+    return plots.density_of(quantiles, len(values), values.min(), values.max())
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 1), (5, 5 + 1e-12), (-1e30, 1e30)])
@@ -236,9 +234,8 @@ def test_recorded_is_left_and_generated_right_of_each_dim(tmp_path: Path) -> Non
 def test_generated_extremes_are_of_all_frames_not_only_of_those_kept() -> None:
     values = np.zeros((100_000, 2))
     values[777, 1] = 50
-    found = pictures._values_of([values, values - 1])
-    assert found.n_frames == 200_000
-    assert (found.quantiles[0].tolist(), found.quantiles[-1].tolist()) == ([-1, -1], [0, 50])
+    quantiles = plots.quantiles_of([values, values - 1])
+    assert (quantiles[0].tolist(), quantiles[-1].tolist()) == ([-1, -1], [0, 50])
 
 
 def test_statistics_of_a_table_are_drawn_too(tmp_path: Path) -> None:
@@ -261,14 +258,14 @@ def test_pyplot_is_never_imported() -> None:
 def test_variance_of_cut_off_dims_is_grey(n_dims: int, kept: int, cut_off_is_drawn: bool, tmp_path: Path) -> None:
     plots.draw_variance(tmp_path / "v.png", "title", [1 / n_dims] * n_dims, kept)
     legend = 100  # pixels of a box beside the words, which is there although no bar is
-    grey = count(pixels(tmp_path / "v.png")[60:], figure.GREY)
+    grey = count(pixels(tmp_path / "v.png")[60:], plots.GREY)
     assert (grey > 20 * legend) == cut_off_is_drawn
 
 
 def test_two_dims_of_variance_do_not_fill_the_picture(tmp_path: Path) -> None:
     plots.draw_variance(tmp_path / "v.png", "title", [0.9, 0.1], 2)
     bars = pixels(tmp_path / "v.png")[70:]
-    assert 3000 < count(bars, figure.BLUE) < 0.1 * bars.shape[0] * bars.shape[1]
+    assert 3000 < count(bars, plots.BLUE) < 0.1 * bars.shape[0] * bars.shape[1]
 
 
 def test_a_constant_dim_at_the_end_of_the_scale_is_drawn_inside(tmp_path: Path) -> None:
@@ -277,36 +274,25 @@ def test_a_constant_dim_at_the_end_of_the_scale_is_drawn_inside(tmp_path: Path) 
     values[1] = 9.0
     plots.draw_distribution(tmp_path / "d.png", measured(tmp_path, values))
     picture = np.rint(pixels(tmp_path / "d.png") * 255)
-    dark = [int(figure.DARK[i : i + 2], 16) for i in (1, 3, 5)]
+    dark = [int(plots.DARK[i : i + 2], 16) for i in (1, 3, 5)]
     rows = np.flatnonzero((picture == dark).all(axis=2).any(axis=1))
     assert rows.min() > 85 + 8  # the axes begin 0.85 inches below the edge, at 100 dots each
 
 
-@pytest.mark.parametrize("n_frames", [1, 7, 100, 101, 4321])
-def test_parts_have_the_extremes_of_their_frames(n_frames: int) -> None:
-    """For arrays shorter and longer than the picture is wide."""
-    values = np.random.default_rng(n_frames).normal(size=(n_frames, 3))
-    low, high = results.pooled(values, 100)
-    n = min(n_frames, 100)
-    parts = [values[column * n_frames // n : (column + 1) * n_frames // n] for column in range(n)]
-    np.testing.assert_array_equal(low, [part.min(axis=0) for part in parts])
-    np.testing.assert_array_equal(high, [part.max(axis=0) for part in parts])
-
-
 def test_too_many_borders_give_way_to_those_of_new_loops_and_these_to_none() -> None:
     loops = piece(*[np.zeros((2, 1))] * 10, *[np.ones((3, 1))] * 10, dims=1)
-    assert len(results.borders(loops, 19)) == 19
-    assert results.borders(loops, 18) == [20]
-    assert results.borders(loops, 0) == []
+    assert len(plots.borders(loops, 19)) == 19
+    assert plots.borders(loops, 18) == [20]
+    assert plots.borders(loops, 0) == []
 
 
 def test_sampled_frames_are_evenly_spaced_and_do_not_fall_in_step_with_a_loop() -> None:
-    for n in (1, 7, figure.SAMPLED, figure.SAMPLED + 1, 10_000):
-        kept = figure.sample(np.arange(float(n))[:, np.newaxis])[:, 0]
-        assert len(kept) == min(n, figure.SAMPLED) and kept[0] == 0
+    for n in (1, 7, plots.SAMPLED, plots.SAMPLED + 1, 10_000):
+        kept = plots.parts(n, plots.SAMPLED)
+        assert len(kept) == min(n, plots.SAMPLED) and kept[0] == 0
         steps = np.diff(kept)
         assert n == 1 or (steps.min() >= 1 and steps.max() - steps.min() <= 1)
-    assert len(set(figure.sample(np.tile(np.arange(64.0)[:, np.newaxis], (8200, 1))).ravel())) == 64
+    assert len(set(plots.parts(64 * 8200, plots.SAMPLED) % 64)) == 64
 
 
 def test_under_each_file_stands_how_loud_it_is_on_one_scale(tmp_path: Path) -> None:
@@ -319,12 +305,12 @@ def test_under_each_file_stands_how_loud_it_is_on_one_scale(tmp_path: Path) -> N
     plots.draw_results(tmp_path / "l.png", "", "", files, 1, lambda frames: frames[:, 0])
     strips = []
     for row in range(2):
-        top = results.ABOVE + 2 + row * (2 + results.STRIP + results.GAP)
-        rows = slice(round(100 * top) + 1, round(100 * (top + results.STRIP)) - 1)
-        strips.append(count(pixels(tmp_path / "l.png")[rows, 200:800], figure.GREY))
+        top = plots.ABOVE + 2 + row * (2 + plots.STRIP + plots.GAP)
+        rows = slice(round(100 * top) + 1, round(100 * (top + plots.STRIP)) - 1)
+        strips.append(count(pixels(tmp_path / "l.png")[rows, 200:800], plots.GREY))
     assert strips[0] > 600 * 25 and 0.4 < strips[1] / strips[0] < 0.6
     plots.draw_results(tmp_path / "m.png", "", "", files, 1, lambda frames: None)
-    still = count(pixels(tmp_path / "m.png"), figure.GREY)
+    still = count(pixels(tmp_path / "m.png"), plots.GREY)
     moving = files | {"off": piece(np.random.default_rng(0).normal(size=(100, 2)))}
     plots.draw_results(tmp_path / "m.png", "", "", moving, 1)
-    assert count(pixels(tmp_path / "m.png"), figure.GREY) > still + 1000
+    assert count(pixels(tmp_path / "m.png"), plots.GREY) > still + 1000
