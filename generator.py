@@ -4,22 +4,16 @@
 import unravel_lib.cli.startup  # noqa: F401  before any slow import
 
 # isort: split
-import shutil
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.cli.run import run
-from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import check_run_folder, make_output_folder, refuse_overwriting
 from unravel_lib.generator.flags import GeneratorOptions, build_parser, show_lists
 
 if TYPE_CHECKING:
     from unravel_lib.cli.parser import Parser
-    from unravel_lib.generator.plan import Plan
-    from unravel_lib.music.patterns import Piece
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
 
@@ -48,7 +42,7 @@ def main(argv: list[str]) -> int:
     options.refuse_conflicts()
     if options.run is not None:
         check_run_folder(options.output, options.run, options.overwrite)
-    return measure_only(options) if options.measure_only else generate(parser, options)
+    return generate(parser, options)
 
 
 def show_tempi(options: GeneratorOptions) -> None:
@@ -62,17 +56,6 @@ def show_tempi(options: GeneratorOptions) -> None:
     print("rounded to two decimals (a table that cuts them off says up to 0.01 less); --bpm finds lengths in between")
 
 
-def measure_only(options: GeneratorOptions) -> int:
-    """Write the statistics of the encodings and nothing else; returns the exit code."""
-    from unravel_lib.generator import plan, results, sources
-
-    found = sources.read_sources(options)
-    statistics = plan.read_statistics(options, found)
-    make_output_folder(options.output)
-    results.write_statistics(statistics, found.facts, options, "statistics")
-    return DONE
-
-
 def generate(parser: "Parser", options: GeneratorOptions) -> int:
     """Plan, report what will be written, write it; returns the exit code."""
     from unravel_lib.generator import results
@@ -80,22 +63,26 @@ def generate(parser: "Parser", options: GeneratorOptions) -> int:
     from unravel_lib.statistics.tables import TABLES
 
     plans = make_plans(options)
-    statistics, sources = plans[0].composition.statistics, plans[0].sources
-    decoder = results.load_decoder(options, statistics.dims, sources.facts.model) if options.decode else None
+    sources = plans[0].sources
+    decoder = results.load_decoder(sources) if options.decode else None
     make_output_folder(options.output)
-    results.log_plans(plans, shutil.disk_usage(options.output).free)
+    if options.measure_only:
+        results.write_statistics(sources, "statistics")
+        return DONE
+    results.log_plans(plans)
     names = [name for plan in plans for name in plan.names]
     if options.run is not None:
         for name in [*names, *TABLES]:
             refuse_overwriting(options.output / options.run / name, sources.paths)
 
-    table = results.write_statistics(statistics, sources.facts, options, results.run_label(plans))
+    table = results.write_statistics(sources, results.run_label(plans))
+    folder = table.parent
     if decoder is not None:
-        make_output_folder(table.with_name(results.SOUND))
-    batch = Batch(table.parent, inputs=[table.parent])
-    written, drawn = write_pieces(parser, plans, table, batch)
+        make_output_folder(folder / results.SOUND)
+    batch = Batch(folder, inputs=[folder])
+    written, drawn = results.write_pieces(parser, plans, table, batch)
     if not options.no_plots:
-        results.draw_pictures(plans, drawn, table.parent, batch)
+        results.draw_pictures(plans, drawn, folder, batch)
     if options.fidelity and written:
         results.log_fidelity(written, sources.encodings)
     if decoder is not None and written:
@@ -103,36 +90,8 @@ def generate(parser: "Parser", options: GeneratorOptions) -> int:
     elif written:
         results.log_player(plans[0].file_format)
     code = batch.finish()
-    results.warn_of_older_files(table.parent, names)
+    results.warn_of_older_files(folder, names)
     return code
-
-
-def write_pieces(
-    parser: "Parser", plans: "Sequence[Plan]", table: Path, batch: Batch
-) -> "tuple[list[Path], dict[str, Piece]]":
-    """Make and write the files of all plans beside the `table` of statistics; return their paths, and what is drawn."""
-    from unravel_lib.generator import again, results
-
-    statistics_sha256 = sha256_of(table)
-    told: set[str] = set()
-    written: list[Path] = []
-    drawn: dict[str, Piece] = {}
-    for plan in plans:
-        command, former = again.as_command(parser, plan.options), plan.options.former
-        for name, number in plan.names.items():
-            path = table.with_name(name)
-            with batch.attempt(path):
-                piece = plan.piece(number)
-                results.log_piece(plan, number, piece, told)
-                sidecar = results.describe(plan, number, piece, statistics_sha256, command)
-                if number == plan.options.first and former is not None:
-                    again.warn_of_changes(former.facts, sidecar)
-                plan.file_format.write(path, piece.frames, sidecar)
-                batch.wrote(path)
-                written.append(path)
-                if results.is_drawn(drawn):
-                    drawn[name] = piece
-    return written, drawn
 
 
 def start() -> None:

@@ -46,7 +46,7 @@ LATENTS_ROWS = [
         npy(np.vstack([Z, Z])),
         "error: {in} has shape (2, 8, 30), expected (1, dims, frames) or (dims, frames)",
     ),
-    row("no frames", npy(Z[:, :, :0]), "error: {in} is empty (shape (8, 0)), expected at least one frame"),
+    row("no frames", npy(Z[:, :, :0]), "error: {in} is empty (8 dims, 0 frames), expected at least one frame"),
     row("complex", npy(Z.astype(complex)), "error: {in} holds complex128 values, expected real numbers (float32)"),
     row("text", npy(np.array([["a"]])), "error: {in} holds <U1 values, expected real numbers (float32)"),
     row("booleans", npy(Z > 0), "error: {in} holds bool values, expected real numbers (float32)"),

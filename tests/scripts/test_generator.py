@@ -395,7 +395,7 @@ FAILURES = [
     (["--input", "{in}", "--num_latents", "4", "--bpm", "120"], "leave it out, or these (--bpm)"),
     (["--input", "{in}", "--num_latents", "0"], "--num_latents 0 is out of range"),
     (["--input", "{in}", "--num_loop", "4"], "did you mean --num_loops"),
-    (["--input", "{bare}", "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1"], "at most 1,000,000"),
+    (["--input", "{bare}", "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1"], "from 1 to 1,000,000"),
     (["--input", "{in}/nothing"], "does not exist"),
     (["--input", "{out}"], "is empty"),
     (["--statistics", "nothing.csv"], "nothing.csv cannot be read"),
@@ -506,16 +506,19 @@ def test_more_than_a_gibibyte_together_is_asked_for(
     result = run("generator", *few)
     assert (
         result.code == 2
-        and "or say that it is intended (--num_latents, --num_loops, --large)" in result.err
+        and "are intended (--num_files, --num_loops, --num_latents, --large)" in result.err
         and not (tmp_path / "o").exists()
     )
     assert len(made(run("generator", *few, "--large"))) == 2
 
 
-def test_latent_audio_is_no_encoding(tmp_path: Path, encodings: Path, run: Run) -> None:
+def test_latent_audio_is_an_encoding_by_its_name(tmp_path: Path, encodings: Path, run: Run) -> None:
     [path] = made(run("generator", "--input", encodings, "--output", tmp_path, "--no_plots"))
-    result = run("generator", "--input", path, "--output", tmp_path)
-    assert result.code == 2 and "is a WAV, expected .npy" in result.err and "--input_loop" in result.err
+    result = run("generator", "--input", path, "--output", tmp_path / "o")
+    assert result.code == 0 and "1 encoding, 80 frames" in result.err
+    soundfile.write(tmp_path / "sound.wav", np.zeros(100), 44100)
+    result = run("generator", "--input", tmp_path / "sound.wav", "--output", tmp_path / "o")
+    assert result.code == 2 and "is it latent audio? encode sound with encoder.py" in result.err
 
 
 def test_own_results_among_the_encodings_are_left_out(tmp_path: Path, encodings: Path, run: Run) -> None:
@@ -666,25 +669,30 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
     save_latents(tmp_path / "x.npy", values)
     flags = ["--input", tmp_path / "x.npy", "--output", tmp_path / "o", "--no_plots"]
     line = (
-        "warning: dims that vary will be constant with --iqr, as their IQR is 0: 1, 3 (trim the silence, or leave out"
+        "warning: dims that vary in the encodings, with an IQR of 0, are constant in what distribution {} draws: {} ("
     )
     result = run("generator", *flags, "--iqr")
     latents = latent_audio.load_latent_audio(made(result)[0])
-    assert line in result.err and (np.ptp(latents, axis=1) == 0).tolist() == [False, True, True, True]
+    assert line.format("normal", "1, 3") in result.err and (np.ptp(latents, axis=1) == 0).tolist() == [
+        False,
+        True,
+        True,
+        True,
+    ]
     result = run("generator", *flags, "--distribution", "iqr-uniform")
-    assert "will be constant with distribution iqr-uniform" in result.err
+    assert line.format("iqr-uniform", "1, 3") in result.err
     for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
         result = run("generator", *flags, *quiet)
-        assert "will be constant" not in result.err and np.ptp(latent_audio.load_latent_audio(made(result)[0])[1]) > 0
+        assert "are constant" not in result.err and np.ptp(latent_audio.load_latent_audio(made(result)[0])[1]) > 0
     values[1, :80] = values[0, :80]
     save_latents(tmp_path / "x.npy", values)
-    assert "will be constant with --iqr, as their IQR is 0: 3 (" in run("generator", *flags, "--iqr").err
+    assert line.format("normal", "3") in run("generator", *flags, "--iqr").err
 
 
 def test_bpm_is_refused_before_anything_is_measured(bare: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("unravel_lib.statistics.measure.measure")
+    monkeypatch.delattr("unravel_lib.generator.sources.measure")
     result = run("generator", "--input", bare, "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1")
-    assert result.code == 2 and "at most 1,000,000" in result.err
+    assert result.code == 2 and "expected a whole number from 1 to 1,000,000" in result.err
 
 
 def test_one_frame_is_one_frame(tmp_path: Path, run: Run) -> None:

@@ -5,9 +5,7 @@ import os
 import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
@@ -22,11 +20,6 @@ from unravel_lib.statistics.tables import STATISTICS_CSV
 from unravel_lib.text import printable
 
 BELONGING = {"pattern": ("pattern_args",), "distribution": ("distribution_args", "steer", "target")}
-_WANTED: dict[str, Any] = {
-    "remedy": "give a result of generator.py, its .json, or the sound of it",
-    "remedy_options": ("again",),
-}
-
 log = logging.getLogger("unravel_lib")
 
 
@@ -84,8 +77,10 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> GeneratorOptions
     given = parser.given(argv)
     piece, facts, decoder = _read(piece)
     command = shaping("generator", facts.command)
-    if "trust_code" not in given:
-        _refuse_code(command, given, piece)
+    code = own_code(command, given)  # which may be anybody's
+    if code and "trust_code" not in given:
+        found, remedy = f"names code to run, {', '.join(map(printable, code))}", "look at that file, then allow it"
+        raise InputError(found, path=sidecar_path(piece), remedy=remedy, remedy_options=("trust_code",))
     former = vars(parser.parse(command))
     replaced = []
     for flag, value in given.items():
@@ -105,15 +100,15 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> GeneratorOptions
 
 def _read(piece: Path) -> tuple[Path, GeneratedSidecar, list[str]]:
     """Return the latents, their sidecar, and the flags that decoded the given sound; with files where they are now."""
-    if not piece.is_file():
-        raise InputError("is no file" if piece.exists() else "does not exist", path=piece, **_WANTED)
     latents, decoder = piece, list[str]()
     facts: Sidecar | None = read_sidecar(piece)
     if isinstance(facts, SoundSidecar):
         move = _moving(facts, piece)
         latents, decoder, facts = Path(move(facts.source or "")), [*map(move, facts.command)], facts.latents
     if not isinstance(facts, GeneratedSidecar) or not facts.command:
-        raise InputError("is no sidecar of a result of generator.py", path=sidecar_path(piece), **_WANTED)
+        found = "is no sidecar of a result of generator.py" if sidecar_path(piece).exists() else "does not exist"
+        remedy = "give a result of generator.py, its .json, or the sound of it"
+        raise InputError(found, path=sidecar_path(piece), remedy=remedy, remedy_options=("again",))
     move = _moving(facts, latents)
     files = {move(path): sha256 for path, sha256 in facts.files_sha256.items()}
     facts = replace(facts, command=tuple(map(move, facts.command)), files_sha256=files)
@@ -131,23 +126,15 @@ def _moving(facts: Sidecar, path: Path) -> Callable[[str], str]:
     was = Path(*values(facts.command, "output"), *run)
     while was.name == now.name and was != was.parent and now != now.parent:  # what moved together
         was, now = was.parent, now.parent
-    return partial(_moved, was=was, now=now)
 
+    def moved(word: str) -> str:
+        before, found, rest = word.partition(f"{was}{os.sep}".replace(os.sep * 2, os.sep))
+        first = re.split(r"[/:'\"]", rest)[0]  # of the path below: in the old folder, or in the new one
+        if not found or was == now or (was / first).exists() or not (now / first).exists():
+            return word
+        return f"{before}{now}{os.sep}{rest}"
 
-def _moved(word: str, was: Path, now: Path) -> str:
-    before, found, rest = word.partition(f"{was}{os.sep}".replace(os.sep * 2, os.sep))
-    first = re.split(r"[/:'\"]", rest)[0]  # of the path below: in the old folder, or in the new one
-    if not found or was == now or (was / first).exists() or not (now / first).exists():
-        return word
-    return f"{before}{now}{os.sep}{rest}"
-
-
-def _refuse_code(command: Sequence[str], given: Container[str], piece: Path) -> None:
-    """Raise where a sidecar names Python code, which may be anybody's, and nothing given now takes its place."""
-    names = list(map(printable, own_code(command, given)))
-    if names:
-        found, remedy = f"names code to run, {', '.join(names)}", "look at that file, then allow it"
-        raise InputError(found, path=sidecar_path(piece), remedy=remedy, remedy_options=("trust_code",))
+    return moved
 
 
 def _table(options: GeneratorOptions, given: Container[str], piece: Path, facts: GeneratedSidecar) -> Path | None:

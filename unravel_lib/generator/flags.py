@@ -25,7 +25,6 @@ from unravel_lib.files.sidecar import GeneratedSidecar
 from unravel_lib.music import tempo
 from unravel_lib.text import table
 
-LAST_FILE = 999_999
 EXCLUSIVE = {  # options, and others that a run does not take with them
     "num_latents": ("bpm", "seconds", "input_loop"),
     "bpm": ("seconds", "input_loop"),
@@ -130,9 +129,6 @@ class GeneratorOptions:
         for name, others in NEEDED.items():
             if getattr(self, name) and not any(getattr(self, other) for other in others):
                 raise UsageError("does nothing alone", option=name, remedy="add", remedy_options=others)
-        if self.first + self.num_files - 1 > LAST_FILE:
-            found = f"gives the last file a number above {LAST_FILE:,}"
-            raise UsageError(found, option="first", remedy="take a lower one")
         if not (self.input or self.statistics or self.input_loop):
             others = ("statistics", "input_loop") if self.live is None else ()
             remedy = "give a .npy of encoder.py or a folder of them" + (", or else" if others else "")
@@ -184,7 +180,7 @@ def build_parser() -> Parser:
     add_value(again, "--again", path, "PIECE", text)
     add_switch(again, "--trust_code", "with --again: run the Python code that the .json names, once you saw it")
     text = "number of the first file (default 0): --first 13 makes number 13 of any run again"
-    add_value(again, "--first", whole_number(0, LAST_FILE), "N", text, 0)
+    add_value(again, "--first", whole_number(0, 999_999), "N", text, 0)
     _add_results(results)
     return p
 

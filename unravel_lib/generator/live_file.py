@@ -11,7 +11,6 @@ from unravel_lib.cli.batch import DONE, Batch, load_model
 from unravel_lib.errors import ModelError, OutputError, UsageError, check_suffix
 from unravel_lib.files.output import make_output_folder, refuse_overwriting
 from unravel_lib.generator.flags import GeneratorOptions
-from unravel_lib.generator.plan import read_statistics
 from unravel_lib.generator.sources import Rates, Sources, read_sources
 from unravel_lib.text import count_text, printable, size_text
 
@@ -51,7 +50,7 @@ def write_live_file(options: GeneratorOptions, given: Collection[str]) -> int:
         sources.log_defaults()
     else:
         rates = Rates(facts.sample_rate or model.sample_rate, facts.compression or model.compression)
-    statistics = replace(read_statistics(options, sources), frame_rate=rates.sample_rate / rates.compression)
+    statistics = replace(sources.statistics, frame_rate=rates.sample_rate / rates.compression)
 
     with signals.held_back():
         from unravel_lib.live.module import live, save

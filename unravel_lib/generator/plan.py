@@ -3,14 +3,14 @@
 import functools
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from unravel_lib.errors import UsageError
+from unravel_lib.errors import UsageError, whole_number
 from unravel_lib.generator.flags import GeneratorOptions
-from unravel_lib.generator.sources import Sources, read_sources, weights
+from unravel_lib.generator.sources import Sources, read_sources
 from unravel_lib.latents.latent_audio import LatentAudio
 from unravel_lib.latents.npy import Npy
 from unravel_lib.music import tempo
@@ -18,8 +18,6 @@ from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.patterns import Piece
 from unravel_lib.music.steps import read_steps
-from unravel_lib.statistics import measure, tables
-from unravel_lib.statistics.measure import Statistics
 from unravel_lib.text import frames_text
 
 MAX_NAMED = 12  # dims that a warning names one by one
@@ -122,7 +120,8 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
         chosen.append((one, (distribution, drawn_by, pattern, of_pattern)))
     steps, sources = read_steps(options.transform), read_sources(options)
     num_latents = _loop_length(options, sources)
-    statistics = read_statistics(options, sources)
+    whole_number("num_latents", num_latents, tempo.MAX_LATENTS)
+    statistics = sources.statistics
     for loop in [*sources.loops, *([] if sources.target is None else [sources.target])]:
         if loop.shape[1] != statistics.dims:
             found = f"the loop or the target has {loop.shape[1]} dims, the encodings have {statistics.dims}"
@@ -164,39 +163,22 @@ def _warn(options: GeneratorOptions, composition: Composition) -> None:
 
 def warn_of_frozen_dims(plan: Plan) -> None:
     """Warn of dims that vary in the encodings, but have IQR 0, and are constant in what is drawn."""
-    distribution, statistics = plan.composition.distribution, plan.composition.statistics
+    statistics = plan.composition.statistics
     constant = np.ptp(plan.first.frames, axis=0) <= ROUNDING * statistics.std
     frozen = np.flatnonzero(constant & (statistics.robust_std == 0) & (statistics.std > 0)).tolist()
     if frozen and plan.composition.draws:
         names = ", ".join([*map(str, frozen[:MAX_NAMED])] + ["..."] * (len(frozen) > MAX_NAMED))
-        cause, remedy = "--iqr", "leave out --iqr"
-        if not statistics.iqr:
-            cause, remedy = f"distribution {distribution.name}", "take another one"
-        text = "dims that vary will be constant with %s, as their IQR is 0: %s (trim the silence, or %s)"
-        log.warning(text, cause, names, remedy)
+        text = "dims that vary in the encodings, with an IQR of 0, are constant in what distribution %s draws: %s (%s)"
+        remedy = "trim the silence, or try another distribution" + (", or without --iqr" if statistics.iqr else "")
+        log.warning(text, plan.composition.distribution.name, names, remedy)
 
 
 def _loop_length(options: GeneratorOptions, sources: Sources) -> int:
     if sources.loops:
         return len(sources.loops[0])
     if options.bpm:
-        length, name = tempo.frames_for_bpm(options.bpm, *sources.rates, options.beats), "bpm"
-    elif options.seconds:
-        length, name = tempo.frames_for_seconds(options.seconds, *sources.rates), "seconds"
-    else:
-        usual = tempo.default_frames(sources.rates.compression) if sources.target is None else len(sources.target)
-        return options.num_latents or usual
-    if length > tempo.MAX_LATENTS:
-        found = f"needs a loop of {length:,} frames, at most {tempo.MAX_LATENTS:,}"
-        raise UsageError(found, option=name, value=f"{getattr(options, name):g}", remedy="make it shorter")
-    return length
-
-
-def read_statistics(options: GeneratorOptions, sources: Sources) -> Statistics:
-    """Read or measure the statistics."""
-    if sources.statistics is not None:
-        return tables.read_csv(sources.statistics, options.iqr)
-    counts = weights([file.name for file in sources.encodings], options.weight)
-    statistics = measure.measure(sources.encodings, options.iqr)
-    weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
-    return replace(statistics, encodings=tuple(weighted))
+        return tempo.frames_for_bpm(options.bpm, *sources.rates, options.beats)
+    if options.seconds:
+        return tempo.frames_for_seconds(options.seconds, *sources.rates)
+    usual = tempo.default_frames(sources.rates.compression) if sources.target is None else len(sources.target)
+    return options.num_latents or usual

@@ -4,6 +4,7 @@ import argparse
 import filecmp
 import logging
 import os
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unravel_lib.cli.batch import Batch, load_model
-from unravel_lib.cli.parser import decoder_parser
+from unravel_lib.cli.parser import Parser, decoder_parser
 from unravel_lib.errors import ModelError, UnravelError, UsageError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import make_output_folder, make_run_folder
-from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, write_sidecar
-from unravel_lib.generator.flags import GeneratorOptions
+from unravel_lib.files.sidecar import GeneratedSidecar, write_sidecar
+from unravel_lib.generator import again
 from unravel_lib.generator.plan import Plan, warn_of_frozen_dims
+from unravel_lib.generator.sources import Sources
 from unravel_lib.history import script
 from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
 from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
@@ -27,7 +29,6 @@ from unravel_lib.music import tempo
 from unravel_lib.music.kinds import Entry
 from unravel_lib.music.patterns import Piece
 from unravel_lib.music.recordings import loudness_of
-from unravel_lib.statistics.measure import Statistics
 from unravel_lib.statistics.tables import TABLES, report, write_csv
 from unravel_lib.text import count_text, duration_text, frames_text, printable, size_text
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("unravel_lib")
 
 
-def log_plans(plans: Sequence[Plan], free_bytes: int) -> None:
+def log_plans(plans: Sequence[Plan]) -> None:
     """Log tempo, length and size of what will be written, by the first file of each plan.
 
     Raises
@@ -50,44 +51,41 @@ def log_plans(plans: Sequence[Plan], free_bytes: int) -> None:
         A file is larger than a WAV can be, or all are larger than the free space, or than 1 GiB unless `large`.
     """
     plans[0].sources.log_defaults()
-    told: dict[str, None] = {}
-    total = 0
+    lines, total = list[str](), 0
     for plan in plans:
         n_frames, n_files = len(plan.first.frames), plan.options.num_files
         n_bytes, seconds = plan.file_format.n_bytes(n_frames), n_frames * plan.frame_seconds
         length = f"{frames_text(n_frames)} x {plan.file_format.dims} dims, {duration_text(seconds)} of sound"
         each = "each " if n_files > 1 else ""
         size = f"{n_files} x {plan.file_format.noun}: {each}{length}, {size_text(n_bytes)}"
-        told.update(dict.fromkeys([*plan.tempo_lines(), size]))
+        lines += [*plan.tempo_lines(), size]
         total += n_files * n_bytes
-    for line in told:
+    for line in dict.fromkeys(lines):
         log.info("%s", line)
     for plan in plans:
         warn_of_frozen_dims(plan)
-    if total > free_bytes:
-        found = f"the results need {size_text(total)}, {size_text(free_bytes)} are free"
-        remedy = "take fewer or shorter files, or another folder"
-        raise UsageError(found, remedy=remedy, remedy_options=("num_files", "num_loops", "output"))
-    if total > LARGE_BYTES and not plans[0].options.large:
-        remedy = "make them shorter, or say that it is intended"
-        options = ("num_latents", "num_loops", "large")
-        raise UsageError(f"the results need {size_text(total)}", remedy=remedy, remedy_options=options)
+    options, free = plans[0].options, shutil.disk_usage(plans[0].options.output).free
+    if total > (free if options.large else min(free, LARGE_BYTES)):
+        found = f"the results need {size_text(total)}, {size_text(free)} are free"
+        remedy = f"make less, or say that more than {size_text(LARGE_BYTES)} are intended"
+        raise UsageError(found, remedy=remedy, remedy_options=("num_files", "num_loops", "num_latents", "large"))
 
 
-def write_statistics(statistics: Statistics, facts: Sidecar, options: GeneratorOptions, label: str) -> Path:
+def write_statistics(sources: Sources, label: str) -> Path:
     """Make the folder of the run with the tables in it, and log them; return statistics.csv.
 
     That has a sidecar, for runs that use it. What is logged are the statistics, but those that an earlier run beside
     this one had too.
     """
+    options = sources.options
     folder = make_run_folder(options.output, options.run, options.overwrite, label)
-    table, *_ = write_csv(statistics, folder)
-    write_sidecar(table, facts)
+    table, *_ = write_csv(sources.statistics, folder)
+    write_sidecar(table, sources.facts)
     if not options.quiet:
         before = (path for path in sorted(options.output.glob(f"*/{table.name}")) if path.parent != folder)
         same = (path for path in before if filecmp.cmpfiles(path.parent, folder, TABLES, False)[0] == [*TABLES])
         earlier = next(same, None)
-        text = report(statistics)
+        text = report(sources.statistics)
         log.info("%s", f"{text.splitlines()[0]}, as before: {printable(earlier)}" if earlier else text)
     log.info("%s", printable(table))
     return table
@@ -134,9 +132,29 @@ def run_label(plans: Sequence[Plan]) -> str:
     return first.label if len(plans) == 1 else f"{len(plans)}-combinations_seed{first.seed}"
 
 
-def is_drawn(pieces: Mapping[str, Piece]) -> bool:
-    """Return whether one more piece is drawn beside these."""
-    return len(pieces) < MAX_DRAWN and sum(piece.frames.nbytes for piece in pieces.values()) < LARGE_BYTES
+def write_pieces(
+    parser: Parser, plans: Sequence[Plan], table: Path, batch: Batch
+) -> tuple[list[Path], dict[str, Piece]]:
+    """Make and write the files of all plans beside the `table` of statistics; return their paths, and what is drawn."""
+    statistics_sha256, told = sha256_of(table), set[str]()
+    written: list[Path] = []
+    drawn: dict[str, Piece] = {}
+    for plan in plans:
+        command, former = again.as_command(parser, plan.options), plan.options.former
+        for name, number in plan.names.items():
+            path = table.with_name(name)
+            with batch.attempt(path):
+                piece = plan.piece(number)
+                log_piece(plan, number, piece, told)
+                sidecar = describe(plan, number, piece, statistics_sha256, command)
+                if number == plan.options.first and former is not None:
+                    again.warn_of_changes(former.facts, sidecar)
+                plan.file_format.write(path, piece.frames, sidecar)
+                batch.wrote(path)
+                written.append(path)
+                if len(drawn) < MAX_DRAWN and sum(one.frames.nbytes for one in drawn.values()) < LARGE_BYTES:
+                    drawn[name] = piece
+    return written, drawn
 
 
 def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], folder: Path, batch: Batch) -> None:
@@ -175,12 +193,13 @@ def _facts_line(plans: Sequence[Plan], pieces: Mapping[str, Piece], n_files: int
     return " | ".join(filter(None, parts))
 
 
-def load_decoder(options: GeneratorOptions, dims: int, maker: str | None) -> tuple["Model", argparse.Namespace]:
-    """Load the model that decodes results of so many dims; return it with the flags of decoder.py to do so.
+def load_decoder(sources: Sources) -> tuple["Model", argparse.Namespace]:
+    """Load the model that decodes the results; return it with the flags of decoder.py to do so.
 
-    These are those that made the sound of a piece that is made again, and options given now. `maker` is the name of the
-    model that made the encodings, where it is known. Raises ModelError where the model does not fit.
+    These are those that made the sound of a piece that is made again, and options given now. Raises ModelError where
+    the model does not fit.
     """
+    options, dims = sources.options, sources.statistics.dims
     flags = decoder_parser().parse(["--input", ".", *(options.former.decoder if options.former else ())])
     flags.model, flags.sample_rate = options.model or flags.model, options.sample_rate or flags.sample_rate
     flags.trust_model, flags.overwrite = options.trust_model, options.overwrite
@@ -189,7 +208,7 @@ def load_decoder(options: GeneratorOptions, dims: int, maker: str | None) -> tup
     model.condition_values(dict(flags.condition))  # refuses unknown names
     if model.dims != dims:
         found = f"decodes {model.dims} dims, the latents have {dims}"
-        remedy = f"they are of {printable(maker or 'another one')}, give that"
+        remedy = f"they are of {printable(sources.facts.model or 'another one')}, give that"
         raise ModelError(found, path=model.name, remedy=remedy, remedy_options=("model",))
     return model, flags
 
@@ -212,10 +231,7 @@ def log_piece(plan: Plan, number: int, piece: Piece, told: set[str]) -> None:
             log.info("%s", printable(note))
     told.update(piece.notes)
     if number == plan.options.first + 1 and np.array_equal(piece.frames, plan.first.frames):
-        own = plan.composition
-        varies = own.draws and "vary" in own.distribution.options
-        remedy = ": --distribution_args vary=0.3 makes variations" if varies else ""
-        log.warning("%s: nothing in it is random, the files are equal%s", own.label, remedy)
+        log.warning("%s: nothing in it is random, the files are equal", plan.composition.label)
 
 
 def log_player(file_format: Npy | LatentAudio) -> None:

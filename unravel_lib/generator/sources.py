@@ -5,6 +5,7 @@ A loop is taken from latents by `FILE[:A:B]`, the frames A to B - 1, or seconds 
 
 import csv
 import fnmatch
+import functools
 import io
 import logging
 import os
@@ -27,7 +28,8 @@ from unravel_lib.latents import files as latents
 from unravel_lib.latents.files import LatentsFile
 from unravel_lib.music import tempo
 from unravel_lib.music.steering import read_wishes
-from unravel_lib.statistics.measure import Array
+from unravel_lib.statistics.measure import Array, Statistics, measure
+from unravel_lib.statistics.tables import read_csv
 from unravel_lib.text import count_text, did_you_mean, frames_text, printable
 
 PLACE = r"(?:\d+(?:\.\d+)?s|\d*)"  # a frame, a time such as 1.5s, or nothing
@@ -49,10 +51,11 @@ class Sources:
 
     Attributes
     ----------
+    options : GeneratorOptions
     encodings : list of LatentsFile
-        What is measured: the encodings, else the files of the loops; empty where `statistics` is given.
-    statistics : Path or None
-        The table to read instead.
+        What is measured: the encodings, else the files of the loops; empty where there is a `table`.
+    table : Path or None
+        A statistics.csv that is read instead.
     loops : list of float64 [frames, dims]
         The loops that are given.
     target : float64 [frames, dims] or None
@@ -65,8 +68,9 @@ class Sources:
         Hashes of the files of loops, target and wishes.
     """
 
+    options: GeneratorOptions
     encodings: list[LatentsFile]
-    statistics: Path | None
+    table: Path | None
     loops: list[Frames]
     target: Frames | None
     wishes: Mapping[str, Array]
@@ -76,8 +80,18 @@ class Sources:
     @property
     def paths(self) -> list[Path]:
         """All files that are read."""
-        table = [] if self.statistics is None else [self.statistics]
+        table = [] if self.table is None else [self.table]
         return [*table, *(file.path for file in self.encodings), *map(Path, self.files_sha256)]
+
+    @functools.cached_property
+    def statistics(self) -> Statistics:
+        """The statistics, read from the table or measured, with the weights of the recordings."""
+        if self.table is not None:
+            return read_csv(self.table, self.options.iqr)
+        counts = weights([file.name for file in self.encodings], self.options.weight)
+        statistics = measure(self.encodings, self.options.iqr)
+        weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
+        return replace(statistics, encodings=tuple(weighted))
 
     @property
     def rates(self) -> Rates:
@@ -128,7 +142,7 @@ def read_sources(options: GeneratorOptions) -> Sources:
     if sources:
         joined["source"] = latents.paths_text([Path(os.path.abspath(path)) for path in sources])
     hashes = {os.path.abspath(path): sha256_of(path) for path in named.paths}
-    return Sources(measured, table, loops, target, wishes, replace(facts, **joined), hashes)
+    return Sources(options, measured, table, loops, target, wishes, replace(facts, **joined), hashes)
 
 
 def expanded(text: str) -> Path:
@@ -221,9 +235,6 @@ class _NamedFiles:
         if not begin < stop <= has:
             found = f"is outside of {printable(path)}, which has {frames_text(has)}, {float(has / rate):.2f} s"
             raise InputError(found, option=option, value=text, expected=EXPECTED)
-        if stop - begin > tempo.MAX_LATENTS:
-            found = f"has {frames_text(stop - begin)}, at most {tempo.MAX_LATENTS:,}"
-            raise UsageError(found, option=option, value=text, remedy="give FILE:A:B")
         return np.ascontiguousarray(file.latents[:, begin:stop].T, np.float64)
 
 

@@ -121,10 +121,6 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
         A path does not exist or leads to no encodings; a file or its sidecar is damaged; or they have more than 1 GiB
         together.
     """
-    for root in roots:
-        if root.suffix.lower() == ".wav":
-            remedy = "encode sound with encoder.py, and give latent audio to decoder.py or as a loop"
-            raise InputError("is a WAV", path=root, expected=".npy", remedy=remedy, remedy_options=("input_loop",))
     inputs, named, results, n_bytes = Inputs(), set(roots), 0, 0
     found: list[LatentsFile] = []
     for path in (source.path for source in find_files(roots, [".npy"], output, remedy=ENCODE)):

@@ -15,7 +15,7 @@ from unravel_lib.errors import InputError, UsageError, check_suffix, is_number, 
 from unravel_lib.files.find import open_input
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, atomic_write_with_sidecar, read_sidecar
 from unravel_lib.latents import Latents
-from unravel_lib.latents.npy import MAX_DIMS, changed, narrowed, refuse_large, refuse_not_finite
+from unravel_lib.latents.npy import changed, check_size, narrowed, refuse_not_finite
 from unravel_lib.text import library_error
 
 if TYPE_CHECKING:
@@ -73,9 +73,8 @@ class LatentAudio:
         """Return the size of a file of so many frames; raises UsageError above 4 GiB, where RIFF ends."""
         size = HEADER_BYTES + n_frames * self._times * self.dims * np.dtype(DTYPES[self.subtype]).itemsize
         if size - 8 > RIFF_BYTES:
-            other = [*(["wav_subtype"] if self.subtype == "DOUBLE" else []), *(["hold"] if self.hold else [])]
             found = f"a WAV with {n_frames:,} frames of {self.dims} dims would be larger than 4 GiB, its limit"
-            flags = ("num_loops", "num_latents", "embeddings", *other)
+            flags = ("num_loops", "num_latents", "embeddings", "wav_subtype", "hold")
             raise UsageError(found, remedy="make it shorter, or take another format", remedy_options=flags)
         return size
 
@@ -175,15 +174,11 @@ def _read(path: Path, file: "soundfile.SoundFile", facts: Sidecar | None, compre
     if file.format not in ("WAV", "WAVEX") or file.subtype not in DTYPES:
         found, remedy = f"is {file.format} {file.subtype}", "is it latent audio? encode sound with encoder.py"
         raise InputError(found, path=path, expected="a WAV of floats", remedy=remedy)
-    if file.frames == 0:
-        raise InputError("is empty", path=path, expected="at least one frame")
-    if file.channels > MAX_DIMS:
-        raise InputError(f"has {file.channels} channels, at most {MAX_DIMS} dims make sense", path=path)
     hold = _hold_of(path, facts, file.samplerate, compression)
     if file.frames % hold:
         expected, remedy = f"a multiple of {hold}, for which each frame is held", "was it cut or resampled?"
         raise InputError(f"has {file.frames} samples", path=path, expected=expected, remedy=remedy)
-    refuse_large(path, file.frames // hold * file.channels, DTYPES[file.subtype])
+    check_size(path, file.channels, file.frames // hold, DTYPES[file.subtype])
     dtype, step = np.dtype(DTYPES[file.subtype]).name, max(1, BLOCK_VALUES // (hold * file.channels))
     starts = range(0, file.frames // hold, step)
     blocks = [file.read(step * hold, dtype=dtype, always_2d=True)[::hold].copy() for _ in starts]

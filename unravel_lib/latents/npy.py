@@ -53,7 +53,6 @@ def load_latents(path: str | Path) -> Latents:
     with open_input(path) as file:
         before = os.fstat(file.fileno())
         (dims, n_frames), in_fortran_order, dtype = _header(path, file, before.st_size)
-        refuse_large(path, dims * n_frames, dtype)
         values: npt.NDArray[Any] = np.empty(dims * n_frames, dtype)
         n_bytes, now = file.readinto(values.view(np.uint8).data), os.fstat(file.fileno())
     if n_bytes != values.nbytes or (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
@@ -87,17 +86,18 @@ def _header(path: Path, file: BufferedReader, n_bytes: int) -> tuple[tuple[int, 
     inner = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
     if len(inner) != 2:
         raise InputError(f"has shape {shape}", path=path, expected="(1, dims, frames) or (dims, frames)")
-    if 0 in inner:
-        raise InputError(f"is empty (shape {inner})", path=path, expected="at least one frame")
-    if inner[0] > MAX_DIMS:
-        raise InputError(f"has {inner[0]} dims, at most {MAX_DIMS} make sense", path=path, remedy="are axes swapped?")
+    check_size(path, *inner, dtype)
     file.seek(stream.tell())
     return inner, in_fortran_order, dtype
 
 
-def refuse_large(path: Path, n_values: int, dtype: npt.DTypeLike) -> None:
-    """Raise InputError where the values of a file would take more than 1 GiB of memory."""
-    n_bytes = n_values * max(4, np.dtype(dtype).itemsize)
+def check_size(path: Path, dims: int, n_frames: int, dtype: npt.DTypeLike) -> None:
+    """Raise InputError where a file holds no latents, has too many dims, or would take more than 1 GiB of memory."""
+    n_bytes = dims * n_frames * max(4, np.dtype(dtype).itemsize)
+    if n_bytes == 0:
+        raise InputError(f"is empty ({dims} dims, {n_frames} frames)", path=path, expected="at least one frame")
+    if dims > MAX_DIMS:
+        raise InputError(f"has {dims} dims, at most {MAX_DIMS} make sense", path=path, remedy="are axes swapped?")
     if n_bytes > MAX_BYTES:
         found, expected = f"holds {size_text(n_bytes)} of latents", f"at most {size_text(MAX_BYTES)}"
         raise InputError(found, path=path, expected=expected, remedy="cut it into pieces")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
-from unravel_lib.latents.files import ONE_MODEL, Inputs, LatentsFile, common_facts, find_encodings
+from unravel_lib.latents.files import ONE_MODEL, LatentsFile, common_facts, find_encodings
 from unravel_lib.text import printable
 
 Array = npt.NDArray[np.float64]
@@ -185,7 +185,7 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
     encodings: list[Encoding] = []
     for item in [latents] if one else latents:  # type: ignore[union-attr]
         if isinstance(item, (str, os.PathLike, LatentsFile)):
-            found = [item] if isinstance(item, LatentsFile) else _read(Path(item))
+            found = [item] if isinstance(item, LatentsFile) else find_encodings([Path(item)])
             encodings += [Encoding(file.latents, file.descriptors, file.name) for file in found]
             files += found
         else:
@@ -218,10 +218,6 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
         encodings=tuple(encodings),
         frame_rate=frame_rate or stated,
     )
-
-
-def _read(path: Path) -> list[LatentsFile]:
-    return [Inputs().read(path)] if path.suffix.lower() == ".wav" else find_encodings([path])
 
 
 def _checked(encoding: Encoding) -> Encoding:
