@@ -297,13 +297,12 @@ def decode_file(
     if fade_ms is None:
         fade_ms = DEFAULT_FADE_MS if made and not options.loop else 0.0
     facts = _facts(SoundSidecar, model, source, key, options)
-    conditions = dict(sorted(options.conditions.items()))
-    facts = replace(facts, dims=array.shape[0], frames=array.shape[1], fade_ms=fade_ms, conditions=conditions)
+    known = {"dims": array.shape[0], "frames": array.shape[1], "latents": file.sidecar, "fade_ms": fade_ms}
+    facts = replace(facts, **known, conditions=dict(sorted(options.conditions.items())))
     if is_done is not None and is_done(facts):
         return None
     if not options.overwrite:
         refuse_replacing(target, facts)
-    facts = replace(facts, latents=file.sidecar)
     samples = array.shape[1] * model.compression
     sound = _watched(_decode(model, array, key, options), model.sample_rate, samples / model.sample_rate, watch)
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
