@@ -1,7 +1,7 @@
 """One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -142,8 +142,7 @@ class Composition:
         seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))
         loops = loops_of(self.pattern, self.pattern_options, independent_loop, self.num_loops, scale, seed)
         played = transformed(loops, self.steps, scale, centre, seed, self._attacks)
-        piece = Piece.of(played, self.statistics.dims)
-        return replace(piece, notes=tuple(dict.fromkeys(notes)))
+        return Piece.of(played, self.statistics.dims, notes)  # the loops are drawn as it goes through them
 
     def _attacks(self, frames: Frames) -> Array | None:
         return attacks_of(frames, self.statistics)

@@ -302,12 +302,7 @@ class Path:
     """
 
     def __init__(
-        self,
-        recording: Recording,
-        moment: int,
-        rules: Rules,
-        rng: np.random.Generator,
-        wishes: Wishes | None = None,
+        self, recording: Recording, moment: int, rules: Rules, rng: np.random.Generator, wishes: Wishes | None = None
     ) -> None:
         self._recording, self._rules, self._rng, self._wishes = recording, rules, rng, wishes
         self._moment = min(max(moment, 1), len(recording) - 2)

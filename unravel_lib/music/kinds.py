@@ -25,7 +25,8 @@ A function takes what it asks for by the names of its parameters, its inputs:
     pattern -> the piece [frames, dims], or its loops one after the other, each an array or a `Repeat(loop, times)`
         loop         float64 [n_frames, dims], the loop (A)
         loop_b       float64 [n_frames, dims], a second, independent loop (B)
-        loops        a function of a number, `loops(0)` is A, `loops(1)` B: independent loops, as many as are wanted
+        loops        a function of a number, `loops(0)` is A, `loops(1)` B: independent loops, as many as are wanted;
+                     how many these are is found by a trial with loops of one frame
         n_loops      how often the pattern repeats things (`num_loops`)
         std          float64 [dims], how far the values of the encodings spread: `statistics.scale`, which follows `iqr`
         rng          a NumPy random generator of the pattern's own
@@ -174,11 +175,6 @@ class Entry:
     def wraps(self) -> bool:
         """Whether another step follows the arguments of a transform."""
         return "step" in self.inputs
-
-    @property
-    def varies(self) -> bool:
-        """Whether a transform may make another loop each time of the same one."""
-        return not {"index", "start", "rng"}.isdisjoint(self.inputs)
 
     @property
     def arguments(self) -> str:

@@ -186,8 +186,8 @@ class Piece:
         return int(lengths[0]) if len(lengths) == 1 else None
 
     @classmethod
-    def of(cls, loops: Iterable[Frames], dims: int) -> "Piece":
-        """Join loops [frames, dims]; those without frames are left out.
+    def of(cls, loops: Iterable[Frames], dims: int, notes: Iterable[str] = ()) -> "Piece":
+        """Join loops [frames, dims]; those without frames are left out. Equal `notes` are kept once.
 
         Raises
         ------
@@ -208,7 +208,7 @@ class Piece:
         if not np.isfinite(frames).all():
             found = "the pattern made values that are not finite (NaN or Inf)"
             raise UsageError(found, remedy="check its options and its code")
-        return cls(frames, np.array(starts, np.int64))
+        return cls(frames, np.array(starts, np.int64), tuple(dict.fromkeys(notes)))
 
 
 def loops_of(

@@ -1,7 +1,5 @@
 """Distributions that are new signals with the second-order statistics of the recordings: smooth, without a seam."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -30,17 +28,16 @@ def spectral(
     """
     max_lag = max(1, round(LAG_SECONDS * recordings.frame_rate))
     stretches = recordings.stretches(place, n_frames, LEAST)
-    styles = [_Style.of(recording, max_lag) for recording, _, _ in stretches]
-    if len(styles) == 1:
-        course, rest = styles[0].ring(rng, n_frames)
+    if len(stretches) == 1:
+        course, rest = _drawn_like(stretches[0][0], max_lag, rng, n_frames)
         result = course + rest
     else:
         fade = max(2, round(FADE_SECONDS * recordings.frame_rate) // 2 * 2)
         result = np.zeros((n_frames, statistics.dims))
         start = 0
-        for style, (_, _, size) in zip(styles, stretches, strict=True):
+        for recording, _, size in stretches:
             length = size + fade
-            course, rest = (part[:length] for part in style.ring(rng, length + max_lag))
+            course, rest = (part[:length] for part in _drawn_like(recording, max_lag, rng, length + max_lag))
             ramps = np.full(fade + 1, 1 / (fade + 1))  # the shares of neighbouring stretches sum to 1
             share = np.convolve(np.ones(size), ramps)[:, np.newaxis]
             frames = np.arange(start - fade // 2, start - fade // 2 + length) % n_frames
@@ -49,63 +46,41 @@ def spectral(
     return np.clip(result * recordings.scale, statistics.minimum, statistics.maximum)
 
 
-@dataclass(frozen=True, eq=False)
-class _Style:
-    """What is taken over from a recording.
+def _drawn_like(recording: Recording, max_lag: int, rng: np.random.Generator, n_frames: int) -> tuple[Frames, Frames]:
+    """Draw a ring like a recording: the mean of its periods, and a new signal of what deviates; both [n_frames, dims].
 
-    Attributes
-    ----------
-    course : float64 [frames, dims]
-        The mean of its periods; of one without a period its mean, a single frame.
-    period : float
-        How many frames the course lasts.
-    ordered : float64 [frames, dims]
-        The sorted values of what deviates from the course.
-    covariances : float64 [lags, dims, dims]
-        Of the ranks of these, as normal values.
+    For a recording without a period the first is its mean.
     """
+    frames, period = recording.frames, recording.period or 1.0
+    size, n_periods = round(period), len(recording) / period
+    phases = _phases(len(recording), period, size)
+    course = np.zeros((size, frames.shape[1]))
+    np.add.at(course, phases, frames)
+    course /= np.maximum(np.bincount(phases, minlength=size), 1)[:, np.newaxis]
+    rest = frames - course[phases]
+    if recording.period is not None:
+        rest *= np.sqrt(n_periods / (n_periods - 1))  # what the mean of so few periods has taken away
+    return course[_phases(n_frames, period, size)], _surrogate(rest, max_lag, rng, n_frames)
 
-    course: Frames
-    period: float
-    ordered: Frames
-    covariances: Frames
 
-    @classmethod
-    def of(cls, recording: Recording, max_lag: int) -> "_Style":
-        """Measure a recording."""
-        from scipy.special import ndtri
+def _surrogate(like: Frames, max_lag: int, rng: np.random.Generator, n_frames: int) -> Frames:
+    """Draw a ring [n_frames, dims] with the values of a signal, and its cross-covariances up to a lag."""
+    from scipy.special import ndtr, ndtri
 
-        frames, period = recording.frames, recording.period or len(recording)
-        n_periods = len(recording) / period
-        size = round(period) if recording.period is not None else 1
-        phases = _phases(len(recording), period, size)
-        count = np.bincount(phases, minlength=size)[:, np.newaxis]
-        course = np.zeros((size, frames.shape[1]))
-        np.add.at(course, phases, frames)
-        course /= np.maximum(count, 1)
-        rest = frames - course[phases]
-        if recording.period is not None:
-            rest *= np.sqrt(n_periods / (n_periods - 1))  # what the mean of so few periods has taken away
-        scores = ndtri((rest.argsort(axis=0).argsort(axis=0) + 0.5) / len(rest))
-        return cls(course, period, np.sort(rest, axis=0), _covariances(scores, max_lag))
-
-    def ring(self, rng: np.random.Generator, n_frames: int) -> tuple[Frames, Frames]:
-        """Return the course over `n_frames` frames, and what deviates from it, a ring; both [n_frames, dims]."""
-        from scipy.special import ndtr
-
-        n, dims = self.ordered.shape
-        spectrum = np.fft.rfft(rng.standard_normal((n_frames, dims)), axis=0)
-        frequencies = np.arange(len(spectrum))
-        values, vectors = np.linalg.eigh(_cross_spectra(self.covariances, frequencies / n_frames))
-        power = np.maximum(values, 0)
-        root = (vectors * np.sqrt(power)[:, np.newaxis]) @ vectors.conj().transpose(0, 2, 1)
-        spectrum = np.einsum("fij,fj->fi", root, spectrum)
-        twice = np.where((frequencies == 0) | (2 * frequencies == n_frames), 1, 2)  # for the negative frequencies
-        variance = np.einsum("f,fij,fj->i", twice, np.abs(vectors) ** 2, power) / n_frames
-        ring = np.fft.irfft(spectrum, n_frames, axis=0) if n_frames > 1 else spectrum.real
-        places = ndtr(ring / np.sqrt(np.maximum(variance, 1e-12))) * n - 0.5
-        bent = [np.interp(place, np.arange(n), column) for place, column in zip(places.T, self.ordered.T, strict=True)]
-        return self.course[_phases(n_frames, self.period, len(self.course))], np.stack(bent, axis=1)
+    n, dims = like.shape
+    scores = ndtri((like.argsort(axis=0).argsort(axis=0) + 0.5) / n)  # ranks as normal values
+    spectrum = np.fft.rfft(rng.standard_normal((n_frames, dims)), axis=0)
+    frequencies = np.arange(len(spectrum))
+    values, vectors = np.linalg.eigh(_cross_spectra(_covariances(scores, max_lag), frequencies / n_frames))
+    power = np.maximum(values, 0)
+    root = (vectors * np.sqrt(power)[:, np.newaxis]) @ vectors.conj().transpose(0, 2, 1)
+    spectrum = np.einsum("fij,fj->fi", root, spectrum)
+    twice = np.where((frequencies == 0) | (2 * frequencies == n_frames), 1, 2)  # for the negative frequencies
+    variance = np.einsum("f,fij,fj->i", twice, np.abs(vectors) ** 2, power) / n_frames
+    ring = np.fft.irfft(spectrum, n_frames, axis=0) if n_frames > 1 else spectrum.real
+    places = ndtr(ring / np.sqrt(np.maximum(variance, 1e-12))) * n - 0.5
+    bent = [np.interp(at, np.arange(n), column) for at, column in zip(places.T, np.sort(like, axis=0).T, strict=True)]
+    return np.stack(bent, axis=1)
 
 
 def _phases(n_frames: int, period: float, size: int) -> Index:

@@ -181,7 +181,7 @@ def transformed(
 
 
 def _each(loops: Iterable[Frames], step: Step, given: Mapping[str, Any], trial: bool) -> Iterator[Frames]:
-    varies = any(part.transform.varies for part in step.parts)
+    varies = any(name in part.transform.inputs for part in step.parts for name in ("index", "start", "rng"))
     before, result = None, np.empty(0)
     index = start = 0
     for loop in loops:

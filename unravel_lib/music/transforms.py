@@ -373,10 +373,7 @@ def _dims(which: str, n_dims: int) -> list[int]:
     for part in which.split(","):
         first, dash, last = part.partition("-")
         last = last or (str(n_dims - 1) if dash else first)
-        if not (first.isdecimal() and last.isdecimal()):
-            raise ValueError(f"WHICH is {which}, expected dims such as 4-7, 4- or 0,3,5")
-        low, high = int(first), int(last)
-        if high < low or high >= n_dims:
-            raise ValueError(f"WHICH is {which}, expected dims from 0 to {n_dims - 1}")
-        dims += range(low, high + 1)
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < n_dims):
+            raise ValueError(f"WHICH is {which}, expected dims from 0 to {n_dims - 1}, such as 4-7, 4- or 0,3,5")
+        dims += range(int(first), int(last) + 1)
     return dims
