@@ -21,7 +21,7 @@ from unravel_lib.music.steps import read_steps
 from unravel_lib.text import frames_text
 
 MAX_NAMED = 12  # dims that a warning names one by one
-ROUNDING = 1e-6  # of a standard deviation
+ROUNDING = 1e-3  # of a standard deviation: what varies less is constant
 
 log = logging.getLogger("unravel_lib")
 
