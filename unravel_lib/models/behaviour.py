@@ -7,6 +7,7 @@ seed and the same state, so that only the change can make a difference.
 All of it uses the global random generator: measure between files, never within one.
 """
 
+import bisect
 import logging
 import math
 import time
@@ -97,15 +98,13 @@ def measure(runner: Runner, direction: Direction) -> Behaviour:
 
 def longest_call(runner: Runner, direction: Direction, frames: int) -> int:
     """Return how many frames one call takes: `frames`, or less where the model has a largest length."""
-    fits, too_long = 0, frames + 1
-    tried = frames
-    while fits + 1 < too_long:
-        if _takes(runner, direction, 1, tried * direction.step_in):
-            fits = tried
-        else:
-            too_long = tried
-        tried = (fits + too_long) // 2
-    return fits
+
+    def refuses(n: int) -> bool:
+        return not _takes(runner, direction, 1, n * direction.step_in)
+
+    if not frames or not refuses(frames):
+        return frames
+    return bisect.bisect_left(range(1, frames), True, key=refuses)
 
 
 def why_seams(runner: Runner, direction: Direction, context: Context | None) -> str:
