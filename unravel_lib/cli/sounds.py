@@ -169,8 +169,7 @@ def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
 
     `overwrite` also replaces an `index.html` that is no such page.
     """
-    from unravel_lib.page.cards import Card, find_sounds, make_card
-    from unravel_lib.page.document import NAME, refuse_other_page, write_page
+    from unravel_lib.page.document import NAME, Card, find_sounds, make_card, refuse_other_page, write_page
 
     sounds = find_sounds(folder)
     if not sounds:

@@ -2,7 +2,6 @@
 
 Modules
 -------
-cards : what the page tells of each sound
 pictures : waveform, spectrogram and latents of a sound as images without margins
-document : the page itself, from `index.html` (a Jinja2 template), `style.css` and `script.js`
+document : cards, which say what there is to tell of each sound; the page, from `index.html` (a Jinja2 template)
 """

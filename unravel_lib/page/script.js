@@ -14,7 +14,8 @@ function say(text) {
 
 function seconds(value) {
   if (value < 60) return value.toFixed(1) + " s";
-  return Math.floor(value / 60) + ":" + String(Math.floor(value % 60)).padStart(2, "0");
+  const two = (part) => String(Math.floor(part)).padStart(2, "0");
+  return Math.floor(value / 3600) + ":" + two(value / 60 % 60) + ":" + two(value % 60);
 }
 
 // Playing: one sound at a time.
