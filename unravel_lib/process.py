@@ -37,11 +37,10 @@ class Process:
 
     Attributes
     ----------
-    answers : where `receive` reads, for `multiprocessing.connection.wait`
+    pipe : where `receive` reads, for `multiprocessing.connection.wait`
     """
 
-    answers: "Connection[Any, Any]"
-    _questions: "Connection[Any, Any]"
+    pipe: "Connection[Any, Any]"
 
     def __init__(self) -> None:
         self._process: SpawnProcess | None = None
@@ -65,7 +64,7 @@ class Process:
         if self._process is None:
             self._process = self._started()
         with contextlib.suppress(OSError):  # it has ended, which `receive` tells
-            self._questions.send((function, args))
+            self.pipe.send((function, args))
 
     def receive(self) -> Any:
         """Return the next record that the function logs; behind the last one what it returns, or its error.
@@ -76,30 +75,27 @@ class Process:
             The process has ended.
         """
         try:
-            return self.answers.recv()
+            return self.pipe.recv()
         except (EOFError, OSError):
             how = "" if self._process is None else self._end(self._process)
             raise EndedError(how) from None
 
     def _started(self) -> SpawnProcess:
         context = multiprocessing.get_context("spawn")
-        questions, self._questions = context.Pipe(duplex=False)
-        self.answers, answers = context.Pipe(duplex=False)
-        process = context.Process(target=_serve, args=(questions, answers, log.level), daemon=True)
+        self.pipe, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, log.level), daemon=True)
         with _signals_blocked():
             process.start()
-        questions.close()
-        answers.close()
+        theirs.close()
         return process
 
     def _end(self, process: SpawnProcess) -> str:
         """End the process; return how it ended."""
         self._process = None
-        self._questions.close()
+        self.pipe.close()
         process.join(END_SECONDS)
         process.kill()
         process.join()
-        self.answers.close()
         code = process.exitcode or 0
         return (code < 0 and signal.strsignal(-code)) or f"exit code {code}"
 
@@ -123,25 +119,25 @@ def _signals_blocked() -> Iterator[None]:
 class _Sender(logging.Handler):
     """Sends what is logged to the process that prints it."""
 
-    def __init__(self, answers: "Connection[Any, Any]") -> None:
+    def __init__(self, pipe: "Connection[Any, Any]") -> None:
         super().__init__()
-        self._answers = answers
+        self._pipe = pipe
 
     def emit(self, record: logging.LogRecord) -> None:
         plain = copy.copy(record)
         plain.msg = record.msg if isinstance(record.msg, UnravelError) else record.getMessage()
         plain.args = plain.exc_info = None
         plain.exc_text = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
-        self._answers.send(plain)
+        self._pipe.send(plain)
 
 
-def _serve(questions: "Connection[Any, Any]", answers: "Connection[Any, Any]", level: int) -> None:
+def _serve(pipe: "Connection[Any, Any]", level: int) -> None:
     """Run what the other process asks for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked: on Windows
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(questions, asked), daemon=True).start()
+    threading.Thread(target=_read, args=(pipe, asked), daemon=True).start()
     warnings.showwarning = lambda message, *_, **__: log.debug("%s", message)
-    log.handlers[:], log.propagate = [_Sender(answers)], False
+    log.handlers[:], log.propagate = [_Sender(pipe)], False
     log.setLevel(level)
     while True:
         function, args = pickle.loads(asked.get())
@@ -151,13 +147,13 @@ def _serve(questions: "Connection[Any, Any]", answers: "Connection[Any, Any]", l
             log.debug("traceback of the failure below", exc_info=True)
             known = isinstance(error, UnravelError) or type(error).__module__ == "builtins"  # others may not pickle
             found = error if known else RuntimeError(f"{type(error).__name__}: {error}")
-        answers.send(found)
+        pipe.send(found)
 
 
-def _read(questions: "Connection[Any, Any]", asked: "queue.SimpleQueue[bytes]") -> None:
+def _read(pipe: "Connection[Any, Any]", asked: "queue.SimpleQueue[bytes]") -> None:
     """Take questions, also while a function runs: models let other threads run; end where there are no more."""
     with contextlib.suppress(EOFError, OSError):
         while True:
-            asked.put(questions.recv_bytes())
+            asked.put(pipe.recv_bytes())
     output.remove_unfinished()
     os._exit(1)

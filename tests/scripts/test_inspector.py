@@ -135,7 +135,7 @@ def test_no_picture_without_shares(run: Run, files: dict[str, Path], tmp_path: P
 
 
 def test_csv_cells_are_no_formulas_and_one_line(tmp_path: Path) -> None:
-    evil = [TensorStatistics(key, (1,), "float32") for key in ("=1+1", "a\nb", "-x")]
+    evil = [TensorStatistics(key, "1", "float32") for key in ("=1+1", "a\nb", "-x")]
     write_tensors(tmp_path / "t.csv", evil)
     with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
         assert [row[0] for row in csv.reader(file)] == ["key", "'=1+1", "a\\nb", "'-x"]

@@ -4,7 +4,7 @@ import fnmatch
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.history import Step, steps
 from unravel_lib.inspection import facts as model_facts
 from unravel_lib.inspection.worker import Worker
-from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs, LatentsFile
+from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs, LatentsFile, find_encodings
 from unravel_lib.statistics import fidelity
 from unravel_lib.statistics.measure import measure
 from unravel_lib.statistics.tables import report as statistics_report
@@ -59,27 +59,24 @@ def are_latents(paths: Sequence[Path], model_extensions: Sequence[str]) -> bool:
     return False
 
 
-def _read(paths: Sequence[Path], batch: Batch | None = None) -> tuple[list[LatentsFile], dict[Path, Sidecar | None]]:
+def _read(paths: Sequence[Path], batch: Batch) -> tuple[list[LatentsFile], dict[Path, Sidecar | None]]:
     """Read latents; also return decoded sounds, which have the sidecar of one. The batch receives what is no such file.
 
     Raises
     ------
     InputError
-        The paths lead to no results; without a batch one does not exist or is damaged; or the only one.
+        The paths lead to no results.
     """
-    named = set(paths)
-    found = [source.path for source in find_files(paths, EXTENSIONS, None, batch.failed if batch else None)]
-    inputs, latents, sounds = Inputs(), list[LatentsFile](), dict[Path, Sidecar | None]()
-    for path in found:
-        with nullcontext() if batch is None or len(paths) == len(found) == 1 else batch.check(path):
+    inputs, named, latents, sounds = Inputs(), set(paths), list[LatentsFile](), dict[Path, Sidecar | None]()
+    for path in (source.path for source in find_files(paths, EXTENSIONS, None, batch.failed)):
+        with batch.check(path):
             facts = inputs.sidecar(path)
             if isinstance(facts, SoundSidecar):
                 sounds[path] = facts
             elif path in named or inputs.is_latents(path):
                 latents.append(inputs.read(path))
-    if batch is not None:
-        batch.done += len(latents) + len(sounds)
-    if not latents and not (batch is not None and (sounds or batch.failures)):
+    batch.done += len(latents) + len(sounds)
+    if not (latents or sounds or batch.failures):
         raise InputError(NO_LATENTS, path=paths[0], remedy=ENCODE)
     return latents, sounds
 
@@ -91,9 +88,9 @@ def inspect_results(paths: Sequence[Path], against: Sequence[Path] | None, batch
     `against`, the fidelity of latents. The batch receives damaged files.
     """
     latents, sounds = _read(paths, batch)
-    if against is not None and not latents:
+    if against and not (latents or batch.failures):
         raise InputError(NO_LATENTS, path=paths[0], remedy=ENCODE)
-    recorded = _read_recorded(against or ())
+    recorded = _read_recorded(against) if against and latents else []
     _refuse_mixed([*latents, *recorded])
     document = _described(latents) if latents else {"files": []}
     if recorded:
@@ -131,7 +128,7 @@ def _step_text(step: Step) -> str:
 def _read_recorded(paths: Sequence[Path]) -> list[LatentsFile]:
     """Read the encodings that latents are compared with."""
     try:
-        return _read(paths)[0] if paths else []
+        return find_encodings(paths)
     except InputError as error:
         error.remedy_options = ("against",) if error.remedy_options == ("input",) else error.remedy_options
         raise

@@ -96,8 +96,8 @@ class _Shared:
         received = self._received[target]
         while not received or isinstance(received[-1], logging.LogRecord):
             self._begin()
-            ready = wait([process.answers for process in self._working])
-            for process in [process for process in self._working if process.answers in ready]:
+            ready = wait([process.pipe for process in self._working])
+            for process in [process for process in self._working if process.pipe in ready]:
                 self._receive(process, self._working[process])
         *records, outcome = self._received.pop(target)
         for record in records:

@@ -6,8 +6,7 @@ A family is one entry of `FAMILIES`. What a file does not state stays unknown.
 import contextlib
 import fnmatch
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,7 +15,7 @@ from unravel_lib.models import torchscript
 from unravel_lib.models.contract import LIVE, condition_names, method_params, stated_sample_rate
 from unravel_lib.models.torchscript import MODEL_ERRORS, Module, class_name, has, inner_rave, submodule, value
 
-CONDITIONS, CODES, ANGLES = "conditions of decode", "integer codes", "angles"
+CODES, ANGLES = "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
 OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 PORTS = {  # places of facts in `<method>_params`; what encode states is the last word
@@ -26,30 +25,27 @@ PORTS = {  # places of facts in `<method>_params`; what encode states is the las
 RAVE_VERSIONS = {"stereo_mode": "2.3 or later", "stereo": "2.0 to 2.2"}  # by an attribute, where the mark implies none
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """What identifies a family: the class of the outermost module (a glob pattern), attributes that it has, or both."""
 
     class_name: str = ""
-    attributes: tuple[str, ...] = ()
+    attributes: str = ""
     version: str | None = None
 
     def fits(self, name: str, module: Module | None) -> bool:
         """Return True if the class name, and the attributes of the module where it is given, are those of the mark."""
         if not fnmatch.fnmatchcase(name, self.class_name or "*"):
             return False
-        return bool(self.class_name) if module is None else has(module, *self.attributes)
+        return bool(self.class_name) if module is None else has(module, *self.attributes.split())
 
     def text(self, name: str) -> str:
         """Return the mark as the report names it."""
-        if self.class_name:
-            return f"class {name}"
-        return f"attribute{'s' if len(self.attributes) > 1 else ''} {' and '.join(self.attributes)}"
+        names = " and ".join(self.attributes.split())
+        return f"class {name}" if self.class_name else f"attribute{'s' if ' ' in names else ''} {names}"
 
 
-@dataclass(frozen=True)
-class Family:
-    """A family of models; attributes are looked up in the module first, then in its parts.
+class Family(NamedTuple):
+    """A family of models; attributes, separated by blanks, are looked up in the module first, then in its parts.
 
     Attributes
     ----------
@@ -62,9 +58,9 @@ class Family:
 
     name: str
     marks: tuple[Mark, ...]
-    parts: tuple[str, ...] = ()
-    counts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    details: tuple[str, ...] = ()
+    parts: str = ""
+    counts: Mapping[str, str] = {}
+    details: str = ""
     more: Callable[[Module, Facts], Part] | None = None
 
 
@@ -127,59 +123,50 @@ FAMILIES = (
         "AFTER",
         (
             Mark("AE_Spectral", version="2"),
-            Mark(attributes=("ae_ratio", "ae_latents")),
-            Mark(attributes=("comp_ratio", "latent_size")),
+            Mark(attributes="ae_ratio ae_latents"),
+            Mark(attributes="comp_ratio latent_size"),
         ),
         counts={
-            "dims": ("latent_size", "ae_latents"),
-            "compression": ("comp_ratio", "ae_ratio"),
-            "out_channels": ("target_channels",),
+            "dims": "latent_size ae_latents",
+            "compression": "comp_ratio ae_ratio",
+            "out_channels": "target_channels",
         },
-        details=("ae_ratio", "ae_latents", "zs_channels", "zt_channels"),
+        details="ae_ratio ae_latents zs_channels zt_channels",
     ),
     Family(
         "RAVE",
         (
             Mark("*ScriptedRAVE"),  # RAVE 2: Variational..., Discrete..., Wasserstein..., Spherical...
             Mark("TraceModel", version="1"),
-            Mark("Combined", ("_rave",), version="1"),
-            Mark(attributes=("cropped_latent_size",), version="1"),
-            Mark(attributes=("full_latent_size", "latent_pca")),
+            Mark("Combined", "_rave", version="1"),
+            Mark(attributes="cropped_latent_size", version="1"),
+            Mark(attributes="full_latent_size latent_pca"),
         ),
-        parts=("_rave",),
-        counts={"dims": ("cropped_latent_size", "latent_size"), "full_dims": ("full_latent_size",)},
-        details=("deterministic", "max_batch_size", "stereo", "n_channels", "target_channels"),
+        parts="_rave",
+        counts={"dims": "cropped_latent_size latent_size", "full_dims": "full_latent_size"},
+        details="deterministic max_batch_size stereo n_channels target_channels",
         more=_rave,
     ),
     Family(
         "MSPrior",
-        (Mark("ScriptedPrior"), Mark("CombinedModule", ("rave_model",))),
-        parts=("prior_model", "prior", "rave_model"),
-        counts={"full_dims": ("full_latent_size",)},
-        details=("seq_len", "num_rave_quantizers", "num_tokens"),
+        (Mark("ScriptedPrior"), Mark("CombinedModule", "rave_model")),
+        parts="prior_model prior rave_model",
+        counts={"full_dims": "full_latent_size"},
+        details="seq_len num_rave_quantizers num_tokens",
         more=lambda module, facts: _no_pca(facts, facts.full_dims),
     ),
-    Family(
-        "vschaos2",
-        (Mark("ScriptableSpectralAutoEncoder"),),
-        counts={"compression": ("hop_length",)},
-        more=_vschaos,
-    ),
+    Family("vschaos2", (Mark("ScriptableSpectralAutoEncoder"),), counts={"compression": "hop_length"}, more=_vschaos),
     Family(
         "Stable Audio Tools",
         (Mark("AutoencoderPretransform"),),
-        counts={
-            "dims": ("encoded_channels",),
-            "compression": ("downsampling_ratio",),
-            "out_channels": ("io_channels",),
-        },
+        counts={"dims": "encoded_channels", "compression": "downsampling_ratio", "out_channels": "io_channels"},
     ),
-    Family("music2latent-scripted", (Mark("ScriptedUNet", ("stft_processor",)),)),
-    Family("UnRAVEl pocket model", (Mark("Pocket", ("encode_params",)),)),
+    Family("music2latent-scripted", (Mark("ScriptedUNet", "stft_processor"),)),
+    Family("UnRAVEl pocket model", (Mark("Pocket", "encode_params"),)),
     Family(
         "UnRAVEl live file",
-        (Mark("Live", LIVE),),
-        counts={"dims": ("dims",), "compression": ("compression",)},
+        (Mark("Live", " ".join(LIVE)),),
+        counts={"dims": "dims", "compression": "compression"},
         more=_live,
     ),
 )
@@ -203,25 +190,23 @@ def add_stated(module: Module, parts: list[Part]) -> None:
     parts.append(identity)
     if family is not None:
         parts.append(_of_family(family, module))
-    for stated in (_ports, _methods, _attributes, _coders, _rate, _size):
+    for stated in (_ports, _methods, _attributes, _coders, _rate, _size, _conditions):
         with contextlib.suppress(*MODEL_ERRORS):
             parts.append(stated(module))
-    for more in (family and family.more, _conditions):  # by what was found so far
-        if more:
-            parts.append(more(module, joined(parts)))
-    parts.append({"warnings": mismatches(joined(parts))})
+    if family is not None and family.more is not None:
+        parts.append(family.more(module, joined(parts)))
 
 
 def _of_family(family: Family, module: Module) -> Part:
-    inside = (submodule(module, name) for name in family.parts)
+    inside = (submodule(module, name) for name in family.parts.split())
     owners = [module, *(part for part in inside if part is not None)]
 
-    def held(*names: str) -> list[Any]:
-        found = [value(owner, name) for name in names for owner in owners]
+    def held(names: str) -> list[Any]:
+        found = [value(owner, name) for name in names.split() for owner in owners]
         return [one for one in found if one is not None]
 
-    counts = {fact: next(filter(None, map(count, held(*names))), None) for fact, names in family.counts.items()}
-    return {**counts, "details": {name: found[0] for name in family.details if (found := held(name))}}
+    counts = {fact: next(filter(None, map(count, held(names))), None) for fact, names in family.counts.items()}
+    return {**counts, "details": {name: found[0] for name in family.details.split() if (found := held(name))}}
 
 
 def _ports(module: Module) -> Part:
@@ -270,27 +255,7 @@ def _size(module: Module) -> Part:
     return {"parameters": parameters} | ({"streaming": True} if streams else {})
 
 
-def _conditions(module: Module, facts: Facts) -> Part:
-    encode, decode = _encode_and_decode(facts)
-    names = condition_names(module, encode.out_channels or 0, decode.in_channels or 0)
-    return {"details": {CONDITIONS: list(names)} if names else {}}
-
-
-def mismatches(facts: Facts) -> list[str]:
-    """Return how decode does not take what encode gives; nothing where it does, as far as the file states it."""
-    encode, decode = _encode_and_decode(facts)
-    found = []
-    if encode.out_channels != decode.in_channels and CONDITIONS not in facts.details:
-        found.append(f"encode gives {encode.out_channels} dims, decode takes {decode.in_channels}")
-    if encode.out_ratio != decode.in_ratio:
-        found.append(f"encode compresses by {encode.out_ratio}, decode expands by {decode.in_ratio}")
-    return found
-
-
-def _encode_and_decode(facts: Facts) -> tuple[Method, Method]:
-    """Return the two methods; without any numbers where one of them is missing or states none."""
-    params = {method.name: method for method in facts.methods or []}
-    encode, decode = params.get("encode"), params.get("decode")
-    if encode is None or decode is None or None in (encode.out_channels, decode.in_channels):
-        return Method("encode"), Method("decode")
-    return encode, decode
+def _conditions(module: Module) -> Part:
+    encode, decode = method_params(module, "encode"), method_params(module, "decode")
+    names = condition_names(module, encode[2], decode[0]) if encode and decode else ()
+    return {"details": {"conditions of decode": list(names)} if names else {}}

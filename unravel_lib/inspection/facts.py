@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,12 +125,11 @@ class Attribute(NamedTuple):
     needed: int = 0
 
 
-@dataclass(frozen=True)
-class TensorStatistics:
-    """One tensor: name, shape (None: it has none), dtype, and statistics of all its values, NaN without any."""
+class TensorStatistics(NamedTuple):
+    """One tensor: name, shape (4x2x7), dtype, and statistics of all its values, NaN without any."""
 
     key: str
-    shape: tuple[int, ...] | None
+    shape: str
     dtype: str
     mean: float = math.nan
     std: float = math.nan
@@ -201,9 +200,9 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "channels", f"{_stated(facts.in_channels, '{:,}')} in, {_stated(facts.out_channels, '{:,}')} out"
     yield "streaming", _streaming(facts)
     yield "receptive field", _receptive_field(facts)
-    yield from _several("methods", facts.methods, _method)
-    attributes = None if facts.attributes is None else [*facts.attributes.items()]
-    yield from _several("nn~ attributes", attributes, _attribute)
+    yield from _several("methods", None if facts.methods is None else map(_method, facts.methods))
+    attributes = facts.attributes and (f"{name} = {_short(value)}" for name, value in facts.attributes.items())
+    yield from _several("nn~ attributes", attributes)
     yield "parameters", _stated(facts.parameters, "{:,}")
     yield "PyTorch version", _stated(facts.torch_version)
     for name, value in facts.details.items():
@@ -214,8 +213,8 @@ def _stated(value: object, form: str = "{}", otherwise: str = UNKNOWN) -> str:
     return otherwise if value is None else form.format(value)
 
 
-def _several(label: str, values: Sequence[Any] | None, text_of: Callable[[Any], str]) -> Iterator[tuple[str, str]]:
-    lines = [UNKNOWN] if values is None else [*map(text_of, values)] or ["none"]
+def _several(label: str, texts: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    lines = [UNKNOWN] if texts is None else [*texts] or ["none"]
     return zip([label, *[""] * len(lines)], lines, strict=False)
 
 
@@ -251,17 +250,12 @@ def _method(method: Method) -> str:
     return f"{method.name}: {inlet}, {method.out_channels} out at ratio {method.out_ratio}"
 
 
-def _attribute(attribute: tuple[str, object]) -> str:
-    return f"{attribute[0]} = {_short(attribute[1])}"
-
-
 def bars(facts: Facts) -> list[str]:
     """Return the share of variance per usable dim as bars of text, and the sum of the dims that were cut off."""
     shares = facts.variance_shares or []
-    usable = min(facts.dims or len(shares), len(shares))
-    single = min(usable, MOST_BARS)
-    groups = {f"dim {dim}": shares[dim : dim + 1] for dim in range(single)}
-    groups |= {f"dims {single} to {usable - 1}": shares[single:usable], "cut off": shares[usable:]}
+    usable = facts.dims or len(shares)
+    groups = {f"dim {dim}": [share] for dim, share in enumerate(shares[: min(usable, MOST_BARS)])}
+    groups |= {f"dims {MOST_BARS} to {usable - 1}": shares[MOST_BARS:usable], "cut off": shares[usable:]}
     lines = [_bar(label, sum(group)) for label, group in groups.items() if group]
     return ["share of variance per dim", *lines] if lines else []
 
@@ -312,8 +306,7 @@ def _method_cell(name: str, **numbers: int | None) -> str:
 
 def write_tensors(path: Path, tensors: Sequence[TensorStatistics]) -> None:
     """Write one CSV row per tensor of a state_dict: key, shape, dtype, mean, std, min, max."""
-    rows = ((t.key, "x".join(map(str, t.shape or ())), t.dtype, t.mean, t.std, t.min, t.max) for t in tensors)
-    _write_csv(path, ("key", "shape", "dtype", "mean", "std", "min", "max"), rows)
+    _write_csv(path, TensorStatistics._fields, tensors)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

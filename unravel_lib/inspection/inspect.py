@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +64,12 @@ class Inspection:
         ModelError
             There is none, neither inside nor next to it.
         """
-        path = Path(self.facts.path)
         if self.failure is not None:
             raise self.failure
-        if self.module is not None:
-            found, remedy = "is a TorchScript export, which keeps no training config", "give a checkpoint"
-            raise ModelError(found, path=path, remedy=remedy)
         if self.configured is None:
-            json_name = printable(path.with_suffix(".json").name)
-            rave = self.facts.family == "RAVE"
-            needed = "config.gin: copy that of its run there" if rave else f"JSON: name it {json_name}"
-            found = "has no training config inside, and none beside it that belongs to it"
-            raise ModelError(found, path=path, remedy=f"it would be in a {needed}")
+            found = "is a TorchScript export, which keeps" if self.module is not None else "has"
+            remedy = "a checkpoint has it inside, in a JSON of its name beside it, or in the config.gin of its run"
+            raise ModelError(f"{found} no training config", path=self.facts.path, remedy=remedy)
         return dict(json_value(self.configured[0]))
 
     def statistics(self) -> list[TensorStatistics]:
@@ -84,7 +78,7 @@ class Inspection:
 
     def tensor_rows(self) -> list[tuple[str, str]]:
         """Return the key of each tensor, with shape and dtype: `4x2x7 float32`."""
-        return [(key, f"{_shape(tensor, 'x', 'single')} {_dtype(tensor)}") for key, tensor in self.tensors.items()]
+        return [(key, f"{_shape(tensor) or 'single'} {_dtype(tensor)}") for key, tensor in self.tensors.items()]
 
     def tensor_text(self, key: str) -> str:
         """Return shape, dtype, statistics and values."""
@@ -162,14 +156,13 @@ def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection
             if found.module is not None:
                 _read_module(path, found.module, parts, measure)
                 found.tensors = found.module.state_dict()
-    except UnravelError as error:
-        found.failure = error
-        parts.append({"warnings": [str(error).removeprefix(f"{printable(path)} ")]})
-    except Exception as error:  # an error in this program: the facts so far are kept
-        log.debug("traceback of the failure below", exc_info=True)
-        reason = f"failed unexpectedly: {unexpected_error(error)}"
-        found.failure = ModelError(reason, path=path)
-        parts.append({"warnings": [reason]})
+    except Exception as error:
+        found.failure = ModelError(f"failed unexpectedly: {unexpected_error(error)}", path=path)
+        if isinstance(error, UnravelError):
+            found.failure = error
+        else:  # an error in this program: the facts so far are kept
+            log.debug("traceback of the failure below", exc_info=True)
+        parts.append({"warnings": [str(found.failure).removeprefix(f"{printable(path)} ")]})
     found.facts = joined(parts)
     return found
 
@@ -222,11 +215,12 @@ def _read_module(path: Path, module: torchscript.Module, parts: list[Part], meas
         parts.append({"warnings": ["does not say its sample rate: the other scripts have to be told"]})
     if (facts.compression or 1) > MAX_COMPRESSION or max(facts.dims or 1, facts.in_channels or 1) > MAX_DIMS:
         parts.append({"warnings": ["its compression, dims or channels are implausible: not run"]})
-    elif codec and measure and not exports.mismatches(facts):
+    elif codec and measure:
         try:
             parts.extend(_measured(path, module, facts))
         except (UnravelError, *MODEL_ERRORS) as error:
-            parts.append({"warnings": [f"delay and receptive field could not be measured: {last_line(error)}"]})
+            reason = error.found if isinstance(error, UnravelError) else last_line(error)
+            parts.append({"warnings": [f"delay and receptive field could not be measured: {reason}"]})
     elif facts.streaming is False:
         parts.append({"delay_samples": 0})
 
@@ -259,13 +253,13 @@ def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
     They are computed in float64; complex values are described by their magnitudes. Values that share memory have none:
     there may be more than fit into memory.
     """
-    described = TensorStatistics(key, shape_of(tensor), _dtype(tensor))
+    described = TensorStatistics(key, _shape(tensor), _dtype(tensor))
     with suppress(*WITHOUT_VALUES):
         values = tensor.detach().dequantize() if tensor.is_quantized else tensor.detach()
         if values.numel() * values.element_size() <= values.untyped_storage().nbytes():
             numbers = (values.abs() if values.is_complex() else values).to(torch.float64)
             (low, high), (std, mean) = torch.aminmax(numbers), torch.std_mean(numbers, correction=0)
-            return replace(described, mean=float(mean), std=float(std), min=float(low), max=float(high))
+            return described._replace(mean=float(mean), std=float(std), min=float(low), max=float(high))
     return described
 
 
@@ -276,7 +270,8 @@ def _tensor_text(tensor: torch.Tensor) -> str:
     with suppress(*WITHOUT_VALUES):
         values = str(tensor.detach())
     numbers = f"mean {facts.mean:.6g}, std {facts.std:.6g}, min {facts.min:.6g}, max {facts.max:.6g}"
-    return f"{_shape(tensor)}, {facts.dtype}\n{_indented(numbers)}\n{_indented(values)}"
+    shape = facts.shape.replace("x", " x ") or "a single value"
+    return f"{shape}, {facts.dtype}\n{_indented(numbers)}\n{_indented(values)}"
 
 
 def _dtype(tensor: torch.Tensor) -> str:
@@ -284,9 +279,9 @@ def _dtype(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _shape(tensor: torch.Tensor, between: str = " x ", single: str = "a single value") -> str:
+def _shape(tensor: torch.Tensor) -> str:
     shape = shape_of(tensor)
-    return "nested" if shape is None else between.join(map(str, shape)) or single
+    return "nested" if shape is None else "x".join(map(str, shape))
 
 
 def _indented(text: str) -> str:
