@@ -14,7 +14,8 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -84,8 +85,8 @@ class Process:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, log.level), daemon=True)
-        with _signals_blocked():
-            process.start()
+        with ThreadPoolExecutor(1, initializer=_block_stops) as starting:
+            starting.submit(process.start).result()
         theirs.close()
         return process
 
@@ -100,17 +101,10 @@ class Process:
         return (code < 0 and signal.strsignal(-code)) or f"exit code {code}"
 
 
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """In this thread, and in the processes that it starts meanwhile: these end with this one."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _block_stops() -> None:
+    """In this thread, and so in the process that it starts: it ends with this one."""
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 
 # ---------------------------------------------------------------- in the other process

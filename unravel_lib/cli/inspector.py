@@ -14,7 +14,7 @@ from unravel_lib.cli.sounds import log_levels
 from unravel_lib.cli.terminal import written
 from unravel_lib.errors import InputError, UnravelError
 from unravel_lib.files.find import find_files
-from unravel_lib.files.output import output_name, refuse_overwriting
+from unravel_lib.files.output import output_name
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.history import Step, steps
 from unravel_lib.inspection import facts as model_facts
@@ -35,8 +35,6 @@ def save(facts: model_facts.Facts, worker: Worker, path: Path, output: Path) -> 
     """Write the tables of one model, and the picture where its shares of variance are known; returns the files."""
     key = facts.sha256 or str(path)  # so that no model's tables replace another's
     targets = [output / output_name(f"{kind}--{path.stem}", key, ".csv") for kind in ("facts", "state_dict")]
-    for target in targets:
-        refuse_overwriting(target, [path])
     model_facts.write_facts(targets[0], facts)
     model_facts.write_tensors(targets[1], worker.answer("statistics"))
     if facts.variance_shares:
@@ -50,12 +48,9 @@ def save(facts: model_facts.Facts, worker: Worker, path: Path, output: Path) -> 
 def are_latents(paths: Sequence[Path], model_extensions: Sequence[str]) -> bool:
     """Whether the paths lead to latents: a `.npy` or `.wav`, or a folder with such and without model files."""
     for path in paths:
-        if path.suffix.lower() in EXTENSIONS:
+        suffixes = {file.suffix.lower() for file in (path.rglob("*") if path.is_dir() else [path])}
+        if suffixes & set(EXTENSIONS) and not suffixes & set(model_extensions):
             return True
-        if path.is_dir():
-            suffixes = {file.suffix.lower() for file in path.rglob("*")}
-            if not suffixes & set(model_extensions) and suffixes & set(EXTENSIONS):
-                return True
     return False
 
 

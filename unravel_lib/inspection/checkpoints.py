@@ -20,7 +20,7 @@ from unravel_lib.errors import ModelError, is_number
 from unravel_lib.inspection.facts import Part, count
 from unravel_lib.models.screening.kinds import AGAIN, Trainer, trainer_of
 from unravel_lib.models.screening.model_file import ModelFile, for_torch
-from unravel_lib.text import printable
+from unravel_lib.text import last_line, printable
 
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")
 CONFIGS = ("model_config", "hyper_parameters", "config", "cfg", "hparams")
@@ -66,8 +66,7 @@ def load_safetensors(file: ModelFile) -> tuple[dict[str, torch.Tensor], dict[str
         with open_file(name if isinstance(name, str) else file.path, framework="pt") as opened:
             return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ModelError(f"is damaged ({reason})", path=file.path, remedy=AGAIN) from error
+        raise ModelError(f"is damaged ({last_line(error)})", path=file.path, remedy=AGAIN) from error
 
 
 def shape_of(tensor: torch.Tensor) -> tuple[int, ...] | None:
@@ -178,7 +177,7 @@ def _sat_mark(tensors: Tensors) -> str | None:
 
 
 def _sat_config(config: Mapping[str, Any], where: str) -> Part:
-    part: Part = {"family": SAT, "mark": f"model_type in {where}", "details": {"model type": config["model_type"]}}
+    part: Part = {"family": SAT, "mark": f"model_type in {where}"}
     rate: Any = config.get("sample_rate")
     if is_number(rate) and 0 < rate < 1e9:
         part["sample_rate"] = float(rate)
@@ -187,10 +186,8 @@ def _sat_config(config: Mapping[str, Any], where: str) -> Part:
     for fact, places in SAT_COUNTS.items():
         part[fact] = next(filter(None, (count(_at(config, place)) for place in places)), None)
     kinds = {name: _at(config, f"model.{name}.type") for name in ("encoder", "decoder", "bottleneck")}
-    kinds = {name: kind for name, kind in kinds.items() if isinstance(kind, str)}
-    if "bottleneck" in kinds:
-        part["details"]["bottleneck"] = kinds.pop("bottleneck")
-    return part | kinds
+    kinds = {name: kind if isinstance(kind, str) else None for name, kind in kinds.items()}
+    return part | {"details": {"model type": config["model_type"], "bottleneck": kinds.pop("bottleneck")}} | kinds
 
 
 def _oobleck_weights(tensors: Tensors) -> dict[str, int]:

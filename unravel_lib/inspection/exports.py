@@ -19,6 +19,7 @@ CODES, ANGLES = "integer codes", "angles"
 LATENTS = {"DiscreteEncoder": CODES, "SphericalEncoder": ANGLES}  # encoders whose latents are no real numbers
 OWN_METHODS = frozenset(("get_methods", "get_attributes"))
 PORTS = {  # places of facts in `<method>_params`; what encode states is the last word
+    "play": {"out_channels": 2},  # of live files
     "decode": {"dims": 0, "compression": 1, "out_channels": 2},
     "encode": {"in_channels": 0, "dims": 2, "compression": 3},
 }
@@ -51,7 +52,7 @@ class Family(NamedTuple):
     ----------
     marks : each of them identifies the family
     parts : submodules that have some of the attributes
-    counts : of facts that `<method>_params` do not state, the attributes, of which the first that holds a count is it
+    facts : of those that `<method>_params` do not state, the attributes, of which the first that holds a count is it
     details : attributes that are reported as they are
     more : returns what attributes alone do not state: more(module, facts)
     """
@@ -59,7 +60,7 @@ class Family(NamedTuple):
     name: str
     marks: tuple[Mark, ...]
     parts: str = ""
-    counts: Mapping[str, str] = {}
+    facts: Mapping[str, str] = {}
     details: str = ""
     more: Callable[[Module, Facts], Part] | None = None
 
@@ -99,23 +100,13 @@ def _no_pca(facts: Facts, full_dims: int | None) -> Part:
     kind = next((latents for encoder, latents in LATENTS.items() if encoder in (facts.encoder or "")), None)
     if kind is None:
         return {}
-    behind = {} if full_dims is None else {"values behind a frame": full_dims}
-    return {"full_dims": None, "details": {"latents": kind, **behind}}
-
-
-def _vschaos(module: Module, facts: Facts) -> Part:
-    """Return the latent dims, which its methods may have further channels beside."""
-    hints = sorted({rate for rate in (count(value(part, "sr")) for part in module.modules()) if rate})
-    details = {"sample rates named inside": hints} if hints and facts.sample_rate is None else {}
-    return {"dims": count(value(module, "latent_dim")) or facts.dims, "details": details}
+    return {"full_dims": None, "details": {"latents": kind, "values behind a frame": full_dims}}
 
 
 def _live(module: Module, facts: Facts) -> Part:
     """Return whose latents a live file draws, and from how much; it carries its state from call to call."""
     details = dict(zip(("latents of", "recordings", "minutes"), (value(module, name) for name in LIVE), strict=True))
-    play = method_params(module, "play")
-    sound = {} if play is None else {"out_channels": play[2]}
-    return {"details": details, "streaming": True, "delay_samples": 0, **sound}
+    return {"details": details, "streaming": True, "delay_samples": 0}
 
 
 FAMILIES = (
@@ -126,7 +117,7 @@ FAMILIES = (
             Mark(attributes="ae_ratio ae_latents"),
             Mark(attributes="comp_ratio latent_size"),
         ),
-        counts={
+        facts={
             "dims": "latent_size ae_latents",
             "compression": "comp_ratio ae_ratio",
             "out_channels": "target_channels",
@@ -143,7 +134,7 @@ FAMILIES = (
             Mark(attributes="full_latent_size latent_pca"),
         ),
         parts="_rave",
-        counts={"dims": "cropped_latent_size latent_size", "full_dims": "full_latent_size"},
+        facts={"dims": "cropped_latent_size latent_size", "full_dims": "full_latent_size"},
         details="deterministic max_batch_size stereo n_channels target_channels",
         more=_rave,
     ),
@@ -151,22 +142,27 @@ FAMILIES = (
         "MSPrior",
         (Mark("ScriptedPrior"), Mark("CombinedModule", "rave_model")),
         parts="prior_model prior rave_model",
-        counts={"full_dims": "full_latent_size"},
+        facts={"full_dims": "full_latent_size"},
         details="seq_len num_rave_quantizers num_tokens",
         more=lambda module, facts: _no_pca(facts, facts.full_dims),
     ),
-    Family("vschaos2", (Mark("ScriptableSpectralAutoEncoder"),), counts={"compression": "hop_length"}, more=_vschaos),
+    Family(
+        "vschaos2",
+        (Mark("ScriptableSpectralAutoEncoder"),),
+        facts={"compression": "hop_length"},
+        more=lambda module, facts: {"dims": count(value(module, "latent_dim")) or facts.dims},  # encode may give more
+    ),
     Family(
         "Stable Audio Tools",
         (Mark("AutoencoderPretransform"),),
-        counts={"dims": "encoded_channels", "compression": "downsampling_ratio", "out_channels": "io_channels"},
+        facts={"dims": "encoded_channels", "compression": "downsampling_ratio", "out_channels": "io_channels"},
     ),
     Family("music2latent-scripted", (Mark("ScriptedUNet", "stft_processor"),)),
     Family("UnRAVEl pocket model", (Mark("Pocket", "encode_params"),)),
     Family(
         "UnRAVEl live file",
         (Mark("Live", " ".join(LIVE)),),
-        counts={"dims": "dims", "compression": "compression"},
+        facts={"dims": "dims", "compression": "compression"},
         more=_live,
     ),
 )
@@ -178,10 +174,10 @@ MARKS = sorted(
 
 def identify(name: str, module: Module | None = None) -> tuple[Family | None, Part]:
     """Return the family with its version and mark, by the class name of a model and, once loaded, its attributes."""
-    mark, family = next(((mark, family) for mark, family in MARKS if mark.fits(name, module)), (None, None))
-    if mark is None or family is None:
-        return None, {"family": None, "version": None, "mark": None}
-    return family, {"family": family.name, "version": mark.version, "mark": mark.text(name)}
+    for mark, family in MARKS:
+        if mark.fits(name, module):
+            return family, {"family": family.name, "version": mark.version, "mark": mark.text(name)}
+    return None, {"family": None, "version": None, "mark": None}
 
 
 def add_stated(module: Module, parts: list[Part]) -> None:
@@ -203,10 +199,10 @@ def _of_family(family: Family, module: Module) -> Part:
 
     def held(names: str) -> list[Any]:
         found = [value(owner, name) for name in names.split() for owner in owners]
-        return [one for one in found if one is not None]
+        return [one for one in found if one is not None] or [None]
 
-    counts = {fact: next(filter(None, map(count, held(names))), None) for fact, names in family.counts.items()}
-    return {**counts, "details": {name: found[0] for name in family.details.split() if (found := held(name))}}
+    counts = {fact: next(filter(None, map(count, held(names))), None) for fact, names in family.facts.items()}
+    return {**counts, "details": {name: held(name)[0] for name in family.details.split()}}
 
 
 def _ports(module: Module) -> Part:
@@ -258,4 +254,4 @@ def _size(module: Module) -> Part:
 def _conditions(module: Module) -> Part:
     encode, decode = method_params(module, "encode"), method_params(module, "decode")
     names = condition_names(module, encode[2], decode[0]) if encode and decode else ()
-    return {"details": {"conditions of decode": list(names)} if names else {}}
+    return {"details": {"conditions of decode": list(names) or None}}

@@ -99,9 +99,8 @@ class Facts:
     @property
     def delay_ms(self) -> float | None:
         """The delay in milliseconds."""
-        if self.delay_samples is None or not self.sample_rate:
-            return None
-        return 1000 * self.delay_samples / self.sample_rate
+        samples, rate = self.delay_samples, self.sample_rate
+        return None if samples is None or not rate else 1000 * samples / rate
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as values of JSON."""
@@ -138,13 +137,13 @@ class TensorStatistics(NamedTuple):
 
 
 def joined(parts: Iterable[Part]) -> Facts:
-    """Join parts: a fact is what the last part that has it says; details and warnings add up."""
+    """Join parts: a fact is what the last part that has it says; warnings and known details add up."""
     facts: Part = {"name": "", "path": ""}
     details: dict[str, Any] = {}
     warnings: list[str] = []
     for part in parts:
         facts |= part
-        details |= part.get("details", {})
+        details |= {name: value for name, value in part.get("details", {}).items() if value is not None}
         warnings += part.get("warnings", [])
     return Facts(**facts | {"details": json_value(details), "warnings": warnings})
 
@@ -271,18 +270,13 @@ def table(all_facts: Sequence[Facts]) -> str:
 
 def _table_row(facts: Facts) -> tuple[str, ...]:
     name = printable(facts.name)
-    return (
-        name if len(name) <= 40 else f"{name[:37]}...",
-        printable(_family(facts)),
-        _stated(facts.dims, "{}", "?"),
-        _stated(facts.compression, "{}", "?"),
-        _stated(facts.sample_rate, "{:g} Hz", "?"),
-        _stated(facts.in_channels, "{}", "?"),
-        _stated(facts.out_channels, "{}", "?"),
-        "?" if facts.streaming is None else "yes" if facts.streaming else "no",
-        _stated(facts.delay_ms, "{:.0f} ms", "?"),
-        str(len(facts.warnings)),
+    rate, delay = _stated(facts.sample_rate, "{:g} Hz", "?"), _stated(facts.delay_ms, "{:.0f} ms", "?")
+    dims, compression, inlets, outlets = (
+        _stated(fact, "{}", "?") for fact in (facts.dims, facts.compression, facts.in_channels, facts.out_channels)
     )
+    streaming = "?" if facts.streaming is None else "yes" if facts.streaming else "no"
+    cells = (dims, compression, rate, inlets, outlets, streaming, delay, str(len(facts.warnings)))
+    return (name if len(name) <= 40 else f"{name[:37]}...", printable(_family(facts)), *cells)
 
 
 def write_facts(path: Path, facts: Facts) -> None:

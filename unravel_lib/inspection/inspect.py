@@ -13,7 +13,6 @@ import torch
 from unravel_lib.errors import ModelError, UnravelError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.inspection import checkpoints, exports
-from unravel_lib.inspection.checkpoints import WITHOUT_VALUES, shape_of
 from unravel_lib.inspection.facts import Attribute, Facts, Part, TensorStatistics, joined, json_value
 from unravel_lib.models import torchscript
 from unravel_lib.models.behaviour import OutOfTimeError
@@ -192,13 +191,12 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
 
 def _class_in_file(file: ModelFile) -> Part:
     """Return the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
-    details: Part = {"code members": len(file.code_members())}
     with suppress(ModelError, ValueError, IndexError):
         outermost = next(object_table.imports(file.member("data.pkl") or b""), "")
         if outermost.startswith("__torch__."):
             name = outermost.rpartition(".")[2]
-            return {"details": {**details, "class": name}, **exports.identify(name)[1]}
-    return {"details": details}
+            return {"details": {"class": name}, **exports.identify(name)[1]}
+    return {}
 
 
 def _read_module(path: Path, module: torchscript.Module, parts: list[Part], measure: bool) -> None:
@@ -254,7 +252,7 @@ def describe(key: str, tensor: torch.Tensor) -> TensorStatistics:
     there may be more than fit into memory.
     """
     described = TensorStatistics(key, _shape(tensor), _dtype(tensor))
-    with suppress(*WITHOUT_VALUES):
+    with suppress(*checkpoints.WITHOUT_VALUES):
         values = tensor.detach().dequantize() if tensor.is_quantized else tensor.detach()
         if values.numel() * values.element_size() <= values.untyped_storage().nbytes():
             numbers = (values.abs() if values.is_complex() else values).to(torch.float64)
@@ -267,7 +265,7 @@ def _tensor_text(tensor: torch.Tensor) -> str:
     """Return shape, dtype, statistics and values, as PyTorch writes them: those of a large tensor by its ends."""
     facts, values = describe("", tensor), "values that cannot be shown"
     torch.set_printoptions(precision=6, linewidth=100)  # type: ignore[no-untyped-call]
-    with suppress(*WITHOUT_VALUES):
+    with suppress(*checkpoints.WITHOUT_VALUES):
         values = str(tensor.detach())
     numbers = f"mean {facts.mean:.6g}, std {facts.std:.6g}, min {facts.min:.6g}, max {facts.max:.6g}"
     shape = facts.shape.replace("x", " x ") or "a single value"
@@ -280,7 +278,7 @@ def _dtype(tensor: torch.Tensor) -> str:
 
 
 def _shape(tensor: torch.Tensor) -> str:
-    shape = shape_of(tensor)
+    shape = checkpoints.shape_of(tensor)
     return "nested" if shape is None else "x".join(map(str, shape))
 
 

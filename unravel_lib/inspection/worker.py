@@ -1,5 +1,6 @@
 """Model files opened in a process of their own: one that crashes PyTorch ends that process, not the run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,7 @@ class Worker(Process):
         """Return what a method of `Inspection` says about the file, which is opened again where that is needed."""
         return self._call(_answer, question, *args)
 
-    def _call(self, *function_and_args: Any) -> Any:
-        function, *args = function_and_args
+    def _call(self, function: Callable[..., Any], *args: object) -> Any:
         try:
             return self.call(function, self._file, *args)
         except EndedError as error:
