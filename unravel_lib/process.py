@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -104,6 +105,7 @@ class Process:
 def _block_stops() -> None:
     """In this thread, and so in the process that it starts: it ends with this one."""
     if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        resource_tracker.ensure_running()  # its start would unblock them
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 

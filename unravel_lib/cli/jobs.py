@@ -83,6 +83,7 @@ class _Shared:
     def submit(self, task: Task) -> Callable[[object], Outcome]:
         """Put a task at the end; return a function that waits for its outcome, logs its messages, raises its error."""
         self._tasks.append(task)
+        self._begin()
         return lambda watch: self._outcome(task.target)
 
     def made(self) -> Iterator[Path]:
@@ -95,7 +96,6 @@ class _Shared:
     def _outcome(self, target: Path) -> Outcome:
         received = self._received[target]
         while not received or isinstance(received[-1], logging.LogRecord):
-            self._begin()
             ready = wait([process.pipe for process in self._working])
             for process in [process for process in self._working if process.pipe in ready]:
                 self._receive(process, self._working[process])
@@ -123,6 +123,7 @@ class _Shared:
         if not isinstance(found, logging.LogRecord):
             del self._working[process]
             self._idle.append(process)
+            self._begin()
 
 
 # ---------------------------------------------------------------- in these processes

@@ -190,7 +190,8 @@ def add_stated(module: Module, parts: list[Part]) -> None:
         with contextlib.suppress(*MODEL_ERRORS):
             parts.append(stated(module))
     if family is not None and family.more is not None:
-        parts.append(family.more(module, joined(parts)))
+        with contextlib.suppress(*MODEL_ERRORS):
+            parts.append(family.more(module, joined(parts)))
 
 
 def _of_family(family: Family, module: Module) -> Part:

@@ -86,7 +86,7 @@ class Inspection:
     def attributes(self) -> list[Attribute]:
         """Return what each attribute is; nothing is called."""
         if self.module is None:
-            return [Attribute(name, "data", type(entry).__name__) for name, entry in self.entries.items()]
+            return [Attribute(name, "data", _type_name(entry)) for name, entry in self.entries.items()]
         kinds = torchscript.attributes(self.module, self.declared)
         return [self._attribute(self.module, name, kind) for name, kind in kinds.items()]
 
@@ -97,22 +97,16 @@ class Inspection:
         if kind == "property":
             return Attribute(name, kind, f"{name} (a property: reading it runs code)")
         try:
-            value = self._data(name)
+            return Attribute(name, kind, _type_name(self._data(name)))
         except ModelError:
             return Attribute(name, kind, "that Python cannot represent")
-        return Attribute(name, kind, getattr(value, "original_name", None) or type(value).__name__)
 
     def data_text(self, name: str) -> str:
-        """Return the value of an attribute that is data."""
+        """Return the value of an attribute that is data; a module as PyTorch shows it."""
         value = self._data(name)
         if isinstance(value, torch.Tensor):
-            text = _tensor_text(value)
-        elif isinstance(value, torchscript.Module):
-            children = [f"{child}: {torchscript.class_name(part)}" for child, part in value.named_children()]
-            text = f"module {printable(torchscript.class_name(value))}\n" + _indented("\n".join(children))
-        else:
-            text = f"{type(value).__name__}\n{_indented(str(json_value(value)))}"
-        return f"{printable(name)}: data, {text}"
+            return f"{printable(name)}: data, {_tensor_text(value)}"
+        return f"{printable(name)}: data, {_type_name(value)}\n{_indented(str(json_value(value)))}"
 
     def result_text(self, name: str, kind: str) -> str:
         """Return the result of a method or a property. Runs code of the model.
@@ -201,10 +195,7 @@ def _class_in_file(file: ModelFile) -> Part:
 
 def _read_module(path: Path, module: torchscript.Module, parts: list[Part], measure: bool) -> None:
     """Add what a loaded module states, and what running it shows."""
-    try:
-        exports.add_stated(module, parts)
-    except MODEL_ERRORS as error:
-        parts.append({"warnings": [f"its attributes cannot be read: {last_line(error)}"]})
+    exports.add_stated(module, parts)
     parts.append({"weights_sha256": weights_sha256(module)})
     facts = joined(parts)
     names = {method.name for method in facts.methods or []} | set(torchscript.compiled_methods(module))
@@ -270,6 +261,10 @@ def _tensor_text(tensor: torch.Tensor) -> str:
     numbers = f"mean {facts.mean:.6g}, std {facts.std:.6g}, min {facts.min:.6g}, max {facts.max:.6g}"
     shape = facts.shape.replace("x", " x ") or "a single value"
     return f"{shape}, {facts.dtype}\n{_indented(numbers)}\n{_indented(values)}"
+
+
+def _type_name(value: object) -> str:
+    return printable(getattr(value, "original_name", None) or type(value).__name__)
 
 
 def _dtype(tensor: torch.Tensor) -> str:
