@@ -46,12 +46,10 @@ WITHOUT_FIT = ("floor", "ceiling")
 def halves(statistics: Statistics) -> tuple[Statistics, list[Array], list[Encoding]]:
     """What is drawn from; the latents that were kept from it; and both halves of rhythmic recordings, in turn."""
     rate = statistics.frame_rate or 44100 / 2048
-    recordings = list(Recordings(statistics))
+    recordings = Recordings(statistics)
     known, unseen, rhythmic = [], [], []
-    for number, (whole, recording) in enumerate(zip(statistics.encodings, recordings, strict=True)):
-        inside = slice(recording.origin[0], recording.origin[-1] + 1)  # loops have none of the silence around it
-        heard_of_it = None if whole.descriptors is None else whole.descriptors[:, inside]
-        encoding = Encoding(whole.latents[:, inside], heard_of_it, whole.name)
+    for number, recording in enumerate(recordings):  # loops have none of the silence around it
+        encoding = Encoding((recording.frames * recordings.scale).T, recording.descriptors, recording.name)
         n = encoding.latents.shape[1]
         if recording.period is not None and n > 6 * rate:
             first = None if encoding.descriptors is None else encoding.descriptors[:, : n // 2]
