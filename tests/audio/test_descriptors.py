@@ -50,7 +50,7 @@ def test_in_blocks_as_in_one_call_a_column_per_frame(compression: int, samples: 
     whole = describe(sound, RATE, compression)
     assert whole.shape == (3, -(-samples // compression)) and whole.dtype == np.float32
     assert np.isfinite(whole).all() and (whole[LOUDNESS] >= -70).all()
-    describer = Describer(RATE, compression)
+    describer = Describer(RATE, compression, channels=2)
     blocks = list(describer.follow(np.array_split(sound, 7, axis=1)))
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), sound)
     np.testing.assert_array_equal(describer.result(whole.shape[1]), whole)

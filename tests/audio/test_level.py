@@ -15,7 +15,7 @@ def noise(seconds: float, rate: int = 48000, channels: int = 1, gain: float = 0.
 
 
 def level_of(x: np.ndarray, rate: int = 48000, blocks: int = 3) -> Level:
-    meter = Meter(rate, len(x), describes=True)
+    meter = Meter(rate, len(x))
     for block in np.array_split(x, blocks, axis=1):
         meter.add(block)
     return meter.level
@@ -94,7 +94,7 @@ def test_quiet_parts_that_a_gain_brings_above_the_gate_are_counted(tmp_path: Pat
         np.testing.assert_allclose(y, x * normalised.gain, rtol=1e-6)
         reference = pyloudnorm.Meter(48000).integrated_loudness(y.T.astype(float))
         assert reference == pytest.approx(target, abs=0.2)
-        once = level_of(x * np.float32(level_of(x).gain_to(target))).loudness
+        once = level_of(x * np.float32(10 ** ((target - level_of(x).loudness) / 20))).loudness
         assert once == pytest.approx(target - 4.4, abs=0.4)
 
 
@@ -146,7 +146,7 @@ def test_what_is_silent_and_what_is_static_is_told() -> None:
         (0.001 * steady, True, False),
         (steady[:, :300], False, False),
     ):
-        meter = Meter(44100, 1, describes=True)
+        meter = Meter(44100, 1)
         for block in np.array_split(sound, 5, axis=1):
             meter.add(block)
         assert (meter.level.silent, meter.level.static) == (silent, static)

@@ -3,6 +3,7 @@
 Modules
 -------
 read : open a sound file of any kind, as blocks that are checked
+ffmpeg : the containers and codecs that FFmpeg reads
 containers : what a file's container states: recordings, lengths, damage
 mp3 : the frames of an MP3
 level : loudness, peak, normalising, fades, loops without a seam

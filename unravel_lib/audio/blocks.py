@@ -19,36 +19,6 @@ MAX_STEP = 2000  # a rate ratio is taken as p/q with p and q up to this, so that
 RESAMPLE_SECONDS = 3.0  # length of one resampled window
 
 
-class _Buffer:
-    """A first-in, first-out buffer of blocks [channels, n] that copies each value once."""
-
-    def __init__(self) -> None:
-        self.blocks: list[Sound] = []
-        self.length = 0
-
-    def append(self, block: Sound) -> None:
-        if block.shape[1]:
-            self.blocks.append(block)
-            self.length += block.shape[1]
-
-    def head(self, length: int) -> Sound:
-        """Return the first `length` values, joined; they stay in the buffer."""
-        taken, parts = 0, []
-        for block in self.blocks:
-            parts.append(block[:, : length - taken])
-            taken += parts[-1].shape[1]
-            if taken >= length:
-                break
-        return np.concatenate(parts, axis=1)
-
-    def drop(self, length: int) -> None:
-        self.length -= length
-        while length and length >= self.blocks[0].shape[1]:
-            length -= self.blocks.pop(0).shape[1]
-        if length:
-            self.blocks[0] = self.blocks[0][:, length:]
-
-
 def in_windows(
     blocks: Iterable[Sound],
     process: Process,
@@ -101,7 +71,8 @@ def in_windows(
     """
     if window <= left + right:
         raise ValueError(f"a window of {window} steps is too short for {left} + {right} steps of context")
-    buffer, lead = _Buffer(), 0
+    held: list[Sound] = []  # what no window has seen to its end
+    length, lead = 0, 0
     pending: list[tuple[Sound, int]] = []  # windows that wait for a full batch, and the context before each
 
     def flush() -> Iterator[Sound]:
@@ -112,16 +83,18 @@ def in_windows(
             pending.clear()
 
     for block in blocks:
-        buffer.append(block)
-        while buffer.length > window * step_in:
-            pending.append((buffer.head(window * step_in), lead))
-            buffer.drop((window - right - left) * step_in)
-            lead = left
+        held.append(block)
+        length += block.shape[1]
+        while length > window * step_in:
+            signal = held[0] if len(held) == 1 else np.concatenate(held, axis=1)
+            pending.append((signal[:, : window * step_in], lead))
+            held = [signal[:, (window - right - left) * step_in :]]
+            length, lead = held[0].shape[1], left
             if len(pending) == batch:
                 yield from flush()
     yield from flush()
-    if buffer.length:
-        yield process(buffer.head(buffer.length)[np.newaxis])[0][:, lead * step_out :]
+    if length:
+        yield process(np.concatenate(held, axis=1)[np.newaxis])[0][:, lead * step_out :]
 
 
 def pad(blocks: Iterable[Sound], step: int, extra: int, hold: bool = False) -> Iterator[Sound]:
@@ -145,19 +118,21 @@ def trim(blocks: Iterable[Sound], start: int, end: int, padding: Callable[[int],
     `padding` is called at the end, with the length behind `start`, and returns how many values to leave out in place
     of `end`, which is then the largest number.
     """
-    held, length = _Buffer(), 0
+    held: list[Sound] = []
+    length = 0
     for block in blocks:
         skipped = min(start, block.shape[1])
         start -= skipped
         length += block.shape[1] - skipped
-        held.append(block[:, skipped:])
-        ready = held.length - end
-        if ready > 0:
-            yield held.head(ready)
-            held.drop(ready)
-    kept = held.length - (end if padding is None else padding(length))
-    if kept > 0:
-        yield held.head(kept)
+        rest = np.concatenate([*held, block[:, skipped:]], axis=1)
+        ready = max(0, rest.shape[1] - end)
+        if ready:
+            yield rest[:, :ready]
+        held = [rest[:, ready:]]
+    left_out = end if padding is None else padding(length)
+    for rest in held:
+        if rest.shape[1] > left_out:
+            yield rest[:, : rest.shape[1] - left_out]
 
 
 def to_channels(blocks: Iterable[Sound], channels: int) -> Iterator[Sound]:

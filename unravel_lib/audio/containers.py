@@ -9,12 +9,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
+from unravel_lib.audio.blocks import Sound
 from unravel_lib.errors import InputError
 
+BLOCK_SAMPLES = 1 << 17  # samples per block that is read, about 3 s
+LOSSY_SLACK = 0.2  # seconds by which the length of compressed sound may differ from what is stated: padding of codecs
 ID3_HEAD, ID3V1_BYTES, APE_HEAD = 10, 128, 32
 MOST_BYTES = 1 << 62
 SEARCH_BYTES = 1 << 16  # read in one call while searching
 REST_BYTES = 1 << 16  # more than this behind the sound of a WAV, if these are no chunks, may be lost sound
+
+
+class Recording(NamedTuple):
+    """One recording in a sound file; most files hold one.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    channels : int
+    samples : int or None
+        Length in samples per channel as the file states it; None where it does not.
+    blocks : iterator of Sound
+        The output of the decoder.
+    slack : float
+        Seconds by which the length may differ from what is stated.
+    is_hint : bool
+        The stated length is often wrong; whether the file is cut short is looked at elsewhere.
+    """
+
+    sample_rate: int
+    channels: int
+    samples: int | None
+    blocks: Iterator[Sound]
+    slack: float = LOSSY_SLACK
+    is_hint: bool = False
+
+
+def not_sound(path: Path) -> InputError:
+    """Return the error for a file that no reader knows."""
+    found = "is not a sound file of a format that is read, or is damaged"
+    return InputError(found, path=path, remedy="convert it to WAV")
 
 
 def cut_short(path: Path, what: str) -> InputError:

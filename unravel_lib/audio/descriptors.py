@@ -33,9 +33,11 @@ class Describer:
         In Hz.
     compression : int
         Samples per frame.
+    channels : int
+        Of the sound.
     """
 
-    def __init__(self, sample_rate: float, compression: int) -> None:
+    def __init__(self, sample_rate: float, compression: int, channels: int = 1) -> None:
         self.compression = compression
         self._size = 1 << round(math.log2(2 * SMOOTH_SECONDS * sample_rate))  # a power of two: as fast as can be
         self._window = np.hanning(self._size + 1)[:-1].astype(np.float32)
@@ -43,8 +45,9 @@ class Describer:
         self._weights = k_weighting(self._hertz).astype(np.float32)
         self._bands = mel_bands(self._hertz, sample_rate).astype(np.float32)
         self._before = np.full(MELS, SILENCE)  # mel bands of the last frame
-        self._waiting: Sound | None = None  # samples that no frame has seen to its end
-        self._skip = 0  # samples to drop from what comes next
+        begin = compression // 2 - self._size // 2  # of the window of the first frame, before the sound or inside of it
+        self._skip = max(0, begin)  # samples to drop from what comes next
+        self._waiting = np.zeros((channels, max(0, -begin)), np.float32)  # samples that no frame has seen to its end
         self._parts: list[Descriptors] = []
 
     def follow(self, blocks: Iterable[Sound]) -> Iterator[Sound]:
@@ -55,9 +58,6 @@ class Describer:
 
     def add(self, block: Sound) -> None:
         """Take in the next block [channels, n]."""
-        if self._waiting is None:  # the window of the first frame begins before the sound, or inside of it
-            begin = self.compression // 2 - self._size // 2
-            self._waiting, self._skip = np.zeros((len(block), max(0, -begin)), np.float32), max(0, begin)
         skipped = min(self._skip, block.shape[1])
         self._skip -= skipped
         self._waiting = np.concatenate([self._waiting, block[:, skipped:].astype(np.float32, copy=False)], axis=1)
@@ -74,10 +74,9 @@ class Describer:
         delay : int
             By how many samples the latents are later than the sound, as those of a streaming export are.
         """
-        if self._waiting is not None:
-            self._waiting = np.pad(self._waiting, ((0, 0), (0, self._size + self.compression)))
-            while n := self._complete():
-                self._describe(min(n, BLOCK_FRAMES))
+        self._waiting = np.pad(self._waiting, ((0, 0), (0, self._size + self.compression)))
+        while n := self._complete():
+            self._describe(min(n, BLOCK_FRAMES))
         silence = np.array([[SILENCE], [np.log2(DARKEST)], [0.0]], np.float32)
         shift = round(delay / self.compression)
         known = np.concatenate([np.repeat(silence, shift, axis=1), *self._parts], axis=1)[:, :frames]
@@ -85,11 +84,9 @@ class Describer:
 
     def _complete(self) -> int:
         """How many frames the waiting samples have to the end of their windows."""
-        samples = 0 if self._waiting is None else self._waiting.shape[1]
-        return max(0, (samples - self._size) // self.compression + 1)
+        return max(0, (self._waiting.shape[1] - self._size) // self.compression + 1)
 
     def _describe(self, n: int) -> None:
-        assert self._waiting is not None
         every = np.lib.stride_tricks.sliding_window_view(self._waiting, self._size, axis=1)
         spectra = np.abs(np.fft.rfft(every[:, : n * self.compression : self.compression] * self._window)) ** 2
         self._waiting = self._waiting[:, n * self.compression :]
@@ -124,7 +121,7 @@ def describe(sound: npt.ArrayLike, sample_rate: float, compression: int) -> Desc
     [-70.0, -70.0]
     """
     array = np.atleast_2d(np.asarray(sound, np.float32))
-    describer = Describer(sample_rate, compression)
+    describer = Describer(sample_rate, compression, len(array))
     describer.add(array)
     return describer.result(-(-array.shape[1] // compression))
 

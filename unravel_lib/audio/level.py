@@ -44,16 +44,6 @@ class Level:
     silent: bool = False
     static: bool = False
 
-    def gain_to(self, loudness: float, most: float = math.inf) -> float:
-        """Return the factor that brings the sound to a loudness in LUFS, or, if it would clip, to a peak of -1 dBFS.
-
-        `most` is the largest factor. It may miss a little: after a gain, other parts of a quiet sound are above the
-        absolute gate of R128.
-        """
-        if self.loudness is None or not self.peak:
-            return 1.0
-        return float(min(10 ** ((loudness - self.loudness) / 20), CEILING / self.peak, most))
-
 
 class Meter:
     """Measures the level of a sound that passes in blocks, by the EBU R128 meter of FFmpeg.
@@ -62,10 +52,9 @@ class Meter:
     ----------
     sample_rate : in Hz
     channels : number of channels
-    describes : whether the level says what is silent and what is static
     """
 
-    def __init__(self, sample_rate: float, channels: int, describes: bool = False) -> None:
+    def __init__(self, sample_rate: float, channels: int) -> None:
         import av  # here, as --help and encoder.py do not need it
 
         self._rate, self._channels, self._samples = round(sample_rate), channels, 0
@@ -77,15 +66,14 @@ class Meter:
         self._sink = graph.add("abuffersink")
         meter = graph.add("ebur128", "metadata=1:peak=none:framelog=quiet")
         graph.link_nodes(self._source, meter, self._sink).configure()
-        self._describer = Describer(sample_rate, round(DESCRIBED_SECONDS * sample_rate)) if describes else None
+        self._describer = Describer(sample_rate, round(DESCRIBED_SECONDS * sample_rate), channels)
 
     def add(self, block: Sound) -> None:
         """Measure the next block, float32 [channels, n]."""
         if not block.shape[1]:
             return
         self._peak = max(self._peak, float(np.abs(block).max()))
-        if self._describer is not None:
-            self._describer.add(block)
+        self._describer.add(block)
         import av
 
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", self._layout)
@@ -97,9 +85,7 @@ class Meter:
     @cached_property
     def level(self) -> Level:
         """The level of all blocks together; no block may follow."""
-        silent = static = False
-        if self._describer is not None:
-            silent, static = character(self._describer.result(math.ceil(self._samples / self._describer.compression)))
+        silent, static = character(self._describer.result(math.ceil(self._samples / self._describer.compression)))
         missing = math.ceil(GATE_SECONDS * self._rate) - self._samples
         if missing > 0:
             self.add(np.zeros((self._channels, missing), np.float32))
@@ -126,13 +112,6 @@ def character(descriptors: Descriptors) -> tuple[bool, bool]:
     bright = np.quantile(descriptors[BRIGHTNESS], (0.05, 0.95))
     static = len(moments) > n and bool(np.ptp(moments) < STATIC_DB and np.ptp(bright) < STATIC_OCTAVES)
     return silent, static and not silent
-
-
-def metered(blocks: Iterable[Sound], meter: Meter) -> Iterator[Sound]:
-    """Yield the blocks, each after it was measured."""
-    for block in blocks:
-        meter.add(block)
-        yield block
 
 
 @dataclass
@@ -165,19 +144,22 @@ class Normalised:
     def __iter__(self) -> Iterator[Sound]:
         with tempfile.TemporaryFile(dir=self.folder) as spool:
             meter = Meter(self.sample_rate, self.channels)
-            for block in metered(self.blocks, meter):
+            for block in self.blocks:
+                meter.add(block)
                 spool.write(np.ascontiguousarray(block.T).data)
             self.gain = self._find_gain(spool, meter.level)
             yield from self._scaled(spool, self.gain)
 
     def _find_gain(self, spool: IO[bytes], level: Level) -> float:
         """Return the gain, of those tried, whose result is nearest to the loudness."""
-        most = 10 ** (self.max_gain_db / 20)
-        gain = level.gain_to(self.loudness, most)
+        if level.loudness is None:
+            return 1.0
+        limit = min(CEILING / level.peak, 10 ** (self.max_gain_db / 20))
+        gain = 10 ** ((self.loudness - level.loudness) / 20)
         errors: dict[float, float] = {}  # by gain, in LU
         for _ in range(MEASUREMENTS):
-            if level.loudness is None or gain >= min(CEILING / level.peak, most):
-                return gain
+            if gain >= limit:
+                return limit
             meter = Meter(self.sample_rate, self.channels)
             for block in self._scaled(spool, gain):
                 meter.add(block)
@@ -185,7 +167,7 @@ class Normalised:
             errors.setdefault(gain, abs(error))
             if abs(error) <= TOLERANCE:
                 break
-            gain = min(gain * 10 ** (error / 20), CEILING / level.peak, most)
+            gain *= 10 ** (error / 20)
         return min(errors, key=errors.__getitem__)
 
     def _scaled(self, spool: IO[bytes], gain: float) -> Iterator[Sound]:

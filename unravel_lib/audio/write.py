@@ -9,7 +9,7 @@ import soundfile
 
 from unravel_lib.audio import SAMPLE_BYTES
 from unravel_lib.audio.blocks import Sound
-from unravel_lib.audio.level import Level, Meter, metered
+from unravel_lib.audio.level import Level, Meter
 from unravel_lib.audio.read import source_of
 from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 
@@ -60,7 +60,7 @@ def write_audio(
     OutputError
         The file cannot be written.
     """
-    meter = Meter(sample_rate, channels, describes=True)
+    meter = Meter(sample_rate, channels)
     describe = None if sidecar is None else lambda: sidecar(meter.level)
     kind = "WAV" if samples * channels * SAMPLE_BYTES[subtype] < RIFF_LIMIT else "RF64"
     with (
@@ -72,21 +72,11 @@ def write_audio(
     ):
         # no PEAK chunk: it holds the time of day, and the same sound must give the same bytes
         soundfile._snd.sf_command(sound._file, SFC_SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
-        for block in metered(blocks, meter):
+        for block in blocks:
+            meter.add(block)
             try:
                 sound.write(block.T)
-            except (soundfile.LibsndfileError, AssertionError) as error:
-                raise _write_error(sound) from error
+            except (soundfile.LibsndfileError, AssertionError) as error:  # which do not say why: the system does
+                os.write(file.fileno(), block.tobytes())
+                raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
     return meter.level
-
-
-def _write_error(sound: soundfile.SoundFile) -> OSError:
-    """Return the reason why the last write failed as an OSError; soundfile itself reports only "System error".
-
-    Source: sf_strerror in libsndfile's interface gives the text of the system.
-    """
-    text = soundfile._ffi.string(soundfile._snd.sf_strerror(sound._file)).decode("utf-8", "replace")
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-        if os.strerror(number) in text:
-            return OSError(number, os.strerror(number))
-    return OSError(errno.EIO, text.removeprefix("System error : ").rstrip("."))

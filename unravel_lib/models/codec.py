@@ -264,7 +264,7 @@ def encode_file(
         refuse_replacing(target, facts)
     with _naming(source, "encoded"), open_audio(source) as sound:
         blocks = _watched(sound.blocks(), sound.sample_rate, sound.seconds, watch)
-        describer = Describer(model.sample_rate, model.compression)
+        describer = Describer(model.sample_rate, model.compression, model.in_channels)
         latents = _encode(model, blocks, sound.sample_rate, key, options, describer)
     late = model.behaviour("encode").carries_state and not options.compensate_delay
     delay = model.delay.encode_samples if late and model.delay is not None else 0
