@@ -21,7 +21,6 @@ RUN_ON_LOADING = "__setstate__"
 WRITTEN = re.compile(rb"[\n\x20-\x7e]*")  # the characters that PyTorch writes
 STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"' rb"|'(?:[^'\\\n]|\\.)*'")
 NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined lines, strings over many lines
-NAMELESS = (ast.Constant, ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
 CAST = "unchecked_cast"
 DTYPES = (None, *range(8), 9, 10, 11, 15)  # ordinary ones by number; others are read behind the end of a table
 RESULTS = {"out", "out0", "out1", "values", "indices", "min", "min_indices", "max", "max_values"}  # tensors to write to
@@ -66,15 +65,20 @@ class Code:
 
     def __init__(self, members: Mapping[str, bytes]) -> None:
         self.members = members
-        self._doubled: dict[str, str] = {}
         self.classes: dict[str, Class] = {}
-        self._trees = {name: _parsed(source) for name, source in members.items()}
-        for name, tree in self._trees.items():
-            for node in tree.body if tree is not None else ():
+        self._trees: dict[str, ast.Module] = {}
+        self._found: dict[str, list[str]] = {name: [] for name in members}
+        for name, source in members.items():
+            try:
+                tree = self._trees[name] = _parsed(source)
+            except ValueError as error:
+                self._found[name].append(str(error))
+                continue
+            for node in tree.body:
                 if isinstance(node, ast.ClassDef):
-                    full = class_key(f"{name[5:-3].replace('/', '.')}.{node.name}")
+                    full = class_key(f"{_module(name)}.{node.name}")
                     if full in self.classes:
-                        self._doubled[name] = full
+                        self._found[name].append(f"{full} twice")
                     self.classes[full] = _class(node)
 
     def suspicions(self, name: str) -> Iterator[str]:
@@ -83,16 +87,17 @@ class Code:
         The code is in the syntax of Python, so Python's own parser reads it: spaces, string escapes and names given to
         `getattr` hide nothing.
         """
-        source, tree = self.members[name], self._trees[name]
-        if tree is None:
-            yield "unreadable code"
-            return
-        if name in self._doubled:
-            yield f"{self._doubled[name]} twice"
-        module = name[5:-3].replace("/", ".")
-        yield from dict.fromkeys(_judged(tree, self.classes, module))
-        if not WRITTEN.fullmatch(source) or NEVER_WRITTEN.search(STRING.sub(b"", source)):
-            yield "code that PyTorch does not write (comments or odd characters)"
+        yield from self._found[name]
+        if name in self._trees:
+            judge = _Judge(self.classes, _module(name))
+            try:
+                judge.visit(self._trees[name])
+            except RecursionError:
+                yield "names that refer to each other without end"
+            yield from dict.fromkeys(judge.found)
+            source = self.members[name]
+            if not WRITTEN.fullmatch(source) or NEVER_WRITTEN.search(STRING.sub(b"", source)):
+                yield "code that PyTorch does not write (comments or odd characters)"
 
 
 def class_key(name: str) -> str:
@@ -101,66 +106,61 @@ def class_key(name: str) -> str:
     return module.lower() + dot + own
 
 
-def _parsed(source: bytes) -> ast.Module | None:
+def _module(name: str) -> str:
+    """Return the module that a code member is: `code/__torch__/m.py` is `__torch__.m`."""
+    return name[5:-3].replace("/", ".")
+
+
+def _parsed(source: bytes) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # unknown escapes in strings
-            return ast.parse(source.decode("utf-8"))  # as text: bytes could declare another encoding
+            tree = ast.parse(source.decode("utf-8"))  # as text: bytes could declare another encoding
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+        raise ValueError("unreadable code") from None
+    depth, level = 0, list[ast.AST](tree.body)
+    while level:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+        if depth > MAX_DEPTH:
+            raise ValueError(f"code nested more than {MAX_DEPTH} deep")
+    return tree
 
 
 def _class(node: ast.ClassDef) -> Class:
     found = Class(node.bases[0].id if node.bases and isinstance(node.bases[0], ast.Name) else "")
     for line in node.body:
-        if isinstance(line, ast.FunctionDef):
-            found.methods[line.name] = _signature(line)
-            found.names.add(line.name)
-        elif isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            found.names.add(line.target.id)
-            if line.value is None:  # else a constant, which no object holds
-                found.attributes[line.target.id] = _text(line.annotation)
-        elif isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Subscript):
-            name = line.targets[0].slice  # __annotations__["0"] = Class, where a name is no identifier
-            if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                found.names.add(name.value)
-                found.attributes[name.value] = _text(line.value)
+        match line:
+            case ast.FunctionDef(name):
+                found.methods[name] = _signature(line)
+            case ast.AnnAssign(ast.Name(name), kind, value):
+                if value is None:  # else a constant, which no object holds
+                    found.attributes[name] = ast.unparse(kind)
+            case ast.Assign([ast.Subscript(_, ast.Constant(str(name))), *_], kind):
+                found.attributes[name] = ast.unparse(kind)  # __annotations__["0"] = Class: its name is no identifier
+            case _:
+                continue
+        found.names.add(name)
     return found
 
 
 def _signature(node: ast.FunctionDef) -> str:
-    types = [_text(argument.annotation) if argument.annotation else "Tensor" for argument in node.args.args[1:]]
-    return f"({', '.join(types)}) -> {_text(node.returns) if node.returns else ''}"
-
-
-def _text(node: ast.expr) -> str:
-    try:
-        return ast.unparse(node)
-    except RecursionError:
-        return "nested without end"
-
-
-def type_tree(text: str) -> ast.expr:
-    """Return a type as it is written in code, parsed; raises ValueError."""
-    try:
-        return ast.parse(text, mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError("a type that cannot be read") from error
-
-
-def type_text(text: str) -> str:
-    """Return a type as `Class.attributes` spells it."""
-    return _text(type_tree(text))
+    types = [ast.unparse(argument.annotation) if argument.annotation else "Tensor" for argument in node.args.args[1:]]
+    return f"({', '.join(types)}) -> {ast.unparse(node.returns) if node.returns else ''}"
 
 
 @functools.lru_cache(10_000)
 def type_parts(text: str) -> tuple[str, tuple[str, ...]]:
-    """Split `Dict[str, List[int]]` into Dict and its parts; a type without parts has none."""
-    node = type_tree(text)
+    """Split `Dict[str, List[int]]` into Dict and its parts; a type without parts has none. Raises ValueError."""
+    if text.count("[") > MAX_DEPTH:
+        raise ValueError(f"a type nested more than {MAX_DEPTH} deep")
+    try:
+        node = ast.parse(text, mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError("a type that cannot be read") from None
     if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
         return text, ()
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    return node.value.id, tuple(_text(part) for part in parts)
+    return node.value.id, tuple(ast.unparse(part) for part in parts)
 
 
 def is_checked(text: str) -> bool:
@@ -169,58 +169,65 @@ def is_checked(text: str) -> bool:
     return name in CHECKED if not parts else name in CONTAINERS and all(map(is_checked, parts))
 
 
-class _Function:
-    """The names in a function, and their types where one assignment decides."""
+class _Names:
+    """The names in a function, and their types where one assignment decides; outside of functions there are none."""
 
-    def __init__(self, node: ast.FunctionDef | None, classes: Classes, owner: str | None) -> None:
-        self.node, self._classes = node, classes
+    def __init__(self, classes: Classes, node: ast.FunctionDef | None = None, owner: str | None = None) -> None:
+        self._classes = classes
         arguments = node.args.args if node is not None else []
-        self._types = {a.arg: _text(a.annotation) if a.annotation else "Tensor" for a in arguments}
+        self._types = {a.arg: ast.unparse(a.annotation) if a.annotation else "Tensor" for a in arguments}
         if owner is not None and arguments:  # PyTorch does not read what is written there
             self._types[arguments[0].arg] = owner
         self._values: dict[str, ast.expr] = {}
         self._stored: collections.Counter[str] = collections.Counter(list(self._types))
         for part in ast.walk(node) if node is not None else ():
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                self._stored[part.id] += 1
-            elif isinstance(part, ast.Assign) and len(part.targets) == 1 and isinstance(part.targets[0], ast.Name):
-                self._values[part.targets[0].id] = part.value
+            match part:
+                case ast.Name(name, ast.Store()):
+                    self._stored[name] += 1
+                case ast.Assign([ast.Name(name)], value):
+                    self._values[name] = value
 
-    def type_of(self, node: ast.expr, depth: int = 0) -> str | None:
+    def type_of(self, node: ast.expr) -> str | None:
         """Return the type of an expression as text, None where it does not follow from declarations."""
-        if depth > MAX_DEPTH:
-            return None
-        if isinstance(node, ast.Constant):
-            return type(node.value).__name__
-        if isinstance(node, ast.Name) and self._stored[node.id] == 1:
-            if node.id in self._values:
-                return self.type_of(self._values[node.id], depth + 1)
-            return self._types.get(node.id)
-        if isinstance(node, ast.Attribute):
-            return self._attribute(node.value, node.attr, depth)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not self._stored[node.func.id]:
-            named = node.func.id
-            if named == "getattr" and len(node.args) == 2 and isinstance(node.args[1], ast.Constant):
-                return self._attribute(node.args[0], str(node.args[1].value), depth)
-            if named in ("annotate", CAST) and node.args:
-                return _text(node.args[0])
-            return "int" if named == "int" else None
+        match self._resolved(node):
+            case ast.Constant(value):
+                return type(value).__name__
+            case ast.Name(name) if self._stored[name] == 1:
+                return self._types.get(name)
+            case ast.Attribute(owner, name):
+                return self._attribute(owner, name)
+            case ast.Call(ast.Name(called)) if self._stored[called]:
+                return None
+            case ast.Call(ast.Name("getattr"), [owner, ast.Constant(name)]):
+                return self._attribute(owner, str(name))
+            case ast.Call(ast.Name("annotate" | "unchecked_cast"), [wanted, *_]):
+                return ast.unparse(wanted)
+            case ast.Call(ast.Name("int")):
+                return "int"
         return None
 
-    def _attribute(self, owner: ast.expr, name: str, depth: int) -> str | None:
-        known = self._classes.get(class_key(self.type_of(owner, depth + 1) or ""))
+    def _resolved(self, node: ast.expr) -> ast.expr:
+        """Return what was assigned to a name, if that is one thing only; else the expression itself."""
+        for _ in range(MAX_DEPTH):
+            if not (isinstance(node, ast.Name) and self._stored[node.id] == 1 and node.id in self._values):
+                return node
+            node = self._values[node.id]
+        raise RecursionError
+
+    def _attribute(self, owner: ast.expr, name: str) -> str | None:
+        known = self._classes.get(class_key(self.type_of(owner) or ""))
         return None if known is None else known.attributes.get(name)
 
     def is_dtype(self, node: ast.expr, by_name: bool) -> bool:
         """Return False for a dtype that is no ordinary one; `by_name` also for what no code of PyTorch's gives it."""
-        for _ in range(MAX_DEPTH):
-            if not (isinstance(node, ast.Name) and self._stored[node.id] == 1 and node.id in self._values):
-                break
-            node = self._values[node.id]
-        if isinstance(node, (ast.Constant, ast.UnaryOp, ast.BinOp)):
-            value = node.value if isinstance(node, ast.Constant) else -1
-            return isinstance(value, bool) or type(value) is str or value in DTYPES
-        return not (by_name and isinstance(node, ast.Call) and _text(node.func).startswith(("torch.", "ops.aten.")))
+        match self._resolved(node):
+            case ast.Constant(value):
+                return isinstance(value, (bool, str)) or value in DTYPES
+            case ast.UnaryOp() | ast.BinOp():
+                return False
+            case ast.Call(called):
+                return not (by_name and ast.unparse(called).startswith(("torch.", "ops.aten.")))
+        return True
 
     def refused(self, owner: ast.expr, name: str) -> list[str]:
         """Return the operator that `owner.name` may be, unless a class of the file declares that name."""
@@ -230,107 +237,88 @@ class _Function:
         return [] if known is not None and name in known.names else [f"torch.{name}"]
 
 
-def _judged(tree: ast.Module, classes: Classes, module: str) -> Iterator[str]:
-    """Judge every node of a code member; without recursion, so that any depth of nesting is safe."""
-    nodes: list[tuple[ast.AST, int, _Function, str | None]] = [(tree, 0, _Function(None, classes, None), None)]
-    while nodes:
-        node, depth, function, owner = nodes.pop()
-        if depth > MAX_DEPTH:
-            yield f"code nested more than {MAX_DEPTH} deep"
+class _Judge(ast.NodeVisitor):
+    """Finds what is suspicious in a code member."""
+
+    def __init__(self, classes: Classes, module: str) -> None:
+        self.found: list[str] = []
+        self._classes, self._module = classes, module
+        self._owner: str | None = None  # the class that is visited
+        self._function: ast.FunctionDef | None = None
+        self._names = _Names(classes)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._owner = f"{self._module}.{node.name}"
+        self.generic_visit(node)
+        self._owner = None
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        if self._function is not None:
+            self.found.append("a function inside another")
             return
-        if isinstance(node, ast.ClassDef):
-            owner = f"{module}.{node.name}"
-        elif isinstance(node, ast.FunctionDef):
-            if function.node is not None:
-                yield "a function inside another"
-                return
-            if node.name == RUN_ON_LOADING:
-                yield RUN_ON_LOADING
-            function = _Function(node, classes, owner)
-        children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, NAMELESS)]
-        if isinstance(node, ast.Call) and (judged := _judged_call(node, function)) is not None:
-            yield from judged
-            children.remove(node.func)
-        elif isinstance(node, ast.Attribute):
-            inner, parts = _dotted(node)
-            yield from _dotted_name(node, parts, function)
-            children = [] if parts[0] else [inner]
-            depth += len(parts) - 2
-        elif isinstance(node, ast.Name):
-            yield from _bare_name(node.id)
-        nodes.extend((child, depth + 1, function, owner) for child in reversed(children))
+        if node.name == RUN_ON_LOADING:
+            self.found.append(RUN_ON_LOADING)
+        self._function, self._names = node, _Names(self._classes, node, self._owner)
+        self.generic_visit(node)
+        self._function, self._names = None, _Names(self._classes)
 
+    def visit_Call(self, node: ast.Call) -> None:
+        names = self._names
+        for keyword in node.keywords:
+            if keyword.arg in RESULTS or keyword.arg is None:
+                self.found.append(f"a result that is written to a given place ({keyword.arg})")
+            elif keyword.arg == "layout" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
+                self.found.append("a tensor that is not dense")
+            elif keyword.arg == "dtype" and not names.is_dtype(keyword.value, by_name=True):
+                self.found.append("a dtype that is no ordinary one")
+        match node:
+            case ast.Call(ast.Name("getattr"), [owner, ast.Constant(str(name)), *_]):
+                self.found += names.refused(owner, name)
+            case ast.Call(ast.Name("unchecked_cast"), [wanted, value], []):
+                kind = ast.unparse(wanted)
+                if not (is_checked(kind) or names.type_of(value) == f"Optional[{kind}]"):
+                    self.found.append(f"{CAST} to {kind}")
+            case ast.Call(ast.Name("getattr" | "unchecked_cast" as name)):
+                self.found.append(f"a computed {name}")
+            case ast.Call(ast.Attribute(ast.Name("torch"), "repeat_interleave"), arguments, keywords):
+                if len(arguments) not in (2, 3) or keywords or names.type_of(arguments[1]) != "int":
+                    self.found.append(f"torch.{COUNTED} with counts that are not known to be one number")
+            case ast.Call(called, arguments):
+                if isinstance(called, ast.Attribute) and called.attr in WITH_DTYPE:
+                    place = WITH_DTYPE[called.attr] - (ast.unparse(called.value) not in ("torch", "ops.aten"))
+                    if not all(names.is_dtype(argument, by_name=False) for argument in arguments[place:]):
+                        self.found.append("a dtype that is no ordinary one")
+                self.visit(called)
+        for argument in (*node.args, *node.keywords):
+            self.visit(argument)
 
-def _judged_call(node: ast.Call, function: _Function) -> list[str] | None:
-    """Judge a call whose arguments decide; None for any other."""
-    called = node.func
-    for keyword in node.keywords:
-        if keyword.arg in RESULTS or keyword.arg is None:
-            return [f"a result that is written to a given place ({keyword.arg})"]
-        if keyword.arg == "layout" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
-            return ["a tensor that is not dense"]
-        if keyword.arg == "dtype" and not function.is_dtype(keyword.value, by_name=True):
-            return ["a dtype that is no ordinary one"]
-    if isinstance(called, ast.Attribute) and called.attr in WITH_DTYPE:
-        places = node.args[WITH_DTYPE[called.attr] - (_text(called.value) not in ("torch", "ops.aten")) :]
-        if not all(function.is_dtype(argument, by_name=False) for argument in places):
-            return ["a dtype that is no ordinary one"]
-    if isinstance(called, ast.Name) and called.id == "getattr":
-        return _getattr(node, function)
-    if isinstance(called, ast.Name) and called.id == CAST:
-        if len(node.args) != 2 or node.keywords:
-            return [f"an odd {CAST}"]
-        wanted = _text(node.args[0])
-        known = is_checked(wanted) or function.type_of(node.args[1]) == f"Optional[{wanted}]"
-        return [] if known else [f"{CAST} to {wanted}"]
-    if isinstance(called, ast.Attribute) and called.attr == COUNTED and _text(called.value) == "torch":
-        plain = len(node.args) in (2, 3) and not node.keywords
-        counted = plain and function.type_of(node.args[1]) == "int"
-        return [] if counted else [f"torch.{COUNTED} with counts that are not known to be one number"]
-    return None
-
-
-def _dotted(node: ast.expr) -> tuple[ast.expr, list[str]]:
-    """Split `a.b.c` into its innermost expression and ["a", "b", "c"]; the first is "" where it is no global name."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    is_global = isinstance(node, ast.Name) and node.id in ("torch", "ops", "__torch__")
-    parts.append(node.id if is_global and isinstance(node, ast.Name) else "")
-    return node, parts[::-1]
-
-
-def _dotted_name(node: ast.Attribute, parts: list[str], function: _Function) -> Iterator[str]:
-    """Judge a name as a whole: `torch.save`, `ops.prim.data`, `__torch__.module.Class`, `.net.save`."""
-    if parts[0] == "__torch__":  # a class or function of the file itself, but for those that libraries register
-        if parts[1:3] in (["torch"], ["torch", "classes"]):
-            yield ".".join(parts)
-    elif parts[0] == "ops":
-        allowed = {"aten": ATEN, "prim": PRIM}.get(parts[1], frozenset())
-        if len(parts) != 3 or parts[2] not in allowed:
-            yield ".".join(["torch", *parts])
-    elif parts[0] == "torch" and parts[1] not in ATEN:
-        yield f"torch.{parts[1]}"
-    else:
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Judge a name as a whole: `torch.save`, `ops.prim.data`, `__torch__.module.Class`, `.net.save`."""
         inner: ast.expr = node
         while isinstance(inner, ast.Attribute):
-            yield from function.refused(inner.value, inner.attr)
             inner = inner.value
+        is_global = isinstance(inner, ast.Name) and inner.id in ("torch", "ops", "__torch__")
+        match ast.unparse(node).split(".") if is_global else []:
+            case ["__torch__", *inside]:  # a class or function of the file itself, but for what libraries register
+                if inside[:2] in (["torch"], ["torch", "classes"]):
+                    self.found.append(ast.unparse(node))
+            case ["ops", *inside]:
+                allowed = {"aten": ATEN, "prim": PRIM}.get(inside[0], frozenset())
+                if len(inside) != 2 or inside[1] not in allowed:
+                    self.found.append(f"torch.{ast.unparse(node)}")
+            case ["torch", name, *_] if name not in ATEN:
+                self.found.append(f"torch.{name}")
+            case parts:
+                self.found += self._names.refused(node.value, node.attr)
+                if parts != ["torch", node.attr]:
+                    self.visit(node.value)
 
-
-@functools.cache
-def _bare_name(name: str) -> tuple[str, ...]:
-    if name in ("torch", "ops", "__torch__", "getattr", CAST):  # to be completed elsewhere
-        return (f"{name} under another name",)
-    return (name,) if name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")) else ()
-
-
-def _getattr(node: ast.Call, function: _Function) -> list[str]:
-    name = node.args[1] if len(node.args) > 1 else None
-    if isinstance(name, ast.Constant) and isinstance(name.value, str):
-        return function.refused(node.args[0], name.value)
-    return ["a computed getattr"]
+    def visit_Name(self, node: ast.Name) -> None:
+        name = node.id
+        if name in ("torch", "ops", "__torch__", "getattr", CAST):  # to be completed elsewhere
+            self.found.append(f"{name} under another name")
+        elif name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")):
+            self.found.append(name)
 
 
 @functools.cache
@@ -341,6 +329,7 @@ def _is_refused(name: str) -> bool:
     return name not in ATEN and name not in PRIM and (_is_operator(f"aten::{name}") or _is_operator(f"prim::{name}"))
 
 
+@functools.cache
 def _is_operator(name: str) -> bool:
     import torch
 

@@ -4,17 +4,15 @@ PyTorch does not check them: names of classes, how deep they nest, how large eac
 type that the code declares for it. That is done here.
 """
 
-import functools
-import io
+import itertools
 import math
-import pickle
 import pickletools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unravel_lib.models.screening.code import MAX_DEPTH, Classes, class_key, is_checked, type_parts, type_text
+from unravel_lib.models.screening.code import MAX_DEPTH, Classes, class_key, type_parts
 
 MAX_REPEATED = 1 << 24  # values of a tensor that has fewer of its own; a copy of it, 64 MiB
 # what PyTorch writes; its reader takes no others
@@ -24,21 +22,25 @@ _OPCODES = """
     EMPTY_DICT SETITEM SETITEMS
 """
 OPCODES = frozenset(_OPCODES.split())
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 NAME = re.compile(r"[\w.<>]+", re.ASCII)
-CLASSES = "__torch__.torch."  # what libraries register, not the file
-SIMPLE = {
-    **{kind.__name__: (kind,) for kind in (int, float, bool, str, type(None))},
-    "number": (int, float),
-    "Any": (int, float, bool, str, type(None)),
-}
+OWN, REGISTERED = "__torch__.", "__torch__.torch."  # classes of the file, and those that libraries register
 INTERFACES = ("Interface", "ModuleInterface")
-ITEM_BYTES = {
-    **dict.fromkeys(("torch.BoolStorage", "torch.ByteStorage", "torch.CharStorage"), 1),
-    **dict.fromkeys(("torch.ShortStorage", "torch.HalfStorage", "torch.BFloat16Storage"), 2),
-    **dict.fromkeys(("torch.IntStorage", "torch.FloatStorage"), 4),
-    **dict.fromkeys(("torch.LongStorage", "torch.DoubleStorage", "torch.ComplexFloatStorage"), 8),
-    "torch.ComplexDoubleStorage": 16,
+_ITEM_BYTES = {
+    1: "Bool Byte Char",
+    2: "Short Half BFloat16",
+    4: "Int Float",
+    8: "Long Double ComplexFloat",
+    16: "ComplexDouble",
 }
+ITEM_BYTES = {f"torch.{kind}Storage": size for size, kinds in _ITEM_BYTES.items() for kind in kinds.split()}
+_LISTS = {"int": "int", "double": "float", "bool": "bool", "tensor": "Tensor"}
+LISTS = {f"torch.jit._pickle.build_{name}list": f"List[{kind}]" for name, kind in _LISTS.items()}
+CALLED = (
+    *("collections.OrderedDict", "torch.device"),
+    *("torch._utils._rebuild_tensor_v2", "torch.jit._pickle.restore_type_tag"),
+)
+UNDECLARED = ("import", "values", "hooks", "List", "Dict")  # kinds that no type is; of a container without its tag
 
 
 def suspicions(data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -> Iterator[str]:
@@ -51,10 +53,8 @@ def suspicions(data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -
     """
     try:
         yield from filter(None, map(_suspicious, dict.fromkeys(imports(data))))
-        _refuse_odd_steps(data)
-        reader = _Reader(data, tensor_bytes)
-        _Types(classes, reader.tags).check(reader.load(), "Any", "it")
-    except (ValueError, TypeError, AttributeError, LookupError, EOFError, RecursionError, pickle.PickleError) as error:
+        _Types(classes).check(_outermost(data, tensor_bytes), "Any", "it")
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         yield f"an odd object table ({' '.join(str(error).split())[:80]})"
 
 
@@ -70,159 +70,141 @@ def imports(data: bytes) -> Iterator[str]:
 
 def _suspicious(name: str) -> str | None:
     """Return what is suspicious about an imported name; None where it is harmless."""
-    if name.startswith("__torch__.") and not name.startswith(CLASSES + "classes") and NAME.fullmatch(name):
+    if name.startswith(OWN) and not name.startswith(f"{REGISTERED}classes") and NAME.fullmatch(name):
         return None
-    if name in MADE or name in ITEM_BYTES:
+    if name in CALLED or name in LISTS or name in ITEM_BYTES:
         return None
-    return name if name.startswith(CLASSES) and NAME.fullmatch(name) else f"an import of {name!r}"
+    return name if name.startswith(REGISTERED) and NAME.fullmatch(name) else f"an import of {name!r}"
 
 
-def _refuse_odd_steps(data: bytes) -> None:
-    """Raise ValueError for steps that PyTorch does not write, and where anything made on the way nests too deep.
+@dataclass(slots=True, eq=False)
+class _Value:
+    """What a step of a table would make.
 
-    The stack holds, for each value, how deep it nests, in a list of one that all references to the value share, and
-    whether the value was fetched from the memo. What came from there is complete: it may not grow.
+    Attributes
+    ----------
+    kind : its type as code writes it, or one of `UNDECLARED`
+    content : a number, a text, the name of an import, how many values of a tensor there are; in a container its items,
+        in a dict and in an object keys and values in turn; None in an object that is not complete
+    depth : how deep it nests
+    is_shared : it was fetched from the memo: it may not grow
     """
-    stack: list[tuple[list[int], bool] | None] = []  # None is a mark
-    memo: dict[int, list[int]] = {}
+
+    kind: str
+    content: Any = None
+    depth: int = 0
+    is_shared: bool = False
+
+    def take(self, items: "list[_Value]") -> "_Value":
+        """Put items into it; return it."""
+        if self.is_shared:
+            raise ValueError("an object that grows after its making")
+        self.content.extend(items)
+        self.depth = max([self.depth, *(1 + item.depth for item in items)])
+        if self.depth > MAX_DEPTH:
+            raise ValueError(f"objects nested more than {MAX_DEPTH} deep")
+        return self
+
+
+def _outermost(data: bytes, tensor_bytes: Mapping[str, int]) -> _Value:
+    """Return the value that a table describes; raise ValueError for steps that PyTorch does not write."""
+    stack: list[_Value] = []
+    below: list[list[_Value]] = []  # for each mark what is below it
+    memo: dict[int, _Value] = {}
     argument: Any
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name not in OPCODES:
             raise ValueError(f"{opcode.name} in it")
-        if isinstance(argument, str) and argument.count("[") > MAX_DEPTH:  # a type such as List[List[...]]
-            raise ValueError(f"a type nested more than {MAX_DEPTH} deep")
         if opcode.name == "MARK":
-            stack.append(None)
+            below.append(stack)
+            stack = []
         elif opcode.name in ("BINPUT", "LONG_BINPUT"):
             if argument > len(data):
                 raise ValueError("more references than values")
-            memo[argument] = _top(stack)[0]
+            memo[argument] = stack[-1]
         elif opcode.name in ("BINGET", "LONG_BINGET"):
-            stack.append((memo[argument], True))
-        else:
-            _step(opcode, stack)
-    if stack:
+            stack.append(memo[argument])
+            memo[argument].is_shared = True
+        elif opcode.name not in ("PROTO", "STOP"):
+            wanted, items = list(opcode.stack_before), list[_Value]()
+            if pickletools.stackslice in wanted:  # behind a mark
+                items, stack = stack, below.pop()
+                del wanted[-2:]
+            taken = [stack.pop() for _ in wanted][::-1]
+            stack.append(_made(opcode.name, argument, taken + items, tensor_bytes))
+    if below or len(stack) != 1:
         raise ValueError("values that belong to nothing")
+    return stack[0]
 
 
-def _step(opcode: pickletools.OpcodeInfo, stack: list[tuple[list[int], bool] | None]) -> None:
-    """Take from the stack what a step takes and leave on it what it leaves, as `pickletools` describes it."""
-    taken: list[list[int]] = []
-    wanted = len(opcode.stack_before)
-    if pickletools.stackslice in opcode.stack_before:
-        while (entry := stack.pop()) is not None:
-            taken.append(entry[0])
-        wanted -= 2  # the mark and what is above it
-    grows = opcode.name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD")
-    for _ in range(wanted - grows):
-        taken.append(_top(stack)[0])
-        stack.pop()
-    if not opcode.stack_after:
-        return
-    depth = 1 + max((deep for (deep,) in taken), default=-1)
-    if depth > MAX_DEPTH:
-        raise ValueError(f"objects nested more than {MAX_DEPTH} deep")
-    if grows:
-        cell, fetched = _top(stack)
-        if fetched:
-            raise ValueError("an object that grows after its making")
-        cell[0] = max(cell[0], depth)
-    else:
-        stack.append(([depth], False))
+def _made(step: str, argument: Any, taken: list[_Value], tensor_bytes: Mapping[str, int]) -> _Value:
+    """Return what a step makes of what it takes."""
+    match step, taken:
+        case "GLOBAL", _:
+            return _Value("import", str(argument).replace(" ", ".", 1))
+        case "EMPTY_LIST" | "EMPTY_DICT", _:
+            return _Value(step[6:].title(), [])
+        case "EMPTY_TUPLE" | "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3", items:
+            return _Value("Tuple", []).take(items)
+        case "APPEND" | "APPENDS", [_Value("List") as container, *items]:
+            return container.take(items)
+        case "SETITEM" | "SETITEMS", [_Value("Dict") as container, *items] if len(items) % 2 == 0:
+            return container.take(items)
+        case "NEWOBJ", [_Value("import", str(name)), _Value("Tuple", [])] if name.startswith(OWN):
+            return _Value(name)
+        case "BUILD", [_Value(content=None) as made, _Value("Dict", state)] if made.kind.startswith(OWN):
+            made.content = []
+            return made.take(state)
+        case "BINPERSID", [_Value("Tuple", [_, _Value("import", kind), _Value("str", key), _, _Value("int", count)])]:
+            there = tensor_bytes.get(key, 0)
+            if not 0 <= count * ITEM_BYTES[kind] <= there:
+                raise ValueError(f"{count} values for tensor {key[:20]}, which has {there} bytes")
+            return _Value("values", count)
+        case "REDUCE", [_Value("import", name), _Value("Tuple", given)]:
+            return _called(name, given)
+        case _, []:
+            constant = CONSTANTS.get(step, argument)
+            return _Value(type(constant).__name__, constant)
+    raise ValueError(f"an odd {step}")
 
 
-def _top(stack: list[tuple[list[int], bool] | None]) -> tuple[list[int], bool]:
-    if stack[-1] is None:
-        raise ValueError("a mark in the place of a value")
-    return stack[-1]
+def _called(name: str, given: list[_Value]) -> _Value:
+    """Return what one of PyTorch's own functions makes."""
+    match name, given:
+        case "torch._utils._rebuild_tensor_v2", [_Value("values", count), offset, size, stride, *_]:
+            return _tensor(count, offset, size, stride)
+        case "torch.jit._pickle.restore_type_tag", [value, _Value("str", tag)]:
+            return _tagged(value, tag)
+        case _, [value] if name in LISTS:
+            return _tagged(value, LISTS[name])
+        case "torch.device", _:
+            return _Value("Device")
+        case "collections.OrderedDict", _:
+            return _Value("hooks")
+    raise ValueError(f"an odd call of {name[:60]}")
 
 
-@dataclass
-class _Other:
-    """Stand-in for a tensor, for its values in the archive, or for a device."""
-
-    kind: str
-    count: int = 0
-
-
-class _Object:
-    """Stand-in for an object of a class that the code declares."""
-
-    class_name = ""
-    state: dict[str, Any] | None = None  # until it is complete
-
-    def __setstate__(self, state: Any) -> None:
-        if self.state is not None or type(state) is not dict:
-            raise ValueError("an object that is made in an odd way")
-        self.state = dict(state)  # as PyTorch takes it over now, whatever is added later
+def _tagged(value: _Value, tag: str) -> _Value:
+    """Return a list or dict whose type is stated; it has one type everywhere."""
+    name, parts = type_parts(tag)
+    if value.kind not in (tag, name) or len(parts) != {"List": 1, "Dict": 2}.get(name):
+        raise ValueError(f"{tag[:40]} for something else")
+    value.kind = tag
+    return value
 
 
-class _Reader(pickle.Unpickler):
-    """Python's own reader of pickles, which imports nothing here.
-
-    Attributes
-    ----------
-    tags : the type that the table says a list or dict has, by the identity of that
-    """
-
-    def __init__(self, data: bytes, tensor_bytes: Mapping[str, int]) -> None:
-        super().__init__(io.BytesIO(data))
-        self._tensor_bytes = tensor_bytes
-        self._own: dict[str, type[_Object]] = {}
-        self._kept: list[Any] = []  # so that no identity is given twice
-        self.tags: dict[int, str] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for an imported name."""
-        full = f"{module}.{name}"
-        if full.startswith("__torch__."):
-            return self._own.setdefault(full, type(name, (_Object,), {"class_name": full}))
-        return full if full in ITEM_BYTES else functools.partial(MADE[full], self)
-
-    def tagged(self, value: Any, tag: str) -> Any:
-        """Return a list or dict whose type is stated."""
-        if type(value) not in (list, dict) or self.tags.setdefault(id(value), tag) != tag:
-            raise ValueError(f"{tag[:40]} for something else")
-        self._kept.append(value)
-        return value
-
-    def persistent_load(self, pid: Any) -> _Other:
-        """Return the values of a tensor, which the archive must have as many of as the table says."""
-        _, kind, key, _, count = pid
-        there = self._tensor_bytes.get(key, 0)
-        if not 0 <= count * ITEM_BYTES[kind] <= there:
-            raise ValueError(f"{count} values for tensor {str(key)[:20]}, which has {there} bytes")
-        return _Other("values", count)
-
-
-def _tensor(
-    reader: _Reader, storage: _Other, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: Any
-) -> _Other:
-    """Return a tensor, which must lie within its values."""
-    if min((offset, *size, *stride)) < 0:
+def _tensor(count: int, offset: _Value, size: _Value, stride: _Value) -> _Value:
+    """Return a tensor, which must lie within its values, of which there are `count`."""
+    numbers = [offset, *size.content, *stride.content]
+    if any(number.kind != "int" or number.content < 0 for number in numbers):
         raise ValueError("a tensor of negative size")
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 not in size and last >= storage.count:
+    sizes, steps = ([number.content for number in pair.content] for pair in (size, stride))
+    last = offset.content + sum((n - 1) * step for n, step in zip(sizes, steps, strict=True))
+    if 0 not in sizes and last >= count:
         raise ValueError("a tensor larger than its values")
-    if math.prod(size) > max(storage.count, MAX_REPEATED):
+    if math.prod(sizes) > max(count, MAX_REPEATED):
         raise ValueError("a tensor that repeats its values without end")
-    return _Other("Tensor")
-
-
-def _list_of(kind: str) -> Callable[[_Reader, Any], Any]:
-    return lambda reader, values: reader.tagged(values, f"List[{kind}]")
-
-
-MADE: dict[str, Callable[..., Any]] = {  # what PyTorch's own functions make
-    "collections.OrderedDict": lambda reader: None,
-    "torch.device": lambda reader, name: _Other("Device"),
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch.jit._pickle.restore_type_tag": lambda reader, value, tag: reader.tagged(value, type_text(tag)),
-    "torch.jit._pickle.build_intlist": _list_of("int"),
-    "torch.jit._pickle.build_doublelist": _list_of("float"),
-    "torch.jit._pickle.build_boollist": _list_of("bool"),
-    "torch.jit._pickle.build_tensorlist": _list_of("Tensor"),
-}
+    return _Value("Tensor")
 
 
 class _Types:
@@ -231,62 +213,51 @@ class _Types:
     What is taken for a value of another class is read and written at places that it does not have.
     """
 
-    def __init__(self, classes: Classes, tags: Mapping[int, str]) -> None:
-        self._classes, self._tags = classes, tags
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
         self._checked: set[tuple[int, str]] = set()
 
-    def check(self, value: Any, declared: str, where: str) -> None:
+    def check(self, value: _Value, declared: str, where: str) -> None:
         """Raise ValueError if a value, or anything in it, is not of its declared type."""
         if (id(value), declared) in self._checked:
             return
         self._checked.add((id(value), declared))
-        if isinstance(value, _Object):
-            self._check_object(value)
         if not self._fits(value, declared):
-            raise ValueError(f"{where[-60:]}, declared as {declared[:60]}, is {self._kind(value)[:60]}")
+            raise ValueError(f"{where[-60:]}, declared as {declared[:60]}, is {value.kind[:60]}")
         name, parts = type_parts(declared)
         if name in ("Optional", "Union"):
             self.check(value, next(part for part in (*parts, "NoneType") if self._fits(value, part)), where)
-        elif isinstance(value, (list, dict)):
-            kinds = type_parts(self._tags[id(value)])[1]
-            for kind, items in zip(
-                kinds, (value, value.values()) if isinstance(value, dict) else (value,), strict=True
-            ):
-                for item in items:
-                    self.check(item, kind, where)
-        elif isinstance(value, tuple):
-            kinds = ("Any",) * len(value) if name == "Any" else self._tuple_types(declared) or ()
-            for item, kind in zip(value, kinds, strict=True):
+        elif value.kind.startswith(OWN):
+            self._check_attributes(value)
+        elif isinstance(value.content, list):
+            kinds: Iterable[str] = itertools.cycle(type_parts(value.kind)[1])
+            if value.kind == "Tuple":
+                kinds = self._tuple_types(declared) or itertools.repeat("Any")
+            for item, kind in zip(value.content, kinds, strict=False):
                 self.check(item, kind, where)
 
-    def _check_object(self, value: _Object) -> None:
-        known = self._classes.get(class_key(value.class_name))
-        if value.state is None or known is None or known.kind not in ("", "Module"):
-            raise ValueError(f"an object of {value.class_name[:60]}, which the code does not declare")
-        if value.state.keys() != known.attributes.keys():
-            raise ValueError(f"{value.class_name[:60]} with other attributes than declared")
-        for name, declared in known.attributes.items():
-            self.check(value.state[name], declared, f"{value.class_name}.{name}")
+    def _check_attributes(self, value: _Value) -> None:
+        known = self._classes.get(class_key(value.kind))
+        if value.content is None or known is None or known.kind not in ("", "Module"):
+            raise ValueError(f"an object of {value.kind[:60]}, which the code does not declare")
+        names = [key.content for key in value.content[::2]]
+        if sorted(names) != sorted(known.attributes):
+            raise ValueError(f"{value.kind[:60]} with other attributes than declared")
+        for name, item in zip(names, value.content[1::2], strict=True):
+            self.check(item, known.attributes[name], f"{value.kind}.{name}")
 
-    def _fits(self, value: Any, declared: str) -> bool:
+    def _fits(self, value: _Value, declared: str) -> bool:
         """Return True if a value is of a type, without a look at what it contains."""
         name, parts = type_parts(declared)
         if name in ("Optional", "Union"):
-            return any(self._fits(value, part) for part in parts) or (name == "Optional" and value is None)
-        if isinstance(value, (list, dict)):  # the tag is what PyTorch goes by: one container has one type everywhere
-            tag = self._tags.get(id(value), "untagged")
-            kind, parts = type_parts(tag)
-            # keys that are equal in Python, such as 1 and True, hide values from this check
-            hides = kind == "Dict" and parts[0] != "str" and not is_checked(parts[1])
-            return declared in ("Any", tag) and (kind, type(value)) in (("List", list), ("Dict", dict)) and not hides
-        if isinstance(value, tuple):
+            return any(self._fits(value, part) for part in parts) or (name, value.kind) == ("Optional", "NoneType")
+        if value.kind in UNDECLARED:
+            return False
+        if value.kind == "Tuple" and name != "Any":
             kinds = self._tuple_types(declared)
-            return name == "Any" or (kinds is not None and len(kinds) == len(value))
-        if isinstance(value, _Object):
-            return name in ("Any", value.class_name) or self._implements(value, name)
-        if isinstance(value, _Other):
-            return name in ("Any", value.kind)
-        return type(value) in SIMPLE.get(name, ())
+            return kinds is not None and len(kinds) == len(value.content)
+        is_number = name == "number" and value.kind in ("int", "float")
+        return declared in ("Any", value.kind) or is_number or self._implements(value.kind, name)
 
     def _tuple_types(self, declared: str) -> tuple[str, ...] | None:
         """Return the types in a tuple; None where the type is no tuple or may be any."""
@@ -296,14 +267,9 @@ class _Types:
             return tuple(known.attributes.values())
         return parts if name == "Tuple" else None
 
-    def _implements(self, value: _Object, name: str) -> bool:
-        """Return True if `name` is an interface and the class of an object has its methods, type by type."""
-        wanted, own = (self._classes.get(class_key(key)) for key in (name, value.class_name))
+    def _implements(self, kind: str, name: str) -> bool:
+        """Return True if `name` is an interface and the class `kind` has its methods, type by type."""
+        wanted, own = (self._classes.get(class_key(key)) for key in (name, kind))
         if wanted is None or own is None or wanted.kind not in INTERFACES:
             return False
         return wanted.methods.items() <= own.methods.items()
-
-    def _kind(self, value: Any) -> str:
-        if isinstance(value, _Object):
-            return value.class_name
-        return self._tags.get(id(value)) or str(getattr(value, "kind", type(value).__name__))
