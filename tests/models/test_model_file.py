@@ -20,8 +20,7 @@ from torch import nn
 from unravel_lib.errors import ModelError
 from unravel_lib.models.screening import model_file, object_table
 from unravel_lib.models.screening.code import RESULTS, Code
-from unravel_lib.models.screening.kinds import Kind
-from unravel_lib.models.screening.model_file import open_model
+from unravel_lib.models.screening.model_file import Kind, open_model
 from unravel_lib.models.screening.operators import ATEN, PRIM
 
 

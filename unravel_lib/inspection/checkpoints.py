@@ -18,8 +18,7 @@ import torch
 
 from unravel_lib.errors import ModelError, is_number
 from unravel_lib.inspection.facts import Part, count
-from unravel_lib.models.screening.kinds import AGAIN, Trainer, trainer_of
-from unravel_lib.models.screening.model_file import ModelFile, for_torch
+from unravel_lib.models.screening.model_file import AGAIN, ModelFile, Trainer, for_torch, trainer_of
 from unravel_lib.text import last_line, printable
 
 STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", "weights")

@@ -19,8 +19,7 @@ from unravel_lib.models.behaviour import OutOfTimeError
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
 from unravel_lib.models.screening import object_table
-from unravel_lib.models.screening.kinds import Kind
-from unravel_lib.models.screening.model_file import ModelFile, open_model
+from unravel_lib.models.screening.model_file import Kind, ModelFile, open_model
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged, weights_sha256
 from unravel_lib.text import last_line, printable, unexpected_error
 

@@ -21,8 +21,7 @@ from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context, find_co
 from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
 from unravel_lib.models.runner import Runner, calculating, check_precision
-from unravel_lib.models.screening.kinds import Kind, trainer_of
-from unravel_lib.models.screening.model_file import open_model
+from unravel_lib.models.screening.model_file import Kind, open_model, trainer_of
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError, prints_logged
 from unravel_lib.text import did_you_mean, last_line, printable
 

@@ -70,16 +70,15 @@ class Code:
         self._found: dict[str, list[str]] = {name: [] for name in members}
         for name, source in members.items():
             try:
-                tree = self._trees[name] = _parsed(source)
-            except ValueError as error:
+                self._trees[name] = _parsed(source)
+                for node in self._trees[name].body:
+                    if isinstance(node, ast.ClassDef):
+                        full = class_key(f"{_module(name)}.{node.name}")
+                        if full in self.classes:
+                            self._found[name].append(f"{full} twice")
+                        self.classes[full] = _class(node)
+            except (ValueError, RecursionError) as error:
                 self._found[name].append(str(error))
-                continue
-            for node in tree.body:
-                if isinstance(node, ast.ClassDef):
-                    full = class_key(f"{_module(name)}.{node.name}")
-                    if full in self.classes:
-                        self._found[name].append(f"{full} twice")
-                    self.classes[full] = _class(node)
 
     def suspicions(self, name: str) -> Iterator[str]:
         """Yield what a code member contains that could act outside the model, or that cannot be judged.
@@ -92,8 +91,8 @@ class Code:
             judge = _Judge(self.classes, _module(name))
             try:
                 judge.visit(self._trees[name])
-            except RecursionError:
-                yield "names that refer to each other without end"
+            except (ValueError, RecursionError):
+                yield "names or types that cannot be followed"
             yield from dict.fromkeys(judge.found)
             source = self.members[name]
             if not WRITTEN.fullmatch(source) or NEVER_WRITTEN.search(STRING.sub(b"", source)):
