@@ -25,8 +25,8 @@ from fixtures_sounds import (
     with_granule,
 )
 
-from unravel_lib.audio import read as audio
-from unravel_lib.audio.mp3 import mp3_frames
+from unravel_lib.audio.ffmpeg import mp3_frames
+from unravel_lib.audio.sound_files import open_audio
 from unravel_lib.errors import InputError
 
 LATIN_TAG = b"TAG" + "Café".encode("latin-1").ljust(125, b"\0")
@@ -51,7 +51,7 @@ def mp3_by_ffmpeg(seconds: float, xing: bool, rate: int = 44100) -> bytes:
 
 def read(path: Path, data: bytes) -> np.ndarray:
     path.write_bytes(data)
-    with audio.open_audio(path) as sound:
+    with open_audio(path) as sound:
         return np.concatenate(list(sound.blocks()), axis=1)
 
 

@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/models/measure_operators.py FILE_OR_FOLDER ...
 
-The list in `unravel_lib/models/screening/operators.py` was made of what it prints for exports of each family.
+The list in `unravel_lib/models/screening/operators.txt` was made of what it prints for exports of each family.
 """
 
 import ast
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 
-from unravel_lib.models.screening.code import CAST
+from unravel_lib.models.screening.code import ATEN, CAST, COUNTED, PRIM
 from unravel_lib.models.screening.model_file import open_model
-from unravel_lib.models.screening.operators import ATEN, COUNTED, PRIM
 
 
 def names(source: bytes) -> set[str]:

@@ -19,9 +19,8 @@ from torch import nn
 
 from unravel_lib.errors import ModelError
 from unravel_lib.models.screening import model_file, object_table
-from unravel_lib.models.screening.code import RESULTS, Code
+from unravel_lib.models.screening.code import ATEN, PRIM, RESULTS, Code
 from unravel_lib.models.screening.model_file import Kind, open_model
-from unravel_lib.models.screening.operators import ATEN, PRIM
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fixtures_runs import TONE, Run, Z, npy, snapshot, wav
 
-from unravel_lib.audio import read
+from unravel_lib.audio.sound_files import open_audio
 from unravel_lib.errors import InputError
 from unravel_lib.files import output
 from unravel_lib.files.sidecar import sidecar_path
@@ -124,7 +124,7 @@ def test_a_sound_that_ends_while_it_is_read(tmp_path: Path) -> None:
     """A file that shrinks while it is read, as on a drive that is removed, is an error and not the end of the sound."""
     path = tmp_path / "x.wav"
     path.write_bytes(wav(np.zeros(500_000)))
-    with read.open_audio(path) as sound:
+    with open_audio(path) as sound:
         blocks = sound.blocks()
         next(blocks)
         os.truncate(path, 600_000)

@@ -2,8 +2,8 @@
 
 TorchScript has no `import`, no `open` and no `eval`. The remaining dangers are operators (`torch.save` writes a file,
 others write outside of their tensors), classes that other libraries register, values taken for ones of another class,
-and `__setstate__`, which runs as soon as the file is loaded. So code may use the operators that `operators` lists, and
-must look as PyTorch writes it: what only PyTorch's own parser reads cannot be judged here.
+and `__setstate__`, which runs as soon as the file is loaded. So code may use the operators that operators.txt lists,
+and must look as PyTorch writes it: what only PyTorch's own parser reads cannot be judged here.
 """
 
 import ast
@@ -13,8 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-
-from unravel_lib.models.screening.operators import ATEN, COUNTED, PRIM
+from pathlib import Path
 
 MAX_DEPTH = 100  # of nesting; real exports have up to 12
 RUN_ON_LOADING = "__setstate__"
@@ -22,6 +21,9 @@ WRITTEN = re.compile(rb"[\n\x20-\x7e]*")  # the characters that PyTorch writes
 STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"' rb"|'(?:[^'\\\n]|\\.)*'")
 NEVER_WRITTEN = re.compile(rb"[#\\\"']")  # outside of strings: comments, joined lines, strings over many lines
 CAST = "unchecked_cast"
+COUNTED = "repeat_interleave"  # is allowed with a number; it does not check a tensor of counts
+_LISTED = re.sub("#.*", "", Path(__file__).with_name("operators.txt").read_text("utf-8"))
+ATEN, PRIM = (frozenset(names.split()) for names in _LISTED.split("[prim]"))
 DTYPES = (None, *range(8), 9, 10, 11, 15)  # ordinary ones by number; others are read behind the end of a table
 RESULTS = {"out", "out0", "out1", "values", "indices", "min", "min_indices", "max", "max_values"}  # tensors to write to
 WITH_DTYPE = {"to": 1, "view": 1, "softmax": 2, "log_softmax": 2}  # without its name, at or behind this place
