@@ -168,15 +168,8 @@ def read_chunks(path: Path, file: BinaryIO, start: int, size: int) -> tuple[byte
         is_tidy = _only_chunks(file, form, body + stated, size)
         if there > 0 and (_is_unknown(stated, there) or (not stated and not is_tidy)):
             value = there + form.counts_itself * (form.id_bytes + form.size_bytes)
-            sizes = {field: min(value, (1 << 8 * width) - 1).to_bytes(width, form.order)}
-            if wide:  # also those of the file and the number of samples
-                sizes |= {wide - 8: (size - start - 8).to_bytes(8, "little"), wide + 8: bytes(8)}
-            if magic in WHOLE_SIZE:
-                sizes[start + 4] = min(size - start - 8, 0xFFFFFFFF).to_bytes(4, form.order)
-            header = bytearray(peek(file, start, body - start))
-            for place, new in sizes.items():
-                header[place - start : place - start + len(new)] = new
-            return bytes(header), 0
+            written = min(value, (1 << 8 * width) - 1).to_bytes(width, form.order)
+            return peek(file, start, field - start) + written + peek(file, field + width, body - field - width), 0
         whole = start + 8 + int.from_bytes(peek(file, start + 4, 4), form.order) if magic in WHOLE_SIZE else 0
         if stated > there or (whole > size + 8 and not _is_unknown(whole, size)):
             raise cut_short(path, f"{there} bytes of {stated}" if stated > there else f"{size} bytes of {whole}")
