@@ -171,4 +171,4 @@ def test_sound_in_place_of_encodings_is_named_first(
     assert result.code == 2 and result.err.count("\n") == 1
     assert result.err.endswith(": encode sound with encoder.py first\n")
     result = run("generator", "--statistics", "x.flac")
-    assert result.code == 2 and result.err.count("\n") == 1 and "of a table as generator.py writes it" in result.err
+    assert result.code == 2 and result.err.count("\n") == 1 and "as generator.py writes it" in result.err

@@ -690,7 +690,7 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
 
 
 def test_bpm_is_refused_before_anything_is_measured(bare: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("unravel_lib.generator.sources.measure")
+    monkeypatch.delattr("unravel_lib.generator.plan.measure")
     result = run("generator", "--input", bare, "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1")
     assert result.code == 2 and "expected a whole number from 1 to 1,000,000" in result.err
 

@@ -1,8 +1,7 @@
 """The application of generator.py: what only that script uses.
 
 flags : the flags, what they say as `GeneratorOptions`, and the lists that they print
-sources : the encodings, tables and loops that a run is made from, each file read once
-plan : what a run will make
+plan : the encodings, tables and loops that a run is made from, each file read once, and what it will make
 results : refused where they are too large, described, drawn, and what is said of them
 again : the flags that made a piece, from its sidecar
 """

@@ -12,7 +12,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar, sidecar_path
 from unravel_lib.generator.flags import EXCLUSIVE, Former, GeneratorOptions, split_names
-from unravel_lib.generator.sources import expanded
+from unravel_lib.generator.plan import expanded
 from unravel_lib.history import SHAPING, own_code, shaping, values
 from unravel_lib.music import steering
 from unravel_lib.music.steps import quoted, split_words
@@ -82,19 +82,14 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> GeneratorOptions
         found, remedy = f"names code to run, {', '.join(map(printable, code))}", "look at that file, then allow it"
         raise InputError(found, path=sidecar_path(piece), remedy=remedy, remedy_options=("trust_code",))
     former = vars(parser.parse(command))
-    replaced = []
     for flag, value in given.items():
         if flag in BELONGING and former[flag] in map(_absolute, split_names(value)):
             continue  # the same as before, with its options
         excluded = [name for name, others in EXCLUSIVE.items() if flag in others]
         for name in (*BELONGING.get(flag, ()), *EXCLUSIVE.get(flag, ()), *excluded):
-            if former[name] != parser.get_default(name):
-                replaced.append((flag, name))
-                former[name] = parser.get_default(name)
+            former[name] = parser.get_default(name)
     options = GeneratorOptions.of({**former, **given})
     options.refuse_conflicts()
-    for pair in replaced:
-        log.info("--%s takes the place of the --%s of the piece", *pair)
     return replace(options, former=Former(facts, decoder, _table(options, given, piece, facts)))
 
 

@@ -130,9 +130,7 @@ class GeneratorOptions:
             if getattr(self, name) and not any(getattr(self, other) for other in others):
                 raise UsageError("does nothing alone", option=name, remedy="add", remedy_options=others)
         if not (self.input or self.statistics or self.input_loop):
-            others = ("statistics", "input_loop") if self.live is None else ()
-            remedy = "give a .npy of encoder.py or a folder of them" + (", or else" if others else "")
-            raise UsageError("is missing", option="input", remedy=remedy, remedy_options=others)
+            raise UsageError("is missing", option="input", remedy="give a .npy of encoder.py or a folder of them")
 
 
 def split_names(names: str) -> list[str]:

@@ -11,7 +11,7 @@ from unravel_lib.cli.batch import DONE, Batch, load_model
 from unravel_lib.errors import ModelError, OutputError, UsageError, check_suffix
 from unravel_lib.files.output import make_output_folder, refuse_overwriting
 from unravel_lib.generator.flags import GeneratorOptions
-from unravel_lib.generator.sources import Rates, Sources, read_sources
+from unravel_lib.generator.plan import Rates, Sources, read_sources
 from unravel_lib.text import count_text, printable, size_text
 
 if TYPE_CHECKING:

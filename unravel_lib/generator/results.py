@@ -19,8 +19,7 @@ from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import make_output_folder, make_run_folder
 from unravel_lib.files.sidecar import GeneratedSidecar, write_sidecar
 from unravel_lib.generator import again
-from unravel_lib.generator.plan import Plan, warn_of_frozen_dims
-from unravel_lib.generator.sources import Sources
+from unravel_lib.generator.plan import Plan, Sources, warn_of_frozen_dims
 from unravel_lib.history import script
 from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
 from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio

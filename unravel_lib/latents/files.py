@@ -111,7 +111,7 @@ class Inputs:
 
 
 def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[LatentsFile]:
-    """Read all `.npy` that are named or in folders that are named, each once.
+    """Read all latents files that are named, and all `.npy` in folders that are named, each once.
 
     Results of generator.py in a folder, and everything in the folder `output`, are left out: they are no encodings.
 
@@ -121,12 +121,11 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
         A path does not exist or leads to no encodings; a file or its sidecar is damaged; or they have more than 1 GiB
         together.
     """
-    inputs, named, results, n_bytes = Inputs(), set(roots), 0, 0
+    inputs, named, n_bytes = Inputs(), set(roots), 0
     found: list[LatentsFile] = []
-    for path in (source.path for source in find_files(roots, [".npy"], output, remedy=ENCODE)):
-        if path not in named and inputs.is_generated(path):
-            results += 1
-            continue
+    every = [source.path for source in find_files(roots, [".npy"], output, remedy=ENCODE)]
+    encodings = [path for path in every if path in named or not inputs.is_generated(path)]
+    for path in encodings:
         found.append(inputs.read(path))
         n_bytes += found[-1].latents.nbytes
         if n_bytes > MAX_BYTES:
@@ -135,8 +134,8 @@ def find_encodings(roots: Sequence[Path], output: Path | None = None) -> list[La
     if not found:
         text, remedy = "holds no .npy but results of generator.py", "give encodings, or one of these by its name"
         raise InputError(f"{paths_text(roots)} {text}", remedy=remedy, remedy_options=("input",))
-    if results:
-        which = f"{count_text(results, 'result')} of generator.py in {paths_text(roots)}"
+    if len(encodings) < len(every):
+        which = f"{count_text(len(every) - len(encodings), 'result')} of generator.py in {paths_text(roots)}"
         log.info("leaving out %s (one is taken by its name)", which)
     return found
 
