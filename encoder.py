@@ -13,7 +13,7 @@ from unravel_lib.cli import parser as flags
 from unravel_lib.cli.batch import Batch, load_model, work_through
 from unravel_lib.cli.run import RESUME, run
 from unravel_lib.files.find import Source, find_files, normalised_extensions
-from unravel_lib.files.output import make_output_folder, result_names
+from unravel_lib.files.output import make_output_folder
 from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.history import script
 from unravel_lib.text import count_text, duration_text, frames_text
@@ -79,11 +79,9 @@ def main(argv: list[str]) -> int:
 
 def find_targets(args: argparse.Namespace, batch: Batch) -> dict[Source, Path]:
     """Return the latents file of each recording of this run's shard."""
-    sources = find_files(
-        args.input, normalised_extensions(args.extensions), args.output, batch.failed, args.base, REMEDY
-    )
-    names = result_names(sources, ".npy")
-    return {source: args.output / names[source.path] for source in batch.part_of(sources)}
+    extensions = normalised_extensions(args.extensions)
+    sources = find_files(args.input, extensions, args.output, batch.failed, args.base, REMEDY)
+    return batch.targets(sources, args.output, ".npy")
 
 
 def log_length(facts: list[Sidecar]) -> None:

@@ -22,7 +22,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from unravel_lib.errors import UnravelError
-from unravel_lib.files import output
+from unravel_lib.files.atomic import remove_unfinished
 
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 END_SECONDS = 5.0  # that it has to remove its unfinished files
@@ -151,5 +151,5 @@ def _read(pipe: "Connection[Any, Any]", asked: "queue.SimpleQueue[bytes]") -> No
     with contextlib.suppress(EOFError, OSError):
         while True:
             asked.put(pipe.recv_bytes())
-    output.remove_unfinished()
+    remove_unfinished()
     os._exit(1)

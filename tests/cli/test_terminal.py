@@ -144,14 +144,14 @@ def test_a_run_with_nothing_to_do_says_so(run: Run, sounds: Path, tmp_path: Path
     assert (result.code, result.out, result.err.splitlines()[1:]) == (
         0,
         b"",
-        ["3 files were finished before: nothing to do"],
+        ["3 of 3 files finished before: left alone"],
     )
     next((tmp_path / "out").glob("*.npy")).unlink()
     *_, total, before = run("encoder", *flags).err.splitlines()
-    assert (total, before) == ("3 files: 45 frames, 2.1 s of sound", "2 of 3 files were finished before: left alone")
+    assert (total, before) == ("3 files: 45 frames, 2.1 s of sound", "2 of 3 files finished before: left alone")
     one = ("--input", next((tmp_path / "out").glob("*.npy")), "--output", tmp_path / "sound", "--skip_existing")
     run("decoder", *one)
-    assert run("decoder", *one).err.splitlines()[1:] == ["1 file was finished before: nothing to do"]
+    assert run("decoder", *one).err.splitlines()[1:] == ["1 of 1 file finished before: left alone"]
 
 
 # ---------------------------------------------------------------- without a terminal

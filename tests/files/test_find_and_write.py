@@ -12,9 +12,9 @@ import pytest
 
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.files import atomic as files
-from unravel_lib.files.atomic import atomic_write, folder_lock
+from unravel_lib.files.atomic import atomic_write, folder_lock, remove_unfinished
 from unravel_lib.files.find import find_files, normalised_extensions, open_input
-from unravel_lib.files.output import make_output_folder, refuse_overwriting, remove_unfinished
+from unravel_lib.files.output import make_output_folder, refuse_overwriting
 from unravel_lib.text import printable
 
 

@@ -48,7 +48,7 @@ def test_names_leave_embeddings_out(latents: Path, tmp_path: Path, run: Run) -> 
     paths = run("decoder", *flags).paths
     assert [path.name.split("--")[0] for path in paths] == ["a", "b"]
     again = run("decoder", *flags)
-    assert (again.code, again.paths) == (0, []) and "2 files were finished before" in again.err
+    assert (again.code, again.paths) == (0, []) and "2 of 2 files finished before" in again.err
     paths[0].write_bytes(b"cut short")
     assert run("decoder", *flags).paths == [paths[0]]
 

@@ -219,7 +219,7 @@ def test_results_under_earlier_names_are_known_by_their_sidecars(sounds: Path, t
         for end in (".npy", ".json", ".descriptors"):
             path.with_suffix(end).rename(path.with_name(f"encoded--{path.stem}{end}"))
     again = run("encoder", *flags)
-    assert again.paths == [] and "6 files were finished before: nothing to do" in again.err
+    assert again.paths == [] and "6 of 6 files finished before: left alone" in again.err
     assert len(run("encoder", *flags, "--seed", 1).paths) == 6
 
 

@@ -744,7 +744,7 @@ def test_decode_makes_what_decoder_makes(tmp_path: Path, recordings: Path, run: 
     page = tmp_path / "v17" / "sound" / "index.html"
     assert page.read_text().count("<article") == 2 and f"open {page} in a browser" in result.err
     again = run("decoder", "--input", tmp_path / "v17", "--output", page.parent, "--skip_existing")
-    assert again.paths == [] and "2 files were finished before" in again.err
+    assert again.paths == [] and "2 of 2 files finished before" in again.err
     (tmp_path / "v18").mkdir()
     (tmp_path / "v18" / "sound").write_text("a file")
     blocked = run("generator", *flags, "--run", "v18", "--overwrite", "--decode")

@@ -14,6 +14,7 @@ from unravel_lib.cli import failures, signals
 from unravel_lib.cli.terminal import Progress, beside_bar, error_line, silence_stdout
 from unravel_lib.errors import InputError, OutputError, UnravelError, UsageError
 from unravel_lib.files.find import WHOLE, Shard, Source
+from unravel_lib.files.output import result_names
 from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, complete_sidecar, read_sidecar
 from unravel_lib.text import count_text
 
@@ -43,12 +44,13 @@ class Batch:
         self._alike: dict[tuple[object, ...], list[str]] = {}  # texts of failures by what they have in common
         self.lost: list[str] = []  # what could not be made beside the results: pictures, the page
 
-    def part_of(self, sources: Sequence[Source]) -> list[Source]:
-        """Return the inputs of this run's shard; logs how many they are."""
+    def targets(self, sources: Sequence[Source], output: Path, suffix: str) -> dict[Source, Path]:
+        """Return the result of each input of this run's shard; logs how many they are."""
+        names = result_names(sources, suffix)  # of all, so that shards agree
         part = self.shard.of(sources)
         if self.shard.count > 1:
             log.info("shard %s: %d of %s", self.shard, len(part), count_text(len(sources), "file"))
-        return part
+        return {source: output / names[source.path] for source in part}
 
     def wrote(self, path: Path) -> None:
         """Print the path of a finished file to stdout, one line, nothing else.
@@ -80,10 +82,26 @@ class Batch:
         reason = error.reason if isinstance(error, UnravelError) else (type(error), str(error))
         self._alike.setdefault(reason, []).append(text)
 
-    def check(self, path: Path) -> contextlib.AbstractContextManager[None]:
-        """Check one input; an exception is recorded as its failure and does not leave the block."""
+    @contextlib.contextmanager
+    def check(self, path: Path, beside: str = "") -> Iterator[None]:
+        """Check one input; an exception is recorded as its failure and does not leave the block.
+
+        `beside` is what is made beside the results, as a "picture" of them: they count as complete without it.
+        """
         signals.check()
-        return self._reporting(path, self.failed)
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # also bugs: the other files are still processed
+            signals.check()  # a library may have replaced Ctrl-C by another exception
+            log.debug("traceback of the failure below", exc_info=True)
+            if beside:
+                log.error("%s", error_line(error, path))
+                self.lost.append(beside)
+            else:
+                self.failed(path, error)
+        signals.check()
 
     @contextlib.contextmanager
     def attempt(self, path: Path) -> Iterator[None]:
@@ -92,27 +110,6 @@ class Batch:
         with self.check(path):
             yield
         self.done += len(self.failures) == before
-
-    def picture(self, path: Path, noun: str = "picture") -> contextlib.AbstractContextManager[None]:
-        """Draw a picture of results, or make a page: a failure is reported, but the results count as complete."""
-
-        def failed(path: Path, error: Exception) -> None:
-            log.error("%s", error_line(error, path))
-            self.lost.append(noun)
-
-        return self._reporting(path, failed)
-
-    @contextlib.contextmanager
-    def _reporting(self, path: Path, report: Callable[[Path, Exception], None]) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # also bugs: the other files are still processed
-            signals.check()  # a library may have replaced Ctrl-C by another exception
-            log.debug("traceback of the failure below", exc_info=True)
-            report(path, error)
-        signals.check()
 
     def finish(self) -> int:
         """Print the summary, bring `failures.csv` up to date, return the exit code."""
@@ -123,10 +120,7 @@ class Batch:
                 log.error("%s cannot be brought up to date: %s", self.shard.named(failures.NAME), error_line(error))
         count = self.done + len(self.failures)
         if self.skipped:
-            files = f"{count_text(count, 'file')} {'was' if count == 1 else 'were'} finished before: nothing to do"
-            if self.skipped < count:
-                files = f"{self.skipped} of {count} files were finished before: left alone"
-            log.info("%s", files)
+            log.info("%d of %s finished before: left alone", self.skipped, count_text(count, "file"))
         for noun in dict.fromkeys(self.lost):
             log.error("%s could not be made; the results are complete", count_text(self.lost.count(noun), noun))
         if self.failures and count > 1:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from unravel_lib.files import output
+from unravel_lib.files.atomic import remove_unfinished
 
 TEXTS = {130: "interrupted", 143: "terminated", 129: "the terminal was closed"}
 KEPT = "finished files are kept, no half file is left"
@@ -89,7 +89,7 @@ def code() -> int | None:
 def begin_exit() -> None:
     """Remove unfinished files; a signal from now on ends the process without a message."""
     _state.exiting = True
-    output.remove_unfinished()
+    remove_unfinished()
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -124,7 +124,7 @@ def _watch(reading: socket.socket) -> None:
         with contextlib.suppress(OSError):  # stderr is closed
             line = "\n" if os.isatty(2) else ""  # below the progress bar and the terminal's ^C
             os.write(2, f"{line}error: {stop_text(code)}\n".encode())
-    output.remove_unfinished()
+    remove_unfinished()
     os._exit(code)
 
 

@@ -16,7 +16,6 @@ from unravel_lib.cli.terminal import Progress
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import Source, find_files
-from unravel_lib.files.output import result_names
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar
 from unravel_lib.history import script
 from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs
@@ -47,8 +46,7 @@ def find_targets(
     if found and not latents:
         raise InputError("holds .wav files, but no latents", path=roots[0], remedy="make some with encoder.py")
     sources = [source.of_run() if inputs.is_generated(source.path) else source for source in latents]
-    names = result_names(sources, ".wav")
-    return {source: output / names[source.path] for source in batch.part_of(sources)}
+    return batch.targets(sources, output, ".wav")
 
 
 def codec_options(args: argparse.Namespace) -> "CodecOptions":
@@ -175,13 +173,13 @@ def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
     if not sounds:
         return
     page = folder / NAME
-    with batch.picture(page, "page"):
+    with batch.check(page, "page"):
         if not overwrite:
             refuse_other_page(page)
         cards: list[Card] = []
         with Progress(sounds, "pictures") as bar:
             for sound in bar:
-                with batch.picture(sound, "card"):
+                with batch.check(sound, "card"):
                     cards.append(make_card(sound))
         write_page(page, cards)
         log.info("open %s in a browser to listen", printable(page))

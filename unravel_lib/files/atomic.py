@@ -24,7 +24,7 @@ LOCK_PATIENCE = 5.0  # seconds of waiting until a run goes on without the lock o
 
 log = logging.getLogger("unravel_lib")
 
-_open_parts: set[Path] = set()  # part files that this process is writing
+unfinished: list[Path] = []  # part files that this process is writing, and folders that it has made; the last first
 _locked_by_others: set[Path] = set()  # folders that are no longer waited for
 
 
@@ -42,7 +42,7 @@ def atomic_write(target: Path) -> Iterator[Path]:
     name = cut(target.name, NAME_BYTES - len(PART_SUFFIX) - 10)  # minus two dots and eight digits
     part = target.with_name(f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
     descriptor = None
-    _open_parts.add(part)
+    unfinished.insert(0, part)
     try:
         if target.is_fifo() or target.is_char_device() or target.is_block_device():
             raise OutputError("is a device or a pipe, not a file", path=target)
@@ -66,7 +66,8 @@ def atomic_write(target: Path) -> Iterator[Path]:
             os.close(descriptor)
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        _open_parts.discard(part)
+        with contextlib.suppress(ValueError):  # `remove_unfinished` was before
+            unfinished.remove(part)
 
 
 def _lock(descriptor: int) -> bool | None:
@@ -82,11 +83,12 @@ def _lock(descriptor: int) -> bool | None:
     return True
 
 
-def remove_open_parts() -> None:
-    """Remove the part files that this process is writing."""
-    for part in list(_open_parts):
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+def remove_unfinished() -> None:
+    """Remove the part files that this process is writing, and the folders that it has made and not used."""
+    for path in list(unfinished):
+        with contextlib.suppress(OSError):  # the folder holds something
+            path.rmdir() if path.is_dir() else path.unlink()
+    unfinished.clear()
 
 
 @contextlib.contextmanager

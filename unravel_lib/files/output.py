@@ -7,16 +7,17 @@ depend only on an input's path below `input`, so every machine gives the same on
 import contextlib
 import datetime
 import hashlib
+import itertools
 import os
 import re
-import secrets
-from collections import defaultdict
+import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unravel_lib.errors import InputError, OutputError, UsageError
-from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, cut, remove_open_parts, remove_stale_parts
+from unravel_lib.files.atomic import NAME_BYTES, PART_SUFFIX, cut, remove_stale_parts, unfinished
 from unravel_lib.files.find import Source, composed
 from unravel_lib.text import printable
 
@@ -24,7 +25,6 @@ FILE_SUFFIXES = (".wav", ".npy", ".json", ".csv", ".png")  # of the results; no 
 
 ANOTHER: Any = {"remedy": "choose another folder", "remedy_options": ("output",)}  # fields of errors
 
-_made_folders: list[Path] = []  # folders that this process has made, inner ones first
 EMBEDDINGS = "_embeddings"  # ends the names of latents files that generator.py makes; other results leave it out
 DIGITS = 8  # of the hash in a name
 MOST_DIGITS = 64  # all of SHA-256
@@ -43,9 +43,7 @@ def make_output_folder(folder: Path) -> Path:
         raise OutputError("looks like the name of a file", path=folder, remedy=remedy, remedy_options=("output",))
     try:
         make_folder(folder)
-        trial = folder / f".write-test.{secrets.token_hex(4)}{PART_SUFFIX}"
-        os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o666))
-        trial.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except (FileExistsError, NotADirectoryError) as error:
         found = "is a file" if isinstance(error, FileExistsError) else "leads through a file"
         raise OutputError(found, path=folder, remedy="give a folder", remedy_options=("output",)) from error
@@ -57,18 +55,8 @@ def make_output_folder(folder: Path) -> Path:
 
 def make_folder(folder: Path, exist_ok: bool = True) -> None:
     """Make a folder and missing ones above it; `remove_unfinished` removes those that are still empty."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    _made_folders[:0] = missing
+    unfinished[:0] = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=exist_ok)
-
-
-def remove_unfinished() -> None:
-    """Remove the part files that this process is writing, and the folders that it has made and not used."""
-    remove_open_parts()
-    for folder in _made_folders:
-        with contextlib.suppress(OSError):  # it holds something
-            folder.rmdir()
-    _made_folders.clear()
 
 
 def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
@@ -116,14 +104,13 @@ def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str)
             folder = check_run_folder(output, name, overwrite)
             make_folder(folder, exist_ok=overwrite)
             return folder
-        stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
-        attempt = 1
-        while True:
-            folder = output / (stem if attempt == 1 else f"{stem}_{attempt}")
+        stem = folder = output / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+        for number in itertools.count(2):
             with contextlib.suppress(FileExistsError):
                 make_folder(folder, exist_ok=False)
-                return folder
-            attempt += 1
+                break
+            folder = stem.with_name(f"{stem.name}_{number}")
+        return folder
     except FileExistsError as error:  # made by another run since it was checked
         raise _exists(folder) from error
     except OSError as error:
@@ -144,7 +131,7 @@ def output_name(stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
     return f"{os.fsdecode(text.encode())}--{digest}{suffix}"
 
 
-def result_name(source: Source, suffix: str, digits: int = DIGITS) -> str:
+def result_name(source: Source, suffix: str, digits: int | None = None) -> str:
     """Return the name of the result for one input: `<run>--<stem>--<hash><suffix>`.
 
     The run is the folder of what generator.py made; other inputs have none. The stem is that of the input, without the
@@ -152,33 +139,30 @@ def result_name(source: Source, suffix: str, digits: int = DIGITS) -> str:
     """
     stem = PurePosixPath(source.relative).stem
     stem = re.sub(f"(?<=.)({EMBEDDINGS}|--[0-9a-f]{{{DIGITS},{MOST_DIGITS}}})$", "", stem)
-    return output_name(f"{source.run}--{stem}" if source.run else stem, source.relative, suffix, digits)
+    return output_name(f"{source.run}--{stem}" if source.run else stem, source.relative, suffix, digits or DIGITS)
 
 
 def result_names(sources: Sequence[Source], suffix: str) -> dict[Path, str]:
     """Return the name of the result for the path of each input.
 
     All names differ, also where upper and lower case do not count. Inputs with equal stems whose hashes begin alike all
-    get longer hashes, so a name depends on the list of all inputs, not on which of them are processed.
+    get the whole hash, so a name depends on the list of all inputs, not on which of them are processed.
 
     Raises
     ------
     InputError
         Two inputs have the same path below their `input`.
     """
-    names: dict[Path, str] = {}
-    pending, digits = list(sources), DIGITS
-    while pending:
-        groups: dict[str, list[Source]] = defaultdict(list)
-        for source in pending:
-            names[source.path] = result_name(source, suffix, digits)
-            groups[names[source.path].casefold()].append(source)
-        alike = [group for group in groups.values() if len(group) > 1]
-        if alike and digits == MOST_DIGITS:
-            first, second, *_ = alike[0]
-            found = f"the results of {printable(first.path)} and {printable(second.path)} would have the same name"
+    names = {source.path: result_name(source, suffix) for source in sources}
+    counts = Counter(map(str.casefold, names.values()))
+    for source in sources:
+        if counts[names[source.path].casefold()] > 1:
+            names[source.path] = result_name(source, suffix, MOST_DIGITS)
+    owners: dict[str, Path] = {}
+    for path, name in names.items():
+        if owners.setdefault(name.casefold(), path) != path:
+            other = owners[name.casefold()]
+            found = f"the results of {printable(other)} and {printable(path)} would have the same name"
             remedy = "give the folder that holds both, or use a folder of results for each"
             raise InputError(found, remedy=remedy, remedy_options=("input", "output"))
-        pending = [source for group in alike for source in group]
-        digits *= 2
     return names

@@ -241,15 +241,9 @@ class SoundSidecar(Sidecar):
 KINDS = {kind.kind: kind for kind in (Sidecar, EncodingSidecar, GeneratedSidecar, SoundSidecar)}
 FACTS = tuple(one.name for one in fields(Sidecar) if one.name not in ("script", "command"))  # of every file
 BESIDE = ("peak", "loudness", "gain_db", "silent", "static", "latents")  # fields of a kind that are no options
-NOT_COMPARED = (
-    "source",
-    "weights_sha256",
-    "script",
-    "command",
-    "descriptors_sha256",
-    "threads",
-    *BESIDE,
-)  # by `complete_sidecar`
+
+# By `complete_sidecar`
+NOT_COMPARED = ("source", "weights_sha256", "script", "command", "descriptors_sha256", "threads", *BESIDE)
 
 
 def sidecar_path(path: Path) -> Path:
@@ -269,7 +263,7 @@ def atomic_write_with_sidecar(
 ) -> Iterator[Path]:
     """Write a file as `atomic_write` does, and replace it and its sidecar together.
 
-    At no time is an old sidecar beside a new file: one with another text is removed first. Of two runs that write the
+    At no time is an old sidecar beside a new file: it is removed first. Of two runs that write the
     same file at the same time, both files are those of one run. Without a sidecar this is `atomic_write`.
 
     Parameters
@@ -297,8 +291,7 @@ def atomic_write_with_sidecar(
         lock.enter_context(folder_lock(path.parent))
         if not overwrite:
             refuse_replacing(path, facts)
-        if _read_bytes(sidecar_path(path)) != text.encode():
-            sidecar_path(path).unlink(missing_ok=True)
+        sidecar_path(path).unlink(missing_ok=True)
 
 
 def _as_text(sidecar: Sidecar, name: str, content: Path) -> str:
@@ -441,20 +434,11 @@ def _precision(facts: Sidecar) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object beside `path` if it is marked as a sidecar, else None."""
-    data = _read_bytes(sidecar_path(path))
+    """Return the JSON object beside `path` if it is marked as a sidecar, else None; also where it is unreadable."""
     try:
-        facts = None if data is None else json.loads(data)
-    except (ValueError, RecursionError):
+        with open_input(sidecar_path(path)) as file:
+            data = file.read(MAX_BYTES + 1)
+        facts = None if len(data) > MAX_BYTES else json.loads(data)
+    except (InputError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and facts.get("format") == FORMAT else None
-
-
-def _read_bytes(path: Path) -> bytes | None:
-    """Return what a file holds; None if there is none, it is no plain file, too large for a sidecar, or unreadable."""
-    try:
-        with open_input(path) as file:
-            data = file.read(MAX_BYTES + 1)
-    except InputError:
-        return None
-    return data if len(data) <= MAX_BYTES else None

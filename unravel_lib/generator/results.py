@@ -160,7 +160,7 @@ def draw_pictures(plans: Sequence[Plan], pieces: Mapping[str, Piece], folder: Pa
     """Draw results.png of some pieces, and distribution.png and correlation.png."""
     statistics, seconds = plans[0].composition.statistics, plans[0].frame_seconds
     for name in (*(["results.png"] if pieces else []), "distribution.png", "correlation.png"):
-        with batch.picture(folder / name):
+        with batch.check(folder / name, "picture"):
             from unravel_lib import plots
 
             if name == "results.png":
