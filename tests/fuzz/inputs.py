@@ -198,7 +198,7 @@ def check_model(data: bytes) -> None:
     with contextlib.suppress(UnravelError), open_model(path) as file:
         file.check()
         file.code_members()
-        file.format_version()
+        file.member("version")
 
 
 def check_model_parts(data: bytes) -> None:
