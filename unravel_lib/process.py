@@ -64,7 +64,7 @@ class Process:
     def ask(self, function: Callable[..., Any], *args: object) -> None:
         """Let it run function(*args), which must pickle; `receive` returns what comes of it."""
         if self._process is None:
-            self._process = self._started()
+            self._start()
         with contextlib.suppress(OSError):  # it has ended, which `receive` tells
             self.pipe.send((function, args))
 
@@ -82,14 +82,16 @@ class Process:
             how = "" if self._process is None else self._end(self._process)
             raise EndedError(how) from None
 
-    def _started(self) -> SpawnProcess:
+    def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, log.level), daemon=True)
-        with ThreadPoolExecutor(1, initializer=_block_stops) as starting:
-            starting.submit(process.start).result()
-        theirs.close()
-        return process
+        try:
+            with ThreadPoolExecutor(1, initializer=_block_stops) as starting:
+                starting.submit(process.start).result()
+        finally:  # also where Ctrl-C interrupts the waiting
+            self._process = process if process.pid else None
+            theirs.close()
 
     def _end(self, process: SpawnProcess) -> str:
         """End the process; return how it ended."""
