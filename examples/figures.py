@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from unravel_lib.audio.blocks import resampled, to_channels  # noqa: E402
-from unravel_lib.audio.sound_files import open_audio  # noqa: E402
+from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.latents.npy import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
 from unravel_lib.music import distributions  # noqa: E402

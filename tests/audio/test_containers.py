@@ -26,7 +26,7 @@ from fixtures_sounds import (
 )
 
 from unravel_lib.audio.ffmpeg import mp3_frames
-from unravel_lib.audio.sound_files import open_audio
+from unravel_lib.audio.read import open_audio
 from unravel_lib.errors import InputError
 
 LATIN_TAG = b"TAG" + "Café".encode("latin-1").ljust(125, b"\0")

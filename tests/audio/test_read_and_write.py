@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from unravel_lib.audio import SAMPLE_BYTES
 from unravel_lib.audio.blocks import resampled, to_channels
 from unravel_lib.audio.containers import BLOCK_SAMPLES
-from unravel_lib.audio.sound_files import open_audio, write_audio
+from unravel_lib.audio.read import open_audio
+from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError
 
 

@@ -33,7 +33,7 @@ import generator  # noqa: E402
 import inspector  # noqa: E402
 from unravel_lib import history, text  # noqa: E402
 from unravel_lib.audio.blocks import resampled, to_channels  # noqa: E402
-from unravel_lib.audio.sound_files import open_audio  # noqa: E402
+from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
 from unravel_lib.latents import latent_audio, npy  # noqa: E402

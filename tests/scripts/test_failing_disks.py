@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fixtures_runs import TONE, Run, Z, npy, snapshot, wav
 
-from unravel_lib.audio.sound_files import open_audio
+from unravel_lib.audio.read import open_audio
 from unravel_lib.errors import InputError
 from unravel_lib.files import output
 from unravel_lib.files.sidecar import sidecar_path

@@ -2,11 +2,12 @@
 
 Modules
 -------
-sound_files : open a sound file of any kind, as blocks that are checked; write a WAV
+read : open a sound file of any kind, as blocks that are checked
 ffmpeg : the containers and codecs that FFmpeg reads, and the frames of an MP3
 containers : what a file's container states: recordings, lengths, damage
 level : loudness, peak, normalising, fades, loops without a seam
 descriptors : loudness, brightness and attack of each frame
+write : write a WAV
 blocks : sound that passes in blocks: overlapping windows, other lengths, channels and sample rates
 """
 

@@ -17,7 +17,8 @@ import torch
 from unravel_lib.audio.blocks import Sound, resampled, to_channels
 from unravel_lib.audio.descriptors import Describer
 from unravel_lib.audio.level import Level, Normalised, faded, looped
-from unravel_lib.audio.sound_files import SAMPLE_RATES, open_audio, write_audio
+from unravel_lib.audio.read import SAMPLE_RATES, open_audio
+from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError, ModelError, OutputError, UsageError, check_seed, check_suffix, is_number
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import refuse_overwriting

@@ -16,7 +16,7 @@ import soundfile
 
 from unravel_lib.audio import EXTENSIONS
 from unravel_lib.audio.blocks import to_channels
-from unravel_lib.audio.sound_files import open_audio
+from unravel_lib.audio.read import open_audio
 from unravel_lib.errors import InputError, OutputError, UnravelError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import open_input, sha256_of

@@ -1,33 +1,28 @@
-"""Sound files as float32 blocks [channels, n]: WAV, AIFF and the like by libsndfile, all others by FFmpeg; WAV out."""
+"""Sound files in: WAV, AIFF and the like by libsndfile, all others by FFmpeg; as float32 blocks [channels, n]."""
 
 import contextlib
-import errno
 import itertools
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
 
-from unravel_lib.audio import SAMPLE_BYTES, containers
+from unravel_lib.audio import containers
 from unravel_lib.audio.blocks import Sound, resampled, to_channels
 from unravel_lib.audio.containers import BLOCK_SAMPLES, Recording, cut_short, damaged, not_sound
-from unravel_lib.audio.level import Level, Meter
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import open_input
-from unravel_lib.files.sidecar import Sidecar, atomic_write_with_sidecar
 from unravel_lib.text import library_error, printable
 
 SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
 W64 = b"riff"
-SFC_SET_ADD_PEAK_CHUNK = 0x1050  # a command of libsndfile that python-soundfile does not make public
-RIFF_LIMIT = (1 << 32) - (1 << 16)  # bytes of sound that fit into a plain WAV beside its header
 
 log = logging.getLogger("unravel_lib")
 
@@ -180,68 +175,3 @@ def _libsndfile_blocks(path: Path, sound: soundfile.SoundFile) -> Iterator[Sound
             yield np.ascontiguousarray(block.T)
     except (soundfile.LibsndfileError, OSError) as error:
         raise damaged(path, library_error(error)) from error
-
-
-def write_audio(
-    path: Path,
-    blocks: Iterable[Sound],
-    sample_rate: float,
-    channels: int,
-    subtype: str,
-    samples: int,
-    sidecar: Callable[[Level], Sidecar] | None = None,
-    overwrite: bool = True,
-) -> Level:
-    """Write a sound to a WAV file block by block; RF64 where it would be larger than 4 GiB.
-
-    The file appears complete or not at all (see `atomic_write_with_sidecar`).
-
-    Parameters
-    ----------
-    path : Path
-        The file to write.
-    blocks : iterable of Sound
-        Float32 arrays [channels, n], any n.
-    sample_rate : float
-        In Hz; the header holds it rounded to a whole number.
-    channels : int
-        Number of channels.
-    subtype : str
-        One of `SAMPLE_BYTES`; the PCM ones clip at full scale.
-    samples : int
-        Expected length per channel.
-    sidecar : function of Level, optional
-        Called with the level of the sound when all of it is written; returns the sidecar, which is written with it.
-    overwrite : bool
-        As in `atomic_write_with_sidecar`.
-
-    Returns
-    -------
-    Level
-        Of the blocks; a PCM file of a sound with a peak above 1 is clipped.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
-    meter = Meter(sample_rate, channels)
-    describe = None if sidecar is None else lambda: sidecar(meter.level)
-    kind = "WAV" if samples * channels * SAMPLE_BYTES[subtype] < RIFF_LIMIT else "RF64"
-    with (
-        atomic_write_with_sidecar(path, describe, overwrite) as part,
-        open(part, "wb+") as file,
-        soundfile.SoundFile(
-            source_of(file), "w", round(sample_rate), channels, subtype, format=kind, closefd=False
-        ) as sound,
-    ):
-        # no PEAK chunk: it holds the time of day, and the same sound must give the same bytes
-        soundfile._snd.sf_command(sound._file, SFC_SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
-        for block in blocks:
-            meter.add(block)
-            try:
-                sound.write(block.T)
-            except (soundfile.LibsndfileError, AssertionError) as error:  # which do not say why: the system does
-                os.write(file.fileno(), block.tobytes())
-                raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
-    return meter.level
