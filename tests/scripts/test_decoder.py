@@ -112,7 +112,7 @@ def test_damaged_latent_audio_in_a_folder_is_named(latents: Path, tmp_path: Path
     """A file with a sidecar that cannot be read is an error; it is not taken for a recording and skipped."""
     for name in ("cut", "odd"):
         soundfile.write(latents / f"{name}.wav", np.zeros((5, 8)), 21, subtype="DOUBLE", format="WAV")
-        write_sidecar(latents / f"{name}.wav", Sidecar(dims=8, frames=5, sample_rate=44100, compression=2048))
+        write_sidecar(latents / f"{name}.wav", GeneratedSidecar(dims=8, frames=5, sample_rate=44100, compression=2048))
     (latents / "cut.wav").write_bytes((latents / "cut.wav").read_bytes()[:30])
     sidecar = latents / "odd.json"
     sidecar.write_text(sidecar.read_text().replace('"format_version": 2', '"format_version": 3'))
