@@ -231,13 +231,6 @@ def test_recorded_is_left_and_generated_right_of_each_dim(tmp_path: Path) -> Non
     assert np.median(np.argwhere(orange)[:, 0]) < np.median(np.argwhere(blue)[:, 0]) - 50, "larger values are higher up"
 
 
-def test_generated_extremes_are_of_all_frames_not_only_of_those_kept() -> None:
-    values = np.zeros((100_000, 2))
-    values[777, 1] = 50
-    quantiles = plots.quantiles_of([values, values - 1])
-    assert (quantiles[0].tolist(), quantiles[-1].tolist()) == ([-1, -1], [0, 50])
-
-
 def test_statistics_of_a_table_are_drawn_too(tmp_path: Path) -> None:
     """They have no encodings; the violins are made of quantiles."""
     from dataclasses import replace

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -27,7 +28,7 @@ from scipy.ndimage import gaussian_filter1d
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.latents import Frames
 from unravel_lib.music.patterns import Piece
-from unravel_lib.statistics.measure import MEDIAN, NORMAL_IQR, PERCENTS, Q1, Q3, Array, Statistics
+from unravel_lib.statistics.measure import MEDIAN, NORMAL_IQR, PERCENTS, Q1, Q3, Array, Statistics, marginals
 from unravel_lib.text import frames_text, printable
 
 DPI = 100
@@ -35,12 +36,13 @@ STYLE = {"text.parse_math": False, "font.size": 9, "axes.spines.top": False, "ax
 BLUE, ORANGE, DARK, GREY, PALE = "#4c78a8", "#e8853d", "#1b2a41", "#6f747c", "#e5e5e5"
 DIVERGING = "RdBu_r"  # distinct for every common kind of colour blindness
 MAX_TITLE = 500  # letters
-SAMPLED = 1999  # frames of a file that quantiles are of: a prime, so that it has no factor in common with a loop
+SAMPLED = 1999  # frames of a file that its loudness is of: a prime, so that it has no factor in common with a loop
 
 # Of results, in inches
 LEFT, WIDE, LOOP_WIDE, BAR_WIDE = 0.75, 8.8, 1.5, 0.12  # dims, a whole file, one loop, the bar of colours
 ABOVE, BELOW, GAP = 1.25, 0.65, 0.32  # title and seconds, frames, the line with a file's name
 STRIP = 0.3  # of the loudness under a file
+NAME: dict[str, Any] = {"loc": "left", "y": 1.0, "pad": 4, "fontsize": 8}  # of a file or a loop, over its frames
 SHEET = 14.0  # that many files share
 MIN_HEIGHT, MAX_HEIGHT = 0.6, 5.5  # of one file
 CLEAR = 0.16  # of a dim from which on a line separates it from the next
@@ -122,14 +124,18 @@ def draw_results(
     frame_seconds : float
         Seconds that a frame lasts.
     loudness : function of frames [n, dims]
-        How loud each is, in dB. Where it says None, how far each is from the one before is drawn instead.
+        How loud each is, in dB. Where it says None, how far each drawn frame is from the one before is drawn instead.
     """
     pieces = list(files.values())
     dims, longest = pieces[0].frames.shape[1], max(len(piece.frames) for piece in pieces)
-    sampled = np.concatenate([piece.frames[parts(len(piece.frames), SAMPLED)] for piece in pieces])
-    limit = float(np.quantile(np.abs(sampled), ONE_COLOUR_SHARE)) or 1.0
-    label, curves = _curves(pieces, loudness)
-    lowest, highest = min(y.min() for _, y in curves), max(y.max() for _, y in curves)
+    places = [parts(len(piece.frames), SAMPLED) for piece in pieces]
+    sampled = [piece.frames[at] for piece, at in zip(pieces, places, strict=True)]
+    limit = float(np.quantile(np.abs(np.concatenate(sampled)), ONE_COLOUR_SHARE)) or 1.0
+    label, heights = "loudness", loudness(np.concatenate(sampled))
+    if heights is None:
+        steps = [np.diff(frames, axis=0, prepend=frames[:1]) for frames in sampled]
+        label, heights = "motion", np.linalg.norm(np.concatenate(steps), axis=1)
+    curves = np.split(heights, np.cumsum([*map(len, places)])[:-1])
     has_loops = any(len(piece.starts) > 1 for piece in pieces)
     height = max(MIN_HEIGHT, min(SHEET / len(files), MAX_HEIGHT, max(2.0, 1 + 0.2 * dims)))
     total = ABOVE + len(files) * (height + STRIP + GAP) - GAP + BELOW
@@ -143,14 +149,14 @@ def draw_results(
                 axes.axvline(frame, color="black", linewidth=0.5, alpha=0.5)
             axes.set(yticks=dim_ticks(dims, max(2, int(height * 5))), ylabel="dim", xlim=(0, longest))
             axes.tick_params(labelbottom=False, bottom=False)
-            _label(axes, name if len(files) > 1 else "", DARK, WIDE)
+            fit(axes.set_title(name if len(files) > 1 else "", **NAME, color=DARK), WIDE)
             if row == 0:
                 _seconds(axes, 1 + 0.22 / height, frame_seconds)
             if has_loops:
                 _first_and_last(figure, bottom, height, piece, limit)
             strip = place(figure, LEFT, bottom - STRIP, WIDE, STRIP)
-            strip.fill_between(*curves[row], lowest, step="mid", color=GREY, linewidth=0)
-            strip.set(xlim=(0, longest), ylim=(lowest, highest + 1e-9), yticks=[])
+            strip.fill_between(places[row], curves[row], heights.min(), step="mid", color=GREY, linewidth=0)
+            strip.set(xlim=(0, longest), ylim=(heights.min(), heights.max() + 1e-9), yticks=[])
             strip.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
             strip.xaxis.set_major_locator(MaxNLocator(9, integer=True))
             strip.xaxis.set_major_formatter("{x:,.0f}")
@@ -158,22 +164,6 @@ def draw_results(
         strip.set_xlabel(_notes(pieces), loc="left")
         bar = place(figure, right, total - ABOVE - min(height, 3.0), BAR_WIDE, min(height, 3.0))
         figure.colorbar(image, cax=bar, extend="both").outline.set_visible(False)
-
-
-def _curves(
-    pieces: Sequence[Piece], loudness: Callable[[Frames], Array | None]
-) -> tuple[str, list[tuple[npt.NDArray[np.int64], Array]]]:
-    """Return what the strips show, and the places and values of each: at most SAMPLED of its frames, evenly spaced."""
-    places = [parts(len(piece.frames), SAMPLED) for piece in pieces]
-    sampled, before = (
-        np.concatenate([piece.frames[np.maximum(at - back, 0)] for piece, at in zip(pieces, places, strict=True)])
-        for back in (0, 1)
-    )
-    label, values = "loudness", loudness(sampled)
-    if values is None:
-        label, values = "motion", np.linalg.norm(sampled - before, axis=1)
-    ends = np.cumsum([len(at) for at in places])
-    return label, list(zip(places, np.split(values, ends[:-1]), strict=True))
 
 
 def borders(piece: Piece, most: int = MAX_BORDERS) -> Sequence[int]:
@@ -197,7 +187,7 @@ def _first_and_last(figure: Figure, bottom: float, height: float, piece: Piece, 
         axes = place(figure, LEFT + WIDE + 0.3 + number * (LOOP_WIDE + 0.2), bottom, LOOP_WIDE, height)
         _heat_map(axes, loop, LOOP_WIDE, height, limit)
         axes.set(xticks=[], yticks=[])
-        _label(axes, f"{name} loop: {frames_text(len(loop))}", GREY, LOOP_WIDE + 0.15)
+        fit(axes.set_title(f"{name} loop: {frames_text(len(loop))}", **NAME, color=GREY), LOOP_WIDE + 0.15)
 
 
 def _heat_map(axes: Axes, frames: Frames, width: float, height: float, limit: float) -> AxesImage:
@@ -219,12 +209,6 @@ def _heat_map(axes: Axes, frames: Frames, width: float, height: float, limit: fl
         axes.hlines(np.arange(1, dims) - 0.5, 0, n_frames, color="white", linewidth=1.5)
     axes.spines[:].set_visible(False)
     return image
-
-
-def _label(axes: Axes, text: str, colour: str, width: float) -> None:
-    """Write a line of text over axes, at most so many inches of it."""
-    line = axes.annotate(text, (0, 1), (0, 4), "axes fraction", textcoords="offset points", fontsize=8, color=colour)
-    fit(line, width)
 
 
 def _seconds(axes: Axes, height: float, frame_seconds: float) -> None:
@@ -277,7 +261,8 @@ def draw_distribution(path: Path, statistics: Statistics, generated: Sequence[Fr
     """
     halves = [Half("recorded", -1, BLUE, statistics.frames, statistics.quantiles)]
     if generated:
-        halves.append(Half("generated", 1, ORANGE, sum(map(len, generated)), quantiles_of(generated)))
+        quantiles, _ = marginals([frames.T for frames in generated])
+        halves.append(Half("generated", 1, ORANGE, sum(map(len, generated)), quantiles))
     dims = statistics.dims
     width = min(24.0, max(8.0, 2 + 0.5 * dims))
     facts = ", ".join(f"{half.name}: {frames_text(half.n_frames)}" for half in halves)
@@ -294,15 +279,6 @@ def draw_distribution(path: Path, statistics: Statistics, generated: Sequence[Fr
             _half_violins(axes, half)
             _mark_far_out(axes, half)
         axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-
-
-def quantiles_of(generated: Sequence[Frames]) -> Array:
-    """Measure quantiles of some frames of what was generated; the lowest and the highest value are those of all."""
-    sampled = np.concatenate([frames[parts(len(frames), SAMPLED)] for frames in generated])
-    quantiles: Array = np.quantile(sampled, np.array(PERCENTS) / 100, axis=0)
-    quantiles[0] = np.min([frames.min(axis=0) for frames in generated], axis=0)
-    quantiles[-1] = np.max([frames.max(axis=0) for frames in generated], axis=0)
-    return quantiles
 
 
 def _half_violins(axes: Axes, half: Half) -> None:

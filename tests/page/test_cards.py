@@ -15,7 +15,7 @@ from fixtures_runs import Run, snapshot
 
 from unravel_lib.files.sidecar import GeneratedSidecar, write_sidecar
 from unravel_lib.latents.npy import save_latents
-from unravel_lib.page.document import Card, dbfs, find_sounds, make_card
+from unravel_lib.page.document import Card, dbfs, make_card
 
 
 @pytest.fixture
@@ -29,11 +29,13 @@ def copied(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def card(name: str) -> Card:
     (sound,) = Path("sound").glob(f"*{name}*.wav")
-    return make_card(sound)
+    made = make_card(sound)
+    assert made is not None
+    return made
 
 
 def test_facts_along_the_chain(copied: Path) -> None:
-    cards = {made.title: made for made in map(make_card, find_sounds(Path("sound")))}
+    cards = {made.title: made for made in map(make_card, Path("sound").glob("*.wav")) if made is not None}
     assert set(cards) == {"high", "low", HOSTILE, *(f"orale_retrace_seed7_000{i}" for i in range(3))}
     made = cards["orale_retrace_seed7_0002"]
     facts = dict(made.facts)
@@ -109,6 +111,7 @@ def test_names_of_a_strangers_code_are_shown_and_not_looked_up(copied: Path, run
         flags = ("--input", path.with_suffix(".npy"), "--output", f"new {bpm}", "--page")
         assert run("decoder", *flags).code == 0
         made = make_card(*Path(f"new {bpm}").glob("*.wav"))  # type: ignore[misc]
+        assert made is not None
         assert dict(made.facts)["pattern"].startswith(f"{evil}:x (levels=1, amount=0.25)")
         assert dict(made.facts)["runs code of"] == f"{evil}:x"
         assert made.tempo == ("120.00" if bpm else "")
@@ -154,12 +157,13 @@ def test_a_source_that_never_ends_is_not_read(copied: Path) -> None:
 
 
 def test_only_decoded_sounds_are_listed(copied: Path) -> None:
-    before = find_sounds(Path("sound"))
     soundfile.write("sound/other.wav", np.zeros(10), 44100)
     soundfile.write("sound/latent.wav", np.zeros((5, 8)), 21, subtype="DOUBLE", format="WAV")
     write_sidecar(Path("sound/latent.wav"), GeneratedSidecar(source="x"))
-    before[0].with_suffix(".json").write_text("{}")
-    assert find_sounds(Path("sound")) == before[1:]
+    (damaged,) = Path("sound").glob("*low*.wav")
+    damaged.with_suffix(".json").write_text("{}")
+    for path in (Path("sound/other.wav"), Path("sound/latent.wav"), damaged):
+        assert make_card(path) is None
 
 
 def test_clipping_and_formats(copied: Path) -> None:

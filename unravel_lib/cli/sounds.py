@@ -167,9 +167,9 @@ def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
 
     `overwrite` also replaces an `index.html` that is no such page.
     """
-    from unravel_lib.page.document import NAME, Card, find_sounds, make_card, refuse_other_page, write_page
+    from unravel_lib.page.document import NAME, Card, make_card, refuse_other_page, write_page
 
-    sounds = find_sounds(folder)
+    sounds = sorted(folder.glob("[!.]*.wav"))
     if not sounds:
         return
     page = folder / NAME
@@ -180,6 +180,7 @@ def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:
         with Progress(sounds, "pictures") as bar:
             for sound in bar:
                 with batch.check(sound, "card"):
-                    cards.append(make_card(sound))
-        write_page(page, cards)
-        log.info("open %s in a browser to listen", printable(page))
+                    cards += filter(None, [make_card(sound)])
+        if cards:
+            write_page(page, cards)
+            log.info("open %s in a browser to listen", printable(page))

@@ -36,7 +36,6 @@ COPY = "--recording.flac"
 FLAC_CHANNELS = 8  # at most
 SOUND = "sound"  # a folder of many projects: the one above it tells more
 MARK = b'<meta name="generator" content="UnRAVEl">'  # in every page
-FOLDED_ABOVE = 40  # sounds: with more, the page is too long to look through
 TELLING = ("distribution", "pattern", "transforms", "seed", "recording", "run")  # facts that tell sounds apart
 
 
@@ -80,31 +79,19 @@ class Card:
     latents_text: str
 
 
-def find_sounds(folder: Path) -> list[Path]:
-    """List the decoded sounds in a folder, by their sidecars; also those with a damaged one, which `make_card` says."""
-    return [path for path in sorted(folder.glob("[!.]*.wav")) if _is_sound(path)]
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        return isinstance(read_sidecar(path), SoundSidecar)
-    except InputError:
-        return True
-
-
-def make_card(sound: Path) -> Card:
-    """Collect what the page tells of a sound; pictures that are missing or older than it are drawn.
+def make_card(sound: Path) -> Card | None:
+    """Collect what the page tells of a sound, None if decoder.py did not make it; draw pictures that are older than it.
 
     Raises
     ------
     InputError
-        The sound is no decoded sound, or cannot be read.
+        The sound or its sidecar is damaged.
     OutputError
         A picture cannot be written.
     """
     sidecar = read_sidecar(sound)
     if not isinstance(sidecar, SoundSidecar):
-        raise InputError("is no sound of decoder.py", path=sound)
+        return None
     made, latents_path = steps(sound, sidecar), Path(sidecar.source or "")
     generated = sidecar.latents if isinstance(sidecar.latents, GeneratedSidecar) else None
     recording = _recording(sidecar.latents)
@@ -200,7 +187,6 @@ def write_page(target: Path, cards: Sequence[Card]) -> None:
         folder=folder.name if folder.name != SOUND else f"{folder.parent.name}/{SOUND}",
         cards=cards,
         differences=differences(cards),
-        folded_above=FOLDED_ABOVE,
     )
     with atomic_write(target) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")

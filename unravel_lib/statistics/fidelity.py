@@ -100,8 +100,7 @@ def fidelity(generated: Sequence[Latents], recorded: Sequence[Latents], rng: np.
         No file of one side has 4 frames.
     """
     files, others = _files(generated, "generated", rng), _files(recorded, "recorded", rng)
-    std = _std(others)
-    return _compare([file / std for file in files], [file / std for file in others], rng)
+    return _compare(_scaled(files, others), _scaled(others, others), rng)
 
 
 def floor(recorded: Sequence[Latents], rng: np.random.Generator) -> Fidelity:
@@ -116,8 +115,7 @@ def floor(recorded: Sequence[Latents], rng: np.random.Generator) -> Fidelity:
         The recordings have no two blocks of 4 frames.
     """
     files = _files(recorded, "recorded", rng)
-    std = _std(files)
-    blocks = [file[i : i + BLOCK] / std for file in files for i in range(0, len(file), BLOCK + APART)]
+    blocks = [file[i : i + BLOCK] for file in _scaled(files, files) for i in range(0, len(file), BLOCK + APART)]
     blocks = [block for block in blocks if len(block) >= WINDOW]
     if len(blocks) == 1:
         blocks = np.array_split(blocks[0], 2)
@@ -138,8 +136,7 @@ def ceiling(recorded: Sequence[Latents], rng: np.random.Generator) -> Fidelity:
         No recording has 4 frames.
     """
     files = _files(recorded, "recorded", rng)
-    std = _std(files)
-    files = [file / std for file in files]
+    files = _scaled(files, files)
     everything = np.concatenate(files)
     mean, spread = everything.mean(axis=0), everything.std(axis=0)
     draws = [mean + spread * rng.standard_normal(file.shape) for file in files]
@@ -186,17 +183,19 @@ def _files(latents: Sequence[Latents], what: str, rng: np.random.Generator) -> l
     return files
 
 
-def _std(files: Sequence[Array]) -> Array:
-    """The standard deviation [dims] of all frames; 1 for a dim that never moves."""
-    everything = np.concatenate(files)
-    return np.where(np.ptp(everything, axis=0) == 0, 1.0, everything.std(axis=0))
+def _scaled(files: Sequence[Array], recorded: Sequence[Array]) -> list[Array]:
+    """The files in standard deviations of all recorded frames; in their own unit where a dim of these never moves."""
+    everything = np.concatenate(recorded)
+    std = np.where(np.ptp(everything, axis=0) == 0, 1.0, everything.std(axis=0))
+    return [file / std for file in files]
 
 
 def _compare(files: Sequence[Array], others: Sequence[Array], rng: np.random.Generator) -> Fidelity:
     """Compare generated files with recorded others [frames, dims], both in standard deviations."""
     near_copied_share, copied = copies(files, others, rng)
+    dims = zip(np.concatenate(files).T, np.concatenate(others).T, strict=True)
     return Fidelity(
-        marginal_ks=marginal_ks(files, others),
+        marginal_ks=float(np.mean([ks(values, other) for values, other in dims])),
         autocorrelation=autocorrelation_error(files, others),
         step_cross_correlation=cross_correlation_error(files, others),
         step_ks=ks(*(np.linalg.norm(np.concatenate(steps(side)), axis=1) for side in (files, others))),
@@ -219,12 +218,6 @@ def ks(values: Array, others: Array) -> float:
     at = np.concatenate([values, others])
     below = np.searchsorted(values, at, side="right") / len(values)
     return float(np.abs(below - np.searchsorted(others, at, side="right") / len(others)).max())
-
-
-def marginal_ks(files: Sequence[Array], others: Sequence[Array]) -> float:
-    """Measure the Kolmogorov-Smirnov distance of each dim, and take the mean."""
-    pairs = zip(np.concatenate(files).T, np.concatenate(others).T, strict=True)
-    return float(np.mean([ks(values, other) for values, other in pairs]))
 
 
 def steps(files: Sequence[Array]) -> list[Array]:
@@ -281,9 +274,8 @@ def seam_percentile(files: Sequence[Array]) -> float | None:
     found = []
     for file in files:
         if len(file) > 1:
-            inner = np.linalg.norm(np.diff(file, axis=0), axis=1)
-            seam = np.linalg.norm(file[0] - file[-1])
-            found.append(100 * (np.mean(inner < seam) + np.mean(inner <= seam)) / 2)
+            sizes = np.linalg.norm(np.diff(file, axis=0, append=file[:1]), axis=1)
+            found.append(50 * np.mean(1 + np.sign(sizes[-1] - sizes[:-1])))
     return float(np.mean(found)) if found else None
 
 
