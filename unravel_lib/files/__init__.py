@@ -1,8 +1,7 @@
 """Files in and out, whatever they contain.
 
 find : find input files in folders and shards of them, open them, their SHA-256
-naming : names of results
-folders : output folders, and the folder of one run
-atomic : write files so that no reader sees an incomplete one
+output : output folders, the folder of one run, names of results
+atomic : write files so that no reader sees an incomplete one; locks on folders
 sidecar : the JSON beside every result
 """
