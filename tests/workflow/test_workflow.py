@@ -187,7 +187,7 @@ BAD = [
     ({"pieces": [PIECES[0] | {"pattern": "oral"}]}, "piece song: --pattern oral is unknown: choose from loop"),
     (
         {"pieces": [PIECES[1] | {"flags": ["--hold"]}]},
-        "piece drift: --embeddings writes .npy: leave these out (--hold",
+        "piece drift: --embeddings cannot be combined with others: leave it out, or these (--hold",
     ),
     ({"pieces": [PIECES[1] | {"flags": ["--measure_only"]}]}, "piece drift: --measure_only"),
     ({"pieces": [PIECES[1] | {"flags": ["--input_loop", "nope.npy"]}]}, "piece drift: nope.npy"),

@@ -125,7 +125,7 @@ def read_sources(options: GeneratorOptions) -> Sources:
     UsageError
         An option contradicts the sidecars, or a loop has an impossible place.
     """
-    named = _NamedFiles(options)
+    named = NamedFiles(options)
     wishes = read_wishes(options.steer, named.ranks)
     table = options.former.table if options.former and options.former.table else options.statistics
     encodings = latents.find_encodings(options.input, options.output) if options.input and table is None else []
@@ -182,7 +182,7 @@ def weights(names: Sequence[str], texts: Sequence[str]) -> list[float]:
     return list(found)
 
 
-class _NamedFiles:
+class NamedFiles:
     """The files that options name beside encodings, of loops, target and wishes: each is read once."""
 
     def __init__(self, options: GeneratorOptions) -> None:
