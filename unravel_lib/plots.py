@@ -51,7 +51,6 @@ ONE_COLOUR_SHARE = 0.995  # of the values lie within the colours; outliers have 
 
 BINS = 96  # of the histogram that a violin is smoothed from
 FAR_OUT = 3.0  # IQR beyond the quartiles: Tukey, "Exploratory Data Analysis" (1977)
-P1, P99 = PERCENTS.index(1), PERCENTS.index(99)
 MAX_NUMBERS = 24  # dims whose values beyond the picture are written out
 MAX_CELLS = 8  # dims whose correlation is written into its cell
 MAX_SHARES, MAX_CUT_OFF = 64, 8  # shares of variance drawn one by one, and how many of those are of cut-off dims
@@ -250,7 +249,7 @@ class Half:
         reach = FAR_OUT * (q3 - q1)
         low = np.min(self.quantiles, axis=0, where=self.quantiles >= q1 - reach, initial=np.inf)
         high = np.max(self.quantiles, axis=0, where=self.quantiles <= q3 + reach, initial=-np.inf)
-        return np.minimum(low, self.quantiles[P1]), np.maximum(high, self.quantiles[P99])
+        return np.minimum(low, self.quantiles[PERCENTS.index(1)]), np.maximum(high, self.quantiles[PERCENTS.index(99)])
 
 
 def draw_distribution(path: Path, statistics: Statistics, generated: Sequence[Frames] = ()) -> None:
@@ -331,8 +330,8 @@ def draw_correlation(path: Path, statistics: Statistics) -> None:
     dims, correlation = statistics.dims, statistics.active_correlation
     kind = "Robust correlation (from Spearman's ranks)" if statistics.iqr else "Correlation"
     side = min(9.0, max(4.5, 3.5 + 0.25 * dims))
-    title, facts = f"{kind} between dims", f"of {statistics.frames:,} recorded frames"
-    with saved_figure(path, side + 1.6, side + 1.25, title, facts) as figure:
+    facts = f"of {statistics.frames:,} recorded frames"
+    with saved_figure(path, side + 1.6, side + 1.25, f"{kind} between dims", facts) as figure:
         axes = place(figure, 0.7, 0.6, side, side)
         image = axes.imshow(correlation, DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
         axes.set(xticks=dim_ticks(dims), yticks=dim_ticks(dims), xlabel="dim", ylabel="dim")

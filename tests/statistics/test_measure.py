@@ -503,7 +503,7 @@ def quiet_numpy() -> Iterator[None]:
 
 
 def test_what_is_no_latents_is_told() -> None:
-    with pytest.raises(ValueError, match="expected finite values"):
+    with pytest.raises(ValueError, match="latents has values that are not finite"):
         measure([[[0.0, 0.0], [0.0, np.nan]]])
-    with pytest.raises(ValueError, match=r"an array of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"latents has shape \(3,\)"):
         measure([[1.0, 2.0, 3.0]])

@@ -32,7 +32,6 @@ from unravel_lib.text import count_text, duration_text, frames_text, printable
 
 NAME = "index.html"
 FOLDER = "index_files"  # beside the page
-COPY = "--recording.flac"
 FLAC_CHANNELS = 8  # at most
 SOUND = "sound"  # a folder of many projects: the one above it tells more
 MARK = b'<meta name="generator" content="UnRAVEl">'  # in every page
@@ -96,8 +95,8 @@ def make_card(sound: Path) -> Card | None:
     generated = sidecar.latents if isinstance(sidecar.latents, GeneratedSidecar) else None
     recording = _recording(sidecar.latents)
     tempo, loop_frames = _tempo(generated)
-    files = sound.parent / FOLDER
-    sound_picture, latents_picture, copy = (files / f"{sound.stem}{end}" for end in (".png", "--latents.png", COPY))
+    beside = os.path.join(sound.parent, FOLDER, sound.stem)
+    sound_picture, latents_picture, copy = (Path(beside + end) for end in (".png", "--latents.png", "--recording.flac"))
     if _is_old(sound_picture, sound):
         pictures.draw_sound(sound_picture, sound)
     if _is_old(latents_picture, sound) and (latents := _latents(sidecar)) is not None:

@@ -271,11 +271,8 @@ def seam_percentile(files: Sequence[Array]) -> float | None:
 
     Equal steps count half. None where no file has a step.
     """
-    found = []
-    for file in files:
-        if len(file) > 1:
-            sizes = np.linalg.norm(np.diff(file, axis=0, append=file[:1]), axis=1)
-            found.append(50 * np.mean(1 + np.sign(sizes[-1] - sizes[:-1])))
+    rings = [np.linalg.norm(np.diff(file, axis=0, append=file[:1]), axis=1) for file in files if len(file) > 1]
+    found = [50 * np.mean(1 + np.sign(sizes[-1] - sizes[:-1])) for sizes in rings]
     return float(np.mean(found)) if found else None
 
 
@@ -368,9 +365,8 @@ def two_sample(files: Sequence[Array], others: Sequence[Array], rng: np.random.G
         counts = np.isfinite(own)
         if not counts.any():
             return None
-        right = np.where(own == foreign, 0.5, own < foreign)
-        shares.append(float(right[counts].mean()))
-    return max(shares)
+        shares.append(np.where(own == foreign, 0.5, own < foreign)[counts].mean())
+    return float(max(shares))
 
 
 def coverage(files: Sequence[Array], others: Sequence[Array], rng: np.random.Generator) -> float | None:

@@ -13,6 +13,7 @@ from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import ONE_MODEL, LatentsFile, common_facts, find_encodings
+from unravel_lib.latents.npy import narrowed
 from unravel_lib.text import printable
 
 Array = npt.NDArray[np.float64]
@@ -181,8 +182,7 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
         There is nothing to measure, or an array is not (dims, frames) of finite real numbers.
     """
     one = isinstance(latents, (str, os.PathLike, Encoding)) or getattr(latents, "ndim", None) == 2
-    files: list[LatentsFile] = []
-    encodings: list[Encoding] = []
+    files, encodings = list[LatentsFile](), list[Encoding]()
     for item in [latents] if one else latents:  # type: ignore[union-attr]
         if isinstance(item, (str, os.PathLike, LatentsFile)):
             found = [item] if isinstance(item, LatentsFile) else find_encodings([Path(item)])
@@ -222,11 +222,7 @@ def measure(latents: _Given | Iterable[_Given], iqr: bool = False, frame_rate: f
 
 def _checked(encoding: Encoding) -> Encoding:
     array, descriptors = np.asarray(encoding.latents), encoding.descriptors
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
-        raise ValueError(f"an array of shape {array.shape} and type {array.dtype}, expected (dims, frames) of numbers")
-    with np.errstate(over="ignore"):
-        if not np.isfinite(array.astype(np.float32)).all():
-            raise ValueError("an array holds NaN, Inf or values beyond float32, expected finite values")
+    narrowed(array, "<f4", option="latents")  # refuses what could not be written as latents
     if descriptors is not None and descriptors.shape != (3, array.shape[1]):
         raise ValueError(f"descriptors have shape {descriptors.shape}, expected (3, {array.shape[1]})")
     return replace(encoding, latents=array)

@@ -18,8 +18,7 @@ from unravel_lib.text import count_text, frames_text, table
 STATISTICS_CSV, QUANTILES_CSV, CORRELATION_CSV = TABLES = "statistics.csv", "quantiles.csv", "correlation.csv"
 QUANTILE_NAMES = [{0: "min", 25: "q1", 50: "median", 75: "q3", 100: "max"}.get(p, f"p{p:g}") for p in PERCENTS]
 FIVE_NUMBERS = ("min", "q1", "median", "q3", "max")
-DERIVED = ("lower", "upper", "deviation")  # written for readers; computed from the quartiles
-COLUMNS = ("mean", "std", *FIVE_NUMBERS, *DERIVED, "autocorrelation", "beyond", "frames", "files")
+COLUMNS = ("mean", "std", *FIVE_NUMBERS, "lower", "upper", "deviation", "autocorrelation", "beyond", "frames", "files")
 REPORTED = ("mean", "std", *FIVE_NUMBERS, "lag-1")
 REPORTED_IQR = ("median", "deviation", "lower", "q1", "q3", "upper", "lag-1")
 ATTRIBUTES = {  # of Statistics, where a column has another name
@@ -63,11 +62,9 @@ def _column(statistics: Statistics, name: str) -> npt.NDArray[np.float64 | np.in
 
 
 def _write_table(path: Path, names: Sequence[str], columns: Array | Sequence[npt.NDArray[np.generic]]) -> None:
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    rows = zip(range(len(columns[0])), *(column.tolist() for column in columns), strict=True)
     with atomic_write(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["dim", *names])
-        writer.writerows([dim, *row] for dim, row in enumerate(rows))
+        csv.writer(file, lineterminator="\n").writerows([["dim", *names], *rows])
 
 
 def read_csv(path: Path, iqr: bool) -> Statistics:
