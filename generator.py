@@ -47,8 +47,8 @@ def main(argv: list[str]) -> int:
 
 def show_tempi(options: GeneratorOptions) -> None:
     """Print the tempi that loops can have."""
+    from unravel_lib import tempo
     from unravel_lib.generator.plan import read_sources
-    from unravel_lib.music import tempo
 
     sources = read_sources(replace(options, input_loop=[]))
     sources.log_defaults()

@@ -17,17 +17,18 @@
     distribution, pattern, transform    decorators for one's own
     tempo                           frames <-> BPM
 
-The packages, each importing only from those before it: `errors`, `text`; `files` (inputs, atomic writes, sidecars);
-`audio` (sound files), `process` (another process at work) and `latents` (latents files); `models` (model files
-checked, loaded and run) and `statistics` (what is known about latents); `music` (distributions, patterns, transforms,
-tempo, composition) and `inspection` (facts about model files); `plots`, `page` and `live` (to look at, to listen to,
-to play); `cli` (what the four scripts share) and `generator` (what only generator.py uses).
+The packages, each importing only from those before it: `text`, `tempo`; `errors`; `files` (inputs, atomic writes,
+sidecars); `audio` (sound files), `process` (another process at work) and `latents` (latents files); `models` (model
+files checked, loaded and run) and `statistics` (what is known about latents); `music` (distributions, patterns,
+transforms, composition) and `inspection` (facts about model files); `plots`, `page` and `live` (to look at, to listen
+to, to play); `cli` (what the four scripts share) and `generator` (what only generator.py uses).
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unravel_lib import tempo as tempo
     from unravel_lib.audio.descriptors import describe as describe
     from unravel_lib.latents.files import read_latents as read_latents
     from unravel_lib.latents.latent_audio import write_latent_audio as write_latent_audio
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from unravel_lib.models.codec import encode as encode
     from unravel_lib.models.codec import encode_file as encode_file
     from unravel_lib.models.model import load as load_model  # noqa: F401
-    from unravel_lib.music import tempo as tempo
     from unravel_lib.music.catalogue import DISTRIBUTIONS as DISTRIBUTIONS
     from unravel_lib.music.catalogue import PATTERNS as PATTERNS
     from unravel_lib.music.catalogue import TRANSFORMS as TRANSFORMS
@@ -62,7 +62,7 @@ _MODULES = {
     "live": ("live",),
     "models.codec": ("decode", "decode_file", "encode", "encode_file"),
     "models.model": ("load_model",),
-    "music.tempo": ("tempo",),
+    "tempo": ("tempo",),
     "music.catalogue": ("DISTRIBUTIONS", "PATTERNS", "TRANSFORMS", "distribution", "pattern", "transform"),
     "music.composition": ("Composition",),
     "music.distributions": ("draw",),

@@ -227,7 +227,7 @@ def parse_arguments(data: bytes) -> None:
 
 def parse_pattern_arguments(data: bytes) -> None:
     """Names, patterns and their options in generator.py."""
-    from unravel_lib.music import tempo
+    from unravel_lib import tempo
     from unravel_lib.music.catalogue import PATTERNS
 
     words = [os.fsdecode(word) for word in data.split(b"\0")]

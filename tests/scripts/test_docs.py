@@ -22,7 +22,7 @@ from fixtures_sounds import sounds_that_differ
 from warm_python import WarmPython
 
 from examples import sounds
-from unravel_lib.music import tempo
+from unravel_lib import tempo
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]

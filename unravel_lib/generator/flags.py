@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from unravel_lib import tempo
 from unravel_lib.cli.parser import (
     Parser,
     add_input,
@@ -22,7 +23,6 @@ from unravel_lib.cli.parser import (
 )
 from unravel_lib.errors import UsageError
 from unravel_lib.files.sidecar import GeneratedSidecar
-from unravel_lib.music import tempo
 from unravel_lib.text import table
 
 EXCLUSIVE = {  # options, and others that a run does not take with them

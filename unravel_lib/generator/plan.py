@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unravel_lib import tempo
 from unravel_lib.audio.descriptors import NAMES
 from unravel_lib.errors import InputError, UsageError, whole_number
 from unravel_lib.files.find import open_input, sha256_of
@@ -28,7 +29,6 @@ from unravel_lib.latents import files as latents
 from unravel_lib.latents.files import LatentsFile
 from unravel_lib.latents.latent_audio import LatentAudio
 from unravel_lib.latents.npy import Npy
-from unravel_lib.music import tempo
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.patterns import Piece
@@ -395,7 +395,8 @@ def warn_of_frozen_dims(plan: Plan) -> None:
     if frozen and plan.composition.draws:
         names = ", ".join([*map(str, frozen[:MAX_NAMED])] + ["..."] * (len(frozen) > MAX_NAMED))
         text = "dims that vary in the encodings, with an IQR of 0, are constant in what distribution %s draws: %s (%s)"
-        remedy = "trim the silence, or try another distribution" + (", or without --iqr" if statistics.iqr else "")
+        spreads_by_iqr = statistics.iqr and "recordings" not in plan.composition.distribution.inputs
+        remedy = "trim the silence, or try another distribution" + (", or without --iqr" if spreads_by_iqr else "")
         log.warning(text, plan.composition.distribution.name, names, remedy)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unravel_lib import tempo
 from unravel_lib.cli.batch import Batch, load_model
 from unravel_lib.cli.parser import Parser, decoder_parser
 from unravel_lib.errors import ModelError, UnravelError, UsageError
@@ -24,7 +25,6 @@ from unravel_lib.history import script
 from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
 from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
 from unravel_lib.latents.npy import Npy
-from unravel_lib.music import tempo
 from unravel_lib.music.kinds import Entry
 from unravel_lib.music.patterns import Piece
 from unravel_lib.music.recordings import loudness_of

@@ -25,6 +25,7 @@ How functions are chosen by name:
 kinds : what a distribution, a pattern and a transform are: the inputs that their functions take, their options
 catalogue : the catalogues of all three: registered by decorators, found by name or in a user's own file
 steps : the language of transforms, such as "every 4 rev": texts read as steps, steps applied to loops
-
-tempo : frames <-> BPM
 """
+
+# what they define is registered, in this order
+from unravel_lib.music import distributions, following, spectral, mosaic, patterns, transforms  # noqa: F401, I001

@@ -1,17 +1,14 @@
 """The catalogues of distributions, patterns and transforms: registered by decorators, found by name, listed.
 
-The library's own are in the modules that a catalogue names at the end of this file; these are imported when one is
-looked for. A user's own are in a file, as `FILE.py:name`, or in the code that is running, such as a notebook, by name.
+The library's own are registered when `unravel_lib.music` is imported. A user's own are in a file, as `FILE.py:name`, or
+in the code that is running, such as a notebook, by name.
 """
 
-import importlib
 import logging
 import os
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,28 +25,12 @@ LOADED = "user_code_"  # begins the names of modules that are files of a user's
 log = logging.getLogger("unravel_lib")
 
 
-class Catalogue(Mapping[str, Entry]):
+class Catalogue(dict[str, Entry]):
     """All entries of one kind by name: the library's own, and those of the code that is running."""
 
-    def __init__(self, kind: str, *modules: str) -> None:
-        self._kind, self._modules = kind, modules
-        self._of: dict[Function, Entry] = {}  # of every function that was registered
-
-    @cached_property
-    def _by_name(self) -> dict[str, Entry]:
-        """Entries by name; it begins with the library's own, in the order of their modules and lines."""
-        modules = [importlib.import_module(f"unravel_lib.music.{name}") for name in self._modules]
-        functions = (value for module in modules for value in vars(module).values() if callable(value))
-        return {self._of[function].name: self._of[function] for function in functions if function in self._of}
-
-    def __getitem__(self, name: str) -> Entry:
-        return self._by_name[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
-
-    def __len__(self) -> int:
-        return len(self._by_name)
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._of: dict[Function, Entry] = {}  # of every function that was registered, those of users' files too
 
     def register(self, function: F) -> F:
         """Make a function chosen by its name: the decorators `@distribution`, `@pattern` and `@transform`.
@@ -60,12 +41,12 @@ class Catalogue(Mapping[str, Entry]):
             The signature is not supported: variable arguments, or an option of a type that no text can be read as.
         """
         self._of[function] = entry = Entry.of(self._kind, function)
-        if entry.source is not None and not function.__module__.startswith(LOADED):
-            if self._by_name.get(entry.name, entry).source is None:
+        if not function.__module__.startswith(LOADED):
+            if entry.source is not None and entry.name in self and self[entry.name].source is None:
                 text = "%s %s is one of the library's: give your own as the function itself, or rename it"
                 log.warning(text, entry.kind, entry.name)
             else:
-                self._by_name[entry.name] = entry
+                self[entry.name] = entry
         return function
 
     def find(self, chosen: str | Function | Entry) -> Entry:
@@ -145,8 +126,5 @@ def run_file(source: str) -> None:
         exec(compile(code, source, "exec"), module.__dict__)
 
 
-DISTRIBUTIONS = Catalogue("distribution", "distributions", "following", "spectral", "mosaic")
-PATTERNS = Catalogue("pattern", "patterns")
-TRANSFORMS = Catalogue("transform", "transforms")
-
+DISTRIBUTIONS, PATTERNS, TRANSFORMS = Catalogue("distribution"), Catalogue("pattern"), Catalogue("transform")
 distribution, pattern, transform = DISTRIBUTIONS.register, PATTERNS.register, TRANSFORMS.register

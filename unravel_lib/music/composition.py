@@ -1,5 +1,6 @@
 """One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,12 @@ from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.distributions import check_inputs, checked_statistics, drawn
 from unravel_lib.music.kinds import Entry, Options
-from unravel_lib.music.patterns import Piece, checked_array, loops_of, loops_taken
+from unravel_lib.music.patterns import Piece, checked_array, loops_of
 from unravel_lib.music.recordings import GOLDEN, attacks_of, first_place
 from unravel_lib.music.steering import read_wishes
 from unravel_lib.music.steps import Step, read_steps, transformed, try_steps
 from unravel_lib.statistics.measure import Array, Statistics
+from unravel_lib.tempo import MAX_LATENTS
 
 PATTERN_KEY = 2  # of the pattern's random numbers among those of a file; loops A and B have 0 and 1, others 3, 4, ...
 PLASTIC = 0.7548776662466927  # how far apart the loops of a file begin, as `GOLDEN` those of two files
@@ -89,7 +91,7 @@ class Composition:
         self.given_loops = tuple(checked_array("given_loops", loop, shape) for loop in self.given_loops)
         self.wishes = self.wishes if isinstance(self.wishes, Mapping) else read_wishes(self.wishes)
         self.target = None if self.target is None else checked_array("target", self.target)
-        if len(self.given_loops) > loops_taken(self.pattern, self.pattern_options):
+        if self.given_loops and len(self.given_loops) > self._loops_taken:
             found = f"takes fewer than {len(self.given_loops)} loops"
             raise self.pattern.wrong(found, remedy="give fewer", remedy_options=("input_loop",))
         check_inputs(self.distribution, wishes=self.wishes, target=self.target)
@@ -103,10 +105,25 @@ class Composition:
         drawn = f"{self.distribution.name}{view}" if self.draws else "input-loop"
         return f"{self.pattern.name}_{drawn}_seed{self.seed}"
 
-    @cached_property
+    @property
     def draws(self) -> bool:
         """Whether the distribution draws a loop, so that it is not given."""
-        return len(self.given_loops) < loops_taken(self.pattern, self.pattern_options)
+        return not self.given_loops or len(self.given_loops) < self._loops_taken
+
+    @cached_property
+    def _loops_taken(self) -> int:
+        """From how many loops the pattern makes a piece: it is tried with those that are given."""
+        asked = {0}
+
+        def loop(which: int) -> Frames:
+            asked.add(which)
+            return self.given_loops[which % len(self.given_loops)]
+
+        seed, scale = np.random.SeedSequence(self.seed), self.statistics.scale
+        loops = loops_of(self.pattern, self.pattern_options, loop, self.num_loops, scale, seed)
+        for _ in itertools.islice(loops, MAX_LATENTS):
+            pass
+        return max(asked) + 1
 
     def piece(self, number: int) -> Piece:
         """Draw the loops of output number `number`, run the pattern and the steps.

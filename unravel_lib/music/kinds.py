@@ -25,8 +25,7 @@ A function takes what it asks for by the names of its parameters, its inputs:
     pattern -> the piece [frames, dims], or its loops one after the other, each an array or a `Repeat(loop, times)`
         loop         float64 [n_frames, dims], the loop (A)
         loop_b       float64 [n_frames, dims], a second, independent loop (B)
-        loops        a function of a number, `loops(0)` is A, `loops(1)` B: independent loops, as many as are wanted;
-                     how many these are is found by a trial with loops of one frame
+        loops        a function of a number, `loops(0)` is A, `loops(1)` B: independent loops, as many as are wanted
         n_loops      how often the pattern repeats things (`num_loops`)
         std          float64 [dims], how far the values of the encodings spread: `statistics.scale`, which follows `iqr`
         rng          a NumPy random generator of the pattern's own
@@ -218,8 +217,9 @@ class Entry:
         for name, option in self.options.items():
             if name not in given and option.is_required:
                 raise self.wrong(f"needs {option.usage}", remedy_options=(f"{self.kind}_args",))
-        defaults = {name: option.default for name, option in self.options.items()}
-        return defaults | {name: self.read_option(name, value) for name, value in given.items()}
+        values = {name: option.default for name, option in self.options.items()}
+        chosen = {name: value for name, value in given.items() if value is not values[name]}
+        return values | {name: self.read_option(name, value) for name, value in chosen.items()}
 
     def read_option(self, name: str, given: object) -> Any:
         """Read one option; raise UsageError where its value does not fit."""

@@ -238,20 +238,6 @@ def loops_of(
             yield from itertools.repeat(loop, times if len(loop) else 0)
 
 
-def loops_taken(entry: Entry, options: Options) -> int:
-    """Return from how many independent loops a pattern makes a piece; one that asks for `loops` is tried."""
-    if "loops" not in entry.inputs:
-        return 1 + ("loop_b" in entry.inputs)
-    asked = {0}
-
-    def loop(which: int) -> Frames:
-        asked.add(which)
-        return np.zeros((1, 1))
-
-    Piece.of(loops_of(entry, options, loop, 1, np.ones(1), np.random.SeedSequence(0)), 1)
-    return max(asked) + 1
-
-
 def arrange(
     name: str | Function,
     loop: npt.ArrayLike,
@@ -299,10 +285,14 @@ def arrange(
     loop = checked_array("loop", loop)
     other = loop if loop_b is None else checked_array("loop_b", loop_b, loop.shape)
     spread = loop.std(axis=0) if std is None else checked_array("std", std, loop.shape[1:])
-    seeds, complete = np.random.SeedSequence(seed), entry.complete(options)
-    if (taken := loops_taken(entry, complete)) > 2:
-        raise entry.wrong(f"takes {taken} loops here", expected="2 at most, or a Composition")
-    loops = loops_of(entry, complete, [loop, other].__getitem__, n_loops, spread, seeds)
+    seeds = np.random.SeedSequence(seed)
+
+    def given(which: int) -> Frames:
+        if which > 1:
+            raise entry.wrong(f"takes {which + 1} loops here", expected="2 at most, or a Composition")
+        return other if which else loop
+
+    loops = loops_of(entry, entry.complete(options), given, n_loops, spread, seeds)
     played = transformed(loops, read_steps(transform), spread, loop.mean(axis=0), seeds)
     return Piece.of(played, loop.shape[1]).frames
 

@@ -18,8 +18,8 @@ from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import TRANSFORMS
 from unravel_lib.music.kinds import Entry, Options, checked_loop, seed_global_generators
-from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
+from unravel_lib.tempo import MAX_LATENTS
 from unravel_lib.text import printable
 
 Attacks = Callable[[Frames], Array | None]

@@ -25,8 +25,8 @@ from unravel_lib.latents import Frames
 from unravel_lib.music import rhythms
 from unravel_lib.music.catalogue import transform
 from unravel_lib.music.kinds import check_at_least
-from unravel_lib.music.tempo import MAX_LATENTS
 from unravel_lib.statistics.measure import Array
+from unravel_lib.tempo import MAX_LATENTS
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unravel_lib.music import tempo
+from unravel_lib import tempo
 
 SEED_TABLE = {1: 1291.99, 3: 430.66, 5: 258.39, 6: 215.33, 7: 184.57, 9: 143.55, 11: 117.45, 15: 86.13, 20: 64.59}
 
