@@ -192,6 +192,14 @@ def test_a_folder_is_not_named_like_a_file(tmp_path: Path, name: str) -> None:
     make_output_folder(tmp_path / "session 2.1")
 
 
+def test_a_link_to_a_folder_that_is_not_mounted_stays(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("nowhere")
+    with pytest.raises(OutputError, match="out is a file: give a folder"):
+        make_output_folder(tmp_path / "out")
+    remove_unfinished()
+    assert (tmp_path / "out").is_symlink()
+
+
 def test_overwriting_an_input_is_refused_through_links_too(tmp_path: Path) -> None:
     touch(tmp_path, "x", "y")
     (tmp_path / "hard").hardlink_to(tmp_path / "x")

@@ -41,18 +41,16 @@ def atomic_write(target: Path) -> Iterator[Path]:
     """
     name = cut(target.name, NAME_BYTES - len(PART_SUFFIX) - 10)  # minus two dots and eight digits
     part = target.with_name(f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}")
-    descriptor = None
     unfinished.insert(0, part)
     try:
         if target.is_fifo() or target.is_char_device() or target.is_block_device():
             raise OutputError("is a device or a pipe, not a file", path=target)
         part.parent.mkdir(parents=True, exist_ok=True)  # another run may have removed it while it was empty
-        descriptor = os.open(part, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o666)
-        _lock(descriptor)
-        yield part
-        with open(part, "rb+") as file:
+        with open(part, "xb") as file:
+            _lock(file.fileno())
+            yield part
             os.fsync(file.fileno())
-        part.replace(target)
+            part.replace(target)
     except OSError as error:
         full = error.errno == errno.ENOSPC
         raise OutputError(
@@ -62,8 +60,6 @@ def atomic_write(target: Path) -> Iterator[Path]:
             remedy_options=("output",) if full else (),
         ) from error
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         with contextlib.suppress(ValueError):  # `remove_unfinished` was before
@@ -86,8 +82,8 @@ def _lock(descriptor: int) -> bool | None:
 def remove_unfinished() -> None:
     """Remove the part files that this process is writing, and the folders that it has made and not used."""
     for path in list(unfinished):
-        with contextlib.suppress(OSError):  # the folder holds something
-            path.rmdir() if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):  # the folder holds something, or could not be made
+            path.unlink() if path.suffix == PART_SUFFIX else path.rmdir()
     unfinished.clear()
 
 
@@ -124,11 +120,7 @@ def remove_stale_parts(folder: Path) -> None:
     """Remove part files of killed runs: those that are old enough and that no run has locked."""
     for part in folder.glob(PART_NAMES):
         with contextlib.suppress(OSError):
-            if not part.is_file() or time.time() - part.stat().st_mtime < STALE_SECONDS:
-                continue
-            descriptor = os.open(part, os.O_RDWR)
-            try:
-                if _lock(descriptor):
-                    part.unlink()
-            finally:
-                os.close(descriptor)
+            if part.is_file() and time.time() - part.stat().st_mtime >= STALE_SECONDS:
+                with open(part, "rb+") as file:
+                    if _lock(file.fileno()):
+                        part.unlink()

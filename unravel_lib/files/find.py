@@ -238,15 +238,10 @@ def open_input(path: Path) -> Iterator[BufferedReader]:
         It is no file, or the system refuses to open or to read it, also inside the `with` block.
     """
     try:
-        descriptor = os.open(path, OPEN_FLAGS)
-        try:
-            mode = os.fstat(descriptor).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        with open(path, "rb", opener=lambda name, _: os.open(name, OPEN_FLAGS)) as file:  # which refuses a folder
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise InputError("is a pipe or a device", path=path, remedy="give a file")
-            with open(descriptor, "rb", closefd=False) as file:  # a folder is refused here
-                yield file
-        finally:
-            os.close(descriptor)
+            yield file
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
 
