@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from unravel_lib.audio.blocks import resampled, to_channels  # noqa: E402
 from unravel_lib.audio.read import open_audio  # noqa: E402
-from unravel_lib.latents.npy import save_latents  # noqa: E402
+from unravel_lib.latents.formats import save_latents  # noqa: E402
 from unravel_lib.models import model  # noqa: E402
 from unravel_lib.music import distributions  # noqa: E402
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS  # noqa: E402

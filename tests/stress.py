@@ -36,7 +36,7 @@ import generator  # noqa: E402
 from unravel_lib.cli import failures  # noqa: E402
 from unravel_lib.cli import run as cli  # noqa: E402
 from unravel_lib.cli.batch import Batch  # noqa: E402
-from unravel_lib.latents import npy  # noqa: E402
+from unravel_lib.latents import formats  # noqa: E402
 from unravel_lib.statistics import tables  # noqa: E402, F401
 
 MAIN = {"encoder": encoder.main, "decoder": decoder.main, "generator": generator.main}
@@ -109,7 +109,7 @@ def jobs(place: Path) -> dict[str, list[str]]:
         (place / "sounds").mkdir(exist_ok=True)
         soundfile.write(place / "sounds" / f"{index}.wav", 0.3 * np.sin(2 * np.pi * 110 * (index + 1) * t), 44100)
         (place / "latents").mkdir(exist_ok=True)
-        npy.save_latents(place / "latents" / f"{index}.npy", rng.standard_normal((8, 20 * (index + 1))))
+        formats.save_latents(place / "latents" / f"{index}.npy", rng.standard_normal((8, 20 * (index + 1))))
     music = ["--pattern", "fibo", "--num_files", "8", "--num_loops", "30", "--embeddings", "--no_plots"]
     return {
         "encoder": ["--input", str(place / "sounds"), "--skip_existing"],
@@ -170,7 +170,7 @@ def shard_jobs(place: Path) -> dict[str, list[str]]:
         for folder in (sounds, latents):
             folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(sounds / f"take {index // 3}.wav", 0.3 * rng.standard_normal(20_000 * (index + 1)), 44100)
-        npy.save_latents(latents / f"take {index // 3}.npy", rng.standard_normal((8, 20 * (index + 1))))
+        formats.save_latents(latents / f"take {index // 3}.npy", rng.standard_normal((8, 20 * (index + 1))))
         if index % 5 == 0:
             (sounds / f"broken {index}.wav").write_bytes(b"no sound")
             (latents / f"broken {index}.npy").write_bytes(b"no latents")
@@ -275,7 +275,7 @@ def _small_sound(folder: Path, index: int) -> None:
 
 
 def _small_latents(folder: Path, index: int) -> None:
-    npy.save_latents(folder / f"{index:05}.npy", np.full((8, 1), index / 1e4))
+    formats.save_latents(folder / f"{index:05}.npy", np.full((8, 1), index / 1e4))
 
 
 def a_file_of_5_gb(place: Path) -> None:
@@ -294,7 +294,7 @@ def a_file_of_5_gb(place: Path) -> None:
     def work() -> None:
         with contextlib.suppress(SystemExit):
             cli.run(encoder.main, ["--input", str(path), "--output", str(place / "5gb")])
-        made = npy.load_latents(next((place / "5gb").glob("*.npy")))
+        made = formats.load_latents(next((place / "5gb").glob("*.npy")))
         assert made.shape[1] == math.ceil(math.ceil(frames * 44100 / 384_000) / 2048), made.shape
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"5 GB: {made.shape[1]} frames, peak memory {peak:.0f} MiB", file=sys.stderr)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import image
 
 from unravel_lib import plots
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 from unravel_lib.music.patterns import Piece
 from unravel_lib.statistics import measure
 from unravel_lib.statistics.measure import Statistics

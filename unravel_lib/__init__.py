@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from unravel_lib import tempo as tempo
     from unravel_lib.audio.descriptors import describe as describe
     from unravel_lib.latents.files import read_latents as read_latents
-    from unravel_lib.latents.latent_audio import write_latent_audio as write_latent_audio
-    from unravel_lib.latents.npy import save_latents as write_latents  # noqa: F401
+    from unravel_lib.latents.formats import save_latents as write_latents  # noqa: F401
+    from unravel_lib.latents.formats import write_latent_audio as write_latent_audio
     from unravel_lib.live.module import live as live
     from unravel_lib.models.codec import decode as decode
     from unravel_lib.models.codec import decode_file as decode_file
@@ -57,8 +57,7 @@ __version__ = "1.1.0"
 _MODULES = {
     "audio.descriptors": ("describe",),
     "latents.files": ("read_latents",),
-    "latents.latent_audio": ("write_latent_audio",),
-    "latents.npy": ("write_latents",),
+    "latents.formats": ("write_latent_audio", "write_latents"),
     "live": ("live",),
     "models.codec": ("decode", "decode_file", "encode", "encode_file"),
     "models.model": ("load_model",),

@@ -36,7 +36,7 @@ from unravel_lib.audio.blocks import resampled, to_channels  # noqa: E402
 from unravel_lib.audio.read import open_audio  # noqa: E402
 from unravel_lib.errors import UnravelError  # noqa: E402
 from unravel_lib.files import sidecar  # noqa: E402
-from unravel_lib.latents import latent_audio, npy  # noqa: E402
+from unravel_lib.latents import formats  # noqa: E402
 from unravel_lib.models.screening import object_table  # noqa: E402
 from unravel_lib.models.screening.code import Code  # noqa: E402
 from unravel_lib.models.screening.model_file import open_model  # noqa: E402
@@ -57,9 +57,9 @@ def read_npy(data: bytes) -> None:
     """Read latents; an accepted file must be finite and two-dimensional."""
     path = _file("x.npy", data)
     with contextlib.suppress(UnravelError):
-        array = npy.load_latents(path)
+        array = formats.load_latents(path)
         assert array.ndim == 2 and array.size and np.isfinite(np.asarray(array, np.float32)).all()
-        npy.content_key(array)
+        formats.content_key(array)
 
 
 def read_sidecar(data: bytes) -> None:
@@ -186,9 +186,9 @@ def _inner_sound(rng: np.random.Generator) -> bytes:
 def read_latent_audio(data: bytes) -> None:
     """Read latent audio."""
     path = _file("latent.wav", data)
-    latent_audio.is_latent_audio(path, None)
+    formats.is_latent_audio(path, None)
     with contextlib.suppress(UnravelError):
-        array = latent_audio.load_latent_audio(path, 64)
+        array = formats.load_latent_audio(path, 64)
         assert array.ndim == 2 and array.size and np.isfinite(array).all()
 
 
@@ -331,8 +331,8 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "latent audio": (
         read_latent_audio,
         [
-            latent_audio.wav_header(3, 4, 21, "DOUBLE") + bytes(96),
-            latent_audio.wav_header(64, 2, 44100, "FLOAT") + bytes(512),
+            formats.wav_header(3, 4, 21, "DOUBLE") + bytes(96),
+            formats.wav_header(64, 2, 44100, "FLOAT") + bytes(512),
         ],
     ),
     "model": (

@@ -10,9 +10,8 @@ import soundfile
 
 from unravel_lib.errors import InputError, UsageError
 from unravel_lib.files.sidecar import GeneratedSidecar, write_sidecar
-from unravel_lib.latents import latent_audio
-from unravel_lib.latents.latent_audio import LatentAudio
-from unravel_lib.latents.npy import Npy, load_latents
+from unravel_lib.latents import formats
+from unravel_lib.latents.formats import LatentAudio, Npy, load_latents
 
 BEYOND = np.array([[-3.5, 1e-9], [7.25, -1.0], [0.1, 2.0]])  # values beyond +-1 are the point
 
@@ -31,7 +30,7 @@ def chunks(data: bytes) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("subtype", ["DOUBLE", "FLOAT"])
 @pytest.mark.parametrize("dims", [1, 2, 3, 8, 64, 65, 128])
-def test_header_is_plain_and_values_are_untouched(tmp_path: Path, dims: int, subtype: latent_audio.Subtype) -> None:
+def test_header_is_plain_and_values_are_untouched(tmp_path: Path, dims: int, subtype: formats.Subtype) -> None:
     """Format tag 3 and never 0xFFFE, whatever the number of channels; libsndfile reads back what went in."""
     values = np.random.default_rng(dims).normal(0, 5, (7, dims))
     path = tmp_path / "x.wav"
@@ -47,7 +46,7 @@ def test_header_is_plain_and_values_are_untouched(tmp_path: Path, dims: int, sub
     read, rate = soundfile.read(path, dtype="float64", always_2d=True)
     assert rate == 21 and np.array_equal(read, expected)
     assert soundfile.info(path).subtype == subtype and soundfile.info(path).format == "WAV"
-    back = latent_audio.load_latent_audio(path)
+    back = formats.load_latent_audio(path)
     assert back.shape == (dims, 7) and back.dtype == expected.dtype and np.array_equal(back.T, expected)
 
 
@@ -70,13 +69,13 @@ def test_values_beyond_32_bits(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too large for 32 bits"):
         Npy(2).write(tmp_path / "y.npy", huge)
     with pytest.raises(InputError, match="expected finite values"):  # decoders work in float32
-        latent_audio.load_latent_audio(tmp_path / "x.wav")
+        formats.load_latent_audio(tmp_path / "x.wav")
 
 
 def test_four_gigabytes_are_the_end(tmp_path: Path) -> None:
     """The largest WAV there can be fills RIFF's size field to the last whole frame, and one frame more is refused."""
-    most = (2**32 - 1 - (latent_audio.HEADER_BYTES - 8)) // (16 * 8)
-    header = latent_audio.wav_header(most, 16, 21, "DOUBLE")
+    most = (2**32 - 1 - (formats.WAV_HEADER_BYTES - 8)) // (16 * 8)
+    header = formats.wav_header(most, 16, 21, "DOUBLE")
     assert struct.unpack("<I", header[4:8])[0] <= 2**32 - 1
     assert LatentAudio(16, 44100, 2048).n_bytes(most) == len(header) + most * 16 * 8
     with pytest.raises(UsageError, match="4 GiB"):
@@ -91,15 +90,15 @@ def test_both_forms_hold_the_same_latents(tmp_path: Path) -> None:
     LatentAudio(4, 21, 1).write(tmp_path / "x.wav", values)
     Npy(4).write(tmp_path / "x.npy", values)
     assert (tmp_path / "x.npy").stat().st_size == Npy(4).n_bytes(50)
-    from_wav = latent_audio.load_latent_audio(tmp_path / "x.wav").astype(np.float32)
+    from_wav = formats.load_latent_audio(tmp_path / "x.wav").astype(np.float32)
     assert np.array_equal(from_wav, load_latents(tmp_path / "x.npy"))
 
 
 @pytest.mark.parametrize("subtype", ["DOUBLE", "FLOAT"])
 def test_frames_are_held_across_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtype: latent_audio.Subtype
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtype: formats.Subtype
 ) -> None:
-    monkeypatch.setattr(latent_audio, "BLOCK_VALUES", 50)
+    monkeypatch.setattr(formats, "HELD_VALUES", 50)
     values = np.arange(303.0).reshape(101, 3)
     LatentAudio(3, 9, 5, subtype, hold=True).write(tmp_path / "x.wav", values)
     assert np.array_equal(soundfile.read(tmp_path / "x.wav")[0], np.repeat(values, 5, axis=0))
@@ -107,7 +106,7 @@ def test_frames_are_held_across_blocks(
 
 def test_header_golden() -> None:
     """Every byte of the header of 2 frames x 3 dims at 21 Hz; nothing in it depends on the day."""
-    assert latent_audio.wav_header(2, 3, 21, "FLOAT").hex(" ", 4) == (
+    assert formats.wav_header(2, 3, 21, "FLOAT").hex(" ", 4) == (
         "52494646 48000000 57415645 666d7420 10000000 03000300 15000000 fc000000 0c002000 66616374 04000000 02000000 "
         "64617461 18000000"
     )
@@ -132,34 +131,34 @@ def held(folder: Path, options: dict[str, object] | None, rate: int = 44100, com
 def test_hold_is_undone_by_the_sidecar(tmp_path: Path) -> None:
     path = held(tmp_path, {"hold": True})
     assert soundfile.info(path).frames == 12
-    assert np.array_equal(latent_audio.load_latent_audio(path), BEYOND.T)
-    assert np.array_equal(latent_audio.load_latent_audio(path, 2), BEYOND.T)  # the sidecar knows better
+    assert np.array_equal(formats.load_latent_audio(path), BEYOND.T)
+    assert np.array_equal(formats.load_latent_audio(path, 2), BEYOND.T)  # the sidecar knows better
 
 
 def test_hold_without_a_sidecar(tmp_path: Path) -> None:
     path = held(tmp_path, None)
     with pytest.raises(InputError, match=r"put its \.json beside it"):
-        latent_audio.load_latent_audio(path)
-    assert np.array_equal(latent_audio.load_latent_audio(path, 4), BEYOND.T)
+        formats.load_latent_audio(path)
+    assert np.array_equal(formats.load_latent_audio(path, 4), BEYOND.T)
     with pytest.raises(InputError, match="expected a multiple of 5"):
-        latent_audio.load_latent_audio(path, 5)
+        formats.load_latent_audio(path, 5)
 
 
 def test_what_is_not_held_is_left_as_it_is(tmp_path: Path) -> None:
-    assert latent_audio.load_latent_audio(held(tmp_path, {"hold": False})).shape == (2, 12)
-    assert latent_audio.load_latent_audio(held(tmp_path, None, rate=21), 4).shape == (2, 12)
+    assert formats.load_latent_audio(held(tmp_path, {"hold": False})).shape == (2, 12)
+    assert formats.load_latent_audio(held(tmp_path, None, rate=21), 4).shape == (2, 12)
 
 
 def test_holding_and_undoing_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latent_audio, "BLOCK_VALUES", 50)
+    monkeypatch.setattr(formats, "HELD_VALUES", 50)
     values = np.random.default_rng(1).normal(size=(37, 3))
     LatentAudio(3, 48000, 8, hold=True).write(tmp_path / "x.wav", values)
-    assert np.array_equal(latent_audio.load_latent_audio(tmp_path / "x.wav", 8), values.T)
+    assert np.array_equal(formats.load_latent_audio(tmp_path / "x.wav", 8), values.T)
 
 
 def broken(folder: Path, kind: str) -> Path:
     path = folder / "x.wav"
-    good = latent_audio.wav_header(3, 2, 21, "DOUBLE") + BEYOND.tobytes()
+    good = formats.wav_header(3, 2, 21, "DOUBLE") + BEYOND.tobytes()
     if kind == "missing":
         return path
     if kind == "pcm":
@@ -177,7 +176,7 @@ def broken(folder: Path, kind: str) -> Path:
                 "text": b"no sound at all",
                 "cut": good[:-9],
                 "head": good[:30],
-                "none": latent_audio.wav_header(0, 2, 21, "DOUBLE"),
+                "none": formats.wav_header(0, 2, 21, "DOUBLE"),
                 "nan": good[:-8] + struct.pack("<d", np.nan),
             }[kind]
         )
@@ -202,7 +201,7 @@ def broken(folder: Path, kind: str) -> Path:
 def test_broken_latent_audio_is_named(tmp_path: Path, kind: str, message: str) -> None:
     path = broken(tmp_path, kind)
     with pytest.raises(InputError, match=message) as caught:
-        latent_audio.load_latent_audio(path)
+        formats.load_latent_audio(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -210,7 +209,7 @@ def test_other_peoples_float_wavs_are_read(tmp_path: Path) -> None:
     """With PEAK chunk or as WAVEX, as libsndfile and DAWs write them."""
     for form in ("WAV", "WAVEX"):
         soundfile.write(tmp_path / "x.wav", BEYOND, 21, format=form, subtype="DOUBLE")
-        assert np.array_equal(latent_audio.load_latent_audio(tmp_path / "x.wav"), BEYOND.T)
+        assert np.array_equal(formats.load_latent_audio(tmp_path / "x.wav"), BEYOND.T)
 
 
 @pytest.mark.parametrize("hold", [1, 4])
@@ -223,7 +222,7 @@ def test_latent_audio_that_is_cut_while_it_is_read(tmp_path: Path, monkeypatch: 
             file.truncate(100_000)
         return hold
 
-    monkeypatch.setattr(latent_audio, "_hold_of", then_cut)
+    monkeypatch.setattr(formats, "_hold_of", then_cut)
     with pytest.raises(InputError) as error:
-        latent_audio.load_latent_audio(path)
+        formats.load_latent_audio(path)
     assert (error.value.path, error.value.remedy) == (path, "run this again")

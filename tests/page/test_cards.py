@@ -14,7 +14,7 @@ from fixtures_browser import HOSTILE, run_in
 from fixtures_runs import Run, snapshot
 
 from unravel_lib.files.sidecar import GeneratedSidecar, write_sidecar
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 from unravel_lib.page.document import Card, dbfs, make_card
 
 

@@ -9,7 +9,7 @@ import pytest
 from fixtures_runs import Result, Run
 
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
-from unravel_lib.latents.npy import load_latents, save_latents
+from unravel_lib.latents.formats import load_latents, save_latents
 from unravel_lib.models import POCKET
 
 FLAGS = ("--no_plots", "--embeddings")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fixtures_runs import Run, Z, kinds_left
 
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 
 NUMBER_FLAGS = {  # flag: (scripts, lowest, highest, whole)
     "--seed": ("encoder decoder generator", 0, 2**63 - 1, True),

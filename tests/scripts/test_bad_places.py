@@ -14,7 +14,7 @@ from fixtures_runs import TONE, Run, Z, kinds_left, npy, wav
 from unravel_lib.files import atomic
 from unravel_lib.files.output import output_name
 from unravel_lib.files.sidecar import EncodingSidecar, write_sidecar
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fixtures_runs import Run, spy
 
 import unravel_lib
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, read_sidecar, write_sidecar
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 from unravel_lib.models.model import Model, load
 
 

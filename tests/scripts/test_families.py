@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from fixtures_runs import Run
 
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 
 
 @pytest.fixture

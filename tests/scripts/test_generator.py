@@ -17,8 +17,8 @@ from unravel_lib.errors import UnravelError
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, read_sidecar, write_sidecar
 from unravel_lib.generator.flags import build_parser
 from unravel_lib.generator.results import MAX_DRAWN
-from unravel_lib.latents import latent_audio
-from unravel_lib.latents.npy import MAX_DIMS, load_latents, save_latents
+from unravel_lib.latents import formats
+from unravel_lib.latents.formats import MAX_DIMS, load_latents, save_latents
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
 
@@ -93,7 +93,7 @@ def test_every_distribution_and_every_pattern_runs(
     )
     assert result.code == 0, result.err
     [path] = made(result)
-    latents = load_latents(path) if embeddings else latent_audio.load_latent_audio(path)
+    latents = load_latents(path) if embeddings else formats.load_latent_audio(path)
     lengths = {"loop": 6, "fibo": (1 + 2 + 3) * 2, "orale": 96, "blender": 3 * (3 * DIMS + 1) * 2, "swapper": 18}
     assert latents.shape[0] == DIMS and latents.shape[1] == lengths.get(pattern, latents.shape[1]) > 0
     assert latents.dtype == (np.float32 if embeddings else np.float64)
@@ -191,7 +191,7 @@ def test_loop_a_is_the_same_for_every_pattern(tmp_path: Path, encodings: Path, r
     for pattern in ("loop", "orale", "blender"):
         flags = ["--output", tmp_path, "--no_plots", "--pattern", pattern]
         files = made(run("generator", "--input", encodings, *flags))
-        starts.append(latent_audio.load_latent_audio(files[0])[:, :10])
+        starts.append(formats.load_latent_audio(files[0])[:, :10])
     assert np.array_equal(starts[0], starts[1]) and np.array_equal(starts[0], starts[2])
 
 
@@ -205,7 +205,7 @@ def test_golden_values(tmp_path: Path, run: Run) -> None:
     files = made(run("generator", "--input", tmp_path / "x.npy", "--output", tmp_path / "o", *flags))
     sequence = np.random.SeedSequence(42).spawn(1)[0].spawn(3)[0]
     expected = np.random.default_rng(sequence).standard_normal((2, 2)).T
-    found = latent_audio.load_latent_audio(files[0])
+    found = formats.load_latent_audio(files[0])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_allclose(found, GOLDEN, atol=1e-5)
 
@@ -224,7 +224,7 @@ def test_the_sidecar_tells_all(tmp_path: Path, encodings: Path, run: Run) -> Non
     )  # fmt: skip
     info = soundfile.info(files[0])
     assert (info.samplerate, info.frames, info.subtype) == (48000, 80 * 1024, "FLOAT")
-    assert latent_audio.load_latent_audio(files[0]).shape == (DIMS, 80)
+    assert formats.load_latent_audio(files[0]).shape == (DIMS, 80)
 
 
 def test_both_forms_are_the_same_music(tmp_path: Path, encodings: Path, run: Run) -> None:
@@ -232,9 +232,7 @@ def test_both_forms_are_the_same_music(tmp_path: Path, encodings: Path, run: Run
     for flags in ([], ["--hold"], ["--wav_subtype", "FLOAT"], ["--embeddings"]):
         made_flags = ["--output", tmp_path, "--no_plots", "--pattern", "blender", *flags]
         [path] = made(run("generator", "--input", encodings, "--num_latents", 2, *made_flags))
-        arrays.append(
-            (load_latents if path.suffix == ".npy" else latent_audio.load_latent_audio)(path).astype(np.float32)
-        )
+        arrays.append((load_latents if path.suffix == ".npy" else formats.load_latent_audio)(path).astype(np.float32))
     assert all(np.array_equal(arrays[0], array) for array in arrays[1:])
 
 
@@ -245,9 +243,7 @@ def test_statistics_of_an_earlier_run(tmp_path: Path, encodings: Path, run: Run)
     table = first.paths[0].with_name("statistics.csv")
     again = run("generator", "--statistics", table, *flags)
     assert again.code == 0, again.err
-    np.testing.assert_allclose(
-        *[latent_audio.load_latent_audio(made(result)[0]) for result in (first, again)], atol=1e-12
-    )
+    np.testing.assert_allclose(*[formats.load_latent_audio(made(result)[0]) for result in (first, again)], atol=1e-12)
     facts = read_sidecar(made(again)[0])
     assert facts is not None and (facts.sample_rate, facts.model) == (48000, "voice.ts")
     result = run("generator", "--statistics", table, *flags[:3], "--distribution", "empirical")
@@ -298,7 +294,7 @@ def test_bpm_picks_the_nearest_length(tmp_path: Path, bare: Path, run: Run) -> N
     flags = ["--output", tmp_path, "--no_plots", "--sample_rate", 44100, "--compression", 2048, "--num_loops", 1]
     result = run("generator", "--input", bare, "--bpm", 120, *flags)
     assert "nearest to 120 BPM: a loop of 11 frames at 44100 Hz / 2048 is 117.45 BPM\n" in result.err
-    assert latent_audio.load_latent_audio(made(result)[0]).shape == (DIMS, 11)
+    assert formats.load_latent_audio(made(result)[0]).shape == (DIMS, 11)
     assert "do not apply" not in result.err
     assert (
         "not all loops that are played have this length: the tempo does not apply"
@@ -344,7 +340,7 @@ def test_own_pattern_file(tmp_path: Path, encodings: Path, run: Run) -> None:
     flags = ["--output", tmp_path / "o", "--no_plots", "--pattern", f"{mine}:gaps", "--num_files", 3]
     result = run("generator", "--input", encodings, *flags)
     assert result.code == 0, result.err
-    lengths = [latent_audio.load_latent_audio(path).shape[1] for path in made(result)]
+    lengths = [formats.load_latent_audio(path).shape[1] for path in made(result)]
     assert len(set(lengths)) > 1 and [path.name[:16] for path in made(result)] == ["gaps_normal_seed"] * 3
     facts = read_sidecar(made(result)[0])
     assert isinstance(facts, GeneratedSidecar) and facts.pattern == "mine.py:gaps" and facts.frames == lengths[0]
@@ -362,7 +358,7 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> Non
     flags = ["--output", tmp_path / "o", "--no_plots", "--distribution", f"{mine}:flat"]
     result = run("generator", "--input", encodings, *flags, "--distribution_args", "at=2.5")
     assert result.code == 0, result.err
-    assert (latent_audio.load_latent_audio(made(result)[0]) == 2.5).all()
+    assert (formats.load_latent_audio(made(result)[0]) == 2.5).all()
     assert made(result)[0].name == "loop_flat_seed42_0000.wav"
     facts = read_sidecar(made(result)[0])
     assert isinstance(facts, GeneratedSidecar) and facts.distribution == "mine.py:flat"
@@ -649,7 +645,7 @@ def test_interrupting_leaves_no_half_file(
     def stop(block: object, dtype: str, **of: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(latent_audio, "narrowed", stop)
+    monkeypatch.setattr(formats, "narrowed", stop)
     result = run("generator", "--input", encodings, "--output", tmp_path, "--run", "r", "--no_plots")
     assert result.code == 130 and "interrupted" in result.err and made(result) == []
     assert {path.suffix for path in (tmp_path / "r").iterdir()} <= {".csv", ".json"}
@@ -672,7 +668,7 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
         "warning: dims that vary in the encodings, with an IQR of 0, are constant in what distribution {} draws: {} ("
     )
     result = run("generator", *flags, "--iqr")
-    latents = latent_audio.load_latent_audio(made(result)[0])
+    latents = formats.load_latent_audio(made(result)[0])
     assert line.format("normal", "1, 3") in result.err and (np.ptp(latents, axis=1) == 0).tolist() == [
         False,
         True,
@@ -683,7 +679,7 @@ def test_dims_that_silence_freezes_are_named(tmp_path: Path, run: Run) -> None:
     assert line.format("iqr-uniform", "1, 3") in result.err
     for quiet in ([], ["--iqr", "--distribution", "copula"], ["--iqr", "--distribution", "empirical"]):
         result = run("generator", *flags, *quiet)
-        assert "are constant" not in result.err and np.ptp(latent_audio.load_latent_audio(made(result)[0])[1]) > 0
+        assert "are constant" not in result.err and np.ptp(formats.load_latent_audio(made(result)[0])[1]) > 0
     values[1, :80] = values[0, :80]
     save_latents(tmp_path / "x.npy", values)
     assert line.format("normal", "3") in run("generator", *flags, "--iqr").err
@@ -825,7 +821,7 @@ def test_one_sheet_shows_the_first_files_of_a_run(
     assert facts == "128 frames x 3 dims, 2.7 s | the first 24 files | model voice.ts | loop of 8 frames, 351.56 BPM"
     assert [*files] == [one.name for one in paths[:MAX_DRAWN]]
     for name, piece in files.items():
-        np.testing.assert_array_equal(piece.frames, latent_audio.load_latent_audio(path.parent / name).T)
+        np.testing.assert_array_equal(piece.frames, formats.load_latent_audio(path.parent / name).T)
         assert piece.starts.tolist() == list(range(0, 128, 8))
     assert violins.call_args.args[2] == [piece.frames for piece in files.values()]
     run("generator", *flags, "--pattern", "fibo", "--num_files", 2)

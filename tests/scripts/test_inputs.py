@@ -8,7 +8,7 @@ import pytest
 from fixtures_runs import Run, npy
 
 from unravel_lib.files.sidecar import GeneratedSidecar
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 from unravel_lib.models import POCKET
 
 RNG = np.random.default_rng(3)

@@ -9,7 +9,7 @@ import soundfile
 from fixtures_runs import Result, Run
 
 from unravel_lib.audio.descriptors import describe
-from unravel_lib.latents.npy import load_latents
+from unravel_lib.latents.formats import load_latents
 
 RATE, COMPRESSION = 44100, 2048
 PLAIN = ("--no_plots", "--quiet", "--embeddings")

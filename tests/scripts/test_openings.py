@@ -11,7 +11,7 @@ import pytest
 from fixtures_runs import Run
 
 from unravel_lib.files.sidecar import EncodingSidecar
-from unravel_lib.latents.npy import save_latents
+from unravel_lib.latents.formats import save_latents
 
 Openings = Callable[..., Counter[str]]
 

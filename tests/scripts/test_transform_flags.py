@@ -10,7 +10,7 @@ from fixtures_runs import Run
 
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import Sidecar, write_sidecar
-from unravel_lib.latents.npy import load_latents, save_latents
+from unravel_lib.latents.formats import load_latents, save_latents
 
 LATENTS = np.random.default_rng(4).normal(size=(3, 60)).astype(np.float32)
 

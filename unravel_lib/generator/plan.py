@@ -27,8 +27,7 @@ from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents import Frames
 from unravel_lib.latents import files as latents
 from unravel_lib.latents.files import LatentsFile
-from unravel_lib.latents.latent_audio import LatentAudio
-from unravel_lib.latents.npy import Npy
+from unravel_lib.latents.formats import LatentAudio, Npy
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
 from unravel_lib.music.patterns import Piece

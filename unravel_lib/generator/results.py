@@ -23,8 +23,7 @@ from unravel_lib.generator import again
 from unravel_lib.generator.plan import Plan, Sources, warn_of_frozen_dims
 from unravel_lib.history import script
 from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
-from unravel_lib.latents.latent_audio import PD_CHANNELS, LatentAudio
-from unravel_lib.latents.npy import Npy
+from unravel_lib.latents.formats import PD_CHANNELS, LatentAudio, Npy
 from unravel_lib.music.kinds import Entry
 from unravel_lib.music.patterns import Piece
 from unravel_lib.music.recordings import loudness_of

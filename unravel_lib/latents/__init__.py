@@ -1,7 +1,6 @@
 """Latents on disk and in memory, without torch.
 
-npy : latents files: read, checked, written atomically
-latent_audio : latents as a multichannel float WAV: written, read back
+formats : `.npy` and latent audio: read, checked, written atomically
 files : either kind of file, read once with its sidecar; encodings, and what their sidecars agree on
 """
 

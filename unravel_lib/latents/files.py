@@ -14,8 +14,7 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, read_sidecar
 from unravel_lib.latents import Latents
-from unravel_lib.latents.latent_audio import is_latent_audio, load_latent_audio
-from unravel_lib.latents.npy import MAX_BYTES, load_descriptors, load_latents
+from unravel_lib.latents.formats import MAX_BYTES, is_latent_audio, load_descriptors, load_latent_audio, load_latents
 from unravel_lib.text import count_text, printable, size_text
 
 EXTENSIONS = (".npy", ".wav")

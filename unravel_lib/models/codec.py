@@ -25,7 +25,7 @@ from unravel_lib.files.output import refuse_overwriting
 from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SEED, EncodingSidecar, SoundSidecar, refuse_replacing
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
-from unravel_lib.latents.npy import blocks, content_key, refuse_not_finite, save_latents
+from unravel_lib.latents.formats import blocks, content_key, refuse_not_finite, save_latents
 from unravel_lib.models.model import Model
 from unravel_lib.models.torchscript import CallError
 from unravel_lib.text import printable

@@ -25,7 +25,7 @@ from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar
 from unravel_lib.history import again_line, is_there, steps, transforms
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import read_latents
-from unravel_lib.latents.npy import content_key
+from unravel_lib.latents.formats import content_key
 from unravel_lib.page import pictures
 from unravel_lib.tempo import format_bpm
 from unravel_lib.text import count_text, duration_text, frames_text, printable

@@ -13,7 +13,7 @@ from unravel_lib.audio.descriptors import Descriptors
 from unravel_lib.errors import InputError
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import ONE_MODEL, LatentsFile, common_facts, find_encodings
-from unravel_lib.latents.npy import narrowed
+from unravel_lib.latents.formats import narrowed
 from unravel_lib.text import printable
 
 Array = npt.NDArray[np.float64]
