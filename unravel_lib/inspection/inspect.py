@@ -184,8 +184,8 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
 
 def _class_in_file(file: ModelFile) -> Part:
     """Return the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
-    with suppress(ModelError, ValueError, IndexError):
-        outermost = next(object_table.imports(file.member("data.pkl") or b""), "")
+    with suppress(ModelError, ValueError):
+        outermost = object_table.outermost_class(file.member("data.pkl") or b"")
         if outermost.startswith("__torch__."):
             name = outermost.rpartition(".")[2]
             return {"details": {"class": name}, **exports.identify(name)[1]}

@@ -199,7 +199,7 @@ def attributes(module: Module, declared: list[str]) -> dict[str, str]:
 def declared_attributes(file: ModelFile, qualified_name: str) -> list[str]:
     """Return the attributes that a class declares in the code of its file, read as text; nothing is run."""
     path = f"code/{qualified_name.rpartition('.')[0].replace('.', '/')}.py"
-    with contextlib.suppress(ModelError):
+    with contextlib.suppress(ModelError, ValueError):
         known = Code({path: file.member(path) or b""}).classes.get(class_key(qualified_name))
         return sorted(known.names) if known is not None else []
     return []

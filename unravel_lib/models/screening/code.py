@@ -8,6 +8,7 @@ and must look as PyTorch writes it: what only PyTorch's own parser reads cannot 
 
 import ast
 import collections
+import contextlib
 import functools
 import re
 import warnings
@@ -26,6 +27,7 @@ _LISTED = re.sub("#.*", "", Path(__file__).with_name("operators.txt").read_text(
 ATEN, PRIM = (frozenset(names.split()) for names in _LISTED.split("[prim]"))
 DTYPES = (None, *range(8), 9, 10, 11, 15)  # ordinary ones by number; others are read behind the end of a table
 RESULTS = {"out", "out0", "out1", "values", "indices", "min", "min_indices", "max", "max_values"}  # tensors to write to
+ODD_DTYPE = "a dtype that is no ordinary one"
 WITH_DTYPE = {"to": 1, "view": 1, "softmax": 2, "log_softmax": 2}  # without its name, at or behind this place
 CHECKED = {"Tensor", "int", "float", "bool", "str", "complex", "number", "Device", "NoneType"}  # wherever they are used
 CONTAINERS = {"Optional", "List", "Dict"}
@@ -61,44 +63,49 @@ class Code:
 
     Attributes
     ----------
-    members : as given
     classes : what they declare
+
+    Raises
+    ------
+    ValueError
+        Code that cannot be read, or that declares a class twice.
     """
 
     def __init__(self, members: Mapping[str, bytes]) -> None:
-        self.members = members
         self.classes: dict[str, Class] = {}
+        self._members = members
         self._trees: dict[str, ast.Module] = {}
-        self._found: dict[str, list[str]] = {name: [] for name in members}
         for name, source in members.items():
-            try:
+            with _naming(name):
                 self._trees[name] = _parsed(source)
                 for node in self._trees[name].body:
                     if isinstance(node, ast.ClassDef):
                         full = class_key(f"{_module(name)}.{node.name}")
                         if full in self.classes:
-                            self._found[name].append(f"{full} twice")
+                            raise ValueError(f"{full} twice")
                         self.classes[full] = _class(node)
-            except (ValueError, RecursionError) as error:
-                self._found[name].append(str(error))
 
-    def suspicions(self, name: str) -> Iterator[str]:
-        """Yield what a code member contains that could act outside the model, or that cannot be judged.
+    def check(self) -> None:
+        """Raise ValueError for what could act outside the model, or cannot be judged; it says what it is, and where.
 
         The code is in the syntax of Python, so Python's own parser reads it: spaces, string escapes and names given to
         `getattr` hide nothing.
         """
-        yield from self._found[name]
-        if name in self._trees:
-            judge = _Judge(self.classes, _module(name))
-            try:
-                judge.visit(self._trees[name])
-            except (ValueError, RecursionError):
-                yield "names or types that cannot be followed"
-            yield from dict.fromkeys(judge.found)
-            source = self.members[name]
-            if not WRITTEN.fullmatch(source) or NEVER_WRITTEN.search(STRING.sub(b"", source)):
-                yield "code that PyTorch does not write (comments or odd characters)"
+        for name, source in self._members.items():
+            with _naming(name):
+                _Judge(self.classes, _module(name)).visit(self._trees[name])
+                if not WRITTEN.fullmatch(source) or NEVER_WRITTEN.search(STRING.sub(b"", source)):
+                    raise ValueError("code that PyTorch does not write (comments or odd characters)")
+
+
+@contextlib.contextmanager
+def _naming(member: str) -> Iterator[None]:
+    """Let errors name the code member that they are about."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        what = "names or types that cannot be followed" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{what} in {member}") from None
 
 
 def class_key(name: str) -> str:
@@ -230,65 +237,62 @@ class _Names:
                 return not (by_name and ast.unparse(called).startswith(("torch.", "ops.aten.")))
         return True
 
-    def refused(self, owner: ast.expr, name: str) -> list[str]:
-        """Return the operator that `owner.name` may be, unless a class of the file declares that name."""
-        if not _is_refused(name):
-            return []
-        known = self._classes.get(class_key(self.type_of(owner) or ""))
-        return [] if known is not None and name in known.names else [f"torch.{name}"]
+    def check(self, owner: ast.expr, name: str) -> None:
+        """Raise ValueError if `owner.name` may be an operator that is refused: no class of the file declares that name."""
+        known = self._classes.get(class_key(self.type_of(owner) or "")) if _is_refused(name) else None
+        if _is_refused(name) and (known is None or name not in known.names):
+            raise ValueError(f"torch.{name}")
 
 
 class _Judge(ast.NodeVisitor):
-    """Finds what is suspicious in a code member."""
+    """Raises ValueError, which says what it is, for anything suspicious in a code member."""
 
     def __init__(self, classes: Classes, module: str) -> None:
-        self.found: list[str] = []
         self._classes, self._module = classes, module
         self._owner: str | None = None  # the class that is visited
-        self._function: ast.FunctionDef | None = None
+        self._in_function = False
         self._names = _Names(classes)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._owner = f"{self._module}.{node.name}"
+        outer, self._owner = self._owner, f"{self._module}.{node.name}"
         self.generic_visit(node)
-        self._owner = None
+        self._owner = outer
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if self._function is not None:
-            self.found.append("a function inside another")
-            return
+        if self._in_function:
+            raise ValueError("a function inside another")
         if node.name == RUN_ON_LOADING:
-            self.found.append(RUN_ON_LOADING)
-        self._function, self._names = node, _Names(self._classes, node, self._owner)
+            raise ValueError(RUN_ON_LOADING)
+        self._in_function, self._names = True, _Names(self._classes, node, self._owner)
         self.generic_visit(node)
-        self._function, self._names = None, _Names(self._classes)
+        self._in_function, self._names = False, _Names(self._classes)
 
     def visit_Call(self, node: ast.Call) -> None:
         names = self._names
         for keyword in node.keywords:
             if keyword.arg in RESULTS or keyword.arg is None:
-                self.found.append(f"a result that is written to a given place ({keyword.arg})")
-            elif keyword.arg == "layout" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
-                self.found.append("a tensor that is not dense")
-            elif keyword.arg == "dtype" and not names.is_dtype(keyword.value, by_name=True):
-                self.found.append("a dtype that is no ordinary one")
+                raise ValueError(f"a result that is written to a given place ({keyword.arg})")
+            if keyword.arg == "layout" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value):
+                raise ValueError("a tensor that is not dense")
+            if keyword.arg == "dtype" and not names.is_dtype(keyword.value, by_name=True):
+                raise ValueError(ODD_DTYPE)
         match node:
             case ast.Call(ast.Name("getattr"), [owner, ast.Constant(str(name)), *_]):
-                self.found += names.refused(owner, name)
+                names.check(owner, name)
             case ast.Call(ast.Name("unchecked_cast"), [wanted, value], []):
                 kind = ast.unparse(wanted)
                 if not (is_checked(kind) or names.type_of(value) == f"Optional[{kind}]"):
-                    self.found.append(f"{CAST} to {kind}")
+                    raise ValueError(f"{CAST} to {kind}")
             case ast.Call(ast.Name("getattr" | "unchecked_cast" as name)):
-                self.found.append(f"a computed {name}")
+                raise ValueError(f"a computed {name}")
             case ast.Call(ast.Attribute(ast.Name("torch"), "repeat_interleave"), arguments, keywords):
                 if len(arguments) not in (2, 3) or keywords or names.type_of(arguments[1]) != "int":
-                    self.found.append(f"torch.{COUNTED} with counts that are not known to be one number")
+                    raise ValueError(f"torch.{COUNTED} with counts that are not known to be one number")
             case ast.Call(called, arguments):
                 if isinstance(called, ast.Attribute) and called.attr in WITH_DTYPE:
                     place = WITH_DTYPE[called.attr] - (ast.unparse(called.value) not in ("torch", "ops.aten"))
                     if not all(names.is_dtype(argument, by_name=False) for argument in arguments[place:]):
-                        self.found.append("a dtype that is no ordinary one")
+                        raise ValueError(ODD_DTYPE)
                 self.visit(called)
         for argument in (*node.args, *node.keywords):
             self.visit(argument)
@@ -302,24 +306,24 @@ class _Judge(ast.NodeVisitor):
         match ast.unparse(node).split(".") if is_global else []:
             case ["__torch__", *inside]:  # a class or function of the file itself, but for what libraries register
                 if inside[:2] in (["torch"], ["torch", "classes"]):
-                    self.found.append(ast.unparse(node))
+                    raise ValueError(ast.unparse(node))
             case ["ops", *inside]:
                 allowed = {"aten": ATEN, "prim": PRIM}.get(inside[0], frozenset())
                 if len(inside) != 2 or inside[1] not in allowed:
-                    self.found.append(f"torch.{ast.unparse(node)}")
+                    raise ValueError(f"torch.{ast.unparse(node)}")
             case ["torch", name, *_] if name not in ATEN:
-                self.found.append(f"torch.{name}")
+                raise ValueError(f"torch.{name}")
             case parts:
-                self.found += self._names.refused(node.value, node.attr)
+                self._names.check(node.value, node.attr)
                 if parts != ["torch", node.attr]:
                     self.visit(node.value)
 
     def visit_Name(self, node: ast.Name) -> None:
         name = node.id
         if name in ("torch", "ops", "__torch__", "getattr", CAST):  # to be completed elsewhere
-            self.found.append(f"{name} under another name")
-        elif name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")):
-            self.found.append(name)
+            raise ValueError(f"{name} under another name")
+        if name == RUN_ON_LOADING or (name not in PRIM and _is_operator(f"prim::{name}")):
+            raise ValueError(name)
 
 
 @functools.cache

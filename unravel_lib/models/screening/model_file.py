@@ -161,10 +161,11 @@ class ModelFile:
                 copy.writestr(zipfile.ZipInfo(info.filename), data)
             if is_screened:
                 texts[_inner(info)] = data
-        found = next(self._suspicions(texts), None)
-        if found is not None:
-            text = f"contains {printable(found)}, which could reach files or memory outside the model"
-            raise self._untrusted(text, "only audio computations")
+        try:
+            self._check_texts(texts)
+        except ValueError as error:
+            text = f"contains {printable(str(error))}, which could reach files or memory outside the model"
+            raise self._untrusted(text, "only audio computations") from None
 
     @contextlib.contextmanager
     def screened(self, trust: bool = False) -> Iterator[str | IO[bytes]]:
@@ -237,16 +238,16 @@ class ModelFile:
         remedy = "if you know who made it, allow it"
         return ModelError(found, path=self.path, expected=expected, remedy=remedy, remedy_options=("trust_model",))
 
-    def _suspicions(self, texts: dict[str, bytes]) -> Iterator[str]:
-        """Yield what the code and the object tables of a TorchScript archive contain that no model needs."""
+    def _check_texts(self, texts: dict[str, bytes]) -> None:
+        """Raise ValueError for what no model needs in the code and the object tables of a TorchScript archive."""
         sizes = {_inner(info).lower(): info.file_size for info in self.members}
-        code = Code({name: text for name, text in texts.items() if name.lower() not in OBJECT_TABLES})
-        for name in code.members:
-            yield from (f"{what} in {name}" for what in code.suspicions(name))
-        for name in [name for name in texts if name not in code.members]:  # these are judged by the code
+        tables = {name: text for name, text in texts.items() if name.lower() in OBJECT_TABLES}
+        code = Code({name: text for name, text in texts.items() if name not in tables})
+        code.check()
+        for name, table in tables.items():  # these are judged by the code
             folder = f"{name.lower().removesuffix('.pkl')}/"
             tensors = {key.removeprefix(folder): size for key, size in sizes.items() if key.startswith(folder)}
-            yield from (f"{what} in {name}" for what in object_table.suspicions(texts[name], tensors, code.classes))
+            object_table.check(name, table, tensors, code.classes)
 
 
 def refuse_no_file(path: Path) -> None:

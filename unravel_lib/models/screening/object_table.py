@@ -8,7 +8,7 @@ import itertools
 import math
 import pickletools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ _OPCODES = """
 OPCODES = frozenset(_OPCODES.split())
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 NAME = re.compile(r"[\w.<>]+", re.ASCII)
-OWN, REGISTERED = "__torch__.", "__torch__.torch."  # classes of the file, and those that libraries register
+OWN, REGISTERED = "__torch__.", "__torch__.torch.classes"  # classes of the file, and those that libraries register
 INTERFACES = ("Interface", "ModuleInterface")
 _ITEM_BYTES = {
     1: "Bool Byte Char",
@@ -43,38 +43,36 @@ CALLED = (
 UNDECLARED = ("import", "values", "hooks", "List", "Dict")  # kinds that no type is; of a container without its tag
 
 
-def suspicions(data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -> Iterator[str]:
-    """Yield what an object table contains that PyTorch does not write, or that its code does not declare.
+def check(table: str, data: bytes, tensor_bytes: Mapping[str, int], classes: Classes) -> None:
+    """Raise ValueError for what PyTorch does not write in an object table, or what its code does not declare.
 
     Parameters
     ----------
+    table : its name
     tensor_bytes : the bytes that the archive has for each key of a tensor
     classes : what the code declares
     """
     try:
-        yield from filter(None, map(_suspicious, dict.fromkeys(imports(data))))
         _Types(classes).check(_outermost(data, tensor_bytes), "Any", "it")
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        yield f"an odd object table ({' '.join(str(error).split())[:80]})"
+        raise ValueError(f"an odd object table ({' '.join(str(error).split())[:80]}) in {table}") from None
 
 
-def imports(data: bytes) -> Iterator[str]:
-    """Yield each `module.name` that a pickle would import, read without running it; raise ValueError where it is none.
-
-    Only the step that PyTorch writes is looked at: all others are refused.
-    """
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name == "GLOBAL":
-            yield str(argument).replace(" ", ".", 1)
+def outermost_class(data: bytes) -> str:
+    """Return the class of the outermost object, the first name in a table; raise ValueError where it is no table."""
+    steps = pickletools.genops(data)
+    return next((_name(argument) for opcode, argument, _ in steps if opcode.name == "GLOBAL"), "")
 
 
-def _suspicious(name: str) -> str | None:
-    """Return what is suspicious about an imported name; None where it is harmless."""
-    if name.startswith(OWN) and not name.startswith(f"{REGISTERED}classes") and NAME.fullmatch(name):
-        return None
-    if name in CALLED or name in LISTS or name in ITEM_BYTES:
-        return None
-    return name if name.startswith(REGISTERED) and NAME.fullmatch(name) else f"an import of {name!r}"
+def _name(argument: Any) -> str:
+    """Return `module.name` of an import."""
+    return str(argument).replace(" ", ".", 1)
+
+
+def _is_known(name: str) -> bool:
+    """Return True for what a table may import: classes of the file, and what PyTorch writes."""
+    is_own = name.startswith(OWN) and not name.startswith(REGISTERED) and NAME.fullmatch(name) is not None
+    return is_own or name in CALLED or name in LISTS or name in ITEM_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -141,7 +139,9 @@ def _made(step: str, argument: Any, taken: list[_Value], tensor_bytes: Mapping[s
     """Return what a step makes of what it takes."""
     match step, taken:
         case "GLOBAL", _:
-            return _Value("import", str(argument).replace(" ", ".", 1))
+            if not _is_known(name := _name(argument)):
+                raise ValueError(f"an import of {name!r}")
+            return _Value("import", name)
         case "EMPTY_LIST" | "EMPTY_DICT", _:
             return _Value(step[6:].title(), [])
         case "EMPTY_TUPLE" | "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3", items:
@@ -171,7 +171,7 @@ def _made(step: str, argument: Any, taken: list[_Value], tensor_bytes: Mapping[s
 def _called(name: str, given: list[_Value]) -> _Value:
     """Return what one of PyTorch's own functions makes."""
     match name, given:
-        case "torch._utils._rebuild_tensor_v2", [_Value("values", count), offset, size, stride, *_]:
+        case "torch._utils._rebuild_tensor_v2", [_Value("values", int(count)), offset, _Value("Tuple", size), _Value("Tuple", stride), *_]:
             return _tensor(count, offset, size, stride)
         case "torch.jit._pickle.restore_type_tag", [value, _Value("str", tag)]:
             return _tagged(value, tag)
@@ -193,12 +193,11 @@ def _tagged(value: _Value, tag: str) -> _Value:
     return value
 
 
-def _tensor(count: int, offset: _Value, size: _Value, stride: _Value) -> _Value:
+def _tensor(count: int, offset: _Value, size: list[_Value], stride: list[_Value]) -> _Value:
     """Return a tensor, which must lie within its values, of which there are `count`."""
-    numbers = [offset, *size.content, *stride.content]
-    if any(number.kind != "int" or number.content < 0 for number in numbers):
+    if any(number.kind != "int" or number.content < 0 for number in (offset, *size, *stride)):
         raise ValueError("a tensor of negative size")
-    sizes, steps = ([number.content for number in pair.content] for pair in (size, stride))
+    sizes, steps = [number.content for number in size], [number.content for number in stride]
     last = offset.content + sum((n - 1) * step for n, step in zip(sizes, steps, strict=True))
     if 0 not in sizes and last >= count:
         raise ValueError("a tensor larger than its values")
