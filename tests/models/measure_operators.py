@@ -33,7 +33,7 @@ def main(paths: list[Path]) -> None:
     counts: collections.Counter[str] = collections.Counter()
     for path in files:
         with open_model(path) as file:
-            members = [name.split("/", 1)[1] for name in file.code_members()]
+            members = [info.filename.split("/", 1)[1] for info in file.members if info.filename.endswith(".py")]
             counts.update(set().union(*(names(file.member(name) or b"") for name in members)))
     listed = ATEN | PRIM | {COUNTED, CAST}
     for name, count in sorted(counts.items()):

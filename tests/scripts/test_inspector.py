@@ -326,7 +326,7 @@ def test_needs_trust_is_reported_and_failed(run: Run, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     torch.jit.script(models.Trap()).save(str(tmp_path / "trap.ts"))
     done = run("inspector", "--input", tmp_path / "trap.ts")
-    assert done.code == 2 and "--trust_model" in done.err and re.search(r"class +Trap", done.err)
+    assert done.code == 2 and "--trust_model" in done.err
     assert not (tmp_path / "trapped").exists()
     assert run("inspector", "--input", tmp_path / "trap.ts", "--trust_model").code == 0
     assert (tmp_path / "trapped").exists()

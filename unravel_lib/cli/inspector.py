@@ -223,14 +223,11 @@ def matches(line: str, names: Sequence[str]) -> list[str]:
 
 def _typed(prompt: str) -> Iterator[str]:
     """Yield the lines of stdin, on a terminal behind a prompt."""
-    if not _is_terminal():
-        yield from map(str.strip, sys.stdin or ())
-        return
     try:
-        while True:
-            yield input(prompt).strip()
+        while sys.stdin is not None:
+            yield input(prompt if _is_terminal() else "").strip()
     except EOFError:
-        print()
+        print(end="\n" if _is_terminal() else "", flush=True)
 
 
 def _complete(words: Sequence[str]) -> None:

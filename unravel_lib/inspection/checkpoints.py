@@ -25,11 +25,7 @@ STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "ema", 
 CONFIGS = ("model_config", "hyper_parameters", "config", "cfg", "hparams")
 CONFIG_BYTES = 8 << 20  # a config next to a model is some KB
 FIRST_IN, FIRST_OUT = "encoder.layers.0.weight_v", "decoder.layers.0.weight_v"  # of an oobleck autoencoder
-SAT_PREFIXES = (
-    *("autoencoder.", "autoencoder_ema.", "diffusion.", "diffusion_ema."),  # of training
-    *("pretransform.model.", "conditioner.conditioners."),
-)
-SAT = "Stable Audio Tools"
+RAVE, SAT = "RAVE", "Stable Audio Tools"
 SAT_COUNTS = {  # where its config has a fact; the first that is a count
     "dims": ("model.latent_dim",),
     "compression": ("model.downsampling_ratio",),
@@ -37,7 +33,6 @@ SAT_COUNTS = {  # where its config has a fact; the first that is a count
     "out_channels": ("model.out_channels", "model.io_channels", "audio_channels"),
 }
 STATE_DICT_ONLY = "save it again with its state_dict only"
-RAVE_KEYS = frozenset(("latent_pca", "latent_mean", "fidelity"))
 TORCH_VERSIONS = ("torch_version", "pytorch_version")  # the names that trainers give it
 GIN_BINDING = re.compile(r"^([^\s#=]+) *=(.*(?:\n[ \t]+.*)*)", re.MULTILINE)  # its other lines are indented
 # what torch.load raises for files that are no checkpoint or incomplete
@@ -125,12 +120,12 @@ def config_of(path: Path, entries: Mapping[str, Any], tensors: Tensors) -> tuple
         if isinstance(inner, Mapping) and inner:
             return dict(inner), name
     trainer = _trainer(entries, tensors)
-    if trainer is not None and trainer.writes_gin:
+    if trainer.writes_gin:
         for folder in path.absolute().parents[:LEVELS]:
             text = _text_of(folder / "config.gin")
             if text is not None:
                 return gin_values(text), "config.gin"
-    common = ("model_config.json", "config.json") if _sat_mark(tensors) else ()
+    common = ("model_config.json", "config.json") if trainer.family == SAT else ()
     for beside in (path.with_suffix(".json"), *(path.with_name(name) for name in common)):
         found = None
         with suppress(ValueError, RecursionError):
@@ -147,32 +142,21 @@ def parts(entries: Mapping[str, Any], tensors: Tensors, config: tuple[Mapping[st
     yield {"details": {name: entries[name] for name in numbers if isinstance(entries.get(name), (int, str))}}
     versions = (entries.get(name) for name in TORCH_VERSIONS)
     yield {"torch_version": next((str(version) for version in versions if isinstance(version, str)), None)}
-    if set(tensors) >= RAVE_KEYS:
-        yield {"family": "RAVE", "mark": "keys latent_pca, latent_mean and fidelity"}
-        yield {"full_dims": int(tensors["latent_mean"].numel())}
-        yield {"warnings": ["a training checkpoint: the other scripts need its export (.ts)"]}
-        return
-    trainer, sat_mark = _trainer(entries, tensors), _sat_mark(tensors)
-    if trainer is not None:
+    trainer = _trainer(entries, tensors)
+    if trainer.family:
         yield {"family": trainer.family, "mark": f"the name {trainer.mark.decode()} in it"}
-    if sat_mark is not None:
-        yield {"family": SAT, "mark": sat_mark}
-    if config is not None and isinstance(config[0].get("model_type"), str) and isinstance(config[0].get("model"), dict):
+    if trainer.family == RAVE:
+        yield {"full_dims": tensors["latent_mean"].numel() if "latent_mean" in tensors else None}
+        yield {"warnings": ["a training checkpoint: the other scripts need its export (.ts)"]}
+    elif (
+        config is not None and isinstance(config[0].get("model_type"), str) and isinstance(config[0].get("model"), dict)
+    ):
         yield _sat_config(*config)
     yield _oobleck_weights(tensors)
 
 
-def _trainer(entries: Mapping[str, Any], tensors: Tensors) -> Trainer | None:
+def _trainer(entries: Mapping[str, Any], tensors: Tensors) -> Trainer:
     return trainer_of("\n".join([*entries, *tensors]).encode("utf-8", "replace"))
-
-
-def _sat_mark(tensors: Tensors) -> str | None:
-    """Return what marks weights as those of Stable Audio Tools, None where nothing does."""
-    if set(tensors) >= RAVE_KEYS:
-        return None
-    if any(key.startswith(SAT_PREFIXES) for key in tensors):
-        return "prefixes of the keys in its state_dict"
-    return f"keys {FIRST_IN} and {FIRST_OUT}" if {FIRST_IN, FIRST_OUT} <= set(tensors) else None
 
 
 def _sat_config(config: Mapping[str, Any], where: str) -> Part:
@@ -191,10 +175,8 @@ def _sat_config(config: Mapping[str, Any], where: str) -> Part:
 
 def _oobleck_weights(tensors: Tensors) -> dict[str, int]:
     """Channels and dims from the shapes of an oobleck autoencoder's outer layers: weight_v is [out, in, kernel]."""
-    prefix = next((p for p in ("", *SAT_PREFIXES) if p + FIRST_IN in tensors and p + FIRST_OUT in tensors), None)
-    if prefix is None:
-        return {}
-    first, last = (shape_of(tensors[prefix + name]) or () for name in (FIRST_IN, FIRST_OUT))
+    layers = [[tensor for key, tensor in tensors.items() if key.endswith(name)] for name in (FIRST_IN, FIRST_OUT)]
+    first, last = (shape_of(found[0]) or () if found else () for found in layers)
     return {"dims": last[1], "in_channels": first[1]} if len(first) == len(last) == 3 else {}
 
 

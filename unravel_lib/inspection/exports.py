@@ -33,11 +33,9 @@ class Mark(NamedTuple):
     attributes: str = ""
     version: str | None = None
 
-    def fits(self, name: str, module: Module | None) -> bool:
-        """Return True if the class name, and the attributes of the module where it is given, are those of the mark."""
-        if not fnmatch.fnmatchcase(name, self.class_name or "*"):
-            return False
-        return bool(self.class_name) if module is None else has(module, *self.attributes.split())
+    def fits(self, name: str, module: Module) -> bool:
+        """Return True if the class name and the attributes of a module are those of the mark."""
+        return fnmatch.fnmatchcase(name, self.class_name or "*") and has(module, *self.attributes.split())
 
     def text(self, name: str) -> str:
         """Return the mark as the report names it."""
@@ -172,17 +170,19 @@ MARKS = sorted(
 )
 
 
-def identify(name: str, module: Module | None = None) -> tuple[Family | None, Part]:
-    """Return the family with its version and mark, by the class name of a model and, once loaded, its attributes."""
+def identify(module: Module) -> tuple[Family | None, Part]:
+    """Return the family with its version and mark, by the class name of a model and its attributes."""
+    name = class_name(module)
+    part: Part = {"details": {"class": name}}
     for mark, family in MARKS:
         if mark.fits(name, module):
-            return family, {"family": family.name, "version": mark.version, "mark": mark.text(name)}
-    return None, {"family": None, "version": None, "mark": None}
+            return family, part | {"family": family.name, "version": mark.version, "mark": mark.text(name)}
+    return None, part
 
 
 def add_stated(module: Module, parts: list[Part]) -> None:
     """Add to the parts what a loaded TorchScript module states about itself. Calls only its `get_...` methods."""
-    family, identity = identify(class_name(module), module)
+    family, identity = identify(module)
     parts.append(identity)
     if family is not None:
         parts.append(_of_family(family, module))

@@ -18,7 +18,6 @@ from unravel_lib.models import torchscript
 from unravel_lib.models.behaviour import OutOfTimeError
 from unravel_lib.models.contract import FALLBACK_RATE
 from unravel_lib.models.model import Model
-from unravel_lib.models.screening import object_table
 from unravel_lib.models.screening.model_file import Kind, ModelFile, open_model
 from unravel_lib.models.torchscript import MODEL_ERRORS, prints_logged, weights_sha256
 from unravel_lib.text import last_line, printable, unexpected_error
@@ -40,8 +39,7 @@ class Inspection:
     facts : what it states
     tensors : its state_dict; tensors are read as they are used
     module : the loaded TorchScript module, None for checkpoints
-    declared : the attributes that the code of the module declares
-    entries : the entries of a checkpoint at its top level
+    entries : the data of the module, or the entries of a checkpoint at its top level
     configured : the training config of a checkpoint, and where it was found; None for none
     failure : why it could not be opened, None if it was; then only the facts that follow from its bytes are known
     """
@@ -49,7 +47,6 @@ class Inspection:
     facts: Facts
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     module: torchscript.Module | None = None
-    declared: list[str] = field(default_factory=list)
     entries: Mapping[str, Any] = field(default_factory=dict)
     configured: tuple[dict[str, Any], str] | None = None
     failure: UnravelError | None = None
@@ -62,8 +59,6 @@ class Inspection:
         ModelError
             There is none, neither inside nor next to it.
         """
-        if self.failure is not None:
-            raise self.failure
         if self.configured is None:
             found = "is a TorchScript export, which keeps" if self.module is not None else "has"
             remedy = "a checkpoint has it inside, in a JSON of its name beside it, or in the config.gin of its run"
@@ -84,25 +79,22 @@ class Inspection:
 
     def attributes(self) -> list[Attribute]:
         """Return what each attribute is; nothing is called."""
+        found = [Attribute(name, "data", _type_name(entry)) for name, entry in self.entries.items()]
         if self.module is None:
-            return [Attribute(name, "data", _type_name(entry)) for name, entry in self.entries.items()]
-        kinds = torchscript.attributes(self.module, self.declared)
-        return [self._attribute(self.module, name, kind) for name, kind in kinds.items()]
-
-    def _attribute(self, module: torchscript.Module, name: str, kind: str) -> Attribute:
-        if kind == "method":
-            signature, needed = torchscript.signature(module, name), torchscript.needed_arguments(module, name)
-            return Attribute(name, kind, signature, needed)
-        if kind == "property":
-            return Attribute(name, kind, f"{name} (a property: reading it runs code)")
-        try:
-            return Attribute(name, kind, _type_name(self._data(name)))
-        except ModelError:
-            return Attribute(name, kind, "that Python cannot represent")
+            return found
+        methods = [
+            Attribute(name, "method", *torchscript.signature(self.module, name))
+            for name in torchscript.compiled_methods(self.module)
+        ]
+        properties = [
+            Attribute(name, "property", f"{name} (a property: reading it runs code)")
+            for name in torchscript.properties(self.module)
+        ]
+        return sorted(methods) + properties + found
 
     def data_text(self, name: str) -> str:
         """Return the value of an attribute that is data; a module as PyTorch shows it."""
-        value = self._data(name)
+        value = self.entries[name]
         if isinstance(value, torch.Tensor):
             return f"{printable(name)}: data, {_tensor_text(value)}"
         return f"{printable(name)}: data, {_type_name(value)}\n{_indented(str(json_value(value)))}"
@@ -121,12 +113,6 @@ class Inspection:
         except MODEL_ERRORS as error:
             raise ModelError(f"failed when called: {last_line(error)}", path=name) from error
         return _indented(_tensor_text(value) if isinstance(value, torch.Tensor) else str(json_value(value)))
-
-    def _data(self, name: str) -> Any:
-        try:
-            return self.entries[name] if self.module is None else getattr(self.module, name)
-        except MODEL_ERRORS as error:
-            raise ModelError(f"cannot be read: {last_line(error)}", path=name) from error
 
 
 def inspect(path: Path, trust: bool = False, measure: bool = True) -> Inspection:
@@ -166,9 +152,8 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
         version = file.member("version")
         yield {"format_version": None if version is None else version.decode("ascii", "replace").strip()[:20]}
     if file.kind is Kind.TORCHSCRIPT:
-        yield _class_in_file(file)
         found.module = torchscript.load(file, trust)
-        found.declared = torchscript.declared_attributes(file, torchscript.qualified_class_name(found.module))
+        found.entries = torchscript.data(file, found.module)
         return
     file.check()
     if file.kind is Kind.SAFETENSORS:
@@ -180,16 +165,6 @@ def _open(file: ModelFile, found: Inspection, trust: bool) -> Iterator[Part]:
         yield {"warnings": ["it holds no tensors"]}
     found.configured = checkpoints.config_of(file.path, found.entries, found.tensors)
     yield from checkpoints.parts(found.entries, found.tensors, found.configured)
-
-
-def _class_in_file(file: ModelFile) -> Part:
-    """Return the family by the class of the outermost object, the first name in data.pkl; nothing is loaded."""
-    with suppress(ModelError, ValueError):
-        outermost = object_table.outermost_class(file.member("data.pkl") or b"")
-        if outermost.startswith("__torch__."):
-            name = outermost.rpartition(".")[2]
-            return {"details": {"class": name}, **exports.identify(name)[1]}
-    return {}
 
 
 def _read_module(path: Path, module: torchscript.Module, parts: list[Part], measure: bool) -> None:

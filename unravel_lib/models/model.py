@@ -78,9 +78,8 @@ def load(
     with open_model(path) as file, prints_logged(path.name):
         if file.kind is not Kind.TORCHSCRIPT:
             trainer = trainer_of(file.names())
-            kind = f"{file.kind.value} of {trainer.family}" if trainer else file.kind.value
-            remedy = trainer.export if trainer else "export it with the code that trained it"
-            raise ModelError(f"is a {kind}", path=path, expected="a TorchScript export (.ts)", remedy=remedy)
+            kind = f"{file.kind.value} of {trainer.family}" if trainer.family else file.kind.value
+            raise ModelError(f"is a {kind}", path=path, expected="a TorchScript export (.ts)", remedy=trainer.export)
         target = choose_device(device)
         try:
             return Model(path, torchscript.load(file, trust), target, sample_rate, precision)

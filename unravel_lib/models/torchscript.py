@@ -124,11 +124,6 @@ def class_name(module: Module) -> str:
     return str(getattr(module, "original_name", "") or "")
 
 
-def qualified_class_name(module: Module) -> str:
-    """Return the module's class in the code of its file: `__torch__.rave.VariationalScriptedRAVE`."""
-    return str(_compiled(module)._type().qualified_name())
-
-
 def compiled_methods(module: Module) -> list[str]:
     """Return the names of all methods in the file."""
     return list(_compiled(module)._method_names())
@@ -170,39 +165,35 @@ def inner_rave(module: Module) -> Module | None:
     return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
 
 
-def signature(module: Module, method: str) -> str:
-    """Return the signature of a method: `encode(Tensor x) -> Tensor`."""
-    return re.sub(r"\(\S+ self(, )?", "(", str(_compiled(module)._get_method(method).schema), count=1)
+def signature(module: Module, method: str) -> tuple[str, int]:
+    """Return the signature of a method, `encode(Tensor x) -> Tensor`, and how many arguments it needs."""
+    schema = _compiled(module)._get_method(method).schema
+    needed = sum(not argument.has_default_value() for argument in schema.arguments[1:])
+    return re.sub(r"\(\S+ self(, )?", "(", str(schema), count=1), needed
 
 
-def needed_arguments(module: Module, method: str) -> int:
-    """Return how many arguments a method needs."""
-    arguments = _compiled(module)._get_method(method).schema.arguments[1:]
-    return sum(not argument.has_default_value() for argument in arguments)
+def properties(module: Module) -> list[str]:
+    """Return the names of all properties in the file."""
+    return sorted(item.name for item in _compiled(module)._properties())
 
 
-def attributes(module: Module, declared: list[str]) -> dict[str, str]:
-    """Return all attributes of a module itself: name -> method, property or data.
-
-    Parameters
-    ----------
-    declared : the names that `declared_attributes` found in its code
-    """
-    found = dict.fromkeys(sorted(compiled_methods(module)), "method")
-    found |= dict.fromkeys(sorted(item.name for item in _compiled(module)._properties()), "property")
-    names = {*declared, *(name for name, _ in module.named_children())}
+def data(file: ModelFile, module: Module) -> dict[str, Any]:
+    """Return the attributes of a module that are neither method nor property; those that its code declares, too."""
+    qualified_name = str(_compiled(module)._type().qualified_name())  # __torch__.rave.VariationalScriptedRAVE
+    path = f"code/{qualified_name.rpartition('.')[0].replace('.', '/')}.py"
+    names = {name for name, _ in module.named_children()}
     names |= {name for name, _ in module.named_parameters(recurse=False)}
     names |= {name for name, _ in module.named_buffers(recurse=False)}
-    return found | {name: "data" for name in sorted(names - found.keys()) if has(module, name)}
-
-
-def declared_attributes(file: ModelFile, qualified_name: str) -> list[str]:
-    """Return the attributes that a class declares in the code of its file, read as text; nothing is run."""
-    path = f"code/{qualified_name.rpartition('.')[0].replace('.', '/')}.py"
-    with contextlib.suppress(ModelError, ValueError):
-        known = Code({path: file.member(path) or b""}).classes.get(class_key(qualified_name))
-        return sorted(known.names) if known is not None else []
-    return []
+    with contextlib.suppress(ModelError, ValueError, KeyError):  # read as text; nothing is run
+        names |= Code({path: file.member(path) or b""}).classes[class_key(qualified_name)].names
+    names -= {*compiled_methods(module), *properties(module)}
+    found: dict[str, Any] = {}
+    for name in sorted(name for name in names if has(module, name)):
+        try:
+            found[name] = getattr(module, name)
+        except MODEL_ERRORS:
+            found[name] = "a value that Python cannot represent"
+    return found
 
 
 def _compiled(module: Module) -> Any:

@@ -238,10 +238,11 @@ class _Names:
         return True
 
     def check(self, owner: ast.expr, name: str) -> None:
-        """Raise ValueError if `owner.name` may be an operator that is refused: no class of the file declares that name."""
-        known = self._classes.get(class_key(self.type_of(owner) or "")) if _is_refused(name) else None
-        if _is_refused(name) and (known is None or name not in known.names):
-            raise ValueError(f"torch.{name}")
+        """Raise ValueError if `owner.name` is an operator that is refused, and no attribute that the file declares."""
+        if _is_refused(name):
+            known = self._classes.get(class_key(self.type_of(owner) or ""))
+            if known is None or name not in known.names:
+                raise ValueError(f"torch.{name}")
 
 
 class _Judge(ast.NodeVisitor):

@@ -42,14 +42,11 @@ MODEL_EXTENSIONS = (".ts", ".ckpt", ".pt", ".pth", ".safetensors")
 # What a file is, and how it begins (without leading blanks, in lower case).
 STARTS = {
     "is a git-lfs pointer, not the model itself: fetch it with git lfs pull": (b"version https://git-lfs",),
-    f"is a web page, not a model: the download went wrong, {AGAIN}": (b"<!doctype", b"<html"),
-    f"is an XML text, not a model: the download went wrong, {AGAIN}": (b"<?xml",),
+    f"is a web page, not a model: the download went wrong, {AGAIN}": (b"<!doctype", b"<html", b"<?xml"),
     "is a NumPy array (latents?), not a model: give a model file": (b"\x93numpy",),
     "is a sound file, not a model: give a model file": (b"riff", b"flac", b"oggs", b"id3"),
     "is an HDF5 file, expected a TorchScript export or a PyTorch checkpoint": (b"\x89hdf",),
-    "is a gzip archive: unpack it first": (b"\x1f\x8b",),
-    "is a 7-Zip archive: unpack it first": (b"7z\xbc\xaf",),
-    "is a RAR archive: unpack it first": (b"rar!",),
+    "is a packed archive: unpack it first": (b"\x1f\x8b", b"7z\xbc\xaf", b"rar!"),
     "is an empty zip archive, not a model: give a model file": (b"pk\x05\x06",),
 }
 
@@ -69,7 +66,9 @@ TRAINERS = (
     Trainer("music2latent", b"gen_state_dict", "export it with the code of music2latent-scripted"),
     Trainer("vschaos2", b"concat_embeddings", "export it with vschaos2's script.py"),
     Trainer("Stable Audio Tools", b"encoder.layers.0.weight_v", "its autoencoder must be exported to TorchScript"),
+    Trainer("Stable Audio Tools", b"conditioner.conditioners", "its autoencoder must be exported to TorchScript"),
     Trainer("AFTER", b"model_state", 'export it with "after export_autoencoder"', writes_gin=True),
+    Trainer("", b"", "export it with the code that trained it"),  # any other
 )
 
 
@@ -211,10 +210,6 @@ class ModelFile:
             return self.file.read(NAMES_BYTES)
         return self.member("data.pkl") or b""
 
-    def code_members(self) -> list[str]:
-        """Return the names of the code members."""
-        return [info.filename for info in self.members if _is_code(info)]
-
     def _read(self, info: zipfile.ZipInfo) -> bytes:
         """Return the bytes of one member; raise ModelError where they or their checksum are wrong."""
         try:
@@ -287,9 +282,9 @@ def kind_of_archive(path: Path, names: list[str]) -> Kind:
     raise ModelError("is a zip archive, but not a model: it has neither constants.pkl nor data.pkl", path=path)
 
 
-def trainer_of(names: bytes) -> Trainer | None:
-    """Return what trained a checkpoint, from the names of its entries and tensors; None if it is not known here."""
-    return next((trainer for trainer in TRAINERS if trainer.mark in names), None)
+def trainer_of(names: bytes) -> Trainer:
+    """Return what trained a checkpoint, from the names of its entries and tensors."""
+    return next(trainer for trainer in TRAINERS if trainer.mark in names)
 
 
 def _mistake(head: bytes, is_whole: bool) -> str:

@@ -58,17 +58,6 @@ def check(table: str, data: bytes, tensor_bytes: Mapping[str, int], classes: Cla
         raise ValueError(f"an odd object table ({' '.join(str(error).split())[:80]}) in {table}") from None
 
 
-def outermost_class(data: bytes) -> str:
-    """Return the class of the outermost object, the first name in a table; raise ValueError where it is no table."""
-    steps = pickletools.genops(data)
-    return next((_name(argument) for opcode, argument, _ in steps if opcode.name == "GLOBAL"), "")
-
-
-def _name(argument: Any) -> str:
-    """Return `module.name` of an import."""
-    return str(argument).replace(" ", ".", 1)
-
-
 def _is_known(name: str) -> bool:
     """Return True for what a table may import: classes of the file, and what PyTorch writes."""
     is_own = name.startswith(OWN) and not name.startswith(REGISTERED) and NAME.fullmatch(name) is not None
@@ -139,7 +128,8 @@ def _made(step: str, argument: Any, taken: list[_Value], tensor_bytes: Mapping[s
     """Return what a step makes of what it takes."""
     match step, taken:
         case "GLOBAL", _:
-            if not _is_known(name := _name(argument)):
+            name = str(argument).replace(" ", ".", 1)
+            if not _is_known(name):
                 raise ValueError(f"an import of {name!r}")
             return _Value("import", name)
         case "EMPTY_LIST" | "EMPTY_DICT", _:
@@ -171,7 +161,13 @@ def _made(step: str, argument: Any, taken: list[_Value], tensor_bytes: Mapping[s
 def _called(name: str, given: list[_Value]) -> _Value:
     """Return what one of PyTorch's own functions makes."""
     match name, given:
-        case "torch._utils._rebuild_tensor_v2", [_Value("values", int(count)), offset, _Value("Tuple", size), _Value("Tuple", stride), *_]:
+        case "torch._utils._rebuild_tensor_v2", [
+            _Value("values", int(count)),
+            offset,
+            _Value("Tuple", size),
+            _Value("Tuple", stride),
+            *_,
+        ]:
             return _tensor(count, offset, size, stride)
         case "torch.jit._pickle.restore_type_tag", [value, _Value("str", tag)]:
             return _tagged(value, tag)
