@@ -20,10 +20,8 @@ frame is like the frame before its first, which the first one follows (`_closing
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unravel_lib.audio.descriptors import ATTACK
 from unravel_lib.errors import UsageError
@@ -249,7 +247,7 @@ def _ring(
         joined, start = recordings.joined, min(n_frames, round(WARM_UP_SECONDS * recordings.frame_rate))
         moment = int(joined.moments[min(int(place * len(joined.moments)), len(joined.moments) - 1)])
         wanted = Wishes.of(recordings, wishes, n_frames, before=start)
-        _, e = Path(joined, moment, rules, rng, wanted).draw(start + n_frames)
+        _, e = _path(joined, moment, rules, rng, start + n_frames, wanted)
     else:
         spare = round(SPARE_SECONDS * recordings.frame_rate) + SPARE_FRAMES
         stretches, left = recordings.stretches(place, n_frames, LEAST, variety), n_frames + spare
@@ -262,7 +260,7 @@ def _ring(
             size = min(whole, left) if number < len(stretches) else left
             if n_frames >= round(turn):
                 recording = recording.with_rests
-            paths.append(Path(recording, moment, rules, rng).draw(size))
+            paths.append(_path(recording, moment, rules, rng, size))
             left -= size
         drawn, e = (np.concatenate(part) for part in zip(*paths, strict=True))
         start = _closing_start(drawn * recordings.weights, n_frames, spare)
@@ -291,103 +289,90 @@ def closed(e: Frames, keep: Array) -> Frames:
     return ring
 
 
-class Path:
-    """A path through one recording, from a moment on; or, with wishes, through all of them joined.
+def _path(
+    recording: Recording,
+    moment: int,
+    rules: Rules,
+    rng: np.random.Generator,
+    n_frames: int,
+    wishes: Wishes | None = None,
+) -> tuple[Frames, Frames]:
+    """Draw a path through one recording, from a moment on; or, with wishes, through all of them joined.
 
-    It prefers moments that are much like the last two frames drawn, and where it was seldom before. Its time is the
-    moment that it is at, not rounded to a frame: else the beat would drift as it jumps by whole periods.
+    At each frame it goes on as recorded, or first jumps: at the end of a recording, by chance, after the longest run,
+    or far from the wishes. It jumps to moments that are much like the last two frames drawn, and where it was seldom
+    before. Its time is the moment that it is at, not rounded to a frame: else the beat would drift as it jumps by whole
+    periods.
 
     Dims that are nearly white are each time taken from another moment that is alike: nothing is copied, and as they
     have no course of their own they change no faster.
+
+    Returns
+    -------
+    x, e : float64 [n_frames, dims]
+        x[t] = X[m + 1] + keep (x[t - 1] - X[m]) and e[t] = x[t] - keep x[t - 1].
     """
+    frames, keep, white, near = recording.frames, rules.keep, rules.white, rules.near
+    moment = min(max(moment, 1), len(recording) - 2)
+    time, run = float(moment), 0  # `run`: frames since the last jump
+    visits = np.zeros(len(recording), np.int64)
+    x, e = np.empty((n_frames + 2, frames.shape[1])), np.empty((n_frames, frames.shape[1]))
+    x[:2] = frames[moment - 1 : moment + 1]
+    for step, (stays, jumps, differs) in enumerate(rng.random((n_frames, 3))):
+        pair = (x[step : step + 2] * recording.weights).ravel()
+        must_leave = recording.ends[moment] or not recording.worthy[moment]  # where it ends, or silence begins
+        misses = wishes is not None and wishes.missed(moment, step)
+        leaves = run >= rules.longest or stays >= rules.follow or misses
+        if must_leave or (leaves and recording.loud[moment]):  # out of silence it goes on
+            if wishes is None:
+                keeps_time = recording.period is not None and not must_leave
+                times = _similar(recording, moment, time, pair, near, near + 2 * APART + 1, keeps_time)[:near]
+                moments = _moments(times)
+                weights = 1 / np.arange(1, len(moments) + 1)
+            else:
+                moments = _moments(_similar(recording, moment, time, pair, near, WISHED_NEAR))
+                if wishes.distances(moments, step).min() > TOLERANCE:  # nothing alike is as it is wished for
+                    moments = wishes.best_met(recording.moments, step, WISHED_NEAR)
+                times = moments.astype(np.float64)
+                weights = np.exp(-SHARPNESS * wishes.distances(moments, step)) / (8 + np.arange(len(moments)))
+            if moments.size:  # else it goes on
+                shares = np.cumsum(weights / (1 + visits[moments]))
+                place = min(np.searchsorted(shares, jumps * shares[-1], side="right"), len(moments) - 1)
+                moment, time, run = int(moments[place]), float(times[place]), 0
+        visits[moment] += 1
+        e[step] = frames[moment + 1] - keep * frames[moment]
+        if white.any():
+            others = _moments(_similar(recording, moment, time, pair, near, WHITE_EACH * near + WHITE_NEAR))
+            others = others if wishes is None else wishes.best_met(others, step, WHITE_WISHED)
+            e[step, white] = frames[others[int(differs * len(others))] + 1, white]
+        x[step + 2] = keep * x[step + 1] + e[step]
+        moment, time, run = moment + 1, time + 1, run + 1
+    return x[2:], e
 
-    def __init__(
-        self, recording: Recording, moment: int, rules: Rules, rng: np.random.Generator, wishes: Wishes | None = None
-    ) -> None:
-        self._recording, self._rules, self._rng, self._wishes = recording, rules, rng, wishes
-        self._moment = min(max(moment, 1), len(recording) - 2)
-        self._time = float(self._moment)
-        self._run = 0  # frames since the last jump
-        self._visits = np.zeros(len(recording), np.int64)
-        self._step, self._pair = 0, np.empty(0)  # the frame that is drawn, and the two before it, weighted
 
-    def draw(self, n_frames: int) -> tuple[Frames, Frames]:
-        """Return frames x[t] = X[m + 1] + keep (x[t - 1] - X[m]), and e[t] = x[t] - keep x[t - 1]."""
-        recording, rules = self._recording, self._rules
-        frames, keep, white = recording.frames, rules.keep, rules.white
-        drawn, e = np.empty((n_frames + 2, frames.shape[1])), np.empty((n_frames, frames.shape[1]))
-        drawn[:2] = frames[self._moment - 1 : self._moment + 1]
-        for step, (stays, jumps, differs) in enumerate(self._rng.random((n_frames, 3))):
-            self._step, self._pair = step, (drawn[step : step + 2] * recording.weights).ravel()
-            leaves = self._run >= rules.longest or stays >= rules.follow or self._misses
-            if self._must_leave or (leaves and recording.loud[self._moment]):  # out of silence it goes on
-                self._jump(jumps)
-            self._visits[self._moment] += 1
-            e[step] = frames[self._moment + 1] - keep * frames[self._moment]
-            if white.any():
-                e[step, white] = frames[self._other(differs) + 1, white]
-            drawn[step + 2] = keep * drawn[step + 1] + e[step]
-            self._moment, self._time, self._run = self._moment + 1, self._time + 1, self._run + 1
-        return drawn[2:], e
+def _moments(times: Array) -> Index:
+    """The frames nearest to times."""
+    return times.round().astype(np.int64)
 
-    @property
-    def _must_leave(self) -> bool:
-        """Whether the path cannot go on: at the end of a recording, or where silence begins."""
-        return bool(self._recording.ends[self._moment] or not self._recording.worthy[self._moment])
 
-    @property
-    def _misses(self) -> bool:
-        """Whether the path is too far from what is wished for."""
-        return self._wishes is not None and self._wishes.missed(self._moment, self._step)
+def _similar(
+    recording: Recording, moment: int, time: float, pair: Array, near: int, n: int, keeps_time: bool = False
+) -> Array:
+    """Times at which the recording was like two frames, [2 dims], the most alike first.
 
-    def _jump(self, luck: float) -> None:
-        """Go to a moment at which the recording was like the last two frames drawn, and as it is wished for."""
-        times: npt.NDArray[Any]
-        if self._wishes is not None:
-            times = self._alike(WISHED_NEAR)
-            if self._wishes.distances(times, self._step).min() > TOLERANCE:  # nothing alike is as it is wished for
-                times = self._wishes.best_met(self._recording.moments, self._step, WISHED_NEAR)
-            weights = np.exp(-SHARPNESS * self._wishes.distances(times, self._step)) / (8 + np.arange(len(times)))
-        else:
-            times = self._in_time()[: self._rules.near]
-            if not times.size:
-                if self._recording.period is not None and not self._must_leave:
-                    return  # in the middle of less than two periods
-                times = self._alike(self._rules.near + 2 * APART + 1)[: self._rules.near]
-            weights = 1 / np.arange(1, len(times) + 1)
-        moments = times.round().astype(np.int64)
-        shares = np.cumsum(weights / (1 + self._visits[moments]))
-        place = min(np.searchsorted(shares, luck * shares[-1], side="right"), len(moments) - 1)
-        self._moment, self._time, self._run = int(moments[place]), float(times[place]), 0
-
-    def _other(self, luck: float) -> int:
-        """Another moment at which the recording was like the last two frames; one of those as it is wished for."""
-        near = self._rules.near
-        moments = self._in_time()[:near].round().astype(np.int64)
-        if not moments.size:
-            moments = self._alike(WHITE_EACH * near + WHITE_NEAR)
-        if self._wishes is not None:
-            moments = self._wishes.best_met(moments, self._step, WHITE_WISHED)
-        return int(moments[int(luck * len(moments))])
-
-    def _in_time(self) -> Array:
-        """The times whole periods away, most alike first; none where the recording has no period."""
-        recording = self._recording
-        if recording.period is None:
-            return np.empty(0)
+    These are the `near` most alike that are whole periods away. Where there is none, and time need not be kept, they
+    are `n` moments anywhere, not near this one if there are others.
+    """
+    if recording.period is not None:
         reach = int(len(recording) / recording.period) + 1
-        turns = np.setdiff1d(np.arange(-reach, reach + 1), [0])
-        times = self._time + turns * recording.period
-        moments = times.round().astype(np.int64)
-        inside = (moments >= 1) & (moments <= len(recording) - 2)
-        inside[inside] = recording.worthy[moments[inside]]
-        distances = ((recording.pairs[moments[inside] - 1] - self._pair) ** 2).sum(axis=1)
-        return times[inside][np.argsort(distances, kind="stable")]
-
-    def _alike(self, n: int) -> Index:
-        """The `n` moments at which the recording was most alike, not near this one if there are others."""
-        tree = self._recording.tree
-        _, found = tree.query(self._pair, k=min(n, tree.n), eps=APPROXIMATION)
-        moments: Index = self._recording.moments[np.atleast_1d(found)]
-        apart = moments[np.abs(moments - self._moment) > APART]
-        return apart if apart.size else moments
+        times = time + np.setdiff1d(np.arange(-reach, reach + 1), [0]) * recording.period
+        times = times[(_moments(times) >= 1) & (_moments(times) <= len(recording) - 2)]
+        times = times[recording.worthy[_moments(times)]]
+        distances = ((recording.pairs[_moments(times) - 1] - pair) ** 2).sum(axis=1)
+        if times.size or keeps_time:
+            return times[np.argsort(distances, kind="stable")][:near]
+    tree = recording.tree
+    _, found = tree.query(pair, k=min(n, tree.n), eps=APPROXIMATION)
+    alike: Array = recording.moments[np.atleast_1d(found)].astype(np.float64)
+    apart = alike[np.abs(alike - moment) > APART]
+    return apart if apart.size else alike

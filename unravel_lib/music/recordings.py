@@ -195,14 +195,19 @@ class Recordings:
         self.weights = np.clip(statistics.autocorrelation, 0, 1)
         self.smooth = self.weights >= SMOOTH if (self.weights >= SMOOTH).any() else self.weights >= 0
         level = max(usual_loudness(self.encodings) - QUIET, INAUDIBLE)
-        loud = [loud_moments(encoding, level) for encoding in self.encodings]
+        every = [np.ones(encoding.latents.shape[1], np.bool_) for encoding in self.encodings]
+        loud = [
+            everything if encoding.descriptors is None else np.asarray(encoding.descriptors[LOUDNESS] > level)
+            for encoding, everything in zip(self.encodings, every, strict=True)
+        ]
         if not any(one.any() for one in loud):  # all are silent: so are the loops
-            loud = [np.ones(len(one), np.bool_) for one in loud]
+            loud = every
         self._each = [self._recording(number, one) for number, one in enumerate(loud)]
 
     def _recording(self, number: int, loud: Flags) -> Recording:
-        encoding = self.encodings[number]
-        worthy = followed(loud, max(1, round(AHEAD_SECONDS * self.frame_rate)))
+        encoding, ahead = self.encodings[number], max(1, round(AHEAD_SECONDS * self.frame_rate))
+        following = np.lib.stride_tricks.sliding_window_view(np.pad(loud, (0, ahead - 1)), ahead)
+        worthy: Flags = np.any(following, axis=1)
         known = np.flatnonzero(worthy)
         inside = slice(known[0], known[-1] + 1) if len(known) >= FEWEST_WORTHY else slice(None)
         frames = np.ascontiguousarray(encoding.latents[:, inside].T / self.scale)
@@ -327,21 +332,6 @@ def attacks_of(frames: Frames, statistics: Statistics) -> Array | None:
     _, found = tree.query(frames / recordings.scale * recordings.weights)
     struck: Array = recordings.joined.descriptors[ATTACK, known[found]].astype(np.float64)
     return struck
-
-
-def loud_moments(encoding: Encoding, level: float) -> Flags:
-    """Return which moments are louder than `level`; all if unknown."""
-    if encoding.descriptors is None:
-        return np.ones(encoding.latents.shape[1], np.bool_)
-    loud: Flags = encoding.descriptors[LOUDNESS] > level
-    return loud
-
-
-def followed(loud: Flags, ahead: int) -> Flags:
-    """Return which moments are loud, or have a loud one within `ahead` frames."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(loud, (0, ahead - 1)), ahead)
-    worthy: Flags = np.any(windows, axis=1)
-    return worthy
 
 
 def period_of(frames: Frames, frame_rate: float) -> float | None:
