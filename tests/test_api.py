@@ -104,34 +104,30 @@ def test_latents_that_do_not_fit_are_refused(model: object) -> None:
         InputError, match=r"the array has shape \(3, 7\), expected \(8, frames\), which pocket.ts decodes"
     ):
         unravel.decode(model, np.zeros((3, 7)))
-    with pytest.raises(InputError, match="the array holds nan at dim 2, frame 3"):
-        latents = np.zeros((8, 7))
-        latents[2, 3] = np.nan
-        unravel.decode(model, latents)
-    with pytest.raises(ValueError, match="at least one frame"):
+    with pytest.raises(UsageError, match="the array has values that are not finite"):
+        unravel.decode(model, np.full((8, 7), np.nan))
+    with pytest.raises(UsageError, match=r"the array has shape \(8, 0\) .* expected real numbers of two axes"):
         unravel.decode(model, np.zeros((8, 0)))
-    with pytest.raises(TypeError, match="real numbers"):
+    with pytest.raises(UsageError, match=r"the array has .* type complex64, expected real numbers"):
         unravel.decode(model, np.zeros((8, 7), np.complex64))
 
 
 @pytest.mark.parametrize(
-    ("sound", "rate", "error", "text"),
+    ("sound", "rate", "text"),
     [
-        (np.zeros((44100, 2)), 44100, TypeError, r"\.T"),
-        (np.zeros((44100, 1)), 44100, TypeError, r"\.T"),
-        (np.zeros((9, 44100)), 44100, TypeError, r"\.T"),
-        (np.zeros(44100, np.int16), 44100, TypeError, "int16, expected floats from -1 to 1"),
-        (np.zeros(0), 44100, ValueError, "at least one sample"),
-        (np.zeros((2, 0)), 44100, ValueError, "at least one sample"),
-        (np.zeros((1, 2, 99)), 44100, ValueError, r"\(channels, samples\)"),
-        (np.full(99, np.nan), 44100, ValueError, "NaN or Inf"),
-        (np.zeros(44100), 44.1, ValueError, "1000 to 2000000 Hz"),
+        (np.zeros((44100, 2)), 44100, "are axes swapped"),
+        (np.zeros((44100, 1)), 44100, "are axes swapped"),
+        (np.zeros((9, 44100)), 44100, "at most 8 channels"),
+        (np.zeros(44100, np.int16), 44100, "int16, expected floats from -1 to 1"),
+        (np.zeros(0), 44100, "at least one sample"),
+        (np.zeros((2, 0)), 44100, "at least one sample"),
+        (np.zeros((1, 2, 99)), 44100, r"\(channels, samples\)"),
+        (np.full(99, np.nan), 44100, "NaN or Inf"),
+        (np.zeros(44100), 44.1, "1000 to 2000000 Hz"),
     ],
 )
-def test_arrays_that_are_no_sound_are_refused(
-    model: object, sound: object, rate: float, error: type[Exception], text: str
-) -> None:
-    with pytest.raises(error, match=text):
+def test_arrays_that_are_no_sound_are_refused(model: object, sound: object, rate: float, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
         unravel.encode(model, sound, rate)
 
 

@@ -437,6 +437,17 @@ def test_a_gpu_that_is_too_small_is_named(zoo: Path, monkeypatch: pytest.MonkeyP
         assert caught.value.remedy_options == ("device",)
 
 
+def test_an_operation_that_a_device_lacks_is_answered_by_the_cpu(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object) -> None:
+        raise NotImplementedError("The operator 'aten::x' is not currently implemented for the MPS device.")
+
+    model = load(zoo, "Offline")
+    monkeypatch.setattr(Runner, "raw", lacking)
+    with pytest.raises(ModelError, match=r"encode failed: .* implemented for the MPS device\.: use cpu") as caught:
+        joined(model.encode([noise(1, 9 * C)], 0, "k"))
+    assert caught.value.remedy_options == ("device",)
+
+
 def test_a_failed_call_leaves_no_state(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A streaming model that runs out of memory within a call has changed its buffers: the smaller ones begin anew."""
     model = load(zoo, "Streaming", chunk=60)

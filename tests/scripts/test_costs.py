@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import NonCallableMock
@@ -76,18 +77,21 @@ def test_what_is_held_does_not_grow_with_the_length(model: models.Model) -> None
     """The samples read but not yet encoded are a chunk and some blocks at most, for any length."""
     most = []
     for n_blocks in (20, 200):
-        n_read, held = 0, [0]
+        n_read, held, given = 0, [0], list[weakref.ref[np.ndarray]]()
 
-        def watched(n: int = n_blocks) -> Iterator[np.ndarray]:
+        def watched(n: int = n_blocks, given: list[weakref.ref[np.ndarray]] = given) -> Iterator[np.ndarray]:
             nonlocal n_read
             for block in sound(n):
                 n_read += block.shape[1]
+                given.append(weakref.ref(block))
                 yield block
 
         n_encoded = 0
         for block in model.encode(watched(), 0, "k"):
             held.append(n_read - n_encoded * C)
             n_encoded += block.shape[1]
+            if n_encoded > CHUNK:
+                assert sum(one() is not None for one in given) <= 64  # of 200: tee lets go of 57 at a time
         most.append(max(held))
     assert max(most) <= CHUNK * C + 3 * 5000
     assert most[1] <= most[0] + 5000

@@ -6,27 +6,27 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from unravel_lib.cli import failures, signals
 from unravel_lib.cli.terminal import Progress, beside_bar, error_line, silence_stdout
 from unravel_lib.errors import InputError, OutputError, UnravelError, UsageError
 from unravel_lib.files.find import WHOLE, Shard, Source
 from unravel_lib.files.output import result_names
-from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, complete_sidecar, read_sidecar
+from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, read_sidecar
 from unravel_lib.text import count_text
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 RESULTS = (".npy", ".wav")  # endings of what scripts make
 
 if TYPE_CHECKING:
-    from unravel_lib.models.codec import CodecOptions, IsDone, Watch
+    from unravel_lib.models.codec import CodecOptions, Outcome, Watch
     from unravel_lib.models.model import Model
 
-    Work = Callable[[Source, Path, CodecOptions, IsDone, Watch | None], Sidecar | None]
-    Submit = Callable[["Task"], Callable[[Watch], tuple[Path, Sidecar, bool]]]
+    Work = Callable[..., Outcome]  # of the fields of a task, and of a Watch
+    Submit = Callable[["Task"], Callable[[Watch], Outcome]]
 
 log = logging.getLogger("unravel_lib")
 
@@ -132,38 +132,20 @@ class Batch:
         return SOME_FAILED if self.failures or self.lost else DONE
 
 
-@dataclass
-class Task:
-    """One result to make.
+class Task(NamedTuple):
+    """One result to make: what `work` is given.
 
     Attributes
     ----------
     source, target : the input, and the file to write
     options : what shapes the result
-    known : files that may hold it already
+    earlier : files that may hold it already
     """
 
     source: Source
     target: Path
     options: "CodecOptions"
-    known: Sequence[Path] = ()
-    _found: tuple[Path, Sidecar] | None = field(
-        default=None, init=False
-    )  # the one that holds it, and what its sidecar says
-
-    def is_done(self, facts: Sidecar) -> bool:
-        """Look for the result with these facts among the known files."""
-        complete = ((path, complete_sidecar(path, facts)) for path in self.known)
-        self._found = next(((path, sidecar) for path, sidecar in complete if sidecar is not None), None)
-        return self._found is not None
-
-    def do(self, work: "Work", watch: "Watch | None" = None) -> tuple[Path, Sidecar, bool]:
-        """Make the result, or find it; return its path, what its sidecar says, and whether it was made."""
-        made = work(self.source, self.target, self.options, self.is_done, watch)
-        if made is not None:
-            return self.target, made, True
-        assert self._found is not None
-        return (*self._found, False)
+    earlier: Sequence[Path] = ()
 
 
 def work_through(
@@ -195,7 +177,7 @@ def work_through(
         recorded = replace(options, command=(*options.command, *based))
         known = [target, *earlier.get(os.path.abspath(source.path), ())] if skip_existing else []
         tasks.append(Task(source, target, recorded, known))
-    outcomes = [submit(task) if submit else functools.partial(task.do, work) for task in tasks]
+    outcomes = [submit(task) if submit else functools.partial(work, *task) for task in tasks]
     with Progress(outcomes, "files") as bar:
         for source, outcome in zip(targets, bar, strict=True):
             with batch.attempt(source.path):

@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from unravel_lib.cli.batch import Task
 from unravel_lib.errors import InputError, OutputError
-from unravel_lib.files.sidecar import Sidecar
 from unravel_lib.process import EndedError, Process
 
 if TYPE_CHECKING:
     from unravel_lib.cli.batch import Submit, Work
-
-Outcome = tuple[Path, Sidecar, bool]
+    from unravel_lib.models.codec import Outcome
 
 log = logging.getLogger("unravel_lib")
 
@@ -80,7 +78,7 @@ class _Shared:
         self._received: defaultdict[Path | None, list[Any]] = defaultdict(list)  # log records, then the outcome
         self._begin()
 
-    def submit(self, task: Task) -> Callable[[object], Outcome]:
+    def submit(self, task: Task) -> "Callable[[object], Outcome]":
         """Put a task at the end; return a function that waits for its outcome, logs its messages, raises its error."""
         self._tasks.append(task)
         self._begin()
@@ -93,7 +91,7 @@ class _Shared:
                 case [*_, (Path() as path, _, True)]:
                     yield path
 
-    def _outcome(self, target: Path) -> Outcome:
+    def _outcome(self, target: Path) -> "Outcome":
         received = self._received[target]
         while not received or isinstance(received[-1], logging.LogRecord):
             ready = wait([process.pipe for process in self._working])
@@ -104,7 +102,7 @@ class _Shared:
             log.handle(record)
         if isinstance(outcome, Exception):
             raise outcome
-        return cast(Outcome, outcome)
+        return cast("Outcome", outcome)
 
     def _begin(self) -> None:
         while self._idle and self._tasks:
@@ -145,6 +143,6 @@ def _work(method: str, model: tuple[Any, ...]) -> "Work":
     return lambda source, *rest: work(loaded, source.path, *rest)
 
 
-def _do(task: Task | None, method: str, model: tuple[Any, ...]) -> Outcome | None:
+def _do(task: Task | None, method: str, model: tuple[Any, ...]) -> "Outcome | None":
     work = _work(method, model)
-    return task.do(work) if task else None
+    return work(*task) if task else None

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
@@ -22,17 +22,25 @@ from unravel_lib.audio.write import write_audio
 from unravel_lib.errors import InputError, ModelError, OutputError, UsageError, check_seed, check_suffix, is_number
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import refuse_overwriting
-from unravel_lib.files.sidecar import DEFAULT_FADE_MS, DEFAULT_SEED, EncodingSidecar, SoundSidecar, refuse_replacing
+from unravel_lib.files.sidecar import (
+    DEFAULT_FADE_MS,
+    DEFAULT_SEED,
+    EncodingSidecar,
+    Sidecar,
+    SoundSidecar,
+    complete_sidecar,
+    refuse_replacing,
+)
 from unravel_lib.latents import Latents
 from unravel_lib.latents.files import Inputs, LatentsFile, read_latents
-from unravel_lib.latents.formats import blocks, content_key, refuse_not_finite, save_latents
+from unravel_lib.latents.formats import blocks, content_key, narrowed, save_latents
 from unravel_lib.models.model import Model
 from unravel_lib.models.torchscript import CallError
 from unravel_lib.text import printable
 
 Watch = Callable[[float, float], None]  # called with the seconds of sound that were done now, and of all; 0: unknown
 Facts = TypeVar("Facts", EncodingSidecar, SoundSidecar)
-IsDone = Callable[[EncodingSidecar | SoundSidecar], object]  # returns whether a result with these facts exists already
+Outcome = tuple[Path, Sidecar, bool]  # a result, what its sidecar says, and whether it was made now
 
 MAX_CHANNELS = 8  # of an array; one with more has its axes swapped
 ARRAY = "the array"
@@ -98,20 +106,20 @@ def encode(
     ------
     InputError
         The file is no readable, complete sound file.
-    TypeError, ValueError
+    UsageError
         The array is no sound: axes swapped, integers, empty, NaN or Inf; or no sample rate of a sound.
     """
     options, model = CodecOptions(seed, compensate_delay), _checked_model(model)
     if isinstance(sound, (str, os.PathLike)):
         path = Path(sound)
-        with _naming(path, "encoded"), open_audio(path) as file:
+        with _naming(model, path, "encoded"), open_audio(path) as file:
             return _encode(model, file.blocks(), file.sample_rate, sha256_of(path), options)
     array = _checked_sound(np.asarray(sound))
     low, high = SAMPLE_RATES
     if sample_rate is not None and not (is_number(sample_rate) and low <= sample_rate <= high):
-        raise ValueError(f"sample_rate is {sample_rate!r}, expected {low} to {high} Hz")
+        raise UsageError("is none", option="sample_rate", value=sample_rate, expected=f"{low} to {high} Hz")
     key = hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
-    with _naming(ARRAY, "encoded"):
+    with _naming(model, ARRAY, "encoded"):
         return _encode(model, [array], sample_rate or model.sample_rate, key, options)
 
 
@@ -123,19 +131,16 @@ def _checked_model(model: object) -> Model:
 
 
 def _checked_sound(sound: npt.NDArray[np.generic]) -> Sound:
-    """Return an array of samples as float32 [channels, samples]; refuse what is no sound."""
+    """Return an array of samples as float32 [channels, samples]; raise UsageError where it is no sound."""
     array = np.atleast_2d(sound)
-    if sound.ndim not in (1, 2) or array.size == 0:
-        raise ValueError(f"the sound has shape {sound.shape}, expected (channels, samples) with at least one sample")
+    if array.ndim != 2 or not 1 <= len(array) <= min(array.shape[1], MAX_CHANNELS):
+        expected = f"(channels, samples) with at most {MAX_CHANNELS} channels and at least one sample"
+        raise UsageError(f"has shape {sound.shape}", option="sound", expected=expected, remedy="are axes swapped?")
     if array.dtype.kind != "f":
-        raise TypeError(f"the sound holds {array.dtype}, expected floats from -1 to 1, as soundfile.read gives them")
-    if array.shape[0] > min(array.shape[1], MAX_CHANNELS):
-        raise TypeError(
-            f"the sound has shape {sound.shape}, expected (channels, samples) with at most {MAX_CHANNELS} channels: "
-            "pass sound.T"
-        )
+        expected = "floats from -1 to 1, as soundfile.read gives them"
+        raise UsageError(f"holds {array.dtype}", option="sound", expected=expected)
     if not np.isfinite(array).all():
-        raise ValueError("the sound holds NaN or Inf, expected finite samples")
+        raise UsageError("holds NaN or Inf", option="sound", expected="finite samples")
     return np.ascontiguousarray(array, np.float32)
 
 
@@ -172,36 +177,33 @@ def decode(
     Raises
     ------
     InputError
-        The file is no latents file, the dims are not the model's, or NaN or Inf inside.
-    TypeError, ValueError
-        The array has no frames, or holds no real numbers.
+        The file is no latents file, or the dims are not the model's.
+    UsageError
+        The array has no frames, other axes, or values that are no finite real numbers.
     """
     options, model = CodecOptions(seed, compensate_delay, conditions=conditions or {}), _checked_model(model)
-    path = Path(latents) if isinstance(latents, (str, os.PathLike)) else None
-    array = np.asarray(latents) if path is None else read_latents(path, model.compression)
-    if array.ndim != 2 or array.shape[0] != model.dims:
-        raise InputError(
-            f"has shape {array.shape}",
-            path=path or ARRAY,
-            expected=f"({model.dims}, frames), which {printable(model.name)} decodes",
-        )
-    if array.shape[1] == 0:
-        raise ValueError(f"the latents have shape {array.shape}, expected at least one frame")
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"the latents hold {array.dtype}, expected real numbers")
-    if path is None:
-        refuse_not_finite(Path(ARRAY), array)
-    with _naming(path or ARRAY, "decoded", options.conditions):
+    if isinstance(latents, (str, os.PathLike)):
+        source, array = os.fspath(latents), read_latents(latents, model.compression)
+    else:
+        source, array = ARRAY, narrowed(latents, "<f4", path=ARRAY)
+    if len(array) != model.dims:
+        expected = f"({model.dims}, frames), which {printable(model.name)} decodes"
+        raise InputError(f"has shape {array.shape}", path=source, expected=expected)
+    with _naming(model, source, "decoded", options.conditions):
         return np.concatenate(list(_decode(model, array, content_key(array), options)), axis=1)
 
 
 @contextlib.contextmanager
-def _naming(source: str | Path, done: str, conditions: Mapping[str, float] | None = None) -> Iterator[None]:
+def _naming(
+    model: Model, source: str | Path, done: str, conditions: Mapping[str, float] | None = None
+) -> Iterator[None]:
     """Let the error of a call of the model name the input that it was given, and the conditions: one may be wrong."""
     try:
         yield
     except CallError as error:
         remedy, options = error.remedy, error.remedy_options
+        if model.precision != "fp32" and not remedy:
+            remedy, options = "try fp32", ("precision",)
         if conditions:
             values = " ".join(f"{name}={number:g}" for name, number in conditions.items())
             remedy, options = f"is one of {printable(values)} out of range?", ("condition",)
@@ -226,9 +228,9 @@ def encode_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     options: CodecOptions = CodecOptions(),
-    is_done: IsDone | None = None,
+    earlier: Sequence[Path] = (),
     watch: Watch | None = None,
-) -> EncodingSidecar | None:
+) -> Outcome:
     """Encode a sound file to a latents file with its sidecar; the sound is read in blocks.
 
     Parameters
@@ -237,14 +239,14 @@ def encode_file(
     source, target : path
         A sound file, and the `.npy` to write.
     options : CodecOptions
-    is_done : function of a Sidecar, optional
-        Called with what is known of the result; if it returns something true, nothing is done.
+    earlier : paths
+        Files of earlier runs; if one of them is this result, nothing is done.
     watch : function of two floats, optional
         Called with the seconds of sound of each block, and of all.
 
     Returns
     -------
-    what the sidecar of the result says, but for its descriptors; None if `is_done` returned something true
+    the path of the result, what its sidecar says, but for the descriptors, and False for one of an earlier run
 
     Raises
     ------
@@ -258,11 +260,9 @@ def encode_file(
     refuse_overwriting(target, [source])
     key = sha256_of(source)
     facts = _facts(EncodingSidecar, model, source, key, options)
-    if is_done is not None and is_done(facts):
-        return None
-    if not options.overwrite:
-        refuse_replacing(target, facts)
-    with _naming(source, "encoded"), open_audio(source) as sound:
+    if (found := _finished(earlier, target, facts, options)) is not None:
+        return found
+    with _naming(model, source, "encoded"), open_audio(source) as sound:
         blocks = _watched(sound.blocks(), sound.sample_rate, sound.seconds, watch)
         describer = Describer(model.sample_rate, model.compression, model.in_channels)
         latents = _encode(model, blocks, sound.sample_rate, key, options, describer)
@@ -270,7 +270,7 @@ def encode_file(
     delay = model.delay.encode_samples if late and model.delay is not None else 0
     facts = replace(facts, dims=latents.shape[0], frames=latents.shape[1])
     save_latents(target, latents, facts, options.overwrite, describer.result(latents.shape[1], delay))
-    return facts
+    return target, facts, True
 
 
 def decode_file(
@@ -278,9 +278,9 @@ def decode_file(
     source: str | os.PathLike[str] | LatentsFile,
     target: str | os.PathLike[str],
     options: CodecOptions = CodecOptions(),
-    is_done: IsDone | None = None,
+    earlier: Sequence[Path] = (),
     watch: Watch | None = None,
-) -> SoundSidecar | None:
+) -> Outcome:
     """Decode a latents file to a sound file with its sidecar; the sound is written in blocks.
 
     Parameters, result and errors as of `encode_file`; the source is a `.npy` or latent audio, read already or
@@ -299,21 +299,29 @@ def decode_file(
     facts = _facts(SoundSidecar, model, source, key, options)
     known = {"dims": array.shape[0], "frames": array.shape[1], "latents": file.sidecar, "fade_ms": fade_ms}
     facts = replace(facts, **known, conditions=dict(sorted(options.conditions.items())))
-    if is_done is not None and is_done(facts):
-        return None
-    if not options.overwrite:
-        refuse_replacing(target, facts)
+    if (found := _finished(earlier, target, facts, options)) is not None:
+        return found
     samples = array.shape[1] * model.compression
     sound = _watched(_decode(model, array, key, options), model.sample_rate, samples / model.sample_rate, watch)
     sound = faded(sound, samples, round(fade_ms / 1000 * model.sample_rate))
-    with _naming(source, "decoded", options.conditions):
+    with _naming(model, source, "decoded", options.conditions):
         facts = _write_sound(model, sound, samples, target, facts, options)
     if "clipped" in facts.marks:
         peak = facts.peak or 0
-        found = f"was clipped: it peaks at {peak:.3f}, {20 * math.log10(peak):.1f} dB beyond full scale"
+        text = f"was clipped: it peaks at {peak:.3f}, {20 * math.log10(peak):.1f} dB beyond full scale"
         remedy = "bring it to a loudness, or keep it as FLOAT"
-        log.warning(OutputError(found, path=target, remedy=remedy, remedy_options=("normalize", "subtype")))
-    return facts
+        log.warning(OutputError(text, path=target, remedy=remedy, remedy_options=("normalize", "subtype")))
+    return target, facts, True
+
+
+def _finished(earlier: Sequence[Path], target: Path, facts: Sidecar, options: CodecOptions) -> Outcome | None:
+    """Return the result with these facts, of an earlier run; else check that the target may be written."""
+    for path in earlier:
+        if (sidecar := complete_sidecar(path, facts)) is not None:
+            return path, sidecar, False
+    if not options.overwrite:
+        refuse_replacing(target, facts)
+    return None
 
 
 def _write_sound(

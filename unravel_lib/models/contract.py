@@ -15,7 +15,7 @@ import torch
 
 from unravel_lib.errors import ModelError, UsageError
 from unravel_lib.models import torchscript
-from unravel_lib.models.torchscript import MODEL_ERRORS, Module
+from unravel_lib.models.torchscript import MODEL_ERRORS, Module, is_missing
 from unravel_lib.text import printable
 
 RATE_NAMES = ("sr", "sampling_rate", "sample_rate")
@@ -187,7 +187,7 @@ def _probed(call: Call, path: Path, method: str, channels: Sequence[int], n: int
         try:
             result = call(method, torch.zeros(1, count, n))
         except MODEL_ERRORS as error:
-            if isinstance(error, NotImplementedError) or "not implemented for" in str(error):  # on this device
+            if is_missing(error):
                 raise
             continue
         if isinstance(result, torch.Tensor) and result.dim() == 3:

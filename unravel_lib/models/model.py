@@ -20,7 +20,7 @@ from unravel_lib.models import POCKET, torchscript
 from unravel_lib.models.behaviour import NO_CONTEXT, Behaviour, Context, find_context, longest_call, measure, why_seams
 from unravel_lib.models.contract import Block, read_contract, with_conditions
 from unravel_lib.models.delay import Delay, stated_delay
-from unravel_lib.models.runner import Runner, calculating, check_precision
+from unravel_lib.models.runner import Runner, check_precision
 from unravel_lib.models.screening.model_file import Kind, open_model, trainer_of
 from unravel_lib.models.torchscript import MODEL_ERRORS, CallError, prints_logged
 from unravel_lib.text import did_you_mean, last_line, printable
@@ -254,49 +254,37 @@ class Model:
         return np.array([given.get(name, 0.0) for name in names], np.float32)
 
     def _run(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
-        """Run one file in one direction, from the load-time state and a seed of its own."""
-        self._warn_of_random_parts(method)
-        start: Iterable[Block] | None = blocks
-        while start is not None:
-            blocks, start = itertools.tee(start)
-            try:
-                for result in self._run_windows(method, blocks, seed):
-                    start = None  # what was read is held no longer
-                    yield result
-                return
-            except CallError as error:
-                if self._shorten(method, error) and start is not None:
-                    continue
-                if self.precision != "fp32" and not error.remedy:
-                    error.remedy, error.remedy_options = "try fp32", ("precision",)
-                raise
+        """Run one file in one direction, from the load-time state and a seed of its own.
 
-    def _run_windows(self, method: str, blocks: Iterable[Block], seed: int) -> Iterator[Block]:
+        Where its first call is too large it begins again, with smaller ones.
+        """
+        self._warn_of_random_parts(method)
         behaviour, direction = self.behaviour(method), self.contract.direction(method)
         if not behaviour.takes_any_length:
             blocks = pad(blocks, direction.step_in, 0)
-        blocks, ahead = itertools.tee(blocks)
-        most = direction.step_in * min(self.chunk_frames, self._longest[method])
-        is_long = any(length > most for length in itertools.accumulate(block.shape[1] for block in ahead))
-        del ahead
-        window, context = self._window(method) if is_long else (self.chunk_frames, NO_CONTEXT)
 
         def call(x: Block) -> Block:
-            with calculating(self.precision, self.device):
-                return self._runner.call(direction, x)
+            return self._runner.call(direction, x, precision=self.precision)
 
-        self._runner.restore()  # nothing but this file may run the model from here on
-        torch.manual_seed(seed)
-        yield from in_windows(
-            blocks,
-            call,
-            step_in=direction.step_in,
-            step_out=direction.step_out,
-            window=window,
-            left=context.left,
-            right=context.right,
-            batch=self.batch if behaviour.takes_batches else 1,
-        )
+        first: list[Block] | None = None
+        while first is None:
+            blocks, ahead, again = itertools.tee(blocks, 3)
+            most = direction.step_in * min(self.chunk_frames, self._longest[method])
+            is_long = any(length > most for length in itertools.accumulate(block.shape[1] for block in ahead))
+            window, context = self._window(method) if is_long else (self.chunk_frames, NO_CONTEXT)
+            self._runner.restore()  # nothing but this file may run the model from here on
+            torch.manual_seed(seed)
+            steps = {"step_in": direction.step_in, "step_out": direction.step_out, "window": window}
+            batch = self.batch if behaviour.takes_batches else 1
+            results = in_windows(blocks, call, **steps, left=context.left, right=context.right, batch=batch)
+            try:
+                first = list(itertools.islice(results, 1))
+            except CallError as error:
+                if not self._shorten(method, error):
+                    raise
+                blocks = again
+        del ahead, again  # they hold what was read
+        yield from itertools.chain(first, results)
 
     def _window(self, method: str) -> tuple[int, Context]:
         """Return the frames in a call on a long file, and how many are context. Runs the model the first time."""

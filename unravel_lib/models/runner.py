@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from unravel_lib.errors import ModelError
 from unravel_lib.models import torchscript
 from unravel_lib.models.contract import Block, Direction
-from unravel_lib.models.torchscript import MODEL_ERRORS, PAST, CallError, Module, copy_with_same_parameters
+from unravel_lib.models.torchscript import MODEL_ERRORS, PAST, CallError, Module, copy_with_same_parameters, is_missing
 from unravel_lib.text import last_line
 
 
@@ -58,7 +58,7 @@ class Runner:
         """Return what a method gives for a signal [batch, channels, n], unchecked."""
         return torchscript.call(self.module, self.name, method, x.to(self._device))
 
-    def call(self, direction: Direction, x: Block) -> Block:
+    def call(self, direction: Direction, x: Block, precision: str = "fp32") -> Block:
         """Call encode or decode once: [batch, channels, n] in, [batch, channels, n] out.
 
         Raises
@@ -69,13 +69,16 @@ class Runner:
         expected, size = direction.shape_out(len(x), x.shape[2]), (len(x), x.shape[2] // direction.step_in)
         what = f"{self.name}: {direction.method}"
         try:
-            output = self.raw(direction.method, torch.from_numpy(x))
+            with _calculating(precision, self._device):
+                output = self.raw(direction.method, torch.from_numpy(x))
             shape = tuple(output.shape)
         except MODEL_ERRORS as error:
-            if "out of memory" not in str(error).lower():
-                raise CallError(f"{what} failed: {last_line(error)}", size) from error
-            found = f"{what} failed: {self._device} is out of memory even for {size[1]} frames at once"
-            raise CallError(found, size, True, remedy="use cpu", remedy_options=("device",)) from error
+            found, out_of_memory, remedy = last_line(error), "out of memory" in str(error).lower(), {}
+            if out_of_memory:
+                found = f"{self._device} is out of memory even for {size[1]} frames at once"
+            if out_of_memory or is_missing(error):
+                remedy = {"remedy": "use cpu", "remedy_options": ("device",)}
+            raise CallError(f"{what} failed: {found}", size, out_of_memory, **remedy) from error
         if shape != expected:
             raise CallError(f"{what} gave {shape}, expected {expected}", size)
         result = direction.values(output)
@@ -136,7 +139,7 @@ class Draws(TorchDispatchMode):
 
 
 @contextlib.contextmanager
-def calculating(precision: str, device: torch.device) -> Iterator[None]:
+def _calculating(precision: str, device: torch.device) -> Iterator[None]:
     """Let models calculate in a precision."""
     if precision == "fp32":
         yield

@@ -42,6 +42,11 @@ class CallError(ModelError):
         self.size, self.out_of_memory = size, out_of_memory
 
 
+def is_missing(error: Exception) -> bool:
+    """Return True if a model failed because the device lacks one of its operations."""
+    return isinstance(error, NotImplementedError) or "not implemented for" in str(error)
+
+
 def load(file: ModelFile, trust: bool = False) -> Module:
     """Load a TorchScript file onto the CPU, in evaluation mode.
 
