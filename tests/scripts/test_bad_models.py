@@ -83,9 +83,7 @@ def model(given: str, make: Make | bytes, line: str, left: str = "-") -> Row:
 MODEL_ROWS = [
     model("missing", nothing, "error: {in} does not exist: check the path"),
     model("folder", folder, "error: {in} is a folder, expected a model file"),
-    model(
-        "dangling link", link_to("nowhere"), "error: {in} is a link to something that does not exist: check the path"
-    ),
+    model("dangling link", link_to("nowhere"), "error: {in} does not exist: check the path"),
     model("0 bytes", b"", f"error: {{in}} is empty (0 bytes): {AGAIN}"),
     model(
         "cut short",
@@ -205,9 +203,9 @@ def test_a_tensor_that_repeats_itself_without_end(run: Run, tmp_path: Path) -> N
     saved = run("inspector", "--input", path, "--save", "--output", tmp_path / "out")
     assert saved.code == 0
     rows = next((tmp_path / "out").glob("state_dict--*.csv")).read_text(encoding="utf-8").splitlines()
-    assert rows[1:] == ["a,2x1000000000000,float32,2.0,1.0,1.0,3.0", "b,524288x524288,float32,,,,"]
+    assert rows[1:] == ["a,2x1000000000000,float32,,,,", "b,524288x524288,float32,,,,"]
     asked = run("inspector", "--input", path, "--dict", stdin="a\nb\n")
-    assert b"mean 2, std 1, min 1, max 3" in asked.out and b"mean nan" in asked.out
+    assert asked.code == 0 and asked.out.count(b"mean nan") == 2
 
 
 @pytest.mark.parametrize("kind", ["ts", "ckpt", "safetensors"])

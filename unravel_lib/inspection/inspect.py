@@ -82,15 +82,10 @@ class Inspection:
         found = [Attribute(name, "data", _type_name(entry)) for name, entry in self.entries.items()]
         if self.module is None:
             return found
-        methods = [
-            Attribute(name, "method", *torchscript.signature(self.module, name))
-            for name in torchscript.compiled_methods(self.module)
-        ]
-        properties = [
-            Attribute(name, "property", f"{name} (a property: reading it runs code)")
-            for name in torchscript.properties(self.module)
-        ]
-        return sorted(methods) + properties + found
+        signatures, properties = torchscript.signatures(self.module), torchscript.properties(self.module)
+        methods = [Attribute(name, "method", *signature) for name, signature in signatures.items()]
+        text = "{} (a property: reading it runs code)"
+        return methods + [Attribute(name, "property", text.format(name)) for name in properties] + found
 
     def data_text(self, name: str) -> str:
         """Return the value of an attribute that is data; a module as PyTorch shows it."""
@@ -172,8 +167,7 @@ def _read_module(path: Path, module: torchscript.Module, parts: list[Part], meas
     exports.add_stated(module, parts)
     parts.append({"weights_sha256": weights_sha256(module)})
     facts = joined(parts)
-    names = {method.name for method in facts.methods or []} | set(torchscript.compiled_methods(module))
-    codec = {"encode", "decode"} <= names
+    codec = {"encode", "decode"} <= set(torchscript.compiled_methods(module))
     if codec and facts.sample_rate is None:
         parts.append({"warnings": ["does not say its sample rate: the other scripts have to be told"]})
     if (facts.compression or 1) > MAX_COMPRESSION or max(facts.dims or 1, facts.in_channels or 1) > MAX_DIMS:

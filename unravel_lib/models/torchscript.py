@@ -170,11 +170,16 @@ def inner_rave(module: Module) -> Module | None:
     return next((part for part in (submodule(module, name) for name in INNER) if part is not None), None)
 
 
-def signature(module: Module, method: str) -> tuple[str, int]:
-    """Return the signature of a method, `encode(Tensor x) -> Tensor`, and how many arguments it needs."""
-    schema = _compiled(module)._get_method(method).schema
-    needed = sum(not argument.has_default_value() for argument in schema.arguments[1:])
-    return re.sub(r"\(\S+ self(, )?", "(", str(schema), count=1), needed
+def signatures(module: Module) -> dict[str, tuple[str, int]]:
+    """Return for each method its signature, `encode(Tensor x) -> Tensor`, and how many arguments it needs."""
+    schemas = {name: _compiled(module)._get_method(name).schema for name in sorted(compiled_methods(module))}
+    return {
+        name: (
+            re.sub(r"\(\S+ self(, )?", "(", str(schema), count=1),
+            sum(not argument.has_default_value() for argument in schema.arguments[1:]),
+        )
+        for name, schema in schemas.items()
+    }
 
 
 def properties(module: Module) -> list[str]:

@@ -202,12 +202,11 @@ class _Names:
                 return type(value).__name__
             case ast.Name(name) if self._stored[name] == 1:
                 return self._types.get(name)
-            case ast.Attribute(owner, name):
-                return self._attribute(owner, name)
             case ast.Call(ast.Name(called)) if self._stored[called]:
                 return None
-            case ast.Call(ast.Name("getattr"), [owner, ast.Constant(name)]):
-                return self._attribute(owner, str(name))
+            case ast.Attribute(owner, name) | ast.Call(ast.Name("getattr"), [owner, ast.Constant(str(name))]):
+                known = self._class_of(owner)
+                return known.attributes.get(name) if known is not None else None
             case ast.Call(ast.Name("annotate" | "unchecked_cast"), [wanted, *_]):
                 return ast.unparse(wanted)
             case ast.Call(ast.Name("int")):
@@ -222,9 +221,8 @@ class _Names:
             node = self._values[node.id]
         raise RecursionError
 
-    def _attribute(self, owner: ast.expr, name: str) -> str | None:
-        known = self._classes.get(class_key(self.type_of(owner) or ""))
-        return None if known is None else known.attributes.get(name)
+    def _class_of(self, node: ast.expr) -> Class | None:
+        return self._classes.get(class_key(self.type_of(node) or ""))
 
     def is_dtype(self, node: ast.expr, by_name: bool) -> bool:
         """Return False for a dtype that is no ordinary one; `by_name` also for what no code of PyTorch's gives it."""
@@ -240,7 +238,7 @@ class _Names:
     def check(self, owner: ast.expr, name: str) -> None:
         """Raise ValueError if `owner.name` is an operator that is refused, and no attribute that the file declares."""
         if _is_refused(name):
-            known = self._classes.get(class_key(self.type_of(owner) or ""))
+            known = self._class_of(owner)
             if known is None or name not in known.names:
                 raise ValueError(f"torch.{name}")
 

@@ -89,7 +89,11 @@ def open_model(path: Path) -> Iterator["ModelFile"]:
     ModelError
         Missing, a folder, unreadable, empty, truncated, or no model; the text says which.
     """
-    refuse_no_file(path)
+    if not path.exists():  # or the end of a link
+        raise ModelError("does not exist", path=path, remedy="check the path")
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "is not a regular file"
+        raise ModelError(found, path=path, expected="a model file")
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(open(path, "rb"))
@@ -243,18 +247,6 @@ class ModelFile:
             folder = f"{name.lower().removesuffix('.pkl')}/"
             tensors = {key.removeprefix(folder): size for key, size in sizes.items() if key.startswith(folder)}
             object_table.check(name, table, tensors, code.classes)
-
-
-def refuse_no_file(path: Path) -> None:
-    """Raise ModelError where there is no file to open."""
-    if not os.path.lexists(path):
-        raise ModelError("does not exist", path=path, remedy="check the path")
-    if path.is_dir():
-        raise ModelError("is a folder", path=path, expected="a model file")
-    if not path.exists():
-        raise ModelError("is a link to something that does not exist", path=path, remedy="check the path")
-    if not path.is_file():
-        raise ModelError("is not a regular file", path=path, expected="a model file")
 
 
 def kind_of(path: Path, head: bytes) -> Kind:

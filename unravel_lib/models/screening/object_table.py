@@ -22,9 +22,10 @@ _OPCODES = """
     EMPTY_DICT SETITEM SETITEMS
 """
 OPCODES = frozenset(_OPCODES.split())
+PROTOCOL = 2  # that PyTorch reads
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-NAME = re.compile(r"[\w.<>]+", re.ASCII)
-OWN, REGISTERED = "__torch__.", "__torch__.torch.classes"  # classes of the file, and those that libraries register
+OWN = "__torch__."
+OWN_NAME = re.compile(r"__torch__\.(?!torch\.classes)[\w.<>]+", re.ASCII)  # of the file, not what libraries register
 INTERFACES = ("Interface", "ModuleInterface")
 _ITEM_BYTES = {
     1: "Bool Byte Char",
@@ -56,12 +57,6 @@ def check(table: str, data: bytes, tensor_bytes: Mapping[str, int], classes: Cla
         _Types(classes).check(_outermost(data, tensor_bytes), "Any", "it")
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ValueError(f"an odd object table ({' '.join(str(error).split())[:80]}) in {table}") from None
-
-
-def _is_known(name: str) -> bool:
-    """Return True for what a table may import: classes of the file, and what PyTorch writes."""
-    is_own = name.startswith(OWN) and not name.startswith(REGISTERED) and NAME.fullmatch(name) is not None
-    return is_own or name in CALLED or name in LISTS or name in ITEM_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -100,7 +95,7 @@ def _outermost(data: bytes, tensor_bytes: Mapping[str, int]) -> _Value:
     memo: dict[int, _Value] = {}
     argument: Any
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name not in OPCODES:
+        if opcode.name not in OPCODES or (opcode.name == "PROTO" and argument != PROTOCOL):
             raise ValueError(f"{opcode.name} in it")
         if opcode.name == "MARK":
             below.append(stack)
@@ -129,7 +124,7 @@ def _made(step: str, argument: Any, taken: list[_Value], tensor_bytes: Mapping[s
     match step, taken:
         case "GLOBAL", _:
             name = str(argument).replace(" ", ".", 1)
-            if not _is_known(name):
+            if not (OWN_NAME.fullmatch(name) or name in CALLED or name in LISTS or name in ITEM_BYTES):
                 raise ValueError(f"an import of {name!r}")
             return _Value("import", name)
         case "EMPTY_LIST" | "EMPTY_DICT", _:
