@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         raise UsageError(
             "would fade the ends of the loop", option="fade", remedy="leave it out", remedy_options=("loop",)
         )
-    batch = Batch(args.output, args.shard, args.input)
+    batch = Batch(args.output, args.shard, args.input, args.skip_existing)
     from unravel_lib.cli import sounds
     from unravel_lib.latents.files import Inputs
 
@@ -41,10 +41,9 @@ def main(argv: list[str]) -> int:
     make_output_folder(args.output)
     from unravel_lib.cli.jobs import jobs
 
-    model_flags = args.model, args.device, args.trust_model, args.sample_rate, args.precision
-    with jobs(batch.wrote, args.jobs, len(targets), "decode_file", *model_flags) as submit:
-        model = load_model(*model_flags, compensate_delay=args.compensate_delay, one_thread=args.jobs is not None)
-        sounds.decode(batch, targets, inputs, model, sounds.codec_options(args), args.skip_existing, submit)
+    with jobs(args, batch.wrote, len(targets), "decode_file") as submit:
+        model = load_model(args)
+        sounds.decode(batch, targets, inputs, model, parser.codec_options("decoder", args), submit)
     if args.page:
         sounds.make_page(args.output, batch, args.overwrite)
     return batch.finish()

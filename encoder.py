@@ -15,7 +15,6 @@ from unravel_lib.cli.run import RESUME, run
 from unravel_lib.files.find import Source, find_files, normalised_extensions
 from unravel_lib.files.output import make_output_folder
 from unravel_lib.files.sidecar import Sidecar
-from unravel_lib.history import script
 from unravel_lib.text import count_text, duration_text, frames_text
 
 # Slow imports are inside functions: by then `run` handles Ctrl-C.
@@ -30,9 +29,10 @@ def build_parser() -> flags.Parser:
     parser = flags.Parser(
         "Encode recordings to latents: one .npy of shape (1, dims, frames) for each sound file.",
         "python encoder.py --input recordings/ --model voice.ts --output latents/",
+        needs_input=True,
     )
     sound = parser.add_argument_group("sound")
-    flags.add_input(sound, "sound files, or folders, searched recursively", required=True)
+    flags.add_input(sound, "sound files, or folders, searched recursively")
     text = f"which files of a folder are sound (default {' '.join(EXTENSIONS)})"
     sound.add_argument("--extensions", nargs="+", default=EXTENSIONS, metavar="EXT", help=text)
     flags.add_model(parser)
@@ -46,31 +46,19 @@ def main(argv: list[str]) -> int:
     """Encode every sound file that `--input` names; returns the exit code."""
     parser = build_parser()
     args = parser.parse(argv)
-    batch = Batch(args.output, args.shard, args.input)
+    batch = Batch(args.output, args.shard, args.input, args.skip_existing)
     targets = find_targets(args, batch)
     make_output_folder(args.output)
     from unravel_lib.cli.jobs import jobs
 
-    model_flags = args.model, args.device, args.trust_model, args.sample_rate, args.precision
-    with jobs(batch.wrote, args.jobs, len(targets), "encode_file", *model_flags) as submit:
-        model = load_model(*model_flags, compensate_delay=args.compensate_delay, one_thread=args.jobs is not None)
+    with jobs(args, batch.wrote, len(targets), "encode_file") as submit:
+        model = load_model(args)
 
-        from unravel_lib.models.codec import CodecOptions, encode_file
+        from unravel_lib.models.codec import encode_file
 
-        options = CodecOptions(
-            args.seed,
-            args.compensate_delay,
-            overwrite=args.overwrite,
-            script=script("encoder"),
-            command=parser.recorded("encoder", args),
-        )
+        options = parser.codec_options("encoder", args)
         latents = work_through(
-            batch,
-            targets,
-            lambda source, *rest: encode_file(model, source.path, *rest),
-            options,
-            args.skip_existing,
-            submit,
+            batch, targets, lambda source, *rest: encode_file(model, source.path, *rest), options, submit
         )
     if batch.done > batch.skipped:
         log_length([*latents.values()])

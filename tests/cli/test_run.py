@@ -110,12 +110,12 @@ def test_good_flags(argv: list[str], name: str, value: object) -> None:
 
 
 BAD = [
-    (["--whole", "0"], "--whole 0 is out of range, expected 1 to 9"),
-    (["--whole", "10"], "--whole 10 is out of range, expected 1 to 9"),
-    (["--whole", "9" * 5000], f"--whole {'9' * 40} is not a whole number"),
-    (["--real", "0.4"], "--real 0.4 is out of range, expected 0.5 to 9"),
-    (["--real", "nan"], "--real nan is out of range, expected 0.5 to 9"),
-    (["--real=-inf"], "--real -inf is out of range, expected 0.5 to 9"),
+    (["--whole", "0"], "--whole 0 is not a whole number from 1 to 9"),
+    (["--whole", "10"], "--whole 10 is not a whole number from 1 to 9"),
+    (["--whole", "9" * 5000], f"--whole {'9' * 40} is not a whole number from 1 to 9"),
+    (["--real", "0.4"], "--real 0.4 is not a number from 0.5 to 9"),
+    (["--real", "nan"], "--real nan is not a number from 0.5 to 9"),
+    (["--real=-inf"], "--real -inf is not a number from 0.5 to 9"),
     (["--kind", "alfa"], "--kind alfa is unknown: choose from alpha, beta; did you mean alpha?"),
     (["--kind", "a'\"b"], "--kind a'\"b is unknown: choose from alpha, beta"),
     (["--knid", "x"], "unknown argument --knid; did you mean --kind?"),

@@ -31,5 +31,5 @@ def test_of_many_sounds_those_that_may_need_a_look_are_shown(tmp_path: Path, cap
     assert (rows[30]["peak"], rows[30]["marks"], rows[5]["lufs"]) == ("1.5", "clipped", "-15.0")
     caplog.clear()
     with caplog.at_level(logging.INFO, "unravel_lib"):
-        log_levels({path: read_sidecar(path) for path in sounds[:MAX_ROWS]}, None)
+        log_levels({path: read_sidecar(path) for path in sounds[:MAX_ROWS]}, None, tmp_path / "levels.csv")
     assert len(caplog.messages) == 1 and len(caplog.messages[0].splitlines()) == MAX_ROWS + 1

@@ -449,13 +449,13 @@ def test_run_names_are_kept_and_guarded(tmp_path: Path, encodings: Path, run: Ru
     before = bytes_of([tmp_path / "take one" / "x"])
     result = run("generator", *flags, "--seed", 7)
     assert result.code == 2 and result.paths == []
-    assert "exists already: choose another name, or replace it (--run, --overwrite)" in result.err
+    assert "exists already: choose another name, or replace a folder (--run, --overwrite)" in result.err
     assert bytes_of([tmp_path / "take one" / "x"]) == before
     result = run("generator", *flags, "--overwrite")
     assert result.code == 0 and bytes_of([tmp_path / "take one" / "x"]) == before
     (tmp_path / "file").touch()
     result = run("generator", *flags[:-1], "file", "--overwrite")
-    assert result.code == 2 and "file exists already: choose another name (--run)" in result.err
+    assert result.code == 2 and "file exists already: choose another name" in result.err
 
 
 def test_overwriting_an_input_is_refused(tmp_path: Path, encodings: Path, run: Run) -> None:

@@ -1,5 +1,6 @@
 """Many inputs, one by one; those that fail are reported and listed in failures.csv."""
 
+import argparse
 import contextlib
 import functools
 import logging
@@ -8,14 +9,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unravel_lib.cli import failures, signals
 from unravel_lib.cli.terminal import Progress, beside_bar, error_line, silence_stdout
 from unravel_lib.errors import InputError, OutputError, UnravelError, UsageError
 from unravel_lib.files.find import WHOLE, Shard, Source
 from unravel_lib.files.output import result_names
-from unravel_lib.files.sidecar import DEFAULT_PRECISION, Sidecar, read_sidecar
+from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.text import count_text
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
@@ -34,10 +35,13 @@ log = logging.getLogger("unravel_lib")
 class Batch:
     """Work through many inputs: one that fails is reported and skipped, the summary at the end lists all failures."""
 
-    def __init__(self, output: Path | None, shard: Shard = WHOLE, inputs: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, output: Path | None, shard: Shard = WHOLE, inputs: Sequence[Path] = (), skip_existing: bool = False
+    ) -> None:
         self.output = output  # None: a run that writes no files, so no failures.csv either
         self.shard = shard
         self.inputs = inputs  # what the run was given: `failures.csv` forgets their earlier failures
+        self.skip_existing = skip_existing  # keep results that an earlier run finished, under any name
         self.done = 0
         self.skipped = 0  # of those done: results of an earlier run, kept by `--skip_existing`
         self.failures: list[tuple[Path, str]] = []
@@ -106,10 +110,9 @@ class Batch:
     @contextlib.contextmanager
     def attempt(self, path: Path) -> Iterator[None]:
         """Run the work on one input; like `check`, but success counts as done."""
-        before = len(self.failures)
         with self.check(path):
             yield
-        self.done += len(self.failures) == before
+            self.done += 1
 
     def finish(self) -> int:
         """Print the summary, bring `failures.csv` up to date, return the exit code."""
@@ -149,14 +152,9 @@ class Task(NamedTuple):
 
 
 def work_through(
-    batch: Batch,
-    targets: Mapping[Source, Path],
-    work: "Work",
-    options: "CodecOptions",
-    skip_existing: bool = False,
-    submit: "Submit | None" = None,
+    batch: Batch, targets: Mapping[Source, Path], work: "Work", options: "CodecOptions", submit: "Submit | None" = None
 ) -> dict[Path, Sidecar]:
-    """Make all targets, with progress; `skip_existing` keeps results that an earlier run finished, under any name.
+    """Make all targets, with progress.
 
     Parameters
     ----------
@@ -170,12 +168,12 @@ def work_through(
     what the sidecars say of the targets that are finished, by this run or an earlier one
     """
     done: dict[Path, Sidecar] = {}
-    earlier = _results_by_source(batch.output, targets) if skip_existing else {}
+    earlier = _results_by_source(batch.output, targets) if batch.skip_existing else {}
     tasks = []
     for source, target in targets.items():
         based = ("--base", str(source.base)) if "/" in source.relative else ()
         recorded = replace(options, command=(*options.command, *based))
-        known = [target, *earlier.get(os.path.abspath(source.path), ())] if skip_existing else []
+        known = [target, *earlier.get(os.path.abspath(source.path), ())] if batch.skip_existing else []
         tasks.append(Task(source, target, recorded, known))
     outcomes = [submit(task) if submit else functools.partial(work, *task) for task in tasks]
     with Progress(outcomes, "files") as bar:
@@ -202,15 +200,12 @@ def _results_by_source(folder: Path | None, targets: Mapping[Source, Path]) -> d
     return found
 
 
-def load_model(
-    path: Path | None,
-    device: str,
-    trust: bool,
-    sample_rate: float | None,
-    precision: str = DEFAULT_PRECISION,
-    compensate_delay: bool = False,
-    one_thread: bool = False,
-) -> "Model":
+def model_flags(args: argparse.Namespace) -> tuple[Any, ...]:
+    """Return what the flags say about the model, as `unravel_lib.models.model.load` takes it."""
+    return args.model, args.device, args.trust_model, args.sample_rate, args.precision
+
+
+def load_model(args: argparse.Namespace) -> "Model":
     """Load the model that the flags name, to run in one thread or in many; logs it where that is the bundled one.
 
     Raises
@@ -225,14 +220,14 @@ def load_model(
 
         from unravel_lib.models import model
 
-    if one_thread:
+    if args.jobs is not None:
         torch.set_num_threads(1)
-    loaded = model.load(path, device, trust, sample_rate, precision)
-    if one_thread and loaded.device.type != "cpu":
+    loaded = model.load(*model_flags(args))
+    if args.jobs is not None and loaded.device.type != "cpu":
         remedy = "leave it out, or use cpu"
         raise UsageError("is for processors", option="jobs", remedy=remedy, remedy_options=("device",))
-    if compensate_delay:
+    if args.compensate_delay:
         loaded.known_delay()
-    if path is None:
+    if args.model is None:
         log.info("no --model given: using the bundled pocket model (%d dims)", loaded.dims)
     return loaded

@@ -4,6 +4,7 @@ Each loads the model and runs it in one thread, so that any number of them makes
 them reads the folders, prints, and lists failures. They end with it, however it ends.
 """
 
+import argparse
 import contextlib
 import functools
 import logging
@@ -14,7 +15,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from unravel_lib.cli.batch import Task
+from unravel_lib.cli.batch import Task, model_flags
 from unravel_lib.errors import InputError, OutputError
 from unravel_lib.process import EndedError, Process
 
@@ -27,7 +28,7 @@ log = logging.getLogger("unravel_lib")
 
 @contextlib.contextmanager
 def jobs(
-    wrote: Callable[[Path], None], count: int | None, n_inputs: int, method: str, *model: object
+    args: argparse.Namespace, wrote: Callable[[Path], None], n_inputs: int, method: str
 ) -> "Iterator[Submit | None]":
     """Start processes that encode or decode.
 
@@ -35,17 +36,16 @@ def jobs(
 
     Parameters
     ----------
+    args : flags; `--jobs` says how many, 0: one for each core, None: none
     wrote : when the run is stopped, called with each path that is written, but waits for others before it
-    count : how many; 0: one for each core; None: none
     n_inputs : more processes are not started
     method : encode_file or decode_file
-    model : what `unravel_lib.models.model.load` takes
 
     Yields
     ------
     a function that takes a task, and returns one that waits for its outcome; None where one process is enough
     """
-    count = min(_cores() if count == 0 else count or 1, n_inputs)
+    count = min(_cores() if args.jobs == 0 else args.jobs or 1, n_inputs)
     if count < 2:
         yield None
         return
@@ -53,7 +53,7 @@ def jobs(
         processes = [Process() for _ in range(count)]
         for process in processes:
             closing.callback(process.close)
-        shared = _Shared(processes, method, model)
+        shared = _Shared(processes, method, model_flags(args))
         try:
             yield shared.submit
         except KeyboardInterrupt:

@@ -1,11 +1,13 @@
 """The argument parser of the four scripts, and the flags that several of them share."""
 
 import argparse
+import contextlib
 import os
 import re
 from collections.abc import Callable, Container, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from unravel_lib import __version__
 from unravel_lib.audio import LOWEST_TARGET, SAMPLE_BYTES
@@ -18,8 +20,11 @@ from unravel_lib.files.sidecar import (
     DEFAULT_SEED,
     DEFAULT_SUBTYPE,
 )
-from unravel_lib.history import SHAPING, option
+from unravel_lib.history import SHAPING, option, script
 from unravel_lib.text import did_you_mean, printable
+
+if TYPE_CHECKING:
+    from unravel_lib.models.codec import CodecOptions
 
 MAX_SEED = 2**63 - 1
 MAX_SHARDS = 100_000
@@ -42,7 +47,7 @@ class _Help(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and suggest the closest known name."""
 
-    def __init__(self, description: str, example: str) -> None:
+    def __init__(self, description: str, example: str, needs_input: bool = False) -> None:
         super().__init__(
             usage="%(prog)s [flags]",
             description=description,
@@ -51,6 +56,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,
         )
+        self._needs_input = needs_input  # not argparse's `required`: the flag may be there, but misspelt
         self.general = self.add_argument_group("general")
         self.general.add_argument("-h", "--help", action="help", help="show this text and exit")
         self.general.add_argument("--version", action="version", version=f"UnRAVEl {__version__}")
@@ -65,16 +71,11 @@ class Parser(argparse.ArgumentParser):
         """Parse, or exit with one line; for an unknown flag it suggests the closest known one."""
         if any(word == "#" or word.startswith(" #") for word in argv):
             self.error("a comment is among the flags: leave it out, and let nothing follow a \\ in its line")
-        required = [action for action in self._actions if action.required]
-        for action in required:
-            action.required = False  # the flag may be there, but misspelt
         args, unknown = self.parse_known_args(argv)
         if unknown:
             self._refuse(unknown[0], argv)
-        for action in required:
-            action.required = True
-            if getattr(args, action.dest) is None:
-                self.error(f"{action.option_strings[0]} is missing: {action.help}")
+        if self._needs_input and args.input is None:
+            self.error(f"--input is missing: {self._option_string_actions['--input'].help}")
         return args
 
     def _refuse(self, word: str, argv: Sequence[str]) -> NoReturn:
@@ -110,11 +111,23 @@ class Parser(argparse.ArgumentParser):
                 words += [flag, *texts]
         return words
 
-    def recorded(self, script: str, args: object) -> tuple[str, ...]:
-        """Return the part of a command that all results of a script share: what shapes them, and where they are."""
-        one_thread = getattr(args, "jobs", None) is not None  # any number of such processes makes the same
-        words = self.command(args, {*SHAPING[script], "output"} - {"input", "jobs"})
-        return (*words, *(("--jobs", "1") if one_thread else ()))
+    def codec_options(self, name: str, args: argparse.Namespace) -> "CodecOptions":
+        """Return what the flags of encoder.py or decoder.py say about all results.
+
+        Their command has the flags that shape results, and where these are; not which input.
+        """
+        from unravel_lib.models.codec import CodecOptions
+
+        values = vars(args)
+        command = self.command(args, {*SHAPING[name], "output"} - {"input", "jobs"})
+        command += ["--jobs", "1"] if args.jobs is not None else []  # any number of such processes makes the same
+        return CodecOptions(
+            **{one.name: values[one.name] for one in fields(CodecOptions) if one.name in values},
+            fade_ms=values.get("fade"),
+            conditions=dict(values.get("condition", ())),
+            script=script(name),
+            command=tuple(command),
+        )
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return the values of the flags that stand in `argv`, without defaults."""
@@ -150,24 +163,21 @@ def path(text: str) -> Path:
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Make an argparse type: an integer from `low` to `high`, both included."""
-    return _in_range(int, "a whole number", low, high)
+    return _in_range(int, low, high, f"a whole number from {low} to {high}")
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """Make an argparse type: a finite number from `low` to `high`, both included."""
-    return _in_range(float, "a number", low, high)
+    return _in_range(float, low, high, f"a number from {low:g} to {high:g}")
 
 
-def _in_range(read: Callable[[str], N], noun: str, low: N, high: N) -> Callable[[str], N]:
+def _in_range(read: Callable[[str], N], low: N, high: N, expected: str) -> Callable[[str], N]:
     def parse(text: str) -> N:
-        try:
+        with contextlib.suppress(ValueError):
             value = read(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text:.40} is not {noun}") from None
-        if not low <= value <= high:  # nor is NaN
-            expected = f"{low} to {high}" if read is int else f"{low:g} to {high:g}"
-            raise argparse.ArgumentTypeError(f"{text:.40} is out of range, expected {expected}")
-        return value
+            if low <= value <= high:  # so it is not NaN
+                return value
+        raise argparse.ArgumentTypeError(f"{text:.40} is not {expected}")
 
     return parse
 
@@ -220,14 +230,16 @@ def add_choice(to: argparse._ActionsContainer, flag: str, names: Sequence[str], 
     add_value(to, flag, one_of(names), f"{{{','.join(names)}}}", text, default)
 
 
-def add_values(group: argparse._ActionsContainer, flag: str, metavar: str, text: str, action: str = "store") -> None:
-    """Add a flag with one or more texts."""
-    group.add_argument(flag, nargs="+", action=action, default=[], metavar=metavar, help=text)
+def add_values(
+    group: argparse._ActionsContainer, flag: str, metavar: str, text: str, read: Callable[[str], Any] = str
+) -> None:
+    """Add a flag with one or more values, which `read` converts; it may be repeated."""
+    group.add_argument(flag, type=read, nargs="+", action="extend", default=[], metavar=metavar, help=text)
 
 
-def add_input(group: argparse._ArgumentGroup, text: str, required: bool = False) -> None:
+def add_input(group: argparse._ArgumentGroup, text: str) -> None:
     """Add `--input`, the same in every script: one or more paths, and the flag may be repeated."""
-    group.add_argument("--input", type=path, nargs="+", action="extend", required=required, metavar="PATH", help=text)
+    group.add_argument("--input", type=path, nargs="+", action="extend", metavar="PATH", help=text)
 
 
 def add_output(group: argparse._ArgumentGroup, default: str) -> None:
@@ -280,19 +292,13 @@ def decoder_parser() -> Parser:
     parser = Parser(
         "Decode latents to sound: one .wav for each .npy or latent audio file.",
         "python decoder.py --input latents/ --model voice.ts --output sound/",
+        needs_input=True,
     )
     source = parser.add_argument_group("latents")
-    add_input(source, "latents: .npy, latent audio .wav, or folders of them, searched recursively", required=True)
+    add_input(source, "latents: .npy, latent audio .wav, or folders of them, searched recursively")
     model = add_model(parser)
-    model.add_argument(
-        "--condition",
-        type=named_number,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="values of what a conditioned model decodes beside latents, such as pitch=3; 0 for the others",
-    )
+    text = "values of what a conditioned model decodes beside latents, such as pitch=3; 0 for the others"
+    add_values(model, "--condition", "NAME=VALUE", text, named_number)
     result = parser.add_argument_group("result")
     add_output(result, "./_decoder-output")
     text = f"how samples are stored; FLOAT keeps peaks beyond full scale (default {DEFAULT_SUBTYPE})"

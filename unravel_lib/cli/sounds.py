@@ -1,23 +1,20 @@
 """Latents decoded to sounds, as decoder.py and generator.py do it; their levels, and their page."""
 
-import argparse
 import csv
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unravel_lib.audio import LOWEST_TARGET
 from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.cli.batch import Batch, work_through
-from unravel_lib.cli.parser import decoder_parser
 from unravel_lib.cli.terminal import Progress
 from unravel_lib.errors import InputError
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.files.find import Source, find_files
 from unravel_lib.files.sidecar import Sidecar, SoundSidecar
-from unravel_lib.history import script
 from unravel_lib.latents.files import ENCODE, EXTENSIONS, Inputs
 from unravel_lib.text import cell_text, count_text, duration_text, printable, table
 
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from unravel_lib.models.codec import CodecOptions
     from unravel_lib.models.model import Model
 
-MAX_ROWS = 40  # sounds that are listed one by one; of more the quietest, and those with marks
+MAX_ROWS = 40  # sounds that are listed one by one; of more the `QUIETEST`, and those with marks
 QUIETEST = 10
 SLACK = 0.2  # LU; sounds that miss `normalize` by more are counted
 
@@ -49,32 +46,12 @@ def find_targets(
     return batch.targets(sources, output, ".wav")
 
 
-def codec_options(args: argparse.Namespace) -> "CodecOptions":
-    """Return what flags of decoder.py say about sounds."""
-    from unravel_lib.models.codec import CodecOptions
-
-    return CodecOptions(
-        args.seed,
-        args.compensate_delay,
-        args.subtype,
-        args.overwrite,
-        normalize=args.normalize,
-        max_gain=args.max_gain,
-        loop=args.loop,
-        fade_ms=args.fade,
-        conditions=dict(args.condition),
-        script=script("decoder"),
-        command=decoder_parser().recorded("decoder", args),
-    )
-
-
 def decode(
     batch: Batch,
     targets: Mapping[Source, Path],
     inputs: Inputs,
     model: "Model",
     options: "CodecOptions",
-    skip_existing: bool = False,
     submit: "Submit | None" = None,
 ) -> None:
     """Decode latents files, with progress, and log the levels of the sounds; the rest as of `work_through`."""
@@ -87,14 +64,11 @@ def decode(
             fitting[source] = target
     model.condition_values(options.conditions or {})  # refuses unknown names
     before = batch.done - batch.skipped
-    sounds = work_through(
-        batch,
-        fitting,
-        lambda source, *rest: decode_file(model, inputs.read(source.path, model.compression), *rest),
-        options,
-        skip_existing,
-        submit,
-    )
+
+    def work(source: Source, *rest: Any) -> SoundSidecar | None:
+        return decode_file(model, inputs.read(source.path, model.compression), *rest)
+
+    sounds = work_through(batch, fitting, work, options, submit)
     if batch.done - batch.skipped > before:
         folder = next(iter(targets.values())).parent
         log_levels(sounds, options.normalize, folder / batch.shard.named("levels.csv"))
@@ -114,9 +88,9 @@ def log_levels(sounds: Mapping[Path, Sidecar | None], normalize: float | None, a
     metered = {path: facts.loudness for path, facts in levels.items() if facts.loudness is not None}
     shown = [*levels]
     if len(levels) > MAX_ROWS:
-        by_loudness = sorted(levels, key=lambda path: metered.get(path, -math.inf))
-        plain = [path for path in by_loudness if path in metered and not levels[path].marks]
-        shown = [path for path in by_loudness if path not in plain[QUIETEST:]]
+        odd = [path for path in levels if path not in metered or levels[path].marks]
+        quietest = sorted(metered.keys() - odd, key=lambda path: (metered[path], path))[:QUIETEST]
+        shown = sorted([*odd, *quietest], key=lambda path: metered.get(path, -math.inf))
     head = [f"{'length':>8}", f"{'LUFS':>6}", f"{'peak dBFS':>9}", "sound"]
     log.info("%s", table([head, *(_row(path, levels[path]) for path in shown)]))
     if len(levels) > MAX_ROWS:

@@ -171,28 +171,31 @@ def _files_under(
         return [Source(root, root.name)]
     files: list[Path] = []
     others: set[str] = set()  # extensions of other files
-    errors: list[OSError] = []
-    for path in _walk(root, output, errors.append):
+    unread: list[Path] = []
+
+    def refuse(error: OSError) -> None:
+        place = Path(error.filename)
+        unread.append(place)
+        failure = InputError(f"cannot be read: {error.strerror}", path=place)
+        if failed is None or place == root:
+            raise failure
+        failed(place, failure)
+
+    for path in _walk(root, output, refuse):
         wanted = path.suffix.lower() in extensions
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 continue
         except OSError as error:  # of a link: what is wanted is named when its turn comes
             if not wanted and error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                errors.append(error)  # it may lead to a folder
+                refuse(error)  # it may lead to a folder
             if not wanted:
                 continue
         if wanted:
             files.append(path)
         else:
             others.add(path.suffix.lower() or "files without extension")
-    for refusal in errors:
-        place = Path(refusal.filename)
-        failure = InputError(f"cannot be read: {refusal.strerror}", path=place)
-        if failed is None or place == root:
-            raise failure
-        failed(place, failure)
-    if not files and not errors:
+    if not files and not unread:
         holds = "it is empty (hidden files do not count)"
         if others:
             some = ", ".join(sorted(others)[:LISTED_EXTENSIONS])

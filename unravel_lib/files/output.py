@@ -4,7 +4,6 @@ No output replaces an input. The folder of a run is named by the user or by date
 depend only on an input's path below `input`, so every machine gives the same ones; the ending says what a result is.
 """
 
-import contextlib
 import datetime
 import hashlib
 import itertools
@@ -24,6 +23,7 @@ from unravel_lib.text import printable
 FILE_SUFFIXES = (".wav", ".npy", ".json", ".csv", ".png")  # of the results; no new output folder gets such a name
 
 ANOTHER: Any = {"remedy": "choose another folder", "remedy_options": ("output",)}  # fields of errors
+ANOTHER_NAME: Any = {"remedy": "choose another name, or replace a folder", "remedy_options": ("run", "overwrite")}
 
 EMBEDDINGS = "_embeddings"  # ends the names of latents files that generator.py makes; other results leave it out
 DIGITS = 8  # of the hash in a name
@@ -76,14 +76,8 @@ def check_run_folder(output: Path, name: str, overwrite: bool) -> Path:
         raise UsageError(found, option="run", **fields)
     folder = output / name
     if os.path.lexists(folder) and not (overwrite and folder.is_dir()):
-        raise _exists(folder)
+        raise OutputError("exists already", path=folder, **ANOTHER_NAME)
     return folder
-
-
-def _exists(folder: Path) -> OutputError:
-    remedies = ("run", "overwrite") if folder.is_dir() else ("run",)
-    remedy = "choose another name, or replace it" if folder.is_dir() else "choose another name"
-    return OutputError("exists already", path=folder, remedy=remedy, remedy_options=remedies)
 
 
 def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str) -> Path:
@@ -99,22 +93,19 @@ def make_run_folder(output: Path, name: str | None, overwrite: bool, label: str)
     OutputError
         It exists already and `overwrite` is not given, or it cannot be made.
     """
-    try:
-        if name is not None:
-            folder = check_run_folder(output, name, overwrite)
-            make_folder(folder, exist_ok=overwrite)
+    label = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
+    folder = output / label if name is None else check_run_folder(output, name, overwrite)
+    numbers = itertools.count(2)
+    while True:
+        try:
+            make_folder(folder, exist_ok=overwrite and name is not None)
             return folder
-        stem = folder = output / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{label}"
-        for number in itertools.count(2):
-            with contextlib.suppress(FileExistsError):
-                make_folder(folder, exist_ok=False)
-                break
-            folder = stem.with_name(f"{stem.name}_{number}")
-        return folder
-    except FileExistsError as error:  # made by another run since it was checked
-        raise _exists(folder) from error
-    except OSError as error:
-        raise OutputError(f"cannot be made: {error.strerror}", path=folder, **ANOTHER) from error
+        except FileExistsError as error:
+            if name is not None:  # made by another run since it was checked
+                raise OutputError("exists already", path=folder, **ANOTHER_NAME) from error
+            folder = output / f"{label}_{next(numbers)}"
+        except OSError as error:
+            raise OutputError(f"cannot be made: {error.strerror}", path=folder, **ANOTHER) from error
 
 
 def output_name(stem: str, key: str, suffix: str, digits: int = DIGITS) -> str:
@@ -160,8 +151,8 @@ def result_names(sources: Sequence[Source], suffix: str) -> dict[Path, str]:
             names[source.path] = result_name(source, suffix, MOST_DIGITS)
     owners: dict[str, Path] = {}
     for path, name in names.items():
-        if owners.setdefault(name.casefold(), path) != path:
-            other = owners[name.casefold()]
+        other = owners.setdefault(name.casefold(), path)
+        if other != path:
             found = f"the results of {printable(other)} and {printable(path)} would have the same name"
             remedy = "give the folder that holds both, or use a folder of results for each"
             raise InputError(found, remedy=remedy, remedy_options=("input", "output"))

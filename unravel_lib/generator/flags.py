@@ -157,11 +157,11 @@ def build_parser() -> Parser:
         text = f"{what} (default {default}; --list_{kind}s shows all), one or several (A,B), or FILE.py:name: "
         add_value(first, f"--{kind}", str, "NAME", f"{text}a {kind} of your own, whose code is run", default)
         text = f"options of the {kind}, which --list_{kind}s shows"
-        add_values(loops, f"--{kind}_args", "NAME=VALUE", text, action="extend")
+        add_values(loops, f"--{kind}_args", "NAME=VALUE", text)
         text = f"show all {kind}s with options, with --{kind} FILE.py those of that file too"
         add_switch(lists, f"--list_{kind}s", text)
     text = 'what changes each loop as it passes, such as "every 4 rev" "degrade 0.1", in this order '
-    add_values(first, "--transform", "STEP", f"{text}(--list_transforms shows all)", action="extend")
+    add_values(first, "--transform", "STEP", f"{text}(--list_transforms shows all)")
     text = "show all transforms, with --transform FILE.py:name those of that file too"
     add_switch(lists, "--list_transforms", text)
     add_value(first, "--bpm", number(0.1, 1e6), "BPM", "the length of a loop, by its tempo: the nearest that there is")
@@ -185,9 +185,9 @@ def build_parser() -> Parser:
 
 def _add_recordings(group: argparse._ArgumentGroup) -> None:
     text = "which of the encodings are used, by the names of the recordings, such as 'loop_*'"
-    add_values(group, "--only", "NAME", text, action="extend")
+    add_values(group, "--only", "NAME", text)
     text = "how much recordings of this name count, such as 'tabla*=3', where the distribution follows recordings"
-    add_values(group, "--weight", "NAME=N", text, action="extend")
+    add_values(group, "--weight", "NAME=N", text)
     add_switch(group, "--iqr", "use quartiles and ranks, which are robust to outliers")
     add_value(group, "--statistics", path, "FILE.csv", "statistics.csv of an earlier run, instead of --input")
     add_switch(group, "--measure_only", "write the statistics of --input and nothing else, for --statistics")
@@ -205,7 +205,7 @@ def _add_loops(group: argparse._ArgumentGroup) -> None:
     add_value(group, "--beats", whole_number(1, 1024), "B", "beats in a loop, for its tempo (default 1)", 1)
     text = 'how loops are to sound, such as "loudness 0.1 0.9 0.1": loudness, brightness or attack, with ranks from '
     text += "0 to 1 over the loop; numbers, FILE.csv:COLUMN, or another encoding (.npy), for retrace and oracle"
-    add_values(group, "--steer", "WISH", text, action="extend")
+    add_values(group, "--steer", "WISH", text)
     text = "latents of another sound, whose course the distribution mosaic takes"
     add_value(group, "--target", str, "FILE[:A:B]", text)
     text = "frames A to B - 1 of latents, or seconds such as 1.5s:2s, as loop A, not drawn; a second one as B"

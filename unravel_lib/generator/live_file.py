@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unravel_lib.cli import signals
-from unravel_lib.cli.batch import DONE, Batch, load_model
+from unravel_lib.cli.batch import DONE, Batch
 from unravel_lib.errors import ModelError, OutputError, UsageError, check_suffix
 from unravel_lib.files.output import make_output_folder, refuse_overwriting
 from unravel_lib.generator.flags import GeneratorOptions
@@ -66,9 +66,11 @@ def _load(options: GeneratorOptions, sources: Sources) -> "Model | None":
     """Load the decoder that goes into the file; raises ModelError where it is not that of the encodings."""
     if options.with_model is None:
         return None
-    from unravel_lib.models.codec import check_fit
+    with signals.held_back():
+        from unravel_lib.models.codec import check_fit
+        from unravel_lib.models.model import load
 
-    model = load_model(options.with_model, "cpu", options.trust_model, options.sample_rate)
+    model = load(options.with_model, "cpu", options.trust_model, options.sample_rate)
     file, facts = sources.encodings[0], sources.facts
     if model.dims != len(file.latents) or facts.weights_sha256 not in (None, model.weights_sha256):
         found = "has other weights than the model of the encodings"  # its offline and streaming export have the same

@@ -201,8 +201,7 @@ def load_decoder(sources: Sources) -> tuple["Model", argparse.Namespace]:
     flags = decoder_parser().parse(["--input", ".", *(options.former.decoder if options.former else ())])
     flags.model, flags.sample_rate = options.model or flags.model, options.sample_rate or flags.sample_rate
     flags.trust_model, flags.overwrite = options.trust_model, options.overwrite
-    how = flags.device, flags.trust_model, flags.sample_rate, flags.precision, flags.compensate_delay
-    model = load_model(flags.model, *how, one_thread=flags.jobs is not None)
+    model = load_model(flags)
     model.condition_values(dict(flags.condition))  # refuses unknown names
     if model.dims != dims:
         found = f"decodes {model.dims} dims, the latents have {dims}"
@@ -217,7 +216,7 @@ def decode(latents: Sequence[Path], model: "Model", flags: argparse.Namespace, b
 
     inputs, flags.output = Inputs(), make_output_folder(latents[0].parent / SOUND)
     targets = sounds.find_targets(latents, flags.output, batch, inputs)
-    sounds.decode(batch, targets, inputs, model, sounds.codec_options(flags))
+    sounds.decode(batch, targets, inputs, model, decoder_parser().codec_options("decoder", flags))
     if page:
         sounds.make_page(flags.output, batch, flags.overwrite)
 
