@@ -2,11 +2,13 @@
 
 import numbers
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
 from unravel_lib.text import printable
 
 
+@dataclass(eq=False, repr=False)
 class UnravelError(Exception):
     """Any failure that the user can fix.
 
@@ -31,20 +33,14 @@ class UnravelError(Exception):
         The options that do it.
     """
 
-    def __init__(
-        self,
-        found: str,
-        *,
-        path: str | os.PathLike[str] | None = None,
-        option: str | None = None,
-        value: object = None,
-        expected: str = "",
-        remedy: str = "",
-        remedy_options: Sequence[str] = (),
-    ) -> None:
-        super().__init__(found)
-        self.found, self.path, self.option, self.value = found, path, option, value
-        self.expected, self.remedy, self.remedy_options = expected, remedy, tuple(remedy_options)
+    found: str
+    _: KW_ONLY
+    path: str | os.PathLike[str] | None = None
+    option: str | None = None
+    value: object = None
+    expected: str = ""
+    remedy: str = ""
+    remedy_options: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.sentence()
@@ -67,15 +63,14 @@ class UnravelError(Exception):
         return f"{text}: {options}" if options else text
 
 
+@dataclass(eq=False, repr=False)
 class UsageError(UnravelError, ValueError):
     """Options that do not fit each other, the input or the machine; in Python a ValueError too.
 
     `detail` is printed below the line where it helps: a text with a mark under the wrong word.
     """
 
-    def __init__(self, found: str, detail: str = "", **fields: object) -> None:
-        super().__init__(found, **fields)  # type: ignore[arg-type]
-        self.detail = detail
+    detail: str = ""
 
 
 class InputError(UnravelError):

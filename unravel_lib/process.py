@@ -137,15 +137,16 @@ def _serve(pipe: "Connection[Any, Any]", level: int) -> None:
     warnings.showwarning = lambda message, *_, **__: log.debug("%s", message)
     log.handlers[:], log.propagate = [_Sender(pipe)], False
     log.setLevel(level)
-    while True:
-        function, args = pickle.loads(asked.get())
-        try:
-            found = function(*args)
-        except Exception as error:  # raised by the other process
-            log.debug("traceback of the failure below", exc_info=True)
-            known = isinstance(error, UnravelError) or type(error).__module__ == "builtins"  # others may not pickle
-            found = error if known else RuntimeError(f"{type(error).__name__}: {error}")
-        pipe.send(found)
+    with contextlib.suppress(BrokenPipeError):  # the other process has ended
+        while True:
+            function, args = pickle.loads(asked.get())
+            try:
+                found = function(*args)
+            except Exception as error:  # raised by the other process
+                log.debug("traceback of the failure below", exc_info=True)
+                known = isinstance(error, UnravelError) or type(error).__module__ == "builtins"  # others may not pickle
+                found = error if known else RuntimeError(f"{type(error).__name__}: {error}")
+            pipe.send(found)
 
 
 def _read(pipe: "Connection[Any, Any]", asked: "queue.SimpleQueue[bytes]") -> None:

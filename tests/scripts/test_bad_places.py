@@ -325,4 +325,4 @@ def test_pipes_in_the_output_folder_are_not_waited_for(run: Run, tmp_path: Path)
     result = run("decoder", "--input", tmp_path / "x.npy", tmp_path / "bad.npy", "--output", tmp_path / "out", "--page")
     assert result.code == 1 and (tmp_path / "out" / "failures.csv").is_fifo()
     assert "index.html is not a page of decoder.py" in result.err
-    assert "failures.csv is no list of failures and is not changed" in result.err
+    assert "failures.csv is no list of failures: move it away" in result.err

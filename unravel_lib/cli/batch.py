@@ -120,7 +120,7 @@ class Batch:
             try:
                 failures.update(self.output, self.failures, self.inputs, self.shard)
             except (OutputError, OSError) as error:
-                log.error("%s cannot be brought up to date: %s", self.shard.named(failures.NAME), error_line(error))
+                log.error("the list of failures is not up to date: %s", error_line(error))
         count = self.done + len(self.failures)
         if self.skipped:
             log.info("%d of %s finished before: left alone", self.skipped, count_text(count, "file"))

@@ -3,9 +3,9 @@
 Each shard has a list of its own, failures-3-of-8.csv, so that shards need no locks.
 """
 
+import contextlib
 import csv
 import io
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +17,6 @@ from unravel_lib.text import cell_text, printable
 
 NAME = "failures.csv"
 HEADER = ["input", "reason"]
-
-log = logging.getLogger("unravel_lib")
 
 
 def update(folder: Path, failures: Sequence[tuple[Path, str]], inputs: Iterable[Path], shard: Shard = WHOLE) -> None:
@@ -33,7 +31,7 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], inputs: Iterable[
     Raises
     ------
     OutputError
-        The file cannot be written.
+        The file cannot be written, or is no list of failures.
     """
     target = folder / shard.named(NAME)
     if not failures and not target.exists():
@@ -41,11 +39,7 @@ def update(folder: Path, failures: Sequence[tuple[Path, str]], inputs: Iterable[
     now = [[_key(path), cell_text(text)] for path, text in failures]
     places = {Path(_key(path)) for path in inputs}.union(Path(key) for key, _ in now)
     with folder_lock(folder):
-        before = _read(target)
-        if before is None:
-            log.error(f"{printable(target)} is no list of failures and is not changed: this run's are printed only")
-            return
-        kept = [row for row in before if places.isdisjoint([Path(row[0]), *Path(row[0]).parents])]
+        kept = [row for row in _read(target) if places.isdisjoint([Path(row[0]), *Path(row[0]).parents])]
         _write(target, sorted(kept + now))
 
 
@@ -59,11 +53,10 @@ def merge(folder: Path, count: int) -> int:
     Raises
     ------
     OutputError
-        The file cannot be written, or there is one that is no list of failures.
+        The file cannot be written, or one of them is no list of failures.
     """
-    if _read(folder / NAME) is None:
-        raise OutputError(f"{printable(folder / NAME)} is no list of failures: move it away")
-    lists = [_read(folder / Shard(index, count).named(NAME)) or [] for index in range(1, count + 1)]
+    _read(folder / NAME)
+    lists = [_read(folder / Shard(index, count).named(NAME)) for index in range(1, count + 1)]
     rows = {tuple(row) for rows in lists for row in rows}  # each shard lists the folders that cannot be read
     _write(folder / NAME, [list(row) for row in sorted(rows)])
     return len(rows)
@@ -71,7 +64,7 @@ def merge(folder: Path, count: int) -> int:
 
 def unexplained(folder: Path, shard: Shard, targets: Mapping[Path, Path]) -> list[Path]:
     """Return the inputs of a shard that have neither a result, in `targets`, nor a line in its list of failures."""
-    listed = {row[0] for row in _read(folder / shard.named(NAME)) or []}
+    listed = {row[0] for row in _read(folder / shard.named(NAME))}
     return [path for path, target in targets.items() if not target.is_file() and _key(path) not in listed]
 
 
@@ -87,14 +80,12 @@ def _key(path: Path) -> str:
     return cell_text(printable(os.path.abspath(path)))
 
 
-def _read(target: Path) -> list[list[str]] | None:
-    """Read the rows of an earlier file: [] where there is no file, None where it is another kind of file."""
+def _read(target: Path) -> list[list[str]]:
+    """Read the rows of an earlier file; raises OutputError where it is another kind of file."""
     if not os.path.lexists(target):
         return []
-    try:
-        with open_input(target) as file:
-            rows = list(csv.reader(io.TextIOWrapper(file, newline="", encoding="utf-8", errors="replace")))
-    except (InputError, csv.Error):
-        return None
-    ours = rows[:1] == [HEADER] and all(len(row) == 2 for row in rows)
-    return rows[1:] if ours else None
+    with contextlib.suppress(InputError, csv.Error), open_input(target) as file:
+        rows = list(csv.reader(io.TextIOWrapper(file, newline="", encoding="utf-8", errors="replace")))
+        if rows[:1] == [HEADER] and all(len(row) == 2 for row in rows):
+            return rows[1:]
+    raise OutputError("is no list of failures", path=target, remedy="move it away")

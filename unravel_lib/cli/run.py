@@ -43,7 +43,7 @@ def run(main: Callable[[list[str]], int], argv: list[str] | None = None, remedy:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns if its cache cannot be written
     warnings.showwarning = lambda message, *_, **__: log.debug("%s", message)  # of libraries, for their callers
     try:
-        with contextlib.suppress(ValueError):  # not in the main thread
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, or no thread can be started
             signals.install(remedy)
         tune()
         code = main(words)

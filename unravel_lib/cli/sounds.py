@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unravel_lib.audio import LOWEST_TARGET
-from unravel_lib.audio.level import LOWEST_RATE
 from unravel_lib.cli.batch import Batch, work_through
 from unravel_lib.cli.terminal import Progress
 from unravel_lib.errors import InputError
@@ -102,8 +101,6 @@ def log_levels(sounds: Mapping[Path, Sidecar | None], normalize: float | None, a
             log.info("the levels of all: %s", printable(all_levels))
     if normalize is None:
         return
-    if not all(map(_is_metered, levels.values())):
-        log.warning("below a sample rate of %d Hz loudness is not measured: --normalize changed nothing", LOWEST_RATE)
     missed = [path for path, loudness in metered.items() if loudness < normalize - SLACK]
     if missed:
         reached = math.floor(10 * min(metered[path] for path in missed)) / 10
@@ -123,17 +120,13 @@ def _write_levels(target: Path, levels: Mapping[Path, SoundSidecar]) -> None:
 
 def _row(path: Path, facts: SoundSidecar) -> list[str]:
     loudness, peak = facts.loudness, facts.peak or 0
-    silent = "silent" if _is_metered(facts) else "?"
+    silent = "silent" if facts.silent else "?"  # below 8 kHz loudness is not measured
     return [
         f"{duration_text(facts.seconds):>8}",
         f"{silent if loudness is None else f'{loudness:.1f}':>6}",
         "".join([f"{f'{20 * math.log10(peak):.1f}' if peak else '-':>9}", *(f" {mark}" for mark in facts.marks)]),
         printable(path.name),
     ]
-
-
-def _is_metered(facts: SoundSidecar) -> bool:
-    return (facts.sample_rate or LOWEST_RATE) >= LOWEST_RATE
 
 
 def make_page(folder: Path, batch: Batch, overwrite: bool = False) -> None:

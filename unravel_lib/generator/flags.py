@@ -125,7 +125,9 @@ class GeneratorOptions:
             given = [other for other in others if getattr(self, name) and getattr(self, other)]
             if given:
                 remedy = "leave it out, or these"
-                raise UsageError("cannot be combined with others", option=name, remedy=remedy, remedy_options=given)
+                raise UsageError(
+                    "cannot be combined with others", option=name, remedy=remedy, remedy_options=tuple(given)
+                )
         for name, others in NEEDED.items():
             if getattr(self, name) and not any(getattr(self, other) for other in others):
                 raise UsageError("does nothing alone", option=name, remedy="add", remedy_options=others)
