@@ -19,7 +19,7 @@ from unravel_lib.text import cell_text, count_text, duration_text, printable, ta
 
 if TYPE_CHECKING:
     from unravel_lib.cli.batch import Submit
-    from unravel_lib.models.codec import CodecOptions
+    from unravel_lib.models.codec import CodecOptions, Outcome
     from unravel_lib.models.model import Model
 
 MAX_ROWS = 40  # sounds that are listed one by one; of more the `QUIETEST`, and those with marks
@@ -64,7 +64,7 @@ def decode(
     model.condition_values(options.conditions or {})  # refuses unknown names
     before = batch.done - batch.skipped
 
-    def work(source: Source, *rest: Any) -> SoundSidecar | None:
+    def work(source: Source, *rest: Any) -> "Outcome":
         return decode_file(model, inputs.read(source.path, model.compression), *rest)
 
     sounds = work_through(batch, fitting, work, options, submit)
