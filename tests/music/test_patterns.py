@@ -303,7 +303,7 @@ FAILING = [
     ),
     ("@pattern\ndef f(loop, x: list = ()):\n    return loop\n", r"line 3: TypeError: option x is of type list"),
     ("def f(loop):\n    return loop\n", r"put @pattern"),
-    ("@pattern\ndef other(loop):\n    return loop\n", r"it has other"),
+    ("@pattern\ndef other(loop):\n    return loop\n", r"choose from other"),
 ]
 
 
@@ -387,5 +387,5 @@ def test_listing_of_ones_own_file(tmp_path: Path) -> None:
 def test_missing_or_unnamed_pattern_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         PATTERNS.find(str(tmp_path / "nowhere.py:f"))
-    with pytest.raises(UsageError, match="is not in that file: it has stutter"):
+    with pytest.raises(UsageError, match="is not in that file: choose from stutter"):
         PATTERNS.find(own_file(tmp_path, STUTTER))

@@ -42,7 +42,7 @@ class Catalogue(dict[str, Entry]):
         """
         self._of[function] = entry = Entry.of(self._kind, function)
         if not function.__module__.startswith(LOADED):
-            if entry.source is not None and entry.name in self and self[entry.name].source is None:
+            if entry.source is not None and self.get(entry.name, entry).source is None:
                 text = "%s %s is one of the library's: give your own as the function itself, or rename it"
                 log.warning(text, entry.kind, entry.name)
             else:
@@ -66,17 +66,16 @@ class Catalogue(dict[str, Entry]):
                 name = getattr(chosen, "__name__", repr(chosen))
                 raise UsageError(f"{printable(name)} is no {kind}", remedy=f"put @{kind} (from unravel_lib) before it")
             return entry
-        if file := file_of(chosen):
-            there, name = self._in_file(file), chosen.rpartition(":")[2]
-            if name not in there:
-                has = f"it has {', '.join(there)}" if there else f"put @{kind} (from unravel_lib) before a function"
-                raise UsageError("is not in that file", option=kind, value=chosen, remedy=has)
-            return there[name]
-        if chosen not in self:
-            hint = did_you_mean(chosen, list(self))
-            remedy = f"choose from {', '.join(self)}, or FILE.py:name for one of your own{hint}"
-            raise UsageError("is unknown", option=kind, value=chosen, remedy=remedy)
-        return self[chosen]
+        file = file_of(chosen)
+        known, name = (self._in_file(file), chosen.rpartition(":")[2]) if file else (self, chosen)
+        if name in known:
+            return known[name]
+        found, remedy = "is not in that file", f"put @{kind} (from unravel_lib) before a function"
+        if known:
+            remedy = f"choose from {', '.join(known)}"
+        if not file:
+            found, remedy = "is unknown", f"{remedy}, or FILE.py:name for one of your own"
+        raise UsageError(found, option=kind, value=chosen, remedy=remedy + did_you_mean(name, list(known)))
 
     def _in_file(self, file: str) -> dict[str, Entry]:
         """Run a user's file; return its entries by name, of those with equal names the newest."""

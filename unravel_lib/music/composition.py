@@ -1,6 +1,7 @@
 """One run of the generator as a plan: a distribution, a pattern, steps and a seed give a piece for each output file."""
 
 import itertools
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,8 +122,7 @@ class Composition:
 
         seed, scale = np.random.SeedSequence(self.seed), self.statistics.scale
         loops = loops_of(self.pattern, self.pattern_options, loop, self.num_loops, scale, seed)
-        for _ in itertools.islice(loops, MAX_LATENTS):
-            pass
+        deque(itertools.islice(loops, MAX_LATENTS), maxlen=0)
         return max(asked) + 1
 
     def piece(self, number: int) -> Piece:

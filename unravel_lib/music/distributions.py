@@ -25,7 +25,7 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import DISTRIBUTIONS, distribution
-from unravel_lib.music.kinds import MAX_BYTES, Entry, Function, Options, checked_loop, seed_global_generators
+from unravel_lib.music.kinds import MAX_BYTES, Entry, Function, Options, checked_loop
 from unravel_lib.music.recordings import Recordings, first_place, recordings_of
 from unravel_lib.music.steering import read_wishes
 from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statistics
@@ -183,10 +183,8 @@ def drawn(entry: Entry, options: Options, seed: np.random.SeedSequence, **given:
             raise entry.wrong("takes frames of encodings, not a table", remedy=remedy, remedy_options=("input",))
         given["recordings"] = recordings_of(statistics)
     check_inputs(entry, wishes=given["wishes"], target=given["target"])
-    if entry.source is not None:
-        seed_global_generators(seed)
     with entry.naming_errors():
-        frames = checked_loop(entry.call({**given, "rng": np.random.default_rng(seed)}, options), statistics.dims)
+        frames = checked_loop(entry.call(given, options, seed), statistics.dims)
         if len(frames) != n_frames:
             raise ValueError(f"drew {len(frames)} frames, expected {n_frames}")
         largest = float(np.abs(frames).max())

@@ -24,10 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unravel_lib.audio.descriptors import ATTACK
-from unravel_lib.errors import UsageError
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
-from unravel_lib.music.kinds import check_at_least
+from unravel_lib.music.kinds import check_range
 from unravel_lib.music.recordings import Flags, Index, Note, Recording, Recordings
 from unravel_lib.music.steering import TOLERANCE, Wishes
 from unravel_lib.statistics.measure import Array, Statistics
@@ -133,7 +132,7 @@ def oracle(
     After the Audio Oracle, Dubnov, Assayag & Cont, "Audio Oracle: a new algorithm for fast learning of audio
     structures" (2007), with distances instead of a factor oracle's thresholds.
     """
-    check_at_least(0, jump_seconds=jump_seconds, longest_seconds=longest_seconds)
+    check_range(0, jump_seconds=jump_seconds, longest_seconds=longest_seconds)
     longest = max(1, round(longest_seconds * recordings.frame_rate))
     keep = np.zeros_like(recordings.weights)
     rules = Rules(_follow(jump_seconds, recordings), near, longest, keep, keep > 0)
@@ -161,13 +160,9 @@ def excerpt(
     usable = [one.period is not None or len(one) >= needed for one in recordings]
     if not any(usable):
         longest = max(map(len, recordings))
-        raise UsageError(
-            f"needs {needed} frames in a row, the longest of {count_text(len(usable), 'recording')} has {longest}",
-            option="distribution",
-            value="excerpt",
-            remedy=f"take retrace, which joins recordings, or a loop of at most {max(1, longest - SEAM)} frames",
-            remedy_options=("num_latents",),
-        )
+        found = f"needs {needed} frames in a row, the longest of {count_text(len(usable), 'recording')} has {longest}"
+        remedy = f"take retrace, which joins recordings, or a loop of at most {max(1, longest - SEAM)} frames"
+        raise ValueError(f"{found}: {remedy}")
     if sum(usable) < len(usable) / 4:
         note(f"excerpt: long enough for a loop of {n_frames} frames: {sum(usable)} of {len(usable)} recordings")
     recording, moment = recordings.place(place, variety, usable)
@@ -213,7 +208,7 @@ def retrace_rules(
     recordings: Recordings, jump_seconds: float = 0.12, near: int = 8, keep_seconds: float = 0.2
 ) -> Rules:
     """How the path of `retrace` goes on."""
-    check_at_least(0, jump_seconds=jump_seconds, keep_seconds=keep_seconds)
+    check_range(0, jump_seconds=jump_seconds, keep_seconds=keep_seconds)
     kept = np.exp(-1 / max(keep_seconds * recordings.frame_rate, 1e-3))
     keep = np.where(recordings.smooth, np.minimum(kept, recordings.weights), 0.0)
     return Rules(_follow(jump_seconds, recordings), near, np.inf, keep, ~recordings.smooth)
@@ -240,7 +235,7 @@ def _ring(
     stretches, each of another recording, all but the last of whole periods. With wishes it goes through all recordings,
     and begins before the ring, at the wishes for its end: so it comes to its start as it leaves its end.
     """
-    check_at_least(1, near=rules.near)
+    check_range(1, near=rules.near)
     if wishes:
         if note is not None:
             note("steered: the loop goes through all recordings, not fitted to the tempo")

@@ -237,8 +237,12 @@ class Entry:
         first_line = inspect.unwrap(self.function).__code__.co_firstlineno
         return naming_errors(f"{self.kind} {self.name}", self.source, first_line)
 
-    def call(self, given: Mapping[str, Any], options: Options) -> Any:
-        """Call the function with its inputs; arrays are copied, as it may change them."""
+    def call(self, given: Mapping[str, Any], options: Options, seed: np.random.SeedSequence | None = None) -> Any:
+        """Call the function with its inputs, `rng` by a `seed`; arrays are copied, as it may change them."""
+        if seed is not None:
+            given = {**given, "rng": np.random.default_rng(seed)}
+            if self.source is not None:
+                seed_global_generators(seed)
         inputs = {name: given[name] for name in self.inputs}
         copies = {name: value.copy() for name, value in inputs.items() if isinstance(value, np.ndarray)}
         return self.function(**{**inputs, **copies}, **options)
@@ -285,8 +289,9 @@ def checked_loop(item: Any, dims: int) -> Frames:
     return array.astype(np.float64)  # a copy: whose function it is may change it and give it again
 
 
-def check_at_least(minimum: float, **given: float) -> None:
-    """Raise ValueError where an option is too small: `check_at_least(1, frames=frames)`."""
+def check_range(minimum: int, maximum: float = np.inf, **given: float) -> None:
+    """Raise ValueError where an option is too small or too large: `check_range(1, 12, levels=levels)`."""
     for name, value in given.items():
-        if not value >= minimum:
-            raise ValueError(f"{name}={value:g} is out of range, expected {minimum:g} at least")
+        if not minimum <= value <= maximum:
+            expected = f"{minimum} at least" if maximum == np.inf else f"{minimum} to {maximum:,}"
+            raise ValueError(f"{name}={value:.10g} is out of range, expected {expected}")

@@ -6,7 +6,7 @@ import numpy as np
 
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
-from unravel_lib.music.kinds import check_at_least
+from unravel_lib.music.kinds import check_range
 from unravel_lib.music.recordings import Index, Note, Recording, Recordings
 
 NEAR, APPROXIMATION = 24, 1.0  # moments per frame; they may be 1 + this times as far as the nearest ones
@@ -38,7 +38,7 @@ def mosaic(
     concatenative sound synthesis" (2004). Each frame costs its distance from the target, each break of a recorded run
     0.5 and half the distance over the break. `vary` adds Gumbel noise to the costs.
     """
-    check_at_least(0, vary=vary)
+    check_range(0, vary=vary)
     dims = len(recordings.scale)
     if target.ndim != 2 or not len(target) or target.shape[1] != dims:
         raise ValueError(f"the target has shape {target.shape}, expected (frames, {dims})")

@@ -24,15 +24,7 @@ import numpy.typing as npt
 from unravel_lib.errors import UsageError, check_seed, whole_number
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import PATTERNS, pattern
-from unravel_lib.music.kinds import (
-    MAX_BYTES,
-    Entry,
-    Function,
-    Options,
-    check_at_least,
-    checked_loop,
-    seed_global_generators,
-)
+from unravel_lib.music.kinds import MAX_BYTES, Entry, Function, Options, check_range, checked_loop
 from unravel_lib.music.steps import read_steps, transformed
 from unravel_lib.statistics.measure import Array
 
@@ -81,8 +73,7 @@ def orale(
     >>> [round(frame.item(), 2) for frame in orale(np.zeros((1, 1)), 1, np.ones(1), rng, amount=1.0)]
     [0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, 0.0, 0.0, 0.0, 0.27, -0.46, -0.46, -0.46, -0.19]
     """
-    if not 1 <= levels <= MAX_LEVELS:
-        raise ValueError(f"levels={levels} is out of range, expected 1 to {MAX_LEVELS} (4 ** levels loops)")
+    check_range(1, MAX_LEVELS, levels=levels)
     if 4**levels * n_loops * loop.nbytes > MAX_BYTES:
         raise ValueError(f"levels={levels} makes {4**levels * n_loops:,} loops, more than 1 GiB: take fewer")
     variants, order = [loop], np.zeros(1, np.int16)  # all that the loop becomes, and which of them play
@@ -157,7 +148,7 @@ def morph(loop: Frames, loop_b: Frames, n_loops: int, steps: int = 4) -> Iterato
     >>> [(item.loop.item(), item.times) for item in morph(a, b, n_loops=2, steps=2)]
     [(0.0, 2), (0.5, 2), (1.0, 2)]
     """
-    check_at_least(1, steps=steps)
+    check_range(1, steps=steps)
     for step in range(steps + 1):
         yield Repeat(loop + (loop_b - loop) * (step / steps), n_loops)
 
@@ -226,12 +217,10 @@ def loops_of(
     UsageError
         The function failed, or gave something that is no loop; names the user's file and the line.
     """
-    given: dict[str, Any] = {"loops": loops, "n_loops": n_loops, "std": std, "rng": np.random.default_rng(seed)}
+    given: dict[str, Any] = {"loops": loops, "n_loops": n_loops, "std": std}
     given |= {name: loops(which) for which, name in enumerate(("loop", "loop_b")) if name in entry.inputs}
-    if entry.source is not None:
-        seed_global_generators(seed)
     with entry.naming_errors():
-        made = entry.call(given, options)
+        made = entry.call(given, options, seed)
         for item in [made] if isinstance(made, (np.ndarray, Repeat)) else made:
             loop, times = (item.loop, item.times) if isinstance(item, Repeat) else (item, 1)
             loop = checked_loop(loop, len(std))

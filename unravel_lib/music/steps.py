@@ -175,31 +175,31 @@ def transformed(
     """
     for number, step in enumerate(steps):
         occurrence = [before.text for before in steps[:number]].count(step.text)
-        given = {"std": std, "centre": centre, "attacks": attacks, "generators": step.generators(seed, occurrence)}
-        loops = _each(loops, step, given, trial)
+        given = {"std": std, "centre": centre, "attacks": attacks, "trial": trial}
+        loops = _each(loops, step, given | {"generators": step.generators(seed, occurrence)})
     return loops
 
 
-def _each(loops: Iterable[Frames], step: Step, given: Mapping[str, Any], trial: bool) -> Iterator[Frames]:
+def _each(loops: Iterable[Frames], step: Step, given: Mapping[str, Any]) -> Iterator[Frames]:
     varies = any(name in part.transform.inputs for part in step.parts for name in ("index", "start", "rng"))
     before, result = None, np.empty(0)
     index = start = 0
     for loop in loops:
         if varies or loop is not before:
-            before, result = loop, _applied(step, loop, {**given, "index": index, "start": start}, trial)
+            before, result = loop, _applied(step, loop, {**given, "index": index, "start": start})
             index, start = index + 1, start + len(result)
         yield result
 
 
-def _applied(step: Step, loop: Frames, given: Mapping[str, Any], trial: bool) -> Frames:
-    """Apply a step to one loop; `given` are the inputs of its transforms, and their random numbers."""
+def _applied(step: Step, loop: Frames, given: Mapping[str, Any]) -> Frames:
+    """Apply a step to one loop; `given` are the inputs of its transforms, and what `transformed` knows of them."""
     inside: list[Frames] = []
 
     def wrapped(loop: Frames, dims: Array | slice = slice(None)) -> Frames:
         assert step.wrapped is not None
         std, centre = given["std"][dims], given["centre"][dims]
         attacks = given["attacks"] if len(std) == len(given["std"]) else lambda frames: None
-        inside.append(_applied(step.wrapped, loop, {**given, "std": std, "centre": centre, "attacks": attacks}, trial))
+        inside.append(_applied(step.wrapped, loop, {**given, "std": std, "centre": centre, "attacks": attacks}))
         return inside[-1]
 
     transform, rng = step.transform, given["generators"][step.begin]
@@ -211,7 +211,7 @@ def _applied(step: Step, loop: Frames, given: Mapping[str, Any], trial: bool) ->
             raise ValueError(f"a loop has {len(result):,} frames now, at most {MAX_LATENTS:,}: make it shorter")
         if not np.isfinite(result).all():
             raise transform.wrong("makes values that are not finite")
-    return wrapped(loop) if trial and step.wrapped is not None and not inside else result
+    return wrapped(loop) if given["trial"] and step.wrapped is not None and not inside else result
 
 
 def try_steps(

@@ -24,17 +24,11 @@ import numpy.typing as npt
 from unravel_lib.latents import Frames
 from unravel_lib.music import rhythms
 from unravel_lib.music.catalogue import transform
-from unravel_lib.music.kinds import check_at_least
+from unravel_lib.music.kinds import check_range
 from unravel_lib.statistics.measure import Array
 from unravel_lib.tempo import MAX_LATENTS
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-
-
-def check_probability(probability: float) -> None:
-    """Raise ValueError where an argument is no probability."""
-    if not 0 <= probability <= 1:
-        raise ValueError(f"PROBABILITY is {probability:g}, expected 0 to 1")
 
 
 # Which frame plays when: turned, cut, repeated.
@@ -98,7 +92,7 @@ def ply(loop: Frames, times: int) -> Frames:
     >>> on_letters("ply 2", "ABCD")
     'AABBCCDD'
     """
-    check_at_least(1, times=times)
+    check_range(1, times=times)
     if len(loop) * times > MAX_LATENTS:
         raise ValueError(f"TIMES is {times:,}: {len(loop):,} frames become more than {MAX_LATENTS:,}")
     return np.repeat(loop, times, axis=0)
@@ -111,7 +105,7 @@ def take(loop: Frames, frames: int) -> Frames:
     >>> on_letters("take 2", "ABCD")
     'AB'
     """
-    check_at_least(1, frames=frames)
+    check_range(1, frames=frames)
     return loop[:frames]
 
 
@@ -122,7 +116,7 @@ def drop(loop: Frames, frames: int) -> Frames:
     >>> on_letters("drop 2", "ABCD"), on_letters("drop 9", "ABCD")
     ('CD', 'D')
     """
-    check_at_least(0, frames=frames)
+    check_range(0, frames=frames)
     return loop[min(frames, len(loop) - 1) :]
 
 
@@ -133,7 +127,7 @@ def iter(loop: Frames, index: int, parts: int) -> Frames:
     >>> on_letters("iter 4", "ABCD", n_loops=4)
     'ABCD BCDA CDAB DABC'
     """
-    check_at_least(1, parts=parts)
+    check_range(1, parts=parts)
     return _rotated(loop, index * len(loop) // parts)
 
 
@@ -144,7 +138,7 @@ def phase(loop: Frames, index: int, loops: int) -> Frames:
     >>> on_letters("phase 2", "ABCD", n_loops=4)
     'ABCD ABCD BCDA BCDA'
     """
-    check_at_least(1, loops=loops)
+    check_range(1, loops=loops)
     return _rotated(loop, index // loops)
 
 
@@ -155,13 +149,13 @@ def cycle(loop: Frames, start: int, frames: int) -> Frames:
     >>> on_letters("cycle 3", "ABCD", n_loops=2)
     'ABCA BCAB'
     """
-    check_at_least(1, frames=frames)
+    check_range(1, frames=frames)
     return loop.take((start + np.arange(len(loop))) % frames % len(loop), axis=0)
 
 
 def _slices(n_frames: int, parts: int) -> list[npt.NDArray[np.int64]]:
     """The numbers of the frames in each of `parts` slices of equal length; the last may be longer."""
-    check_at_least(1, parts=parts)
+    check_range(1, parts=parts)
     size = max(1, n_frames // parts)
     return np.split(np.arange(n_frames), range(size, size * min(parts, n_frames), size))
 
@@ -232,7 +226,7 @@ def degrade(loop: Frames, rng: np.random.Generator, probability: float) -> Frame
     >>> on_letters("degrade 0.3", "ABCDEF", n_loops=2)
     'FBCDEF FBBDDF'
     """
-    check_probability(probability)
+    check_range(0, 1, probability=probability)
     return _held(loop, rng.random(len(loop)) >= probability)
 
 
@@ -278,9 +272,7 @@ def smooth(loop: Frames, frames: int) -> Frames:
     """
     from scipy.ndimage import uniform_filter1d
 
-    check_at_least(1, frames=frames)
-    if frames > MAX_LATENTS:
-        raise ValueError(f"FRAMES is {frames:,}, expected at most {MAX_LATENTS:,}")
+    check_range(1, MAX_LATENTS, frames=frames)
     smoothed: Frames = uniform_filter1d(loop, frames, axis=0, mode="wrap")
     return smoothed
 
@@ -337,7 +329,7 @@ def every(loop: Frames, index: int, step: Applied, loops: int) -> Frames:
     >>> on_letters("every 4 rev", "ABC", n_loops=4)
     'ABC ABC ABC CBA'
     """
-    check_at_least(1, loops=loops)
+    check_range(1, loops=loops)
     return step(loop) if index % loops == loops - 1 else loop
 
 
@@ -348,7 +340,7 @@ def sometimes(loop: Frames, rng: np.random.Generator, step: Applied, probability
     >>> on_letters("sometimes 0.3 rev", "ABC", n_loops=4)
     'ABC ABC CBA ABC'
     """
-    check_probability(probability)
+    check_range(0, 1, probability=probability)
     return step(loop) if rng.random() < probability else loop
 
 
