@@ -30,7 +30,8 @@ def mel_bands(sound: Array, sample_rate: float) -> Array:
         return np.empty((0, MELS))
     frames = np.lib.stride_tricks.sliding_window_view(sound, SIZE)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(SIZE))) ** 2 / SIZE**2
-    bands = descriptors.mel_bands(np.fft.rfftfreq(SIZE, 1 / sample_rate), sample_rate)
+    low, high = descriptors.MEL_HZ[0], min(descriptors.MEL_HZ[1], sample_rate / 2)
+    bands = descriptors.mel_bands(np.fft.rfftfreq(SIZE, 1 / sample_rate), descriptors.MELS, low, high)
     return 10 * np.log10(power @ bands + 1e-7)
 
 

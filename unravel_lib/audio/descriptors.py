@@ -43,7 +43,7 @@ class Describer:
         self._window = np.hanning(self._size + 1)[:-1].astype(np.float32)
         self._hertz: npt.NDArray[np.float64] = np.fft.rfftfreq(self._size, 1 / sample_rate).astype(np.float64)
         self._weights = k_weighting(self._hertz).astype(np.float32)
-        self._bands = mel_bands(self._hertz, sample_rate).astype(np.float32)
+        self._bands = mel_bands(self._hertz, MELS, MEL_HZ[0], min(MEL_HZ[1], sample_rate / 2)).astype(np.float32)
         self._before = np.full(MELS, SILENCE)  # mel bands of the last frame
         begin = compression // 2 - self._size // 2  # of the window of the first frame, before the sound or inside of it
         self._skip = max(0, begin)  # samples to drop from what comes next
@@ -126,14 +126,16 @@ def describe(sound: npt.ArrayLike, sample_rate: float, compression: int) -> Desc
     return describer.result(-(-array.shape[1] // compression))
 
 
-def mel_bands(hertz: npt.NDArray[np.float64], sample_rate: float) -> npt.NDArray[np.float64]:
-    """Return the weights of frequencies in 40 triangular bands, equally wide in mel, [frequencies, bands].
+def mel_bands(hertz: npt.NDArray[np.float64], bands: int, low: float, high: float) -> npt.NDArray[np.float64]:
+    """Return the weights of frequencies in triangular bands from `low` to `high`, equally wide in mel.
+
+    Their shape is [frequencies, bands].
 
     O'Shaughnessy, "Speech Communication" (1987): mel = 2595 log10(1 + f / 700).
     """
-    low, high = (2595 * np.log10(1 + f / 700) for f in (MEL_HZ[0], min(MEL_HZ[1], sample_rate / 2)))
-    edges = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
-    return np.stack([np.interp(hertz, edges[i : i + 3], [0.0, 1.0, 0.0]) for i in range(MELS)], axis=1)
+    bottom, top = (2595 * np.log10(1 + f / 700) for f in (low, high))
+    edges = 700 * (10 ** (np.linspace(bottom, top, bands + 2) / 2595) - 1)
+    return np.stack([np.interp(hertz, edges[i : i + 3], [0.0, 1.0, 0.0]) for i in range(bands)], axis=1)
 
 
 def k_weighting(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

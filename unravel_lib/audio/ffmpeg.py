@@ -15,19 +15,9 @@ import numpy as np
 from av.codec.context import Flags2
 from av.container import InputContainer
 
+from unravel_lib.audio import containers
 from unravel_lib.audio.blocks import Sound, trim
-from unravel_lib.audio.containers import (
-    BLOCK_SAMPLES,
-    ID3V1_BYTES,
-    LOSSY_SLACK,
-    SEARCH_BYTES,
-    Recording,
-    cut_short,
-    damaged,
-    not_sound,
-    peek,
-    tags_end,
-)
+from unravel_lib.audio.containers import BLOCK_SAMPLES, LOSSY_SLACK, Recording, cut_short, damaged, not_sound, peek
 from unravel_lib.errors import InputError
 from unravel_lib.text import library_error, printable
 
@@ -213,7 +203,7 @@ class Mp3Header(NamedTuple):
 
 
 class Mp3Frame(NamedTuple):
-    """A frame of an MP3: where it begins, and its bytes."""
+    """A frame of an MP3: where it begins, and its bytes, or the first four, which are its header."""
 
     start: int
     data: bytes
@@ -230,8 +220,8 @@ class Mp3Frame(NamedTuple):
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
-        return _sample_rate(self.data)
+        """In Hz; 0 if its header is none."""
+        return (44100, 48000, 32000, 0)[self.data[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[self.data[1] >> 3 & 3]
 
     @property
     def channels(self) -> int:
@@ -242,6 +232,14 @@ class Mp3Frame(NamedTuple):
     def samples(self) -> int:
         """Samples per channel."""
         return 1152 if self.kind[0] == MPEG1 else 576
+
+    @property
+    def length(self) -> int:
+        """Bytes of the frame as its header states, 0 if it is none. Source: ISO 11172-3 and 13818-3, layer III."""
+        if len(self.data) < 4 or not FRAME_HEADER.match(self.data):
+            return 0
+        kbits, rate = KBITS[self.kind[0] == MPEG1][self.data[2] >> 4], self.sample_rate
+        return 125 * self.samples * kbits // rate + (self.data[2] >> 1 & 1) if kbits and rate else 0
 
     @property
     def header(self) -> Mp3Header | None:
@@ -276,11 +274,11 @@ def mp3_frames(file: BinaryIO, start: int, stop: int, skipped: Callable[[int], N
     """
     at = before = start
     while True:
-        behind = min(tags_end(file, at), stop)
+        behind = min(containers.tags_end(file, at), stop)
         # The frame before may be cut short, and the next begin inside it.
         found = _find_frame(file, behind if behind > at else before, stop)
         there = stop if found is None else found
-        if there < behind or any(peek(file, behind, min(there - behind, SEARCH_BYTES))):
+        if there < behind or any(peek(file, behind, min(there - behind, containers.SEARCH_BYTES))):
             skipped(abs(there - behind))
         if found is None:
             return
@@ -297,36 +295,19 @@ def _find_frame(file: BinaryIO, at: int, stop: int) -> int | None:
             if len([*itertools.islice(_row(file, at + match.start(), stop), 3)]) == 3:
                 return at + match.start()
         at += len(window) - 1
-        window = peek(file, at, SEARCH_BYTES)
+        window = peek(file, at, containers.SEARCH_BYTES)
     return None
 
 
 def _row(file: BinaryIO, at: int, stop: int) -> Iterator[Mp3Frame]:
     """Yield the whole frames of one kind that follow each other from `at` on."""
     kind = None
-    while length := _frame_bytes(head := peek(file, at, 4)):
-        frame = Mp3Frame(at, head + file.read(length - 4))
+    while length := (head := Mp3Frame(at, peek(file, at, 4))).length:
+        frame = Mp3Frame(at, head.data + file.read(length - 4))
         if len(frame.data) < length or frame.end > stop or kind not in (None, frame.kind):
             return
         yield frame
         kind, at = frame.kind, frame.end
-
-
-def _sample_rate(head: bytes) -> int:
-    """Return the sample rate in the header of a frame in Hz, 0 if it is none."""
-    return (44100, 48000, 32000, 0)[head[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[head[1] >> 3 & 3]
-
-
-def _frame_bytes(head: bytes) -> int:
-    """Return the length of the frame with this header, 0 if it is none.
-
-    Source: ISO 11172-3 and 13818-3, layer III.
-    """
-    if len(head) < 4 or not FRAME_HEADER.match(head):
-        return 0
-    first = head[1] & 0x18 == MPEG1
-    kbits, rate = KBITS[first][head[2] >> 4], _sample_rate(head)
-    return (144_000 if first else 72_000) * kbits // rate + (head[2] >> 1 & 1) if kbits and rate else 0
 
 
 def _mp3_recordings(path: Path, file: BinaryIO, start: int, stop: int) -> Iterator[Recording]:
@@ -364,7 +345,7 @@ def _mp3_blocks(path: Path, first: Mp3Frame, frames: Iterator[Mp3Frame]) -> Iter
             yield cast("AudioPacket", av.Packet(frame.data))
 
     def padding(_: int) -> int:
-        if count < header.frames and end - first.start + ID3V1_BYTES < header.size:
+        if count < header.frames and end - first.start + containers.ID3V1_BYTES < header.size:
             raise cut_short(path, f"{count} of {header.frames} frames")
         return header.padding if count == header.frames else 0
 

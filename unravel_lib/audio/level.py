@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -79,8 +79,7 @@ class Meter:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", self._layout)
         frame.sample_rate, frame.pts = self._rate, self._samples
         self._samples += block.shape[1]
-        self._source.push(frame)
-        self._read()
+        self._measure(frame)
 
     @cached_property
     def level(self) -> Level:
@@ -89,15 +88,14 @@ class Meter:
         missing = math.ceil(GATE_SECONDS * self._rate) - self._samples
         if missing > 0:
             self.add(np.zeros((self._channels, missing), np.float32))
-        self._source.push(None)
-        self._read()
+        self._measure(None)
         measured = self._loudness > SILENCE and self._rate >= LOWEST_RATE
         return Level(round(self._loudness, 2) if measured else None, self._peak, silent, static)
 
-    def _read(self) -> None:
-        import av
-
-        with contextlib.suppress(av.error.BlockingIOError, av.error.EOFError):  # nothing more to read
+    def _measure(self, frame: Any) -> None:
+        """Pass on a frame, or the end of the sound, and read what the meter says."""
+        self._source.push(frame)
+        with contextlib.suppress(BlockingIOError, EOFError):  # nothing more to read
             while True:
                 text = self._sink.pull().metadata.get("lavfi.r128.I")
                 self._loudness = float(text) if text else self._loudness

@@ -119,7 +119,7 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
     header, rest = containers.read_chunks(path, file, start, stop) if has_chunks else (b"", 0)
     with contextlib.ExitStack() as opened:
         if has_chunks and (header or start):  # libsndfile does not skip every tag, and goes by the sizes
-            file = opened.enter_context(_repaired(file, header, start, stop))
+            file = opened.enter_context(_repaired(path, file, header, start, stop))
             start, stop = 0, stop - start
         sound = _open_libsndfile(file) if has_chunks and head != W64 else None  # of which it reads also what is behind
         if sound is not None:
@@ -138,13 +138,17 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
 
 
 @contextlib.contextmanager
-def _repaired(file: BinaryIO, header: bytes, start: int, stop: int) -> Iterator[BinaryIO]:
+def _repaired(path: Path, file: BinaryIO, header: bytes, start: int, stop: int) -> Iterator[BinaryIO]:
     """Copy a part of a file to a temporary one, with `header` in place of its first bytes."""
     with tempfile.TemporaryFile() as copy:
         file.seek(start + len(header))
-        copy.write(header)
-        shutil.copyfileobj(file, copy)
-        copy.truncate(stop - start)
+        try:
+            copy.write(header)
+            shutil.copyfileobj(file, copy)
+            copy.truncate(stop - start)
+        except OSError as error:
+            found = f"must be copied to {tempfile.gettempdir()} to be read, which fails: {error.strerror}"
+            raise InputError(found, path=path, remedy="set TMPDIR to a folder with more space") from error
         yield copy
 
 

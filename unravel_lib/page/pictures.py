@@ -13,6 +13,7 @@ import numpy.typing as npt
 import soundfile
 from PIL import Image
 
+from unravel_lib.audio.descriptors import mel_bands
 from unravel_lib.files.atomic import atomic_write
 from unravel_lib.latents import Latents
 
@@ -56,7 +57,8 @@ def _analysis(path: Path) -> tuple[Array, Array, Array]:
         columns = max(1, min(WIDTH, math.ceil(file.frames / FINEST)))
         edges = np.arange(columns + 1) * file.frames // columns
         size = 1 << max(5, round(math.log2(WINDOW_SECONDS * file.samplerate)))
-        window, bank = np.hanning(size + 1)[:-1].astype(np.float32), _mel_bank(size, file.samplerate)
+        window = np.hanning(size + 1)[:-1].astype(np.float32)
+        bank = mel_bands(np.fft.rfftfreq(size, 1 / file.samplerate), MELS, 0.0, file.samplerate / 2)
         low, high, mel = np.zeros(columns), np.zeros(columns), np.zeros((columns, MELS))
         for column, (start, stop) in enumerate(pairwise(edges.tolist())):
             before = min(start, size // 2)  # so that windows are centred
@@ -68,14 +70,6 @@ def _analysis(path: Path) -> tuple[Array, Array, Array]:
             windows = np.lib.stride_tricks.sliding_window_view(mono, size)[: stop - start : HOP] * window
             mel[column] = (np.abs(np.fft.rfft(windows)) ** 2 @ bank).max(axis=0)
     return low, high, mel
-
-
-def _mel_bank(size: int, rate: int) -> Array:
-    """Return triangular filters [size // 2 + 1, MELS], evenly spaced in mel = 2595 log10(1 + f / 700)."""
-    top = 2595 * math.log10(1 + rate / 2 / 700)
-    centres = 700 * (10 ** (np.linspace(0, top, MELS + 2) / 2595) - 1)
-    frequencies = np.fft.rfftfreq(size, 1 / rate)
-    return np.stack([np.interp(frequencies, centres[mel : mel + 3], [0, 1, 0]) for mel in range(MELS)], axis=1)
 
 
 def draw_latents(target: Path, latents: Latents, loop_frames: int | None) -> None:

@@ -320,7 +320,7 @@ def marginals(encodings: Sequence[Latents]) -> tuple[Array, Array]:
     dims = len(encodings[0])
     quantiles, outlier_share = np.empty((len(PERCENTS), dims)), np.empty(dims)
     for dim in range(dims):
-        values = np.sort(_dim_of_all(encodings, dim))
+        values = np.sort(np.concatenate([encoding[dim] for encoding in encodings], dtype=np.float64))
         places = np.array(PERCENTS) / 100 * (len(values) - 1)
         left = np.floor(places).astype(np.int64)
         low, high = values[left], values[np.minimum(left + 1, len(values) - 1)]
@@ -330,27 +330,20 @@ def marginals(encodings: Sequence[Latents]) -> tuple[Array, Array]:
     return quantiles, outlier_share
 
 
-def _dim_of_all(encodings: Sequence[Latents], dim: int) -> Array:
-    """One dim of all encodings, one after the other, [frames]."""
-    return np.concatenate([encoding[dim] for encoding in encodings], dtype=np.float64)
-
-
 def robust_correlation(encodings: Sequence[Latents]) -> Array:
     """Return 2 sin(pi r / 6) of Spearman's r, [dims, dims]: Pearson's correlation if values are normal, but robust.
 
     K. Pearson, "On further methods of determining correlation" (1907). Not always positive semi-definite. Equal values
     share their mean rank. A constant dim has correlation 0 with every other, and 1 with itself.
     """
-    ranks = np.stack([_ranks(_dim_of_all(encodings, dim)) for dim in range(len(encodings[0]))])
-    ranks = 2 * ranks - (ranks.shape[1] + 1)  # around 0; whole numbers, so the sums are exact
+    ranks = np.empty((len(encodings[0]), sum(encoding.shape[1] for encoding in encodings)))
+    for dim, row in enumerate(ranks):
+        values = np.concatenate([encoding[dim] for encoding in encodings])
+        order = np.argsort(values)
+        values = values[order]
+        row[order] = np.searchsorted(values, values) + np.searchsorted(values, values, "right")
+    ranks -= ranks.shape[1]  # twice the mean rank of equal values, around 0
     total = ranks @ ranks.T
     result: Array = 2 * np.sin(np.pi / 6 * correlation_of(total, np.diagonal(total) == 0))
     np.fill_diagonal(result, 1.0)
     return result
-
-
-def _ranks(values: Array) -> Array:
-    """The rank of each value, from 1; equal ones share their mean rank."""
-    _, label, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Array = np.cumsum(counts) - (counts - 1) / 2
-    return ranks[label]
