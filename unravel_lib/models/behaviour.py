@@ -102,9 +102,7 @@ def longest_call(runner: Runner, direction: Direction, frames: int) -> int:
     def refuses(n: int) -> bool:
         return not _takes(runner, direction, 1, n * direction.step_in)
 
-    if not frames or not refuses(frames):
-        return frames
-    return bisect.bisect_left(range(1, frames), True, key=refuses)
+    return bisect.bisect_left(range(1, frames + 1), True, key=refuses)
 
 
 def why_seams(runner: Runner, direction: Direction, context: Context | None) -> str:
@@ -142,7 +140,7 @@ def find_context(runner: Runner, contract: Contract, method: str, deadline: floa
     Parameters
     ----------
     runner : whose way to restore was found out by `measure`
-    deadline : a time as `time.monotonic` returns it
+    deadline : a time as `time.thread_time` returns it: on a busy machine this thread waits for other programs
 
     Raises
     ------
@@ -151,15 +149,14 @@ def find_context(runner: Runner, contract: Contract, method: str, deadline: floa
     """
     seconds_per_square = 0.0  # attention takes time by the square of the length
     for frames in TRIED_FRAMES:
-        started, worked = time.monotonic(), time.process_time()
+        started = time.thread_time()
         if started + seconds_per_square * frames**2 > deadline:
             raise OutOfTimeError("measuring would take too long")
         try:
             changes, coded = _change(runner, contract, method, frames)
         except ModelError:  # longer than the model takes
             return None
-        # on a busy machine a thread of this process waits for other programs
-        seconds_per_square = min(time.monotonic() - started, time.process_time() - worked) / frames**2
+        seconds_per_square = (time.thread_time() - started) / frames**2
         changed = np.flatnonzero(changes)
         if not changed.size:
             return UNMEASURED

@@ -19,7 +19,7 @@ from unravel_lib.audio.descriptors import Describer
 from unravel_lib.audio.level import Level, Normalised, faded, looped
 from unravel_lib.audio.read import SAMPLE_RATES, open_audio
 from unravel_lib.audio.write import write_audio
-from unravel_lib.errors import InputError, ModelError, OutputError, UsageError, check_seed, check_suffix, is_number
+from unravel_lib.errors import InputError, OutputError, UsageError, check_seed, check_suffix, is_number
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.output import refuse_overwriting
 from unravel_lib.files.sidecar import (
@@ -201,14 +201,13 @@ def _naming(
     try:
         yield
     except CallError as error:
-        remedy, options = error.remedy, error.remedy_options
-        if model.precision != "fp32" and not remedy:
-            remedy, options = "try fp32", ("precision",)
+        error.path, error.found = source, f"cannot be {done}: {error.found}"
         if conditions:
             values = " ".join(f"{name}={number:g}" for name, number in conditions.items())
-            remedy, options = f"is one of {printable(values)} out of range?", ("condition",)
-        found = f"cannot be {done}: {error.found}"
-        raise ModelError(found, path=source, remedy=remedy, remedy_options=options) from error
+            error.remedy, error.remedy_options = f"is one of {printable(values)} out of range?", ("condition",)
+        elif model.precision != "fp32" and not error.remedy:
+            error.remedy, error.remedy_options = "try fp32", ("precision",)
+        raise
 
 
 def _decode(model: Model, latents: Latents, key: str, options: CodecOptions) -> Iterator[Sound]:
@@ -376,12 +375,9 @@ def check_fit(model: Model, file: LatentsFile) -> None:
     facts = file.sidecar
     maker = printable((facts and facts.model) or "the model")
     if len(file.latents) != model.dims:
-        raise InputError(
-            f"has {len(file.latents)} dims, {printable(model.name)} decodes {model.dims}",
-            path=file.path,
-            remedy=f"decode with {maker}, with which it was made",
-            remedy_options=("model",),
-        )
+        found = f"has {len(file.latents)} dims, {printable(model.name)} decodes {model.dims}"
+        remedy = f"decode with {maker}, with which it was made"
+        raise InputError(found, path=file.path, remedy=remedy, remedy_options=("model",))
     same_weights = facts and facts.weights_sha256 and facts.weights_sha256 == model.weights_sha256
     if facts and facts.model_sha256 not in (None, model.sha256) and not same_weights:
         log.warning(f"{printable(file.path)} was made with {maker}, not with {printable(model.name)}")

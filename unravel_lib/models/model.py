@@ -190,7 +190,7 @@ class Model:
         Raises
         ------
         OutOfTimeError
-            It would not be done at the `deadline`, a time as `time.monotonic` returns it.
+            It would not be done at the `deadline`, a time as `time.thread_time` returns it.
         """
         if method not in self._contexts:
             for first in ("encode", method):  # it finds out how the state is restored
