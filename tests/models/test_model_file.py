@@ -339,7 +339,8 @@ def test_flatbuffer_in_front_of_a_zip_is_no_model(plain: Path, tmp_path: Path) -
 def test_object_tables_that_import(plain: Path, tmp_path: Path) -> None:
     for table, found in (
         (b"\x80\x02cos\nsystem\n.", r"an odd object table .an import of 'os.system'."),
-        (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"an odd object table .SHORT_BINUNICODE in it."),
+        (b"\x80\x02\x8c\x02os\x8c\x06system\x93.", r"an odd object table .SHORT_BINUNICODE in it."),
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"an odd object table .PROTO in it."),
         (b"\x80\x02(ios\nsystem\n.", r"an odd object table .INST in it."),
     ):
 
