@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     if lists or values["tempo_table"]:
         return DONE
     if options.live is not None:
-        from unravel_lib.generator.live_file import write_live_file
+        from unravel_lib.generator.results import write_live_file
 
         return write_live_file(options, parser.given(argv))
     if values["again"] is not None:
@@ -48,11 +48,9 @@ def main(argv: list[str]) -> int:
 def show_tempi(options: GeneratorOptions) -> None:
     """Print the tempi that loops can have."""
     from unravel_lib import tempo
-    from unravel_lib.generator.plan import read_sources
+    from unravel_lib.generator.plan import Sources
 
-    sources = read_sources(replace(options, input_loop=[]))
-    sources.log_defaults()
-    print(tempo.table(*sources.rates, options.beats))
+    print(tempo.table(*Sources(replace(options, input_loop=[])).rates, options.beats))
     print("rounded to two decimals (a table that cuts them off says up to 0.01 less); --bpm finds lengths in between")
 
 

@@ -104,35 +104,24 @@ def own_code(words: Sequence[str], besides: Container[str] = ()) -> list[str]:
 
 @dataclass(frozen=True)
 class Step:
-    """What one script made: the file, and what its sidecar says."""
+    """What one script made.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    script : str
+        The name of the script.
+    facts : list of names and values
+        What the sidecar says.
+    command : str
+        The line for a shell in any folder that does it again; "" if there is none to show.
+    """
 
     path: Path
-    sidecar: Sidecar
-    n_sources: int = 0  # of generated latents: files that are there now
-
-    @property
-    def script(self) -> str:
-        """The name of the script."""
-        return f"{self.sidecar.kind}.py"
-
-    @property
-    def _placed(self) -> Sidecar:
-        """The sidecar, with the run's folder in the command, whose name may be the time of the run."""
-        words = self.sidecar.command
-        if not words or not self.sidecar.is_generated or values(words, "run"):
-            return self.sidecar
-        return replace(self.sidecar, command=(*words, f"--run={self.path.parent.name}"))
-
-    @property
-    def command(self) -> str:
-        """The line for a shell in any folder that does it again; "" if there is none to show."""
-        return shell_line(self._placed)
-
-    @property
-    def facts(self) -> Facts:
-        """What the sidecar says."""
-        told = [*_told(self.sidecar, self.n_sources), ("runs code of", ", ".join(own_code(self.sidecar.command)))]
-        return [(name, printable(text)) for name, text in (*told, ("command", refusal(self._placed))) if text]
+    script: str
+    facts: Facts
+    command: str
 
 
 def steps(path: Path, sidecar: Sidecar | None) -> list[Step]:
@@ -153,14 +142,25 @@ def _tell(path: Path, sidecar: Sidecar | None, told: dict[Path, Step], seen: set
         files = [file for file in dict.fromkeys([*encodings, *loops]) if is_there(os.fspath(file))]
         n_sources = len(files)
         for file in files if n_sources <= MAX_ENCODINGS else ():
-            if file not in seen and len(seen) < MAX_STEPS:
-                seen.add(file)
-                facts = _sidecar_of(file)
-                if isinstance(facts, EncodingSidecar) or (file in loops and facts is not None and facts.is_generated):
+            if file in seen or len(seen) >= MAX_STEPS:
+                continue
+            seen.add(file)
+            with contextlib.suppress(UnravelError):  # of a damaged sidecar
+                facts = read_sidecar(file)
+                if isinstance(facts, EncodingSidecar) or (file in loops and isinstance(facts, GeneratedSidecar)):
                     _tell(file, facts, told, seen)
     elif not isinstance(sidecar, EncodingSidecar):
         return
-    told[path] = Step(path, sidecar, n_sources)
+    told[path] = _step(path, sidecar, n_sources)
+
+
+def _step(path: Path, own: Sidecar, n_sources: int) -> Step:
+    """Return what a sidecar says; `n_sources` files that generated latents were made from are there now."""
+    if own.is_generated and own.command and not values(own.command, "run"):  # the folder's name was the time of the run
+        own = replace(own, command=(*own.command, f"--run={path.parent.name}"))
+    facts = [*_told(own, n_sources), ("runs code of", ", ".join(own_code(own.command))), ("command", refusal(own))]
+    shown = [(name, printable(text)) for name, text in facts if text]
+    return Step(path, f"{own.kind}.py", shown, shell_line(own))
 
 
 def _file_of_loop(text: str) -> Path:
@@ -176,12 +176,6 @@ def _latents_in(places: Sequence[str]) -> Iterator[Path]:
             yield from (path for path in paths if path.suffix == ".npy")
 
 
-def _sidecar_of(path: Path) -> Sidecar | None:
-    with contextlib.suppress(UnravelError):
-        return read_sidecar(path)
-    return None
-
-
 def is_there(path: str | None) -> bool:
     """Whether a file that a sidecar names is where it was."""
     with contextlib.suppress(OSError, ValueError):
@@ -190,7 +184,7 @@ def is_there(path: str | None) -> bool:
 
 
 def _place(path: str | None) -> str:
-    return f"{path or ''}{'' if is_there(path) else ' (gone)'}"
+    return f"{path}{'' if is_there(path) else ' (gone)'}" if path else ""
 
 
 def _told(own: Sidecar, n_sources: int) -> Facts:

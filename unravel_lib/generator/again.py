@@ -1,5 +1,6 @@
 """generator.py --again: the flags that made a piece, from its sidecar, with further flags in place of some."""
 
+import contextlib
 import logging
 import os
 import re
@@ -11,12 +12,13 @@ from unravel_lib.cli.parser import Parser
 from unravel_lib.errors import InputError
 from unravel_lib.files.find import sha256_of
 from unravel_lib.files.sidecar import GeneratedSidecar, Sidecar, SoundSidecar, read_sidecar, sidecar_path
-from unravel_lib.generator.flags import EXCLUSIVE, Former, GeneratorOptions, split_names
+from unravel_lib.generator.flags import EXCLUSIVE, GeneratorOptions, split_names
 from unravel_lib.generator.plan import expanded
 from unravel_lib.history import SHAPING, own_code, shaping, values
 from unravel_lib.music import steering
+from unravel_lib.music.catalogue import DISTRIBUTIONS
 from unravel_lib.music.steps import quoted, split_words
-from unravel_lib.statistics.tables import STATISTICS_CSV
+from unravel_lib.statistics.tables import STATISTICS_CSV, read_csv
 from unravel_lib.text import printable
 
 BELONGING = {"pattern": ("pattern_args",), "distribution": ("distribution_args", "steer", "target")}
@@ -90,7 +92,7 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> GeneratorOptions
             former[name] = parser.get_default(name)
     options = GeneratorOptions.of({**former, **given})
     options.refuse_conflicts()
-    return replace(options, former=Former(facts, decoder, _table(options, given, piece, facts)))
+    return replace(options, former=facts, decoder=decoder, table=_table(options, given, piece, facts))
 
 
 def _read(piece: Path) -> tuple[Path, GeneratedSidecar, list[str]]:
@@ -134,14 +136,16 @@ def _moving(facts: Sidecar, path: Path) -> Callable[[str], str]:
 
 def _table(options: GeneratorOptions, given: Container[str], piece: Path, facts: GeneratedSidecar) -> Path | None:
     """Return the statistics.csv beside the piece, where that is of the piece and nothing needs the encodings."""
-    from unravel_lib.music.catalogue import DISTRIBUTIONS
-
     table = piece.with_name(STATISTICS_CSV)
     needs_frames = any("recordings" in DISTRIBUTIONS.find(one.distribution).inputs for one in options.combinations())
     chooses = any(name in given for name in ("input", "statistics", "only"))
-    if needs_frames or chooses or options.fidelity or (options.iqr and not facts.iqr):
+    if needs_frames or chooses or options.fidelity:
         return None
-    return table if table.is_file() and sha256_of(table) == facts.statistics_sha256 else None
+    with contextlib.suppress(InputError):  # one of the tables is missing, or lacks what robust statistics need
+        if sha256_of(table) == facts.statistics_sha256:
+            read_csv(table, options.iqr)
+            return table
+    return None
 
 
 def warn_of_changes(before: GeneratedSidecar, now: GeneratedSidecar) -> None:

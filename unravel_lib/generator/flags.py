@@ -1,7 +1,7 @@
 """The flags of generator.py, and what they say as options."""
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -43,28 +43,11 @@ NEEDED = {  # options that need another one, or one of several
 
 
 @dataclass(frozen=True)
-class Former:
-    """A piece that is made again.
-
-    Attributes
-    ----------
-    facts : GeneratedSidecar
-    decoder : list of str
-        The flags of decoder.py that made its sound, where that was given.
-    table : Path or None
-        The statistics.csv beside it, where that stands in for the encodings.
-    """
-
-    facts: GeneratedSidecar
-    decoder: list[str]
-    table: Path | None
-
-
-@dataclass(frozen=True)
 class GeneratorOptions:
-    """What the flags of these names say, which `build_parser` explains, and the piece that is made again.
+    """What the flags of these names say, which `build_parser` explains; lengths are None where nothing is said.
 
-    Lengths are None where nothing is said.
+    Of a piece that is made again there are also `former`, its sidecar, `decoder`, the flags of decoder.py that made its
+    sound, and `table`, the statistics.csv beside it where that stands in for the encodings.
     """
 
     input: list[Path] | None
@@ -107,7 +90,9 @@ class GeneratorOptions:
     run: str | None
     large: bool
     overwrite: bool
-    former: Former | None = None
+    former: GeneratedSidecar | None = None
+    decoder: Sequence[str] = ()
+    table: Path | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -10,11 +10,11 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from unravel_lib.files.sidecar import Sidecar, read_sidecar
 from unravel_lib.generator.flags import GeneratorOptions
 from unravel_lib.latents import Frames
 from unravel_lib.latents import files as latents
-from unravel_lib.latents.files import LatentsFile
 from unravel_lib.latents.formats import LatentAudio, Npy
 from unravel_lib.music.catalogue import DISTRIBUTIONS, PATTERNS
 from unravel_lib.music.composition import Composition
@@ -52,43 +51,57 @@ class Rates(NamedTuple):
     compression: int
 
 
-@dataclass(frozen=True, eq=False)
 class Sources:
-    """What a run is made from.
+    """What a run is made from, as its options name it.
 
     Attributes
     ----------
     options : GeneratorOptions
+    wishes : mapping of ranks by name of a descriptor
+        How loops are to sound.
+    table : Path or None
+        A statistics.csv that is read instead of encodings.
     encodings : list of LatentsFile
         What is measured: the encodings, else the files of the loops; empty where there is a `table`.
-    table : Path or None
-        A statistics.csv that is read instead.
+    files : mapping of LatentsFile by path
+        Encodings, and the files of loops and target.
     loops : list of float64 [frames, dims]
         The loops that are given.
     target : float64 [frames, dims] or None
         The latents whose course is wanted.
-    wishes : mapping of ranks by name of a descriptor
-        How loops are to sound.
-    facts : Sidecar
-        The model that the latents belong to, and where they come from.
     files_sha256 : mapping of str by absolute path
         Hashes of the files of loops, target and wishes.
+    facts : Sidecar
+        The model that the latents belong to, and where they come from.
+
+    Raises
+    ------
+    InputError
+        A path does not exist or leads to no latents, a file is damaged, or sidecars contradict each other.
+    UsageError
+        An option contradicts the sidecars, or a loop has an impossible place.
     """
 
-    options: GeneratorOptions
-    encodings: list[LatentsFile]
-    table: Path | None
-    loops: list[Frames]
-    target: Frames | None
-    wishes: Mapping[str, Array]
-    facts: Sidecar
-    files_sha256: Mapping[str, str]
+    def __init__(self, options: GeneratorOptions) -> None:
+        self.options = options
+        self.files_sha256: dict[str, str] = {}
+        self.wishes = read_wishes(options.steer, self._ranks)
+        self.table = options.table or options.statistics
+        encodings = latents.find_encodings(options.input, options.output) if options.input and not self.table else []
+        if encodings and options.only:
+            names = [file.name for file in encodings]
+            chosen = np.any([fitting(names, pattern, "only", pattern) for pattern in options.only], axis=0)
+            encodings = [file for file, is_chosen in zip(encodings, chosen, strict=True) if is_chosen]
+        self.files = {file.path: file for file in encodings}
+        self.loops = self._loops(options.input_loop, "input_loop")
+        self.encodings = encodings or ([] if self.table else [*self.files.values()])
+        self.target = self._loops([options.target], "target")[0] if options.target else None
+        self.facts = self._joined_facts()
 
     @property
     def paths(self) -> list[Path]:
         """All files that are read."""
-        table = [] if self.table is None else [self.table]
-        return [*table, *(file.path for file in self.encodings), *map(Path, self.files_sha256)]
+        return [*([self.table] if self.table else []), *self.files, *map(Path, self.files_sha256)]
 
     @functools.cached_property
     def statistics(self) -> Statistics:
@@ -100,56 +113,90 @@ class Sources:
         weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
         return replace(statistics, encodings=tuple(weighted))
 
-    @property
+    @functools.cached_property
     def rates(self) -> Rates:
-        """The rates that are known, and defaults for those that are not."""
-        return Rates(
+        """The rates that are known, and defaults for those that are not, which are logged."""
+        rates = Rates(
             self.facts.sample_rate or tempo.DEFAULT_SAMPLE_RATE, self.facts.compression or tempo.DEFAULT_COMPRESSION
         )
-
-    def log_defaults(self) -> None:
-        """Log the rates that nothing states."""
-        for name, value in self.rates._asdict().items():
+        for name, value in rates._asdict().items():
             if getattr(self.facts, name) is None:
                 log.info("no sidecar states --%s: taking %g", name, value)
+        return rates
 
+    def _joined_facts(self) -> Sidecar:
+        """Return what the sidecars and the options say."""
+        sidecars = {path: file.sidecar for path, file in self.files.items()}
+        facts = latents.common_facts({self.table: read_sidecar(self.table), **sidecars} if self.table else sidecars)
+        given = {name: getattr(self.options, name) for name in Rates._fields}
+        for name, value in given.items():
+            stated = getattr(facts, name)
+            if None not in (stated, value) and stated != value:
+                found = f"is {stated:.10g} by the encodings' sidecars, not {value:.10g}"
+                raise UsageError(found, option=name, remedy="leave it out")
+        facts = replace(facts, **{name: value for name, value in given.items() if value is not None})
+        sources = [self.table] if self.table else self.options.input or [file.path for file in self.encodings]
+        if not sources:
+            return facts
+        return replace(facts, source=latents.paths_text([Path(os.path.abspath(path)) for path in sources]))
 
-def read_sources(options: GeneratorOptions) -> Sources:
-    """Read what the options name.
+    def _ranks(self, name: str, text: str) -> Array:
+        """Read ranks over a loop from "FILE.csv:COLUMN", or those of a descriptor along another encoding (.npy)."""
+        file, _, column = (text, "", "") if text.lower().endswith(".npy") else text.rpartition(":")
+        path = self._named(file)
+        if not column:
+            descriptors = latents.Inputs().read(path).descriptors
+            if descriptors is None:
+                raise InputError("has no descriptors", path=path, remedy="encode the recording again with encoder.py")
+            values = descriptors[NAMES.index(name)]
+            ranks: Array = np.searchsorted(np.sort(values), values) / max(1, len(values) - 1)
+            return ranks
+        with open_input(path) as opened:
+            rows = list(csv.DictReader(io.TextIOWrapper(opened, "utf-8", "replace")))
+        if not rows or column not in rows[0]:
+            has = f"it has {', '.join(map(printable, filter(None, rows[0])))}" if rows else "it is empty"
+            raise InputError(f"has no column {printable(column)}", path=path, remedy=has, remedy_options=("steer",))
+        return np.array([float(row[column] or "nan") for row in rows])
 
-    Raises
-    ------
-    InputError
-        A path does not exist or leads to no latents, a file is damaged, or sidecars contradict each other.
-    UsageError
-        An option contradicts the sidecars, or a loop has an impossible place.
-    """
-    named = NamedFiles(options)
-    wishes = read_wishes(options.steer, named.ranks)
-    table = options.former.table if options.former and options.former.table else options.statistics
-    encodings = latents.find_encodings(options.input, options.output) if options.input and table is None else []
-    if encodings and options.only:
-        names = [file.name for file in encodings]
-        chosen = np.any([fitting(names, pattern, "only", pattern) for pattern in options.only], axis=0)
-        encodings = [file for file, is_chosen in zip(encodings, chosen, strict=True) if is_chosen]
-    named.files.update((file.path, file) for file in encodings)
-    loops = named.loops(options.input_loop, "input_loop")
-    measured = encodings or ([] if table else list(named.files.values()))
-    target = named.loops([options.target], "target")[0] if options.target else None
-    sidecars = {path: file.sidecar for path, file in named.files.items()}
-    facts = latents.common_facts(sidecars if table is None else {table: read_sidecar(table), **sidecars})
-    joined: dict[str, Any] = {}
-    for name in ("sample_rate", "compression"):
-        stated, given = getattr(facts, name), getattr(options, name)
-        if None not in (stated, given) and stated != given:
-            found = f"is {stated:.10g} by the encodings' sidecars, not {given:.10g}"
-            raise UsageError(found, option=name, remedy="leave it out")
-        joined[name] = given if stated is None else stated
-    sources = [table] if table else options.input or [file.path for file in measured]
-    if sources:
-        joined["source"] = latents.paths_text([Path(os.path.abspath(path)) for path in sources])
-    hashes = {os.path.abspath(path): sha256_of(path) for path in named.paths}
-    return Sources(options, measured, table, loops, target, wishes, replace(facts, **joined), hashes)
+    def _loops(self, texts: Sequence[str], option: str) -> list[Frames]:
+        """Read loops, FILE[:A:B], all of one shape.
+
+        Places in seconds, such as 1.5s, are of the model's rates: those in the sidecar, else those given, else the
+        usual.
+        """
+        loops = [self._loop(text, option) for text in texts]
+        for loop in loops:
+            if loop.shape != loops[0].shape:
+                has, other = ("{} frames x {} dims".format(*one.shape) for one in (loops[0], loop))
+                found = f"gives one loop {has}, another {other}"
+                raise UsageError(found, option=option, remedy="take as many frames of the same model")
+        return loops
+
+    def _loop(self, text: str, option: str) -> Frames:
+        place = None if Path(text).exists() else re.fullmatch(rf"(.+?):({PLACE}):({PLACE})", text, re.DOTALL)
+        name, first, end = place.groups() if place else (text, "", "")
+        if Path(name).suffix.lower() not in latents.EXTENSIONS:
+            found, remedy = "names no latents file", latents.ENCODE
+            raise UsageError(found, option=option, value=text, expected=EXPECTED, remedy=remedy)
+        path = self._named(name)
+        if path not in self.files:
+            self.files[path] = latents.Inputs().read(path, self.options.compression)
+        file = self.files[path]
+        facts = file.sidecar or Sidecar()
+        rate = Fraction(facts.sample_rate or self.options.sample_rate or tempo.DEFAULT_SAMPLE_RATE)
+        rate /= facts.compression or self.options.compression or tempo.DEFAULT_COMPRESSION
+        has = file.latents.shape[1]
+        begin, stop = _frame(first, rate, 0), _frame(end, rate, has)
+        if not begin < stop <= has:
+            found = f"is outside of {printable(path)}, which has {frames_text(has)}, {float(has / rate):.2f} s"
+            raise InputError(found, option=option, value=text, expected=EXPECTED)
+        return np.ascontiguousarray(file.latents[:, begin:stop].T, np.float64)
+
+    def _named(self, text: str) -> Path:
+        """Return the path of a file that is part of a text, whose hash is recorded."""
+        path = expanded(text)
+        self.files_sha256[os.path.abspath(path)] = sha256_of(path)
+        return path
 
 
 def expanded(text: str) -> Path:
@@ -179,69 +226,6 @@ def weights(names: Sequence[str], texts: Sequence[str]) -> list[float]:
     if not found.any():
         raise UsageError("leaves nothing, as every recording weighs 0", option="weight")
     return list(found)
-
-
-class NamedFiles:
-    """The files that options name beside encodings, of loops, target and wishes: each is read once."""
-
-    def __init__(self, options: GeneratorOptions) -> None:
-        self.options = options
-        self.files: dict[Path, LatentsFile] = {}
-        self.paths: list[Path] = []
-
-    def ranks(self, name: str, text: str) -> Array:
-        """Read ranks over a loop from "FILE.csv:COLUMN", or those of a descriptor along another encoding (.npy)."""
-        file, _, column = (text, "", "") if text.lower().endswith(".npy") else text.rpartition(":")
-        path = expanded(file)
-        self.paths.append(path)
-        if not column:
-            descriptors = latents.Inputs().read(path).descriptors
-            if descriptors is None:
-                raise InputError("has no descriptors", path=path, remedy="encode the recording again with encoder.py")
-            values = descriptors[NAMES.index(name)]
-            ranks: Array = np.searchsorted(np.sort(values), values) / max(1, len(values) - 1)
-            return ranks
-        with open_input(path) as opened:
-            rows = list(csv.DictReader(io.TextIOWrapper(opened, "utf-8", "replace")))
-        if not rows or column not in rows[0]:
-            has = f"it has {', '.join(map(printable, filter(None, rows[0])))}" if rows else "it is empty"
-            raise InputError(f"has no column {printable(column)}", path=path, remedy=has, remedy_options=("steer",))
-        return np.array([float(row[column] or "nan") for row in rows])
-
-    def loops(self, texts: Sequence[str], option: str) -> list[Frames]:
-        """Read loops, FILE[:A:B], all of one shape.
-
-        Places in seconds, such as 1.5s, are of the model's rates: those in the sidecar, else those given, else the
-        usual.
-        """
-        loops = [self._loop(text, option) for text in texts]
-        for loop in loops:
-            if loop.shape != loops[0].shape:
-                has, other = ("{} frames x {} dims".format(*one.shape) for one in (loops[0], loop))
-                found = f"gives one loop {has}, another {other}"
-                raise UsageError(found, option=option, remedy="take as many frames of the same model")
-        return loops
-
-    def _loop(self, text: str, option: str) -> Frames:
-        place = None if Path(text).exists() else re.fullmatch(rf"(.+?):({PLACE}):({PLACE})", text, re.DOTALL)
-        name, first, end = place.groups() if place else (text, "", "")
-        path = expanded(name)
-        if path.suffix.lower() not in latents.EXTENSIONS:
-            found, remedy = "names no latents file", latents.ENCODE
-            raise UsageError(found, option=option, value=text, expected=EXPECTED, remedy=remedy)
-        self.paths.append(path)
-        if path not in self.files:
-            self.files[path] = latents.Inputs().read(path, self.options.compression)
-        file = self.files[path]
-        facts = file.sidecar or Sidecar()
-        rate = Fraction(facts.sample_rate or self.options.sample_rate or tempo.DEFAULT_SAMPLE_RATE)
-        rate /= facts.compression or self.options.compression or tempo.DEFAULT_COMPRESSION
-        has = file.latents.shape[1]
-        begin, stop = _frame(first, rate, 0), _frame(end, rate, has)
-        if not begin < stop <= has:
-            found = f"is outside of {printable(path)}, which has {frames_text(has)}, {float(has / rate):.2f} s"
-            raise InputError(found, option=option, value=text, expected=EXPECTED)
-        return np.ascontiguousarray(file.latents[:, begin:stop].T, np.float64)
 
 
 def _frame(place: str, rate: Fraction, default: int) -> int:
@@ -280,10 +264,15 @@ class Plan:
         """Return the piece of any file."""
         return self.first if number == self.options.first else self.composition.piece(number)
 
-    def bpm(self, piece: Piece) -> Fraction | None:
-        """Return the tempo of the loops of a piece; None where lengths differ, or a loop is too long for a beat."""
-        n_frames = piece.loop_frames
-        return None if n_frames is None or self._is_phrase(n_frames) else self._bpm(n_frames)
+    def bpm(self, n_frames: int | None) -> Fraction | None:
+        """Return the tempo of loops of so many frames; None where lengths differ, or one is too long for a beat.
+
+        That is a long loop whose beats and tempo nobody stated.
+        """
+        if n_frames is None:
+            return None
+        bpm = tempo.exact_bpm(n_frames, *self.sources.rates, self.options.beats)
+        return None if bpm < tempo.SLOW and self.options.beats == 1 and not self.options.bpm else bpm
 
     @property
     def frame_seconds(self) -> float:
@@ -296,13 +285,6 @@ class Plan:
         numbers = range(self.options.first, self.options.first + self.options.num_files)
         return {f"{self.composition.label}_{number:04d}{self.file_format.suffix}": number for number in numbers}
 
-    def _bpm(self, n_frames: int) -> Fraction:
-        return tempo.exact_bpm(n_frames, *self.sources.rates, self.options.beats)
-
-    def _is_phrase(self, n_frames: int) -> bool:
-        """Whether a loop whose beats and tempo nobody stated is too long to be one beat."""
-        return self.options.beats == 1 and not self.options.bpm and self._bpm(n_frames) < tempo.SLOW
-
     def tempo_lines(self) -> Iterator[str]:
         """Say what loops are played in the first file, and at which tempo."""
         options, n_loop, n_played = self.options, self.composition.num_latents, self.first.loop_frames
@@ -311,21 +293,21 @@ class Plan:
         seconds = f", {n_loop * self.frame_seconds:.2f} s" if wanted.endswith(" s") else ""
         has = f", {options.beats} beats," if options.beats > 1 else ""
         rates = f"at {self.sources.rates.sample_rate:g} Hz / {self.sources.rates.compression}"
-        loop = f"{nearest}a loop of {frames_text(n_loop)}{seconds} {rates}{has}"
-        yield f"{loop}{':' if self._is_phrase(n_loop) else ' is'} {self._tempo_text(n_loop)}"
+        yield f"{nearest}a loop of {frames_text(n_loop)}{seconds} {rates}{has}{self._tempo_text(n_loop)}"
         if n_played is None:
             yield "not all loops that are played have this length: the tempo does not apply to the others"
         elif n_played != n_loop:
-            yield f"each loop is played with {frames_text(n_played)}: {self._tempo_text(n_played)}"
+            yield f"as it is played, a loop of {frames_text(n_played)}{self._tempo_text(n_played)}"
 
     def _tempo_text(self, n_frames: int) -> str:
-        """Format the tempo of a loop: "129.20 BPM (double time 258.40)"; of a long one how it could be counted."""
-        if self._is_phrase(n_frames):
-            beats = tempo.beats_in(n_frames, *self.sources.rates)
-            bpm = tempo.format_bpm(beats * self._bpm(n_frames))
-            return f"counted as {beats} beats (--beats {beats}) it has {bpm} BPM"
-        double = tempo.double_time(n_frames, *self.sources.rates, self.options.beats)
-        return f"{tempo.format_bpm(self._bpm(n_frames))} BPM" + (f" (double time {double})" if double != "-" else "")
+        """Format the tempo of a loop: " is 129.20 BPM (double time 258.40)"; of a long one how it could be counted."""
+        rates, bpm = self.sources.rates, self.bpm(n_frames)
+        if bpm is None:
+            beats = tempo.beats_in(n_frames, *rates)
+            bpm = tempo.exact_bpm(n_frames, *rates, beats)
+            return f": counted as {beats} beats (--beats {beats}) it has {tempo.format_bpm(bpm)} BPM"
+        double = tempo.double_time(n_frames, *rates, self.options.beats)
+        return f" is {tempo.format_bpm(bpm)} BPM" + (f" (double time {double})" if double != "-" else "")
 
 
 def make_plans(options: GeneratorOptions) -> list[Plan]:
@@ -343,14 +325,15 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
         pattern, distribution = PATTERNS.find(one.pattern), DISTRIBUTIONS.find(one.distribution)
         of_pattern, drawn_by = pattern.read_options(one.pattern_args), distribution.read_options(one.distribution_args)
         chosen.append((one, (distribution, drawn_by, pattern, of_pattern)))
-    steps, sources = read_steps(options.transform), read_sources(options)
+    steps, sources = read_steps(options.transform), Sources(options)
+    statistics = sources.statistics
+    for path, file in sources.files.items():  # those of loops and target
+        if len(file.latents) != statistics.dims:
+            found = f"has {len(file.latents)} dims, the encodings have {statistics.dims}"
+            remedy = "take latents of the same model"
+            raise InputError(found, path=path, remedy=remedy, remedy_options=("input_loop", "target"))
     num_latents = _loop_length(options, sources)
     whole_number("num_latents", num_latents, tempo.MAX_LATENTS)
-    statistics = sources.statistics
-    for loop in [*sources.loops, *([] if sources.target is None else [sources.target])]:
-        if loop.shape[1] != statistics.dims:
-            found = f"the loop or the target has {loop.shape[1]} dims, the encodings have {statistics.dims}"
-            raise UsageError(found, remedy="take latents of the same model", remedy_options=("input_loop", "target"))
     file_format: Npy | LatentAudio = Npy(statistics.dims)
     if not options.embeddings:  # 32 bits with hold, for programs that may not read 64
         subtype = options.wav_subtype or ("FLOAT" if options.hold else "DOUBLE")

@@ -1,10 +1,11 @@
 """Latents in files of either kind, `.npy` or latent audio, read once with their sidecars; and encodings in folders."""
 
 import contextlib
+import functools
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,19 @@ from unravel_lib.errors import InputError
 from unravel_lib.files.find import find_files
 from unravel_lib.files.sidecar import EncodingSidecar, GeneratedSidecar, Sidecar, read_sidecar
 from unravel_lib.latents import Latents
-from unravel_lib.latents.formats import MAX_BYTES, is_latent_audio, load_descriptors, load_latent_audio, load_latents
+from unravel_lib.latents.formats import (
+    MAX_BYTES,
+    has_rate_of_latents,
+    load_descriptors,
+    load_latent_audio,
+    load_latents,
+)
 from unravel_lib.text import count_text, printable, size_text
 
 EXTENSIONS = (".npy", ".wav")
 ENCODE = "encode sound with encoder.py first"
 MODEL_FACTS = ("model_sha256", "weights_sha256", "model")
+COMMON = (*MODEL_FACTS, "sample_rate", "compression", "dims")  # facts that all files of a run share
 ONE_MODEL: dict[str, Any] = {"remedy": "give encodings of one model", "remedy_options": ("input",)}
 
 log = logging.getLogger("unravel_lib")
@@ -72,22 +80,17 @@ class Inputs:
     """Latents files of a run, each read once with its sidecar; 1 GiB of values may be kept until they are taken."""
 
     def __init__(self) -> None:
-        self._sidecars: dict[Path, Sidecar | None] = {}
+        self.sidecar = functools.cache(read_sidecar)
         self._kept: dict[Path, Latents] = {}
         self._free_bytes = MAX_BYTES
 
-    def sidecar(self, path: Path) -> Sidecar | None:
-        """Return the sidecar of a file; raises InputError where it is damaged."""
-        if path not in self._sidecars:
-            self._sidecars[path] = read_sidecar(path)
-        return self._sidecars[path]
-
     def is_latents(self, path: Path) -> bool:
-        """Whether a file in a folder counts as latents: a `.npy`, or a `.wav` that is latent audio."""
+        """Whether a file in a folder counts as latents: a `.npy`, or latent audio by its sidecar or rate."""
         try:
-            return path.suffix.lower() == ".npy" or is_latent_audio(path, self.sidecar(path))
+            is_ours = path.suffix.lower() == ".npy" or isinstance(self.sidecar(path), GeneratedSidecar)
         except InputError:  # a damaged sidecar of ours: reported when the file is opened
-            return True
+            is_ours = True
+        return is_ours or has_rate_of_latents(path)
 
     def is_generated(self, path: Path) -> bool:
         """Whether generator.py made a file, by its sidecar; not where that is damaged, which `read` reports."""
@@ -156,26 +159,21 @@ def common_facts(sidecars: Mapping[Path, Sidecar | None]) -> Sidecar:
         Two sidecars name different models, rates, compressions or dims.
     """
     known: dict[str, tuple[Any, Path]] = {}
-    stated = {path: sidecar for path, sidecar in sidecars.items() if sidecar is not None}
-    for path, sidecar in stated.items():
-        same_model = any(n in known and known[n][0] == getattr(sidecar, n) for n in MODEL_FACTS[:2])
-        for name in (*MODEL_FACTS, "sample_rate", "compression", "dims"):
-            fact = getattr(sidecar, name)
-            if fact is None:
-                continue
+    for path, sidecar in sidecars.items():
+        stated = {name: fact for name in COMMON if (fact := getattr(sidecar, name, None)) is not None}
+        same_model = any(name in known and known[name][0] == stated.get(name) for name in MODEL_FACTS[:2])
+        for name, fact in stated.items():
             before, source = known.setdefault(name, (fact, path))
             # a model may have been renamed, or be the other export of the same weights
             if fact != before and not (same_model and name in ("model", "model_sha256")):
-                if name in MODEL_FACTS:
-                    found = f"and {printable(source)} are encodings of different models, by their sidecars"
-                    raise InputError(f"{found} ({_models(stated.values())})", path=path, **ONE_MODEL)
-                found = f"has {name} {fact!s:.70}, {printable(source)} has {before!s:.70} (by their sidecars)"
+                what = "model" if name in MODEL_FACTS else name
+                found = f"has another {what} than {printable(source)}, by their sidecars ({_counts(sidecars, name)})"
                 raise InputError(found, path=path, **ONE_MODEL)
     return Sidecar(**{name: fact for name, (fact, _) in known.items()})
 
 
-def _models(sidecars: Iterable[Sidecar]) -> str:
-    """Say which models made files, and how many each: "3 files of a.ts 1a2b3c4d, 1 file of b.ts 5e6f7a8b"."""
-    marks = ((one.model, one.weights_sha256 or one.model_sha256) for one in sidecars)
-    models = Counter(f"{name or 'a model'} {sha256 or '':.8}".strip() for name, sha256 in marks if name or sha256)
-    return ", ".join(f"{count_text(n, 'file')} of {printable(model)}" for model, n in models.most_common())
+def _counts(sidecars: Mapping[Path, Sidecar | None], name: str) -> str:
+    """Say how many files have each value of a fact, with their model: "3 of a.ts 1a2b3c4d, 1 of b.ts 5e6f7a8b"."""
+    facts = ((one.model, getattr(one, name)) for one in sidecars.values() if one is not None)
+    marks = (f"{model or ''} {fact!s:.8}" for model, fact in facts if fact is not None)
+    return ", ".join(f"{n} of {printable(mark.strip())}" for mark, n in Counter(marks).most_common())

@@ -209,7 +209,6 @@ class Npy:
     noun: ClassVar[str] = "latents file"
     suffix: ClassVar[str] = f"{EMBEDDINGS}.npy"  # latents files and latent audio of the same name share no sidecar
     hold: ClassVar[None] = None
-    player: ClassVar[str] = ""
 
     def n_bytes(self, n_frames: int) -> int:
         """Return the size of a file of so many frames."""
@@ -243,15 +242,6 @@ class LatentAudio:
     def rate(self) -> int:
         """Samples per second that the header states, a whole number: 44100 / 2048 -> 21."""
         return max(1, int(self.sample_rate if self.hold else self.sample_rate / self.compression))
-
-    @property
-    def player(self) -> str:
-        """What plays it: "Pure Data 0.55 or newer: [latent_player 8 2048]"; "" where it has too many channels."""
-        if self.dims > PD_CHANNELS:
-            return ""
-        first = " 0.55 or newer" if self.subtype == "DOUBLE" else "" if self.hold else " 0.54 or newer"
-        name = f"readsf~ {self.dims}" if self.hold else f"latent_player {self.dims} {self.compression}"
-        return f"Pure Data{first}: [{name}]"
 
     @property
     def _times(self) -> int:
@@ -376,12 +366,10 @@ def _read(path: Path, file: "soundfile.SoundFile", facts: Sidecar | None, compre
     return array
 
 
-def is_latent_audio(path: Path, facts: Sidecar | None) -> bool:
-    """Return whether a WAV is one of generator.py, by its sidecar, or has a rate of latents."""
+def has_rate_of_latents(path: Path) -> bool:
+    """Return whether a WAV has a rate that only latents have."""
     import soundfile
 
-    if isinstance(facts, GeneratedSidecar):
-        return True
     with contextlib.suppress(soundfile.SoundFileError, InputError), open_input(path) as file:
         return bool(soundfile.info(file).samplerate < SOUND_RATE)
     return False
