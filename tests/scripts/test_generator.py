@@ -841,9 +841,9 @@ def test_overwriting_a_run_tells_what_stays(tmp_path: Path, encodings: Path, run
     assert "older" not in run("generator", *flags, "--overwrite").err
     err = run("generator", *flags, "--overwrite", "--seed", 7, "--no_plots").err
     older = f"warning: {tmp_path / 'r'} still holds"
-    assert f"{older} 1 older file (loop_normal_seed42_0000.wav), which this run did not write" in err
+    assert f"{older} 1 older file (such as loop_normal_seed42_0000.wav), which this run did not write" in err
     err = run("generator", *flags, "--overwrite", "--seed", 8, "--no_plots").err
-    assert f"{older} 2 older files (loop_normal_seed42_0000.wav, ...), which this run did not write" in err
+    assert f"{older} 2 older files (such as loop_normal_seed42_0000.wav), which this run did not write" in err
 
 
 def test_each_file_is_drawn_once(tmp_path: Path, encodings: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

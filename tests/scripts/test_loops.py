@@ -219,4 +219,4 @@ def test_a_target_of_another_model_is_refused(run: Run, latents: Path) -> None:
     sidecar.write_text(json.dumps(facts))
     target = next(other.glob("*.npy"))
     result = generated(run, latents, "--distribution", "mosaic", "--target", target, "--run", "a")
-    assert result.code == 2 and "encodings of different models" in result.errors[0]
+    assert result.code == 2 and "has another model than" in result.errors[0]

@@ -40,7 +40,7 @@ def test_steps_change_the_loops_and_stand_in_the_sidecar(run: Run, tmp_path: Pat
     loop = plain[:4]
     np.testing.assert_array_equal(changed, np.repeat(np.concatenate([loop, loop[::-1], loop]), 2, axis=0))
     assert options["transform"] == ["every 2 rev", "ply 2"] and options["code_sha256"] == {}
-    assert "each loop is played with 8 frames: 161.50 BPM" in err
+    assert "as it is played, a loop of 8 frames is 161.50 BPM" in err
     assert "1 x latents file: 24 frames x 3 dims" in err
 
 
@@ -157,8 +157,8 @@ def test_statistics_of_other_files_with_a_loop(run: Run, tmp_path: Path, encodin
             ("{x}:0:4", "--num_latents", 8),
             "--num_latents cannot be combined with others: leave it out, or these .--input_loop",
         ),
-        (("{x}:0:4", "--input", "{wide}"), "the loop or the target has 3 dims, the encodings have 5"),
-        (("{x}:0:4", "--input", "{other}"), "are encodings of different models"),
+        (("{x}:0:4", "--input", "{wide}"), "has 3 dims, the encodings have 5"),
+        (("{x}:0:4", "--input", "{other}"), "has another model than"),
     ],
 )
 def test_wrong_loops(run: Run, tmp_path: Path, encoding: Path, flags: tuple[object, ...], message: str) -> None:

@@ -327,8 +327,8 @@ def test_a_mixture_of_models_is_told_by_name_and_number(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         common_facts({path: read_sidecar(path) for path in paths})
     assert str(raised.value) == (
-        f"{paths[1]} and {paths[0]} are encodings of different models, by their sidecars (3 files of a.ts cccccccc, "
-        "1 file of a.ts aaaaaaaa, 1 file of b.ts bbbbbbbb): give encodings of one model (input)"
+        f"{paths[1]} has another model than {paths[0]}, by their sidecars (3 of a.ts cccccccc, 1 of a.ts aaaaaaaa, "
+        "1 of b.ts bbbbbbbb): give encodings of one model (input)"
     )
 
 

@@ -128,13 +128,12 @@ class Sources:
         """Return what the sidecars and the options say."""
         sidecars = {path: file.sidecar for path, file in self.files.items()}
         facts = latents.common_facts({self.table: read_sidecar(self.table), **sidecars} if self.table else sidecars)
-        given = {name: getattr(self.options, name) for name in Rates._fields}
-        for name, value in given.items():
-            stated = getattr(facts, name)
-            if None not in (stated, value) and stated != value:
-                found = f"is {stated:.10g} by the encodings' sidecars, not {value:.10g}"
+        for name in Rates._fields:
+            stated, given = getattr(facts, name), getattr(self.options, name)
+            if None not in (stated, given) and stated != given:
+                found = f"is {stated:.10g} by the encodings' sidecars, not {given:.10g}"
                 raise UsageError(found, option=name, remedy="leave it out")
-        facts = replace(facts, **{name: value for name, value in given.items() if value is not None})
+            facts = replace(facts, **{name: given if stated is None else stated})
         sources = [self.table] if self.table else self.options.input or [file.path for file in self.encodings]
         if not sources:
             return facts
@@ -326,14 +325,14 @@ def make_plans(options: GeneratorOptions) -> list[Plan]:
         of_pattern, drawn_by = pattern.read_options(one.pattern_args), distribution.read_options(one.distribution_args)
         chosen.append((one, (distribution, drawn_by, pattern, of_pattern)))
     steps, sources = read_steps(options.transform), Sources(options)
+    num_latents = _loop_length(options, sources)
+    whole_number("num_latents", num_latents, tempo.MAX_LATENTS)
     statistics = sources.statistics
     for path, file in sources.files.items():  # those of loops and target
         if len(file.latents) != statistics.dims:
             found = f"has {len(file.latents)} dims, the encodings have {statistics.dims}"
             remedy = "take latents of the same model"
             raise InputError(found, path=path, remedy=remedy, remedy_options=("input_loop", "target"))
-    num_latents = _loop_length(options, sources)
-    whole_number("num_latents", num_latents, tempo.MAX_LATENTS)
     file_format: Npy | LatentAudio = Npy(statistics.dims)
     if not options.embeddings:  # 32 bits with hold, for programs that may not read 64
         subtype = options.wav_subtype or ("FLOAT" if options.hold else "DOUBLE")
