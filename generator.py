@@ -50,7 +50,9 @@ def show_tempi(options: GeneratorOptions) -> None:
     from unravel_lib import tempo
     from unravel_lib.generator.plan import Sources
 
-    print(tempo.table(*Sources(replace(options, input_loop=[])).rates, options.beats))
+    sources = Sources(replace(options, input_loop=[]))
+    sources.log_defaults()
+    print(tempo.table(*sources.rates, options.beats))
     print("rounded to two decimals (a table that cuts them off says up to 0.01 less); --bpm finds lengths in between")
 
 

@@ -113,16 +113,18 @@ class Sources:
         weighted = (replace(one, weight=n) for one, n in zip(statistics.encodings, counts, strict=True))
         return replace(statistics, encodings=tuple(weighted))
 
-    @functools.cached_property
+    @property
     def rates(self) -> Rates:
-        """The rates that are known, and defaults for those that are not, which are logged."""
-        rates = Rates(
+        """The rates that are known, and defaults for those that are not."""
+        return Rates(
             self.facts.sample_rate or tempo.DEFAULT_SAMPLE_RATE, self.facts.compression or tempo.DEFAULT_COMPRESSION
         )
-        for name, value in rates._asdict().items():
+
+    def log_defaults(self) -> None:
+        """Log the rates that nothing states."""
+        for name, value in self.rates._asdict().items():
             if getattr(self.facts, name) is None:
                 log.info("no sidecar states --%s: taking %g", name, value)
-        return rates
 
     def _joined_facts(self) -> Sidecar:
         """Return what the sidecars and the options say."""

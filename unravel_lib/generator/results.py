@@ -60,6 +60,7 @@ def log_plans(plans: Sequence[Plan]) -> None:
     UsageError
         A file is larger than a WAV can be, or all are larger than the free space, or than 1 GiB unless `large`.
     """
+    plans[0].sources.log_defaults()
     lines, total = list[str](), 0
     for plan in plans:
         n_frames, n_files = len(plan.first.frames), plan.options.num_files
@@ -289,8 +290,9 @@ def write_live_file(options: GeneratorOptions, given: Collection[str]) -> int:
     if options.live.exists() and not options.overwrite:
         raise OutputError("is there already", path=options.live, remedy="replace it", remedy_options=("overwrite",))
     model, facts = _load_live_decoder(sources), sources.facts
+    rates = sources.rates
     if model is None:
-        rates = sources.rates
+        sources.log_defaults()
     else:
         rates = Rates(facts.sample_rate or model.sample_rate, facts.compression or model.compression)
     statistics = replace(sources.statistics, frame_rate=rates.sample_rate / rates.compression)
