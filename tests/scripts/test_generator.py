@@ -389,7 +389,7 @@ FAILURES = [
     (["--input", "{in}", "--pattern_args", "levels=2"], "it takes none"),
     (["--input", "{in}", "--distribution_args", "levels=2"], "--distribution normal has no option levels"),
     (["--input", "{in}", "--num_latents", "4", "--bpm", "120"], "leave it out, or these (--bpm)"),
-    (["--input", "{in}", "--num_latents", "0"], "--num_latents 0 is out of range"),
+    (["--input", "{in}", "--num_latents", "0"], "--num_latents 0 is not a whole number from 1 to 1000000"),
     (["--input", "{in}", "--num_loop", "4"], "did you mean --num_loops"),
     (["--input", "{bare}", "--bpm", "0.1", "--sample_rate", "1e6", "--compression", "1"], "from 1 to 1,000,000"),
     (["--input", "{in}/nothing"], "does not exist"),
