@@ -172,10 +172,8 @@ def borders(piece: Piece, most: int = MAX_BORDERS) -> Sequence[int]:
     """
     starts = piece.starts[1:].tolist()
     if len(starts) > most:
-        loops = pairwise(np.split(piece.frames, starts))
-        starts = [
-            start for start, (before, loop) in zip(starts, loops, strict=True) if not np.array_equal(before, loop)
-        ]
+        neighbours = pairwise(np.split(piece.frames, starts))
+        starts = [start for start, loops in zip(starts, neighbours, strict=True) if not np.array_equal(*loops)]
     return starts if len(starts) <= most else []
 
 
@@ -223,9 +221,8 @@ def _notes(pieces: Sequence[Piece]) -> str:
     notes = ["frames"]
     each = max(len(piece.frames) for piece in pieces) / (WIDE * DPI)
     if each > 1:
-        notes.append(
-            f"a column of pixels is {each:,.1f} of them: for each dim the highest value above, the lowest below"
-        )
+        shown = "for each dim the highest value above, the lowest below"
+        notes.append(f"a column of pixels is {each:,.1f} of them: {shown}")
     if any(borders(piece) for piece in pieces):
         is_all = max(len(piece.starts) for piece in pieces) <= MAX_BORDERS + 1
         notes.append("lines: a loop begins" if is_all else "lines: another loop begins")
@@ -288,12 +285,9 @@ def _half_violins(axes: Axes, half: Half) -> None:
         edge = dim + 0.45 * half.side * density
         axes.fill_betweenx(at, dim, edge, color=half.colour, alpha=0.5, linewidth=0, label=label)
     x = np.arange(half.quantiles.shape[1])
-    for row, reach, colour, line in (
-        (Q1, 0.2, half.colour, 1.0),
-        (Q3, 0.2, half.colour, 1.0),
-        (MEDIAN, 0.33, DARK, 1.6),
-    ):
-        axes.hlines(half.quantiles[row], x, x + half.side * reach, color=colour, linewidth=line)
+    for row in (Q1, Q3):
+        axes.hlines(half.quantiles[row], x, x + half.side * 0.2, color=half.colour, linewidth=1.0)
+    axes.hlines(half.quantiles[MEDIAN], x, x + half.side * 0.33, color=DARK, linewidth=1.6)
 
 
 def density_of(quantiles: Array, n_frames: int, low: float, high: float) -> tuple[Array, Array]:

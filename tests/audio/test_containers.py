@@ -1,6 +1,7 @@
 """Sound files that contain several recordings in a row, and sound files that are cut short."""
 
 import contextlib
+import errno
 import io
 import struct
 from collections.abc import Callable
@@ -443,6 +444,22 @@ def test_a_size_that_was_never_written_is_named_and_the_sound_read(
         np.testing.assert_allclose(read(tmp_path / "x", new), whole, atol=1e-7)
         [line] = caplog.messages
         assert line == f"{tmp_path / 'x'} does not say how long it is: it is read to its end"
+
+
+def test_a_temporary_folder_without_space_for_the_copy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the size of the sound was never written, or a tag is in front."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with pytest.raises(InputError, match=r"must be copied to .*tmp to be read, .*: No space left on device.*TMPDIR"):
+        read(tmp_path / "x", id3v2(bytes(9)) + sndfile(noise(1), 44100, "WAV", "PCM_16"))
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_a_wav_with_no_sound_but_other_chunks_is_empty(tmp_path: Path) -> None:

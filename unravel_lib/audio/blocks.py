@@ -185,8 +185,7 @@ def resampled(blocks: Iterable[Sound], sample_rate: float, target: float) -> Ite
     window = max(math.ceil(RESAMPLE_SECONDS * sample_rate / step_in), 4 * context)
 
     def process(x: Sound) -> Sound:
-        with torch.no_grad():
-            result: Sound = resample(torch.from_numpy(x)).numpy()
+        result: Sound = resample(torch.from_numpy(x)).numpy()
         return result
 
     sizes = {"step_in": step_in, "step_out": step_out, "window": window, "left": context, "right": context}
