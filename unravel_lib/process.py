@@ -12,7 +12,6 @@ import pickle
 import queue
 import signal
 import threading
-import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -125,7 +124,7 @@ class _Sender(logging.Handler):
         plain = copy.copy(record)
         plain.msg = record.msg if isinstance(record.msg, UnravelError) else record.getMessage()
         plain.args = plain.exc_info = None
-        plain.exc_text = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
+        plain.exc_text = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
         self._pipe.send(plain)
 
 

@@ -129,7 +129,7 @@ def test_what_is_finished_is_printed_when_it_is_stopped(many: Path, tmp_path: Pa
 def test_what_a_killed_process_did_not_finish_is_named(many: Path, tmp_path: Path) -> None:
     """Another process takes its place."""
     process = start("--input", many, "--output", tmp_path / "out", "--jobs", 2)
-    assert process.stdout is not None and process.stdout.readline()
+    assert process.stdout is not None and all(process.stdout.readline() for _ in range(COUNT // 3))  # both have begun
     os.kill(children(process)[-1], signal.SIGKILL)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1

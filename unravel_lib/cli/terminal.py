@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TextIO, TypeVar
@@ -67,8 +66,8 @@ class Lines(logging.Handler):
             if text in self._warnings:
                 return
             self._warnings.add(text)
-        trace = record.exc_text or ("".join(traceback.format_exception(*record.exc_info)) if record.exc_info else "")
-        text += f"\n{trace.rstrip()}" if trace else ""
+        trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else record.exc_text
+        text += f"\n{trace}" if trace else ""
         with beside_bar(sys.stderr):
             print(text, file=sys.stderr)
 
