@@ -1,8 +1,8 @@
 """Sound files that contain several recordings in a row, and sound files that are cut short."""
 
 import contextlib
-import errno
 import io
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -450,15 +450,20 @@ def test_a_temporary_folder_without_space_for_the_copy_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the size of the sound was never written, or a tag is in front."""
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("shutil.copyfileobj", full)
+    data = id3v2(bytes(9)) + sndfile(noise(1), 44100, "WAV", "PCM_16")
+    (tmp_path / "x").write_bytes(data)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    with pytest.raises(InputError, match=r"must be copied to .*tmp to be read, .*: No space left on device.*TMPDIR"):
-        read(tmp_path / "x", id3v2(bytes(9)) + sndfile(noise(1), 44100, "WAV", "PCM_16"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(data) // 2, limits[1]))  # a write fails, and so does closing
+    try:
+        with (
+            pytest.raises(InputError, match=r"must be copied to .*tmp to be read, which fails: .*TMPDIR"),
+            open_audio(tmp_path / "x"),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list((tmp_path / "tmp").iterdir())
 
 

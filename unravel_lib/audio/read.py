@@ -137,19 +137,20 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
         log.warning("%s: %d bytes behind its sound are not read", printable(path), rest)
 
 
-@contextlib.contextmanager
-def _repaired(path: Path, file: BinaryIO, header: bytes, start: int, stop: int) -> Iterator[BinaryIO]:
+def _repaired(path: Path, file: BinaryIO, header: bytes, start: int, stop: int) -> BinaryIO:
     """Copy a part of a file to a temporary one, with `header` in place of its first bytes."""
-    with tempfile.TemporaryFile() as copy:
-        file.seek(start + len(header))
-        try:
+    try:
+        with contextlib.ExitStack() as unless_copied:
+            copy = unless_copied.enter_context(tempfile.TemporaryFile())
+            file.seek(start + len(header))
             copy.write(header)
             shutil.copyfileobj(file, copy)
             copy.truncate(stop - start)
-        except OSError as error:
-            found = f"must be copied to {tempfile.gettempdir()} to be read, which fails: {error.strerror}"
-            raise InputError(found, path=path, remedy="set TMPDIR to a folder with more space") from error
-        yield copy
+            unless_copied.pop_all()
+            return copy
+    except OSError as error:  # also of closing, which writes what is left
+        found = f"must be copied to {tempfile.gettempdir()} to be read, which fails: {error.strerror}"
+        raise InputError(found, path=path, remedy="set TMPDIR to a folder with more space") from error
 
 
 def source_of(file: BinaryIO) -> BinaryIO | int:
