@@ -130,8 +130,9 @@ def named_rows(page: Path, heading: str) -> dict[str, list[str]]:
 def parser_actions(script: str) -> dict[str, Action]:
     """The flags of a script by name, but for those that all scripts have."""
     module: Any = importlib.import_module(script)
-    build = module.build_parser
-    return {flag: action for action in build()._actions for flag in action.option_strings if flag not in GENERAL}
+    parser = module.build_parser()
+    parser._option_string_actions["--input"].required = parser.needs_input
+    return {flag: action for action in parser._actions for flag in action.option_strings if flag not in GENERAL}
 
 
 def documented_default(action: Action) -> str | None:

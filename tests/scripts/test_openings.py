@@ -20,11 +20,14 @@ Openings = Callable[..., Counter[str]]
 def opened() -> dict[str, Counter[str]]:
     """How often each file was opened in the folders that are its keys; Python keeps the hook until it ends."""
     watched: dict[str, Counter[str]] = {}
+    before: list[object] = [None]
 
     def count(event: str, args: tuple[object, ...]) -> None:
         if event == "open" and watched and isinstance(args[0], str | bytes):
+            by_opener = args[1] is None and args[0] == before[0]  # one opening is told twice: by open and by os.open
+            before[0] = None if by_opener else args[0]
             path = os.path.abspath(os.fsdecode(args[0]))
-            for folder, counts in watched.items():
+            for folder, counts in () if by_opener else watched.items():
                 if path.startswith(folder):
                     counts[path] += 1
 

@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,
         )
-        self._needs_input = needs_input  # not argparse's `required`: the flag may be there, but misspelt
+        self.needs_input = needs_input  # not argparse's `required`: the flag may be there, but misspelt
         self.general = self.add_argument_group("general")
         self.general.add_argument("-h", "--help", action="help", help="show this text and exit")
         self.general.add_argument("--version", action="version", version=f"UnRAVEl {__version__}")
@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         args, unknown = self.parse_known_args(argv)
         if unknown:
             self._refuse(unknown[0], argv)
-        if self._needs_input and args.input is None:
+        if self.needs_input and args.input is None:
             self.error(f"--input is missing: {self._option_string_actions['--input'].help}")
         return args
 
