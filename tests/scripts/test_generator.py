@@ -449,7 +449,7 @@ def test_run_names_are_kept_and_guarded(tmp_path: Path, encodings: Path, run: Ru
     before = bytes_of([tmp_path / "take one" / "x"])
     result = run("generator", *flags, "--seed", 7)
     assert result.code == 2 and result.paths == []
-    assert "exists already: choose another name, or replace a folder (--run, --overwrite)" in result.err
+    assert "exists already: choose another name, or replace it (--run, --overwrite)" in result.err
     assert bytes_of([tmp_path / "take one" / "x"]) == before
     result = run("generator", *flags, "--overwrite")
     assert result.code == 0 and bytes_of([tmp_path / "take one" / "x"]) == before

@@ -23,7 +23,7 @@ from unravel_lib.text import printable
 FILE_SUFFIXES = (".wav", ".npy", ".json", ".csv", ".png")  # of the results; no new output folder gets such a name
 
 ANOTHER: Any = {"remedy": "choose another folder", "remedy_options": ("output",)}  # fields of errors
-ANOTHER_NAME: Any = {"remedy": "choose another name, or replace a folder", "remedy_options": ("run", "overwrite")}
+ANOTHER_NAME: Any = {"remedy": "choose another name, or replace it", "remedy_options": ("run", "overwrite")}
 
 EMBEDDINGS = "_embeddings"  # ends the names of latents files that generator.py makes; other results leave it out
 DIGITS = 8  # of the hash in a name
