@@ -8,8 +8,8 @@ DEFAULT_COMPRESSION = 2048  # audio samples per frame; what most RAVE models hav
 MAX_LATENTS = 1_000_000  # frames in the longest loop that is allowed
 DEFAULT_LATENTS = 10  # frames in a loop at the usual compression; about half a second
 FASTEST_ROW, SLOWEST_ROW = 1500, 60  # BPM; the table of tempi begins and ends there
-STEPS = {600: 50, 240: 20, 120: 10, 60: 5, 24: 2, 0: 1}  # of its rows, from so many frames on
-SLOW, USUAL = 30, 80  # BPM; a loop that is slower than the first has several beats, by the second how many
+STEPS = {600: 50, 240: 20, 120: 10, 60: 5, 24: 2, 0: 1}  # from so many frames on, it has a row every so many frames
+SLOW, USUAL = 30, 80  # BPM; a loop slower than SLOW has several beats, so many that it has at least the USUAL tempo
 
 
 def default_frames(compression: int) -> int:
@@ -34,7 +34,7 @@ def exact_bpm(n_frames: int, sample_rate: float, compression: int, beats: int = 
     Raises
     ------
     ValueError
-        A value is not positive.
+        `n_frames`, `sample_rate` or `compression` is not positive.
 
     Notes
     -----
@@ -79,7 +79,7 @@ def double_time(n_frames: int, sample_rate: float, compression: int, beats: int 
 
 
 def beats_in(n_frames: int, sample_rate: float, compression: int) -> int:
-    """Return in how many beats a long loop is counted: the least power of two that makes it at least 80 BPM."""
+    """Return how many beats a long loop has: the least power of two with which it has at least 80 BPM."""
     return 1 << max(0, math.ceil(math.log2(USUAL / exact_bpm(n_frames, sample_rate, compression))))
 
 

@@ -61,9 +61,9 @@ def test_loops_begin_evenly_over_the_recordings_whatever_the_number_of_files() -
     recordings = Recordings(with_descriptors([beats(300, 20.0, seed) for seed in range(3)], loud))
     every = [True] * 3
     places = [(first_place(1) + i * GOLDEN) % 1 for i in range(80)]
-    names = [recordings.place(place, False, every)[0].name for place in places]
+    names = [recordings.moment_at(place, False, every)[0].name for place in places]
     assert [names.count(f"take {n}") for n in range(3)] == pytest.approx([60, 20, 0], abs=3)
-    roots = [recordings.place(place, True, every)[0].name for place in places]
+    roots = [recordings.moment_at(place, True, every)[0].name for place in places]
     assert roots.count("take 1") > 25  # the square root of a third
     assert len({first_place(seed) for seed in range(9)}) == 9
 

@@ -1,4 +1,6 @@
-"""Music: loops drawn from statistics and arranged in time. No files but those of a user's own code, no torch, no flags.
+"""Music: loops drawn from statistics and arranged in time.
+
+No file is read here but a user's own code, and nothing depends on torch or on the flags of the scripts.
 
 A loop is a short array of frames, float64 [n_frames, dims]. Three kinds of functions, chosen by name, make a piece:
 
@@ -17,7 +19,7 @@ Distributions that play what was recorded:
 recordings : which moments of the recordings are worth a loop, where loops begin, periods, fitting to a tempo
 following : retrace, oracle, excerpt: along the recordings
 steering : wishes for how a loop sounds
-mosaic : the course of another sound in the material of the recordings
+mosaic : recorded frames in the order in which they resemble another sound
 spectral : new signals with the spectra of the recordings
 
 How functions are chosen by name:

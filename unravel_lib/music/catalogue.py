@@ -33,7 +33,7 @@ class Catalogue(dict[str, Entry]):
         self._of: dict[Function, Entry] = {}  # of every function that was registered, those of users' files too
 
     def register(self, function: F) -> F:
-        """Make a function chosen by its name: the decorators `@distribution`, `@pattern` and `@transform`.
+        """Register a function, to be chosen by its name: the decorators `@distribution`, `@pattern` and `@transform`.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Catalogue(dict[str, Entry]):
         raise UsageError(found, option=kind, value=chosen, remedy=remedy + did_you_mean(name, list(known)))
 
     def _in_file(self, file: str) -> dict[str, Entry]:
-        """Run a user's file; return its entries by name, of those with equal names the newest."""
+        """Run a user's file; return its entries by name, the newest where several have the same name."""
         run_file(file)
         own = (entry for entry in self._of.values() if entry.source is not None)
         return {entry.name: entry for entry in own if os.path.realpath(str(entry.source)) == os.path.realpath(file)}
@@ -96,7 +96,7 @@ class Catalogue(dict[str, Entry]):
 
 
 def file_of(chosen: str) -> str:
-    """Return the file of `FILE.py:name`, or of `FILE.py` alone; "" for any other name."""
+    """Return the file of `FILE.py:name`; any other text with .py in it is a file as a whole; else ""."""
     file = chosen.rpartition(":")[0]
     return file if file.endswith(".py") else chosen if ".py" in chosen else ""
 

@@ -21,7 +21,7 @@ from unravel_lib.statistics.measure import Array, Statistics
 from unravel_lib.tempo import MAX_LATENTS
 
 PATTERN_KEY = 2  # of the pattern's random numbers among those of a file; loops A and B have 0 and 1, others 3, 4, ...
-PLASTIC = 0.7548776662466927  # how far apart the loops of a file begin, as `GOLDEN` those of two files
+PLASTIC = 0.7548776662466927  # from the place of one loop of a file to that of the next; `GOLDEN` is from file to file
 
 
 @dataclass(eq=False)
@@ -43,7 +43,7 @@ class Composition:
     num_latents : int
         Frames in a loop.
     num_loops : int
-        Repetitions.
+        How often the pattern repeats things.
     seed : int
         Same seed, same bytes.
     steps : tuple of Step
@@ -53,7 +53,7 @@ class Composition:
     in_time : bool
         Whether the length of the loop was chosen by a tempo, to which distributions may fit what they draw.
     wishes : mapping of ranks by name of a descriptor
-        How the loops are to sound, for distributions that take wishes; see `steering`. Texts are read.
+        How the loops are to sound, for distributions that take wishes; see `steering`. Texts are read as such.
     target : float64 [frames, dims] or None
         Latents of another sound, for distributions that take a target.
 
@@ -108,12 +108,12 @@ class Composition:
 
     @property
     def draws(self) -> bool:
-        """Whether the distribution draws a loop, so that it is not given."""
+        """Whether the pattern takes more loops than are given: the others are drawn from the distribution."""
         return not self.given_loops or len(self.given_loops) < self._loops_taken
 
     @cached_property
     def _loops_taken(self) -> int:
-        """From how many loops the pattern makes a piece: it is tried with those that are given."""
+        """How many loops the pattern takes: it is run once with those that are given, repeated if it takes more."""
         asked = {0}
 
         def loop(which: int) -> Frames:
@@ -159,7 +159,7 @@ class Composition:
         seed = np.random.SeedSequence(self.seed, spawn_key=(number, PATTERN_KEY))
         loops = loops_of(self.pattern, self.pattern_options, independent_loop, self.num_loops, scale, seed)
         played = transformed(loops, self.steps, scale, centre, seed, self._attacks)
-        return Piece.of(played, self.statistics.dims, notes)  # the loops are drawn as it goes through them
+        return Piece.of(played, self.statistics.dims, notes)  # which draws the loops as it iterates
 
     def _attacks(self, frames: Frames) -> Array | None:
         return attacks_of(frames, self.statistics)

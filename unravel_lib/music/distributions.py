@@ -32,7 +32,7 @@ from unravel_lib.statistics.measure import FLOAT32_MAX, PERCENTS, Array, Statist
 
 UNIFORM_REACH = 3.0  # bounds of uniform, in standard deviations
 MAX_LAG_1 = 0.9999  # a lag-1 coefficient of 1 would repeat its first frame
-ROUNDING = 1e-8  # negative eigenvalues of a correlation matrix smaller than this
+ROUNDING = 1e-8  # eigenvalues of a correlation matrix that are not below minus this count as not negative
 STRAYS = "the dims move together otherwise than in the recordings, so the timbre may stray; retrace stays close to it"
 HEARD = 0.05  # smaller changes of correlations are not worth a warning
 
@@ -68,7 +68,10 @@ def correlation_based(statistics: Statistics, rng: np.random.Generator, n_frames
 
 @distribution
 def empirical(recordings: Recordings, rng: np.random.Generator, n_frames: int) -> Frames:
-    """Whole frames of the encodings in random order, with replacement (`iqr` changes nothing)."""
+    """Whole frames of the encodings in random order, with replacement (`iqr` changes nothing).
+
+    All frames count alike, silent ones too.
+    """
     latents = np.concatenate([encoding.latents for encoding in recordings.encodings], axis=1)
     return latents[:, rng.integers(0, latents.shape[1], n_frames)].T.astype(np.float64)
 
@@ -117,8 +120,8 @@ def walk(statistics: Statistics, rng: np.random.Generator, n_frames: int) -> Fra
     for step in steps:  # one lap from 0; the geometric series of endless laps gives the start of the stationary ring
         frame = phi * frame + step
     frame = frame / (1 - lap)
-    for place, step in enumerate(steps):
-        steps[place] = frame = phi * frame + step
+    for number, step in enumerate(steps):
+        steps[number] = frame = phi * frame + step
     return statistics.location + steps
 
 
@@ -135,7 +138,7 @@ def draw(
     target: npt.ArrayLike | None = None,
     **options: int | float | bool | str,
 ) -> Frames:
-    """Draw frames from a distribution: float64 [n_frames, dims], within float32; same seed, same frames.
+    """Draw frames from a distribution: float64 [n_frames, dims]; same seed, same frames.
 
     Parameters
     ----------
@@ -161,7 +164,7 @@ def draw(
     ------
     UsageError
         No such distribution or option; it cannot be used with these statistics, wishes or target; its function failed,
-        or drew values that latents cannot have.
+        or drew values that are not finite as float32.
     """
     entry = DISTRIBUTIONS.find(name)
     check_seed(seed)
@@ -174,7 +177,7 @@ def draw(
 
 
 def drawn(entry: Entry, options: Options, seed: np.random.SeedSequence, **given: Any) -> Frames:
-    """Draw frames as `draw` does; `given` are all inputs that `kinds` names but the random numbers."""
+    """Draw frames as `draw` does; `given` are all inputs that `kinds` names but `rng` and `recordings`."""
     statistics, n_frames = checked_statistics(given["statistics"]), given["n_frames"]
     whole_number("n_frames", n_frames, MAX_BYTES // (8 * statistics.dims))
     if "recordings" in entry.inputs:
@@ -195,7 +198,7 @@ def drawn(entry: Entry, options: Options, seed: np.random.SeedSequence, **given:
 
 
 def checked_statistics(statistics: object) -> Statistics:
-    """Return statistics that are given; raise UsageError where these are none."""
+    """Return what was given as statistics; raise UsageError where it is no Statistics."""
     if not isinstance(statistics, Statistics):
         found = f"is of type {type(statistics).__name__}"
         raise UsageError(found, option="statistics", expected="what measure returns")
@@ -239,7 +242,7 @@ def correlated(rng: np.random.Generator, n_frames: int, covariance: Array) -> Fr
 
 
 def nearest_psd(covariance: Array, name: str) -> Array:
-    """Return a covariance as it is if it is positive semi-definite, else the nearest that is, and log that once.
+    """Return a covariance if it is positive semi-definite, else a near one that is, and log that once.
 
     Parameters
     ----------

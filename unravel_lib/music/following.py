@@ -36,11 +36,11 @@ LEAST = 4  # frames of a recording that a path can follow
 APART = 2  # a jump lands more than so many frames from where the path is
 APPROXIMATION = 3.0  # the moments found may be 1 + this times as far as the nearest ones: 40 times as fast
 SPARE_SECONDS, SPARE_FRAMES = 0.5, 4  # of the path beyond the ring, to choose the place where it closes
-WHITE_NEAR, WHITE_EACH = 5, 2  # nearly white dims are from one of so many moments, and so many for each of `near`
-WHITE_WISHED = 4  # of these, with wishes, those that meet them best
+WHITE_NEAR, WHITE_EACH = 5, 2  # nearly white dims are taken from one of 5 + 2 near moments
+WHITE_WISHED = 4  # with wishes: from one of so many of these, those that meet the wishes best
 WARM_UP_SECONDS = 2.0  # of a path before a ring with wishes
 WISHED_NEAR, SHARPNESS = 64, 12.0  # with wishes: moments to choose from, and how much a wish weighs
-SEAM = 4  # frames in which an excerpt is faded into its beginning
+SEAM = 4  # frames at the end of an excerpt that are faded into those before its beginning
 SEARCH_SECONDS = 0.3  # an excerpt begins at most so far from its place
 
 
@@ -54,7 +54,7 @@ class Rules:
     near : a jump goes to one of so many nearest moments
     longest : frames in a run at most
     keep : float64 [dims], share of the distance to the recording that is kept at each step
-    white : bool [dims], dims without a course of their own, which are taken from other moments that are alike
+    white : bool [dims], dims that are nearly white, which are taken from other moments that are alike
     """
 
     follow: float
@@ -87,8 +87,8 @@ def retrace(
     jump_seconds : mean time between two jumps
     near : a jump goes to one of so many nearest moments
     keep_seconds : time in which the distance to the recording falls to 1 / e
-    variety : long recordings do not prevail
-    fit : where a tempo is given, stretch the recording to it
+    variety : a recording counts by the square root of its worthy moments, so that long ones do not prevail
+    fit : where a tempo is given, make the recording longer or shorter to fit it
 
     With wishes the path goes through all recordings: it keeps no beat, and `variety` and `fit` have no effect.
 
@@ -165,7 +165,7 @@ def excerpt(
         raise ValueError(f"{found}: {remedy}")
     if sum(usable) < len(usable) / 4:
         note(f"excerpt: long enough for a loop of {n_frames} frames: {sum(usable)} of {len(usable)} recordings")
-    recording, moment = recordings.place(place, variety, usable)
+    recording, moment = recordings.moment_at(place, variety, usable)
     if in_time and fit:
         recording, moment = recording.fitted(moment, n_frames, recordings.frame_rate, note)
     if len(recording) < needed:
@@ -178,21 +178,24 @@ def excerpt(
 
 
 def _repeated(recording: Recording, moment: int, needed: int) -> tuple[Recording, int]:
-    """Repeat the whole periods of a recording until it is long enough; return it, and the moment in it."""
+    """Repeat the whole periods of a recording, from a moment on, until it is long enough; return it and a moment in it.
+
+    That moment is half of those periods after the given one, so that an excerpt can begin before it and after it.
+    """
     period = recording.period or len(recording)
     whole = round(int(len(recording) / period) * period)
-    places = np.arange(moment % whole, moment % whole + needed + whole) % whole
-    return recording.taken(places), whole // 2
+    moments = np.arange(moment % whole, moment % whole + needed + whole) % whole
+    return recording.take(moments), whole // 2
 
 
 def _start(recording: Recording, moment: int, n_frames: int, seam: int, reach: int) -> int:
-    """Where an excerpt begins, near a moment: on an attack, and where its end leads back to its beginning."""
+    """Where an excerpt begins, within `reach` of a moment: on an attack, and with an end like what is before it."""
     last = len(recording) - n_frames
     moment = min(max(moment, seam), last)
     starts = np.arange(max(seam, moment - reach), min(last, moment + reach) + 1)
     if recording.worthy[starts].any():
         starts = starts[recording.worthy[starts]]
-    apart = np.linalg.norm(recording.weighted[n_frames:] - recording.weighted[:last], axis=1)  # what is a loop apart
+    apart = np.linalg.norm(recording.weighted[n_frames:] - recording.weighted[:last], axis=1)  # of frames a loop apart
     seams = np.array([apart[start - seam : start].sum() for start in starts])
     known = recording.descriptors
     attacks = np.zeros(len(starts)) if known is None else known[ATTACK, starts].astype(np.float64)
@@ -229,11 +232,11 @@ def _ring(
     variety: bool,
     note: Note | None,
 ) -> Frames:
-    """Draw a ring [n_frames, dims]: a part of a path, closed. With a `note`, recordings are fitted to the tempo.
+    """Draw a ring [n_frames, dims]: a part of a path, closed. With a `note`, recordings are fitted to the loop.
 
     Without wishes the path is somewhat longer than the ring, which begins where it closes best. A long path is made of
-    stretches, each of another recording, all but the last of whole periods. With wishes it goes through all recordings,
-    and begins before the ring, at the wishes for its end: so it comes to its start as it leaves its end.
+    stretches, each from another place, all but the last of whole periods. With wishes it goes through all recordings,
+    and begins before the ring with the wishes for the end of the ring, so that the end leads to the start.
     """
     check_range(1, near=rules.near)
     if wishes:
@@ -300,7 +303,7 @@ def _path(
     periods.
 
     Dims that are nearly white are each time taken from another moment that is alike: nothing is copied, and as they
-    have no course of their own they change no faster.
+    change at random anyway they change no faster.
 
     Returns
     -------
@@ -327,18 +330,18 @@ def _path(
             else:
                 moments = _moments(_similar(recording, moment, time, pair, near, WISHED_NEAR))
                 if wishes.distances(moments, step).min() > TOLERANCE:  # nothing alike is as it is wished for
-                    moments = wishes.best_met(recording.moments, step, WISHED_NEAR)
+                    moments = wishes.closest(recording.moments, step, WISHED_NEAR)
                 times = moments.astype(np.float64)
                 weights = np.exp(-SHARPNESS * wishes.distances(moments, step)) / (8 + np.arange(len(moments)))
             if moments.size:  # else it goes on
                 shares = np.cumsum(weights / (1 + visits[moments]))
-                place = min(np.searchsorted(shares, jumps * shares[-1], side="right"), len(moments) - 1)
-                moment, time, run = int(moments[place]), float(times[place]), 0
+                choice = min(np.searchsorted(shares, jumps * shares[-1], side="right"), len(moments) - 1)
+                moment, time, run = int(moments[choice]), float(times[choice]), 0
         visits[moment] += 1
         e[step] = frames[moment + 1] - keep * frames[moment]
         if white.any():
             others = _moments(_similar(recording, moment, time, pair, near, WHITE_EACH * near + WHITE_NEAR))
-            others = others if wishes is None else wishes.best_met(others, step, WHITE_WISHED)
+            others = others if wishes is None else wishes.closest(others, step, WHITE_WISHED)
             e[step, white] = frames[others[int(differs * len(others))] + 1, white]
         x[step + 2] = keep * x[step + 1] + e[step]
         moment, time, run = moment + 1, time + 1, run + 1
@@ -346,25 +349,25 @@ def _path(
 
 
 def _moments(times: Array) -> Index:
-    """The frames nearest to times."""
+    """The moments nearest to times, which need not be whole numbers."""
     return times.round().astype(np.int64)
 
 
 def _similar(
     recording: Recording, moment: int, time: float, pair: Array, near: int, n: int, keeps_time: bool = False
 ) -> Array:
-    """Times at which the recording was like two frames, [2 dims], the most alike first.
+    """Times at which the recording was like a pair of frames [2 dims], the most alike first.
 
-    These are the `near` most alike that are whole periods away. Where there is none, and time need not be kept, they
-    are `n` moments anywhere, not near this one if there are others.
+    At most `near` of them, all whole periods away. Where there are none, or no period, and `keeps_time` is not set,
+    those of the `n` moments most alike that are not near this one, or all `n` if all are.
     """
     if recording.period is not None:
         reach = int(len(recording) / recording.period) + 1
         times = time + np.setdiff1d(np.arange(-reach, reach + 1), [0]) * recording.period
         times = times[(_moments(times) >= 1) & (_moments(times) <= len(recording) - 2)]
         times = times[recording.worthy[_moments(times)]]
-        distances = ((recording.pairs[_moments(times) - 1] - pair) ** 2).sum(axis=1)
         if times.size or keeps_time:
+            distances = ((recording.pairs[_moments(times) - 1] - pair) ** 2).sum(axis=1)
             return times[np.argsort(distances, kind="stable")][:near]
     tree = recording.tree
     _, found = tree.query(pair, k=min(n, tree.n), eps=APPROXIMATION)

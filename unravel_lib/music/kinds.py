@@ -9,7 +9,7 @@
     @transform
     def rot(loop, frames: int): ...                              # "rot 2": so is frames
 
-A function takes what it asks for by the names of its parameters, its inputs:
+The names of a function's parameters say which of these inputs it is given:
 
     distribution -> frames float64 [n_frames, dims]
         statistics   what was measured (see `Statistics`); `location`, `scale` and `active_...` follow `iqr`
@@ -34,7 +34,8 @@ A function takes what it asks for by the names of its parameters, its inputs:
         loop, std    as above
         rng          a NumPy random generator of the step's own
         index        which loop of the piece it is, from 0
-        start        how many frames this step was given before, in the loops of the piece
+        start        how many frames this step has returned before, for the earlier loops of the piece; inside another
+                     step, how many the outermost one has
         centre       float64 [dims], around which the values of the encodings spread
         attacks      a function of frames: how strongly each is struck, float64 [frames] in dB, or None if unknown
         step         the step behind this one, for transforms that wrap another: `step(loop)` applies it, to some dims
@@ -152,7 +153,7 @@ class Entry:
 
     @classmethod
     def of(cls, kind: str, function: Function) -> Self:
-        """Make an entry of a function, by its name; in those of the library - stands for _.
+        """Make an entry of a function, with its name; in names of the library - replaces _.
 
         Raises
         ------
@@ -233,12 +234,12 @@ class Entry:
         return UsageError(found, option=self.kind, value=self.name, **fields)
 
     def naming_errors(self) -> contextlib.AbstractContextManager[None]:
-        """Turn what fails in the function into a UsageError that names it, or the user's file and line."""
+        """Return the context of `naming_errors` for errors of the function."""
         first_line = inspect.unwrap(self.function).__code__.co_firstlineno
         return naming_errors(f"{self.kind} {self.name}", self.source, first_line)
 
     def call(self, given: Mapping[str, Any], options: Options, seed: np.random.SeedSequence | None = None) -> Any:
-        """Call the function with its inputs, `rng` by a `seed`; arrays are copied, as it may change them."""
+        """Call the function with its inputs, `rng` from a `seed` if given; arrays are copied, as it may change them."""
         if seed is not None:
             given = {**given, "rng": np.random.default_rng(seed)}
             if self.source is not None:
@@ -250,9 +251,10 @@ class Entry:
 
 @contextlib.contextmanager
 def naming_errors(what: str, source: str | None, first_line: int = 1) -> Iterator[None]:
-    """Turn what fails inside into a UsageError that names `what`, or the user's file and line.
+    """Turn an error raised inside into a UsageError: a ValueError of the library's, any error of a user's `source`.
 
-    The line is the last one of the file that was running, else `first_line`.
+    The UsageError names `what`; for a user's code instead the file and the last of its lines that was running, else
+    `first_line`. Errors of the project's own, MemoryError and other errors of the library's functions pass unchanged.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The course of another sound in the material of the recordings."""
+"""Recorded frames in the order in which they resemble another sound."""
 
 from typing import Literal
 
@@ -8,9 +8,10 @@ from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
 from unravel_lib.music.kinds import check_range
 from unravel_lib.music.recordings import Index, Note, Recording, Recordings
+from unravel_lib.statistics.measure import Array
 
-NEAR, APPROXIMATION = 24, 1.0  # moments per frame; they may be 1 + this times as far as the nearest ones
-BACK = 2  # frames back whose moments' successors are candidates too
+NEAR, APPROXIMATION = 24, 1.0  # moments per frame, found up to 1 + APPROXIMATION times as far as the nearest
+BACK = 2  # what follows in the recordings the moments of so many frames before is a candidate too
 LEAVING, FAR = 0.5, 0.5  # what it costs to leave a recorded run, and per standard deviation between the two moments
 LEAD = 16  # frames around the seam that are gone through twice, so that the path closes
 
@@ -46,7 +47,7 @@ def mosaic(
     course = target[np.linspace(0, len(target) - 1, n_frames).round().astype(np.int64)] / recordings.scale
     if match == "ranks":
         course = _ranked(course, joined.frames[joined.worthy])
-    moments = _path(joined, course * recordings.weights, rng, vary)
+    moments = _cheapest_path(joined, course * recordings.weights, rng, vary)
     runs = np.mean(np.diff(moments) == 1) if n_frames > 1 else 0.0
     note(f"mosaic: {100 * runs:.0f} % of the frames go on as recorded")
     return joined.frames[moments] * recordings.scale
@@ -59,9 +60,9 @@ def _ranked(course: Frames, material: Frames) -> Frames:
     return np.stack([np.interp(share, places, m) for share, m in zip(shares.T, ordered, strict=True)], axis=1)
 
 
-def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: float) -> Index:
-    """The moments [n_frames] of the cheapest path; it is drawn around the seam twice, and so closes."""
-    n_frames, (known, tree) = len(course), joined.heard
+def _cheapest_path(joined: Recording, course: Frames, rng: np.random.Generator, vary: float) -> Index:
+    """The moments [n_frames] of the cheapest path; the frames around the seam are gone through twice, so it closes."""
+    n_frames, (known, tree) = len(course), joined.worthy_tree
     _, found = tree.query(course, k=np.arange(1, min(NEAR, len(known)) + 1), eps=APPROXIMATION)
     near = known[found]
     lead = min(LEAD, n_frames)
@@ -79,19 +80,19 @@ def _path(joined: Recording, course: Frames, rng: np.random.Generator, vary: flo
             own += total[best, np.arange(len(moments))]
             came.append((before, best))
         costs = own
-    place = int(costs.argmin())
-    path = [int(moments[place])]
+    row = int(costs.argmin())
+    path = [int(moments[row])]
     for before, best in reversed(came):
-        place = int(best[place])
-        path.append(int(before[place]))
+        row = int(best[row])
+        path.append(int(before[row]))
     return np.array(path[::-1])[lead : lead + n_frames]
 
 
-def _breaks(joined: Recording, before: Index, moments: Index) -> Frames:
+def _breaks(joined: Recording, before: Index, moments: Index) -> Array:
     """What it costs to go from each moment to each other, [before, moments]: nothing along the recording."""
     from scipy.spatial.distance import cdist
 
     following = np.minimum(before + 1, len(joined) - 1)
-    costs: Frames = LEAVING + FAR * cdist(joined.weighted[following], joined.weighted[moments])
+    costs: Array = LEAVING + FAR * cdist(joined.weighted[following], joined.weighted[moments])
     costs[(moments == before[:, np.newaxis] + 1) & ~joined.ends[before][:, np.newaxis]] = 0.0
     return costs

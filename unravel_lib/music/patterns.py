@@ -76,13 +76,13 @@ def orale(
     check_range(1, MAX_LEVELS, levels=levels)
     if 4**levels * n_loops * loop.nbytes > MAX_BYTES:
         raise ValueError(f"levels={levels} makes {4**levels * n_loops:,} loops, more than 1 GiB: take fewer")
-    variants, order = [loop], np.zeros(1, np.int16)  # all that the loop becomes, and which of them play
+    variants, order = [loop], np.zeros(1, np.int16)  # the loop and its changed forms, and the order in which they play
     for level, offset in enumerate(amount * rng.uniform(-std, std, (levels, len(std)))):
         variants += [variant + offset for variant in variants]
         order = np.concatenate([order, order, order, order + 2**level])
     for _ in range(n_loops):
-        for place in order:
-            yield variants[place]
+        for number in order:
+            yield variants[number]
 
 
 @pattern
@@ -114,6 +114,8 @@ def blender(
 @pattern
 def swapper(loop: Frames, loop_b: Frames, n_loops: int, rng: np.random.Generator) -> Iterator[Repeat]:
     """A and B swap one random value, A is repeated, they swap another, and so on, once per frame of the loop.
+
+    Each time a random frame and dim, as many times as the loop has frames. The first loop is A after one swap.
 
     >>> a, b, rng = np.zeros((3, 1)), np.ones((3, 1)), np.random.default_rng(5)
     >>> [(state.loop.ravel().tolist(), state.times) for state in swapper(a, b, 4, rng)]
@@ -161,7 +163,7 @@ class Piece:
     ----------
     frames : float64 [n_frames, dims]
     starts : int64 [n_loops]
-        The frame at which each loop begins, repetitions counted each.
+        The frame at which each loop begins; every repetition counts as a loop.
     notes : tuple of str
         What distributions say about the loops that they drew.
     """
@@ -210,12 +212,12 @@ def loops_of(
     std: Array,
     seed: np.random.SeedSequence,
 ) -> Iterator[Frames]:
-    """Run a pattern: yield the piece as its function does, loop by loop, each [frames, dims].
+    """Run a pattern: yield the loops of the piece, each [frames, dims]; those of a `Repeat` are one and the same array.
 
     Raises
     ------
     UsageError
-        The function failed, or gave something that is no loop; names the user's file and the line.
+        The function failed, or made something that is no loop; names the user's file and the line.
     """
     given: dict[str, Any] = {"loops": loops, "n_loops": n_loops, "std": std}
     given |= {name: loops(which) for which, name in enumerate(("loop", "loop_b")) if name in entry.inputs}
@@ -247,7 +249,7 @@ def arrange(
     n_loops : int
         How often loop, fibo and orale play all they have, form each letter, blender, swapper and morph each state.
     seed : int
-        Of the pattern's random numbers.
+        Of the random numbers of the pattern and of the steps.
     loop_b : [frames, dims], optional
         A second loop, for patterns that take one; the first one without it.
     std : [dims], optional
@@ -260,8 +262,8 @@ def arrange(
     Raises
     ------
     UsageError
-        No such pattern, option or transform, or one of them failed; a pattern of more than two loops; a loop that is
-        none; more than 1 GiB.
+        No such pattern, option or transform, or one of them failed; the pattern takes more than two
+        loops; `loop` is no loop; more than 1 GiB.
 
     Examples
     --------
@@ -287,7 +289,7 @@ def arrange(
 
 
 def checked_array(option: str, values: npt.ArrayLike, shape: tuple[int, ...] | None = None) -> Frames:
-    """Return an array that is given, a loop where no shape is; raise UsageError where it is none."""
+    """Return values as float64; raise UsageError where they are not finite numbers of a shape, by default of a loop."""
     array = np.asarray(values)
     fits = array.ndim == 2 and array.size if shape is None else array.shape == shape
     if not (fits and array.dtype.kind in "fiu" and np.isfinite(array).all()):

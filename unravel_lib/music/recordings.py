@@ -5,7 +5,9 @@
     place      a number from 0 to 1: a moment in the line of all worthy moments, recording by recording
     period     so many frames later, which need not be a whole number, a recording is like itself: a beat, a bar
     in time    whole periods away
-    fitted     of a recording: stretched so that whole beats, which are periods or parts of them, fill a loop
+    fitted     of a recording: made longer or shorter so that whole beats, periods or parts of them, fill a loop
+    ring       a loop whose first frame follows its last as any frame follows the one before it
+    stretch    a part of a ring, about 12 s long, drawn from one recording
 
 Frames are in units of each dim's standard deviation; all lengths in time are in seconds.
 """
@@ -33,7 +35,7 @@ Flags = npt.NDArray[np.bool_]
 Note = Callable[[str], None]
 
 USUAL_RATE = 44100 / 2048  # frames a second, where nothing states it
-SMOOTH = 0.5  # dims whose lag-1 autocorrelation is at least this move on their own; the others are nearly white
+SMOOTH = 0.5  # dims whose lag-1 autocorrelation is at least this change gradually; the others are nearly white
 # worthy moments
 QUIET = 20.0  # dB below the usual loudness: quieter moments are no part of loops
 INAUDIBLE = -50.0  # dB: moments below are no part of loops in any case
@@ -43,7 +45,7 @@ NEAR, MOST_NEAR = 3, 20_000  # recorded frames that say how loud a frame is, of 
 # places
 GOLDEN = (5**0.5 - 1) / 2  # places at multiples of it, modulo 1, are spread evenly, however many (Kronecker)
 PLACE_KEY = (2**32 - 1,)  # of the random number that is the first place
-STRETCH_SECONDS = 12.0  # of a ring in the style of one recording
+STRETCH_SECONDS = 12.0  # of a ring, drawn from one recording
 # periods
 PERIOD_SECONDS = (0.4, 4.0)
 PERIOD_RISE, PERIOD_LEAST = 0.15, 0.5  # of the autocorrelation at a period, over the valley before it and in itself
@@ -68,12 +70,13 @@ class Recording:
     weights : float64 [dims]
         How much each dim counts in distances.
     worthy : bool [frames]
-        Which moments are loud, or followed by what is.
+        Which moments are loud, or followed by a loud one within 0.4 s.
     loud : bool [frames]
         Which are loud themselves.
     ends : bool [frames]
         Which frames have no frame behind them: the last one of a recording.
     descriptors : float32 [3, frames] or None
+        Loudness, brightness and attack; None where they are unknown.
     period : float or None
         In frames; None where none is found.
     """
@@ -97,15 +100,13 @@ class Recording:
 
     @cached_property
     def pairs(self) -> Frames:
-        """Each moment but the first as its weighted frame behind the one before, [frames - 1, 2 dims]."""
+        """The weighted frames of the moment before and of the moment, for each but the first, [frames - 1, 2 dims]."""
         return np.hstack([self.weighted[:-1], self.weighted[1:]])
 
     @cached_property
     def moments(self) -> Index:
         """The moments that a jump may lead to: worthy, with a frame before and one behind them."""
-        inner = ~self.ends
-        inner[1:] &= ~self.ends[:-1]
-        inner[0] = False
+        inner = ~(self.ends | np.roll(self.ends, 1))  # the first frame comes behind the last one, which is an end
         worthy = np.flatnonzero(inner & self.worthy)
         return worthy if len(worthy) > 1 else np.flatnonzero(inner)
 
@@ -117,7 +118,7 @@ class Recording:
         return cKDTree(self.pairs[self.moments - 1])
 
     @cached_property
-    def heard(self) -> tuple[Index, "cKDTree"]:
+    def worthy_tree(self) -> tuple[Index, "cKDTree"]:
         """The worthy moments, and a k-d tree of their weighted frames."""
         from scipy.spatial import cKDTree
 
@@ -134,20 +135,20 @@ class Recording:
             worthy[begin : begin + gap] |= gap <= self.period
         return replace(self, worthy=worthy)
 
-    def taken(self, places: Index, factor: float = 1.0) -> "Recording":
-        """The recording with other frames in a row, whose period is `factor` times as long."""
+    def take(self, moments: Index, factor: float = 1.0) -> "Recording":
+        """A recording of the frames at these moments, in this order, with a period `factor` times as long."""
         return replace(
             self,
-            frames=self.frames[places],
-            worthy=self.worthy[places],
-            loud=self.loud[places],
-            ends=last_of(len(places)),
-            descriptors=None if self.descriptors is None else self.descriptors[:, places],
+            frames=self.frames[moments],
+            worthy=self.worthy[moments],
+            loud=self.loud[moments],
+            ends=last_of(len(moments)),
+            descriptors=None if self.descriptors is None else self.descriptors[:, moments],
             period=None if self.period is None else self.period * factor,
         )
 
     def fitted(self, moment: int, n_frames: int, frame_rate: float, note: Note) -> "tuple[Recording, int]":
-        """Stretch the recording so that a whole number of its beats fills a loop; return it, and a moment in it.
+        """Fit the recording to a loop of a whole number of its beats; return it, and where the moment is in it.
 
         A beat is the period, or a half, a quarter, ... of it. Frames are left out or doubled where neighbours are most
         alike. The recording is left as it is where it has no period, or would be stretched by more than 0.3 octaves.
@@ -168,8 +169,8 @@ class Recording:
         _, n_beats, beat = min(ways)
         factor = n_frames / n_beats / beat
         note(f"{self.name}: {count_text(n_beats, 'beat')} of {beat / frame_rate:.2f} s stretched by {factor:.2f}")
-        places = stretched(self.weighted, factor)
-        return self.taken(places, factor), int(np.searchsorted(places, moment))
+        taken = stretched(self.weighted, factor)
+        return self.take(taken, factor), int(np.searchsorted(taken, moment))
 
 
 class Recordings:
@@ -185,7 +186,7 @@ class Recordings:
     weights : float64 [dims]
         Lag-1 autocorrelation of each dim, 0 at least: how much a dim counts in distances.
     smooth : bool [dims]
-        Which dims move on their own; all where none does.
+        Which dims change gradually, by their lag-1 autocorrelation; all where none does.
     """
 
     def __init__(self, statistics: Statistics) -> None:
@@ -195,13 +196,12 @@ class Recordings:
         self.weights = np.clip(statistics.autocorrelation, 0, 1)
         self.smooth = self.weights >= SMOOTH if (self.weights >= SMOOTH).any() else self.weights >= 0
         level = max(usual_loudness(self.encodings) - QUIET, INAUDIBLE)
-        every = [np.ones(encoding.latents.shape[1], np.bool_) for encoding in self.encodings]
-        loud = [
-            everything if encoding.descriptors is None else np.asarray(encoding.descriptors[LOUDNESS] > level)
-            for encoding, everything in zip(self.encodings, every, strict=True)
+        loud: list[Flags] = [
+            np.ones(one.latents.shape[1], np.bool_) if one.descriptors is None else one.descriptors[LOUDNESS] > level
+            for one in self.encodings
         ]
         if not any(one.any() for one in loud):  # all are silent: so are the loops
-            loud = every
+            loud = [~one for one in loud]
         self._each = [self._recording(number, one) for number, one in enumerate(loud)]
 
     def _recording(self, number: int, loud: Flags) -> Recording:
@@ -236,14 +236,14 @@ class Recordings:
         return Recording("all", frames, self.weights, worthy, loud, ends, descriptors, None)
 
     def shares(self, variety: bool = False) -> Array:
-        """How much each recording counts, in worthy moments; with `variety` by their square root, for short ones."""
+        """How much each recording counts: its weight times its worthy moments, or with `variety` their square root."""
         moments = np.array([one.worthy.sum() for one in self._each], np.float64)
         weights = np.array([encoding.weight for encoding in self.encodings])
         shares: Array = (np.sqrt(moments) if variety else moments) * weights
         return shares
 
-    def place(self, place: float, variety: bool, usable: Sequence[bool]) -> tuple[Recording, int]:
-        """Return the recording and the moment in it at a place from 0 to 1 in all worthy moments, one after the other.
+    def moment_at(self, place: float, variety: bool, usable: Sequence[bool]) -> tuple[Recording, int]:
+        """Return the recording and the moment in it at a place from 0 to 1; each recording has its share of places.
 
         Parameters
         ----------
@@ -274,7 +274,7 @@ class Recordings:
         n = max(1, round(n_frames / (STRETCH_SECONDS * self.frame_rate)))
         sizes = np.diff(np.linspace(0, n_frames, n + 1).round().astype(np.int64)).tolist()
         places = [(place + number * GOLDEN) % 1 for number in range(n)]
-        return [(*self.place(at, variety, usable), size) for at, size in zip(places, sizes, strict=True)]
+        return [(*self.moment_at(at, variety, usable), size) for at, size in zip(places, sizes, strict=True)]
 
 
 @lru_cache(maxsize=1)
@@ -284,7 +284,7 @@ def recordings_of(statistics: Statistics) -> Recordings:
 
 
 def last_of(n_frames: int) -> Flags:
-    """Return which of so many frames is the last one."""
+    """Return flags [n_frames], of which only the last is true."""
     return np.asarray(np.arange(n_frames) == n_frames - 1)
 
 
@@ -294,7 +294,7 @@ def first_place(seed: int) -> float:
 
 
 def usual_loudness(encodings: Sequence[Encoding]) -> float:
-    """Return the median loudness, in dB, of all moments that are within 20 dB of the mean power; -inf if unknown."""
+    """Return the median loudness, in dB, of the moments louder than 20 dB below the mean power; -inf if unknown."""
     known = [encoding.descriptors[LOUDNESS] for encoding in encodings if encoding.descriptors is not None]
     if not known:
         return -np.inf
@@ -305,7 +305,7 @@ def usual_loudness(encodings: Sequence[Encoding]) -> float:
 
 
 def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
-    """Estimate how loud frames [n, dims] are, in dB: as the recorded frames nearest to them.
+    """Estimate how loud frames [n, dims] are, in dB: the mean of the 3 recorded frames nearest to each.
 
     None where it is not known of all encodings: generated loops that were given have no descriptors.
     """
@@ -317,9 +317,10 @@ def loudness_of(frames: Frames, statistics: Statistics) -> Array | None:
     scale = np.where(statistics.std > 0, statistics.std, 1.0)
     recorded, loudness = np.concatenate([one.latents.T for one in statistics.encodings]), np.concatenate(known)
     every = -(-len(recorded) // MOST_NEAR)
-    near = min(NEAR, len(recorded[::every]))
-    _, found = cKDTree(recorded[::every] / scale).query(frames / scale, k=np.arange(1, near + 1))
-    estimated: Array = loudness[::every][found].mean(axis=1, dtype=np.float64)
+    recorded, loudness = recorded[::every], loudness[::every]
+    near = np.arange(1, min(NEAR, len(recorded)) + 1)
+    _, found = cKDTree(recorded / scale).query(frames / scale, k=near)
+    estimated: Array = loudness[found].mean(axis=1, dtype=np.float64)
     return estimated
 
 
@@ -328,7 +329,7 @@ def attacks_of(frames: Frames, statistics: Statistics) -> Array | None:
     recordings = recordings_of(statistics)
     if not statistics.encodings or recordings.joined.descriptors is None:
         return None
-    known, tree = recordings.joined.heard
+    known, tree = recordings.joined.worthy_tree
     _, found = tree.query(frames / recordings.scale * recordings.weights)
     struck: Array = recordings.joined.descriptors[ATTACK, known[found]].astype(np.float64)
     return struck
@@ -367,9 +368,9 @@ def period_of(frames: Frames, frame_rate: float) -> float | None:
 
 
 def stretched(weighted: Frames, factor: float) -> Index:
-    """Return which frames to take in a row so that there are `factor` times as many, [round(factor frames)].
+    """Return which frames to take to make a recording `factor` times as long, [round(factor frames)].
 
-    Frames are left out, or doubled, once in each of equal parts, where it changes least.
+    The recording is cut into equal parts, and in each that frame is left out, or doubled, with which it changes least.
     """
     n = len(weighted)
     change = round(n * factor) - n

@@ -67,7 +67,7 @@ def sieve(expression: str, n: int) -> Onsets:
     Raises
     ------
     ValueError
-        The expression is not understood, or a modulus is 0.
+        The expression is not understood, or a modulus is not from 1 to 2,147,483,647.
 
     Notes
     -----

@@ -6,11 +6,11 @@ import numpy.typing as npt
 from unravel_lib.latents import Frames
 from unravel_lib.music.catalogue import distribution
 from unravel_lib.music.recordings import Index, Recording, Recordings
-from unravel_lib.statistics.measure import Statistics
+from unravel_lib.statistics.measure import Array, Statistics
 
-LAG_SECONDS = 1.5
+LAG_SECONDS = 1.5  # up to which cross-covariances are kept
 FADE_SECONDS = 0.37  # in which one stretch gives way to the next
-LEAST = 2  # frames of a recording
+LEAST = 2  # frames that a recording must have
 
 
 @distribution
@@ -64,7 +64,10 @@ def _drawn_like(recording: Recording, max_lag: int, rng: np.random.Generator, n_
 
 
 def _surrogate(like: Frames, max_lag: int, rng: np.random.Generator, n_frames: int) -> Frames:
-    """Draw a ring [n_frames, dims] with the values of a signal, and its cross-covariances up to a lag."""
+    """Draw a ring [n_frames, dims] with the values of a signal, and its cross-covariances up to a lag.
+
+    The covariances are those of normal scores: normal values of the same ranks as those of the signal.
+    """
     from scipy.special import ndtr, ndtri
 
     n, dims = like.shape
@@ -89,7 +92,7 @@ def _phases(n_frames: int, period: float, size: int) -> Index:
     return phases
 
 
-def _covariances(scores: Frames, max_lag: int) -> Frames:
+def _covariances(scores: Frames, max_lag: int) -> Array:
     """Cross-covariances of x[t + lag] and x[t], [lags, dims, dims], for lags from 0 up, under a Parzen window.
 
     Parzen, "Mathematical considerations in the estimation of spectra" (1961).
@@ -101,7 +104,7 @@ def _covariances(scores: Frames, max_lag: int) -> Frames:
     return np.stack([w * (scores[lag:].T @ scores[: n - lag]) / n for lag, w in zip(lags, window, strict=True)])
 
 
-def _cross_spectra(covariances: Frames, frequencies: Frames) -> npt.NDArray[np.complex128]:
+def _cross_spectra(covariances: Array, frequencies: Array) -> npt.NDArray[np.complex128]:
     """Cross-spectral matrices [frequencies, dims, dims], Hermitian; frequencies in cycles per frame."""
     turns = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(len(covariances))))
     half: npt.NDArray[np.complex128] = np.tensordot(turns, covariances, 1)

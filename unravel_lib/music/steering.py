@@ -15,8 +15,8 @@ from unravel_lib.statistics.measure import Array
 from unravel_lib.text import did_you_mean, printable
 
 FILE = re.compile(r"\.(npy|csv:.+)$", re.IGNORECASE)  # what names a file of ranks
-SOON_SECONDS = 0.15  # a moment is as loud, bright or struck as the mean of what follows it within this time
-TOLERANCE = 0.2  # in ranks; a moment further off is left
+SOON_SECONDS = 0.15  # a jump is judged by the mean of what follows the moment within this time
+TOLERANCE = 0.2  # in ranks; a path jumps away from a moment that is further off
 
 
 def split_wish(text: str) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def read_wishes(texts: str | Sequence[str], read_file: Callable[[str, str], Arra
     Raises
     ------
     UsageError
-        No such descriptor, the same as another, or no ranks from 0 to 1 behind it.
+        No such descriptor, one that was wished for already, or no ranks from 0 to 1 after it.
     """
     wishes: dict[str, Array] = {}
     for text in [texts] if isinstance(texts, str) else texts:
@@ -64,13 +64,13 @@ def read_wishes(texts: str | Sequence[str], read_file: Callable[[str, str], Arra
 
 @dataclass(frozen=True, eq=False)
 class Wishes:
-    """What is wished for in each frame of a loop, beside what the moments of all recordings are.
+    """The ranks wished for in each frame of a loop, and those of each moment of all recordings.
 
     Attributes
     ----------
     wanted : float64 [wishes, before + n_frames]
     now, soon : float64 [wishes, moments]
-        The rank of each moment, and the mean of what follows it within 0.15 s.
+        The rank of each moment, and the mean rank of the moments that follow it within 0.15 s.
     """
 
     wanted: Array
@@ -79,7 +79,7 @@ class Wishes:
 
     @classmethod
     def of(cls, recordings: Recordings, wishes: Mapping[str, Array], n_frames: int, before: int = 0) -> "Wishes":
-        """Spread ranks over a loop, in straight lines between them, and over its last frames `before` it.
+        """Interpolate ranks linearly over a loop, and put those of its last `before` frames in front of it.
 
         Raises
         ------
@@ -90,8 +90,7 @@ class Wishes:
         if joined.descriptors is None:
             raise ValueError("steering needs the descriptors of all recordings: encode them again by encoder.py")
         rows = joined.descriptors[[NAMES.index(name) for name in wishes]].astype(np.float64)
-        among = [np.sort(row[joined.worthy]) for row in rows]
-        now = np.array([np.searchsorted(sorted_, row) / len(sorted_) for sorted_, row in zip(among, rows, strict=True)])
+        now = np.array([np.searchsorted(np.sort(row[joined.worthy]), row) for row in rows]) / joined.worthy.sum()
         ahead = max(1, round(SOON_SECONDS * recordings.frame_rate))
         following = np.pad(now[:, 1:], ((0, 0), (0, ahead)), mode="edge")
         soon = np.lib.stride_tricks.sliding_window_view(following, ahead, axis=1).mean(axis=2)
@@ -100,14 +99,14 @@ class Wishes:
         return cls(np.pad(wanted, ((0, 0), (before, 0)), mode="wrap"), now, soon)
 
     def missed(self, moment: int, frame: int) -> bool:
-        """Whether a moment is too far from what is wished for in a frame."""
+        """Whether a moment itself is too far from what is wished for in a frame, in any of the wishes."""
         return bool(np.abs(self.now[:, moment] - self.wanted[:, frame]).max() > TOLERANCE)
 
     def distances(self, moments: Index, frame: int) -> Array:
-        """How far the moments are from what is wished for in a frame: mean difference of ranks."""
+        """How far what follows the moments is from what is wished for in a frame: mean difference of ranks."""
         result: Array = np.abs(self.soon[:, moments] - self.wanted[:, frame, np.newaxis]).mean(axis=0)
         return result
 
-    def best_met(self, moments: Index, frame: int, n: int) -> Index:
-        """The `n` of the moments that meet the wishes for a frame best, the best first."""
+    def closest(self, moments: Index, frame: int, n: int) -> Index:
+        """The `n` moments with the smallest `distances`, the smallest first."""
         return moments[np.argsort(self.distances(moments, frame), kind="stable")[:n]]

@@ -60,9 +60,10 @@ class Step:
         return [self, *(self.wrapped.parts if self.wrapped else [])]
 
     def generators(self, seed: np.random.SeedSequence, occurrence: int) -> dict[int, np.random.Generator]:
-        """Return random numbers for each part, by the place of its first word.
+        """Return a random generator for each part, by its `begin`.
 
-        They depend on the seed, the text and which of equal steps it is; not on the folder of a user's file.
+        They depend on the seed, the text and which of equal steps it is; not on the folder of a user's file. Where a
+        part is a user's own, `random` and `np.random` are seeded too.
         """
         if any(part.transform.source is not None for part in self.parts):
             seed_global_generators(seed)
@@ -107,7 +108,7 @@ def parse_step(text: str) -> Step:
 
 
 def _parse_words(words: tuple[str, ...], begin: int) -> Step:
-    """Read the step that begins with a word, and ends with the last one."""
+    """Read the words from `begin` to the last one as a step."""
     with marked(words, begin, begin + 1):
         transform = TRANSFORMS.find(words[begin])
     options, left = [*transform.options.values()], len(words) - begin - 1
@@ -148,8 +149,8 @@ def transformed(
 ) -> Iterable[Frames]:
     """Apply steps, in their order, to every loop; what is repeated and does not vary is transformed once.
 
-    Each step has random numbers of its own, which depend on the piece and on the text of the step only. Of equal steps
-    each has others.
+    Each step has random numbers of its own, which depend only on the piece, on the text of the step and on how many
+    equal steps come before it.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def transformed(
     attacks : function of frames, optional
         How strongly each is struck.
     trial : bool
-        What a step wraps is applied even where its wrapper does not call it, so that wrong arguments are found.
+        A wrapped step is applied even where its wrapper does not call it, so that wrong arguments are found.
 
     Yields
     ------
@@ -173,10 +174,10 @@ def transformed(
     UsageError
         A transform failed; names the user's file and the line; `detail` marks the arguments.
     """
+    given = {"std": std, "centre": centre, "attacks": attacks, "trial": trial}
     for number, step in enumerate(steps):
         occurrence = [before.text for before in steps[:number]].count(step.text)
-        given = {"std": std, "centre": centre, "attacks": attacks, "trial": trial}
-        loops = _each(loops, step, given | {"generators": step.generators(seed, occurrence)})
+        loops = _each(loops, step, {**given, "generators": step.generators(seed, occurrence)})
     return loops
 
 
@@ -192,7 +193,7 @@ def _each(loops: Iterable[Frames], step: Step, given: Mapping[str, Any]) -> Iter
 
 
 def _applied(step: Step, loop: Frames, given: Mapping[str, Any]) -> Frames:
-    """Apply a step to one loop; `given` are the inputs of its transforms, and what `transformed` knows of them."""
+    """Apply a step to one loop; `given` are its inputs but `loop`, `rng`, `step`; `generators`; `trial`."""
     inside: list[Frames] = []
 
     def wrapped(loop: Frames, dims: Array | slice = slice(None)) -> Frames:
