@@ -190,7 +190,7 @@ def broken(folder: Path, kind: str) -> Path:
         ("pcm", "PCM_16, expected a WAV of floats"),
         ("flac", "is FLAC"),
         ("aiff", "is AIFF FLOAT"),
-        ("empty", "cannot be read as a WAV"),
+        ("empty", r"is empty \(0 bytes\)"),
         ("text", "cannot be read as a WAV"),
         ("cut", "is cut short"),
         ("head", "is cut short"),

@@ -286,8 +286,8 @@ def test_what_is_given_now_may_need_the_encodings(run: Run, tmp_path: Path, enco
 def test_what_cannot_be_made_again(run: Run, tmp_path: Path, encodings: Path) -> None:
     for path, message in [
         (encodings / "0.json", "0.json is no sidecar of a result of generator.py"),
-        (encodings, ".json does not exist: give a result of generator.py, its .json, or the sound of it (--again)"),
-        (tmp_path / "nowhere.json", "nowhere.json does not exist"),
+        (encodings, " is a folder: give a result of generator.py, its .json, or the sound of it (--again)"),
+        (tmp_path / "nowhere.wav", "nowhere.wav does not exist"),
     ]:
         result = run("generator", "--again", path, "--output", tmp_path / "o")
         assert result.code == 2 and message in result.err and len(result.errors) == 1

@@ -370,7 +370,7 @@ def test_own_distribution_file(tmp_path: Path, encodings: Path, run: Run) -> Non
 
 
 FAILURES = [
-    ([], "--input is missing"),
+    ([], "give a .npy of encoder.py or a folder of them, or else (--statistics, --input_loop)"),
     (
         ["--input", "{in}", "--statistics", "x.csv"],
         "--statistics cannot be combined with others: leave it out, or these (--input)",
@@ -438,7 +438,7 @@ def test_more_than_the_disk_holds_is_refused(
         assert result.code == 2 and result.paths == [] and message in result.err
     empty.write_text("from unravel_lib import pattern\n@pattern\ndef f(loop):\n    yield loop[:0]\n")
     result = run("generator", *flags, "--pattern", f"{empty}:f")
-    assert result.code == 2 and "the pattern makes no frames" in result.err
+    assert result.code == 2 and "no frames are left of this loop: check (--pattern, --transform)" in result.err
     assert not (tmp_path / "o").exists()
 
 

@@ -103,9 +103,11 @@ def _read(piece: Path) -> tuple[Path, GeneratedSidecar, list[str]]:
         move = _moving(facts, piece)
         latents, decoder, facts = Path(move(facts.source or "")), [*map(move, facts.command)], facts.latents
     if not isinstance(facts, GeneratedSidecar) or not facts.command:
-        found = "is no sidecar of a result of generator.py" if sidecar_path(piece).exists() else "does not exist"
+        missing = sidecar_path(piece) if piece.is_file() else piece
+        found = "is no sidecar of a result of generator.py" if missing.is_file() else "does not exist"
+        found = "is a folder" if missing.is_dir() else found
         remedy = "give a result of generator.py, its .json, or the sound of it"
-        raise InputError(found, path=sidecar_path(piece), remedy=remedy, remedy_options=("again",))
+        raise InputError(found, path=missing, remedy=remedy, remedy_options=("again",))
     move = _moving(facts, latents)
     files = {move(path): sha256 for path, sha256 in facts.files_sha256.items()}
     facts = replace(facts, command=tuple(map(move, facts.command)), files_sha256=files)

@@ -117,7 +117,10 @@ class GeneratorOptions:
             if getattr(self, name) and not any(getattr(self, other) for other in others):
                 raise UsageError("does nothing alone", option=name, remedy="add", remedy_options=others)
         if not (self.input or self.statistics or self.input_loop):
-            raise UsageError("is missing", option="input", remedy="give a .npy of encoder.py or a folder of them")
+            remedy, others = "give a .npy of encoder.py or a folder of them", tuple[str, ...]()
+            if self.live is None and not self.measure_only:
+                remedy, others = f"{remedy}, or else", ("statistics", "input_loop")
+            raise UsageError("is missing", option="input", remedy=remedy, remedy_options=others)
 
 
 def split_names(names: str) -> list[str]:

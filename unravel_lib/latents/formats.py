@@ -192,7 +192,7 @@ def narrowed(values: npt.ArrayLike, dtype: str, **of: Any) -> npt.NDArray[np.flo
     given = np.asarray(values)
     if given.dtype.kind not in "fiu" or given.ndim != 2 or given.size == 0:
         found = f"has shape {given.shape} and type {given.dtype}"
-        raise UsageError(found, expected="real numbers of two axes, dims and frames", **of)
+        raise UsageError(found, expected="real numbers of two axes, dims and frames, one frame at least", **of)
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(given, dtype=dtype)
     if not np.isfinite(array).all():
@@ -339,6 +339,8 @@ def load_latent_audio(path: str | Path, compression: int | None = None, facts: S
         with open_input(path) as opened:
             if peek(opened, 0, 4) in FORMS:  # of a file that is cut short, libsndfile reads what is left
                 read_chunks(path, opened, 0, opened.seek(0, os.SEEK_END))
+            if not os.fstat(opened.fileno()).st_size:
+                raise InputError("is empty (0 bytes)", path=path, expected="a WAV of floats")
             opened.seek(0)
             with soundfile.SoundFile(opened) as file:
                 array = _read(path, file, facts or read_sidecar(path), compression)

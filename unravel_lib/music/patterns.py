@@ -196,7 +196,8 @@ class Piece:
                 found = f"the piece has more than {most:,} frames of {dims} dims, which is 1 GiB"
                 raise UsageError(found, remedy="take fewer or shorter loops")
         if not kept:
-            raise UsageError("the pattern makes no frames from this loop", remedy="check its options")
+            remedy_options = ("pattern", "transform")
+            raise UsageError("no frames are left of this loop", remedy="check", remedy_options=remedy_options)
         frames = np.concatenate(kept)
         if not np.isfinite(frames).all():
             found = "the pattern made values that are not finite (NaN or Inf)"
