@@ -89,6 +89,8 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> GeneratorOptions
             continue  # the same as before, with its options
         excluded = [name for name, others in EXCLUSIVE.items() if flag in others]
         for name in (*BELONGING.get(flag, ()), *EXCLUSIVE.get(flag, ()), *excluded):
+            if former[name] != parser.get_default(name):
+                log.info("--%s takes the place of the --%s of the piece", flag, name)
             former[name] = parser.get_default(name)
     options = GeneratorOptions.of({**former, **given})
     options.refuse_conflicts()
