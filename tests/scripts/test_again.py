@@ -159,7 +159,7 @@ def test_further_flags_take_the_place_of_those_of_the_piece(run: Run, tmp_path: 
         result = generate(run, tmp_path / "b", "--again", piece, *flags)
         made_again = options([path for path in result.paths if path.suffix in (".npy", ".wav")][-1])
         assert {name: made_again[name] for name in wanted} == wanted, flags
-        assert ("--seconds takes the place of the --num_latents of the piece" in result.err) == ("--seconds" in flags)
+        assert ("--seconds takes the place of the --bpm of the piece" in result.err) == ("--seconds" in flags)
         shutil.rmtree(tmp_path / "b")
 
 

@@ -83,17 +83,19 @@ def recall(parser: Parser, argv: Sequence[str], piece: Path) -> GeneratorOptions
     if code and "trust_code" not in given:
         found, remedy = f"names code to run, {', '.join(map(printable, code))}", "look at that file, then allow it"
         raise InputError(found, path=sidecar_path(piece), remedy=remedy, remedy_options=("trust_code",))
-    former = vars(parser.parse(command))
+    former, replaced = vars(parser.parse(command)), list[tuple[str, str]]()
     for flag, value in given.items():
         if flag in BELONGING and former[flag] in map(_absolute, split_names(value)):
             continue  # the same as before, with its options
         excluded = [name for name, others in EXCLUSIVE.items() if flag in others]
         for name in (*BELONGING.get(flag, ()), *EXCLUSIVE.get(flag, ()), *excluded):
             if former[name] != parser.get_default(name):
-                log.info("--%s takes the place of the --%s of the piece", flag, name)
+                replaced.append((flag, name))
             former[name] = parser.get_default(name)
     options = GeneratorOptions.of({**former, **given})
     options.refuse_conflicts()
+    for pair in replaced:
+        log.info("--%s takes the place of the --%s of the piece", *pair)
     return replace(options, former=facts, decoder=decoder, table=_table(options, given, piece, facts))
 
 
