@@ -532,3 +532,13 @@ def test_libraries_write_nothing_to_stderr(tmp_path: Path, capfd: pytest.Capture
         with contextlib.suppress(InputError):
             read(tmp_path / "x", data)
     assert capfd.readouterr().err == ""
+
+
+def test_an_rf64_with_damaged_format_is_refused(tmp_path: Path) -> None:
+    """FFmpeg, which is asked where libsndfile refuses a file, reads on in it without end."""
+    whole = sndfile(np.random.default_rng(0).uniform(-1, 1, (1, 600)), 44100, "RF64", "FLOAT")
+    damaged = whole.replace(b"\x80\0\0\xaa\0\x38", b"\x80\xff\xff\xff\xff\x38")
+    assert damaged != whole
+    (tmp_path / "x.wav").write_bytes(damaged + damaged[-10:])
+    with pytest.raises(InputError, match="is not a sound file"), open_audio(tmp_path / "x.wav"):
+        pass

@@ -186,7 +186,7 @@ def _inner_sound(rng: np.random.Generator) -> bytes:
 def read_latent_audio(data: bytes) -> None:
     """Read latent audio."""
     path = _file("latent.wav", data)
-    formats.is_latent_audio(path, None)
+    formats.has_rate_of_latents(path)
     with contextlib.suppress(UnravelError):
         array = formats.load_latent_audio(path, 64)
         assert array.ndim == 2 and array.size and np.isfinite(array).all()

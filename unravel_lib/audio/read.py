@@ -23,6 +23,7 @@ from unravel_lib.text import library_error, printable
 
 SAMPLE_RATES = (1000, 2_000_000)  # Hz; below is latent audio, above are damaged headers
 W64 = b"riff"
+RF64 = (b"RF64", b"BW64")  # where one is damaged FFmpeg may read on without end
 
 log = logging.getLogger("unravel_lib")
 
@@ -125,6 +126,8 @@ def _recordings(path: Path, file: BinaryIO, size: int) -> Generator[Recording]:
         if sound is not None:
             with sound:
                 yield Recording(sound.samplerate, sound.channels, sound.frames, _libsndfile_blocks(path, sound), 0.0)
+        elif head in RF64:
+            raise not_sound(path)
         else:
             from unravel_lib.audio import ffmpeg
 
