@@ -6,6 +6,7 @@ signals : Ctrl-C, SIGTERM and a closed terminal
 terminal : messages and errors as one line, a progress bar on a terminal, log lines elsewhere
 parser : the argument parser, shared flags, and those of decoder.py
 batch : many inputs; those that fail are reported and skipped
+jobs : processes that share the inputs of a run
 failures : failures.csv
 sounds : lengths and levels of decoded sounds, and their page
 inspector : what inspector.py says of latents and sounds, and its questions
